@@ -1,0 +1,133 @@
+//! What happens to a job from outside. Events are all that the engine sees; they are stored and replayed.
+
+use serde::{Deserialize, Serialize};
+
+use super::status::{AttemptResult, Failure};
+use crate::time::UnixMillis;
+
+/// Index of a task in its definition, in declaration order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskIndex(pub u32);
+
+/// Number of an attempt within its job, counted by the engine from 1 over all tasks, visits and job attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AttemptNumber(pub u32);
+
+/// An event with the instant at which the queen accepted it and 64 random bits from which the engine derives a Nonce
+/// and jitter, so that a replay gives the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stamped {
+    /// When it was accepted; never decreases within a job.
+    pub at: UnixMillis,
+    /// 64 random bits.
+    pub entropy: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Something that happened to a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// The scheduler admits a PENDING job (or a woken one that queued for capacity).
+    Admitted,
+    /// `skip_if` was truthy or could not be evaluated; only before anything started.
+    SkipRequested {
+        /// The rendered reason, or the error.
+        reason: String,
+    },
+    /// Answer to [`super::Effect::EvaluateCondition`].
+    ConditionEvaluated {
+        /// The task.
+        task: TaskIndex,
+        /// Its visit.
+        visit: u32,
+        /// True: go on. False: SKIPPED. An error makes the visit FAILED with result INVALID.
+        outcome: Result<bool, String>,
+    },
+    /// An ant was given the attempt.
+    AttemptLeased {
+        /// The attempt.
+        attempt: AttemptNumber,
+    },
+    /// The ant says that the attempt's process runs.
+    AttemptStarted {
+        /// The attempt.
+        attempt: AttemptNumber,
+    },
+    /// The attempt has its result. Accepted in READY too (a template error at dispatch never reaches an ant).
+    AttemptFinished {
+        /// The attempt.
+        attempt: AttemptNumber,
+        /// Exit code or named result.
+        result: AttemptResult,
+        /// Why, when it is no success; the engine supplies a sentence when absent.
+        failure: Option<Failure>,
+    },
+    /// The lease is gone and the attempt provably never started: it is READY again at no cost.
+    AttemptReturned {
+        /// The attempt.
+        attempt: AttemptNumber,
+    },
+    /// The ant died with the attempt running and it cannot be re-adopted: a new attempt of the same visit, outside
+    /// `retry`, at most [`super::MAX_INTERRUPTIONS`] per visit, then LOST.
+    AttemptInterrupted {
+        /// The attempt.
+        attempt: AttemptNumber,
+    },
+    /// A timer that the engine set is due.
+    TimerFired {
+        /// Which.
+        timer: Timer,
+    },
+    /// Somebody cancels the job.
+    CancelRequested {
+        /// Why, for people.
+        reason: String,
+        /// Also stop the final phase.
+        force: bool,
+    },
+    /// Somebody pauses the job.
+    PauseRequested,
+    /// Somebody (or `resume_after`) resumes the job.
+    ResumeRequested,
+    /// A terminal job gets a new attempt that keeps completed tasks.
+    RetryFailedRequested,
+    /// A terminal job gets a new attempt with this task as the culprit and its incoming edges taken.
+    RerunRequested {
+        /// The task.
+        task: TaskIndex,
+    },
+}
+
+/// A timer, identified so that a late or repeated firing is recognised and ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Timer {
+    /// The job attempt's wall clock.
+    JobTimeout {
+        /// The job attempt.
+        job_attempt: u32,
+    },
+    /// The delay before the next job attempt.
+    JobRetry {
+        /// The job attempt that will begin.
+        job_attempt: u32,
+    },
+    /// The delay before a task's next attempt (retry or reschedule).
+    TaskRetry {
+        /// The task.
+        task: TaskIndex,
+        /// Its visit.
+        visit: u32,
+        /// The attempt within the visit that will begin.
+        attempt: u32,
+    },
+    /// `resume_after`.
+    Resume {
+        /// How many pauses there were, this one included.
+        pause: u32,
+    },
+}

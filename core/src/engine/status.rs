@@ -1,0 +1,178 @@
+//! The states of jobs, tasks and attempts, and the results of attempts, by the names that people see.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The state of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names are the vocabulary of the language reference")]
+pub enum JobState {
+    Pending,
+    Running,
+    Waiting,
+    Paused,
+    Cancelling,
+    Completed,
+    Failed,
+    Blocked,
+    Cancelled,
+    Skipped,
+}
+
+impl JobState {
+    /// No further transition is possible but by a retry or a rerun.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Blocked | Self::Cancelled | Self::Skipped)
+    }
+}
+
+/// The state of a task (its latest visit).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names are the vocabulary of the language reference")]
+pub enum TaskState {
+    Pending,
+    Ready,
+    Leased,
+    Running,
+    Waiting,
+    Completed,
+    Failed,
+    Skipped,
+    Cancelled,
+}
+
+impl TaskState {
+    /// The visit has settled.
+    pub fn is_settled(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Skipped | Self::Cancelled)
+    }
+}
+
+/// The state of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum AttemptState {
+    /// Waits for an ant.
+    Ready,
+    /// Given to an ant.
+    Leased,
+    /// The ant said that it started.
+    Running,
+    /// Has a result.
+    Finished,
+}
+
+/// Why a task was skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// Its condition was false.
+    When,
+    /// Something that it depends on failed and no route handled it.
+    UpstreamFailed,
+    /// No route and no dependency led to it.
+    NotReached,
+}
+
+/// A result that is not an exit code, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ResultName {
+    /// The execution wall clock ran out.
+    TimedOut,
+    /// No output and no activity for too long.
+    IdleTimedOut,
+    /// No ant took it in time.
+    QueueTimedOut,
+    /// The process, pod or image could not be started.
+    StartFailed,
+    /// A signal ended it.
+    Killed,
+    /// The ant died and the attempt could not be re-adopted.
+    Lost,
+    /// Cancelled.
+    Cancelled,
+    /// A template or an artifact was not valid.
+    Invalid,
+    /// Rescheduled until its limit.
+    Expired,
+    /// The loop's `max_visits` was used up.
+    LoopLimit,
+}
+
+impl ResultName {
+    /// All names, for lookups and suggestions.
+    pub const ALL: [Self; 10] = [
+        Self::TimedOut,
+        Self::IdleTimedOut,
+        Self::QueueTimedOut,
+        Self::StartFailed,
+        Self::Killed,
+        Self::Lost,
+        Self::Cancelled,
+        Self::Invalid,
+        Self::Expired,
+        Self::LoopLimit,
+    ];
+
+    /// The name as it is written in definitions and shown to people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TimedOut => "TIMED_OUT",
+            Self::IdleTimedOut => "IDLE_TIMED_OUT",
+            Self::QueueTimedOut => "QUEUE_TIMED_OUT",
+            Self::StartFailed => "START_FAILED",
+            Self::Killed => "KILLED",
+            Self::Lost => "LOST",
+            Self::Cancelled => "CANCELLED",
+            Self::Invalid => "INVALID",
+            Self::Expired => "EXPIRED",
+            Self::LoopLimit => "LOOP_LIMIT",
+        }
+    }
+}
+
+/// What an attempt ended with: an exit code or a named result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptResult {
+    /// It ran to its end with this exit code (0–255; an HTTP status for HTTP methods). 0 is success for processes.
+    Exit(u16),
+    /// It ended otherwise.
+    Named(ResultName),
+}
+
+impl AttemptResult {
+    /// The exit code, if there is one.
+    pub fn exit_code(self) -> Option<u16> {
+        match self {
+            Self::Exit(code) => Some(code),
+            Self::Named(_) => None,
+        }
+    }
+
+    /// Whether it counts as success for a process.
+    pub fn is_success(self) -> bool {
+        self == Self::Exit(0)
+    }
+
+    /// The name shown to people: a result name, or COMPLETED / FAILED for exit codes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exit(0) => "COMPLETED",
+            Self::Exit(_) => "FAILED",
+            Self::Named(name) => name.as_str(),
+        }
+    }
+}
+
+/// A machine code and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// Stable, e.g. `EXIT_CODE`, `TIMED_OUT`, `ERR_NO_COMMITS`, `LOOP_LIMIT`.
+    pub code: String,
+    /// One sentence for people.
+    pub message: String,
+}

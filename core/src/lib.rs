@@ -1,0 +1,17 @@
+//! The part of Atta that decides.
+//!
+//! Nothing in this crate reads a clock, a disk, a socket, the environment or a source of randomness: all of that is
+//! passed in. The crates around it are thin shells that perform what is decided here.
+//!
+//! * [`definition`]: YAML text → positioned tree → typed, validated [`definition::JobDefinition`], or diagnostics
+//! * [`template`]: the template language and contextual shell quoting
+//! * [`graph`]: the compiled plan of a definition: edges, entries, loops, routes
+//! * [`engine`]: `decide(state, plan, event) -> effects`, the one place where anything changes state
+//! * [`protocol`]: what queen and ants, server and clients say to each other
+
+pub mod definition;
+pub mod engine;
+pub mod graph;
+pub mod protocol;
+pub mod template;
+pub mod time;

@@ -1,0 +1,234 @@
+//! Messages between the queen and an ant. Each may arrive late, twice or never; attempt id and fencing token decide
+//! whether a report still counts.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::{AntId, AttemptId, Digest, JobId};
+use crate::definition::{ArtifactsWhen, InheritEnv, OutputSpec, Program};
+use crate::engine::{AttemptResult, Failure};
+use crate::time::UnixMillis;
+
+/// An ant asks for work, and says how much it can take. The answer waits until there is something to say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PollRequest {
+    /// Who asks.
+    pub ant: AntId,
+    /// Minted anew by each ant process; a new session replaces the ant's old one.
+    pub session: u64,
+    /// How many attempts it can run at once in all.
+    pub slots: u32,
+    /// How many more it can take now.
+    pub free_slots: u32,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+/// The answer to a poll, and to a report.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Orders {
+    /// Attempts to run, each taking a slot.
+    pub assignments: Vec<Assignment>,
+    /// Attempts to stop.
+    pub stops: Vec<StopOrder>,
+    /// Reports that were refused because their token is stale: kill those trees and forget them.
+    pub stale: Vec<AttemptId>,
+}
+
+/// Stop an attempt: TERM, grace, KILL; its result is still reported (CANCELLED).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopOrder {
+    /// Which.
+    pub attempt_id: AttemptId,
+    /// Its fencing token.
+    pub token: u64,
+    /// A sentence: why.
+    pub reason: String,
+}
+
+/// One attempt to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Which.
+    pub attempt_id: AttemptId,
+    /// Fencing token: every report names it.
+    pub token: u64,
+    /// Its job.
+    pub job_id: JobId,
+    /// The job's type.
+    pub job_type: String,
+    /// The task's name.
+    pub task: String,
+    /// What to do.
+    pub action: Action,
+    /// Rendered environment, `ATTA_*` built-ins included.
+    pub environment: IndexMap<String, String>,
+    /// What of the ant's own environment is passed on beyond the allow-list.
+    pub inherit_env: InheritEnv,
+    /// Execution wall clock.
+    pub timeout: Duration,
+    /// Longest time without output and without CPU or file activity.
+    pub idle_timeout: Option<Duration>,
+    /// From TERM to KILL.
+    pub kill_grace: Duration,
+    /// Artifacts to lay into TASK_DIR before the first command, in order; a later one wins.
+    pub inputs: Vec<ArtifactInput>,
+    /// Files to keep afterwards.
+    pub artifacts: Option<ArtifactRules>,
+    /// Outputs to read afterwards.
+    pub outputs: Vec<OutputSpec>,
+}
+
+/// What an attempt does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Action {
+    /// Run a script.
+    Shell {
+        /// What the script is given to.
+        program: Program,
+        /// `before_script` and `script`, rendered, one file.
+        script: RenderedScript,
+        /// `after_script`, rendered; its own process, cannot change the result.
+        after_script: Option<RenderedScript>,
+    },
+}
+
+/// A script whose template expressions were bound to shell variables.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RenderedScript {
+    /// Assignments of bound values, one shell word each, sourced on the script's first line; empty when nothing is bound.
+    pub preamble: String,
+    /// The script text; line numbers equal the definition's.
+    pub text: String,
+}
+
+/// The artifacts of one dependency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactInput {
+    /// The task that made them.
+    pub task: String,
+    /// The files.
+    pub files: Vec<ArtifactFile>,
+}
+
+/// One stored file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactFile {
+    /// Relative path with `/`; never absolute, never with `..`.
+    pub path: String,
+    /// Its content.
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// Whether the owner may execute it.
+    pub executable: bool,
+}
+
+/// Which files an attempt keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRules {
+    /// Rendered globs relative to TASK_DIR.
+    pub paths: Vec<String>,
+    /// Globs to leave out.
+    pub exclude: Vec<String>,
+    /// On which outcomes.
+    pub when: ArtifactsWhen,
+}
+
+/// Reports in order of their sequence numbers; the queen applies each once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportBatch {
+    /// Who reports.
+    pub ant: AntId,
+    /// The ant process's session.
+    pub session: u64,
+    /// The reports.
+    pub reports: Vec<Report>,
+}
+
+/// One report about one attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Which attempt.
+    pub attempt_id: AttemptId,
+    /// Its fencing token.
+    pub token: u64,
+    /// Counts from 1 per attempt.
+    pub sequence: u64,
+    /// When it happened, by the ant's clock.
+    pub at: UnixMillis,
+    /// What happened.
+    pub body: ReportBody,
+}
+
+/// What happened to an attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ReportBody {
+    /// Its process runs.
+    Started {
+        /// How the tree is contained: `cgroup.kill`, `freezer` or `subreaper`.
+        isolation: String,
+    },
+    /// It has ended, its artifacts and log are stored; frees its slot.
+    Finished(Box<AttemptReport>),
+}
+
+/// The end of an attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptReport {
+    /// Exit code or named result.
+    pub result: AttemptResult,
+    /// Why, when it is no success.
+    pub failure: Option<Failure>,
+    /// Outputs, of failed attempts too.
+    pub outputs: IndexMap<String, serde_json::Value>,
+    /// What was kept.
+    pub artifacts: Vec<ArtifactFile>,
+    /// For people: a glob that matched nothing, an artifact that another one replaced, a `after_script` that failed, …
+    pub warnings: Vec<String>,
+    /// Bytes of log that were produced (0: there is no log).
+    pub log_bytes: u64,
+}
+
+/// A piece of an attempt's log: both streams in order of arrival.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogChunk {
+    /// Which attempt.
+    pub attempt_id: AttemptId,
+    /// Its fencing token.
+    pub token: u64,
+    /// Byte offset of the first byte in the attempt's log.
+    pub offset: u64,
+    /// Consecutive segments that together cover the bytes.
+    pub segments: Vec<LogSegment>,
+    /// The bytes as the process wrote them.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
+}
+
+/// A run of bytes from one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSegment {
+    /// Which stream.
+    pub stream: LogStream,
+    /// When it was read.
+    pub at: UnixMillis,
+    /// How many bytes.
+    pub len: u32,
+}
+
+/// A stream of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// What Atta itself says (warnings, the reason of a kill).
+    System,
+}

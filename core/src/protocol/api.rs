@@ -1,0 +1,285 @@
+//! Resources of the HTTP API and of `--json` output. Instants are RFC 3339 in UTC.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{Digest, JobId};
+use crate::definition::Priority;
+use crate::engine::{AttemptState, Failure, JobState, RoutedFrom, SkipReason, TaskState};
+
+/// A page of a list. Give `next_cursor` back as `cursor` to go on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Opaque; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// A problem answer, RFC 9457 (`application/problem+json`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: the machine code says what it is.
+    #[serde(rename = "type")]
+    pub problem_type: String,
+    /// The HTTP status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// Stable machine code.
+    pub code: String,
+    /// A sentence for people.
+    pub detail: String,
+    /// Identifies the request in the server's log.
+    pub request_id: String,
+    /// What is wrong where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub field_violations: Vec<FieldViolation>,
+}
+
+/// What is wrong with one field of a request, or with one place of a definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldViolation {
+    /// A path such as `params.Issue`, or `file:line:column`.
+    pub field: String,
+    /// Stable machine code.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// A request to run a job.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitRequest {
+    /// Which definition (its newest enabled version).
+    pub job_type: String,
+    /// A version: its semantic version or content hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Parameters.
+    #[serde(default)]
+    pub params: serde_json::Map<String, Value>,
+    /// Overrides the definition's `user_key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_key: Option<String>,
+    /// Overrides the definition's priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Not before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<String>,
+}
+
+/// The answer to a submit (202).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubmitResponse {
+    /// The job.
+    pub job_id: JobId,
+    /// Its state at that moment.
+    pub state: JobState,
+    /// `/api/v1/jobs/{id}`.
+    pub href: String,
+}
+
+/// A job in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct JobSummary {
+    /// Its id.
+    pub job_id: JobId,
+    /// Its definition.
+    pub job_type: String,
+    /// Content hash of the version.
+    pub version: String,
+    /// Its state.
+    pub state: JobState,
+    /// Why it waits, was skipped or failed, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Machine code of the first cause of a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    /// Order of dispatch.
+    pub priority: Priority,
+    /// Deduplication key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_key: Option<String>,
+    /// Job attempt, from 1.
+    pub attempt: u32,
+    /// Rendered description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Who submitted it: `api`, `cli`, `cron`.
+    pub submitted_by: String,
+    /// When it was submitted.
+    pub created_at: String,
+    /// The schedule's tick, or the time before which it does not start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<String>,
+    /// When its first task started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+}
+
+/// A job with everything about its tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct JobDetail {
+    /// The summary.
+    #[serde(flatten)]
+    pub summary: JobSummary,
+    /// Its parameters.
+    pub params: serde_json::Map<String, Value>,
+    /// 8 hex digits.
+    pub nonce: Option<String>,
+    /// The first cause of a failure.
+    pub error: Option<Failure>,
+    /// Its tasks: in order of first start, then those that never started, in declaration order.
+    pub tasks: Vec<TaskResource>,
+}
+
+/// A task of a job: its latest visit that ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskResource {
+    /// Its name.
+    pub task_type: String,
+    /// Its state.
+    pub state: TaskState,
+    /// `COMPLETED`, `FAILED` or a result's name; for skipped tasks the reason (`when`, `upstream_failed`, `not_reached`).
+    pub result: Option<String>,
+    /// Exit code of the last attempt.
+    pub exit_code: Option<u16>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// Why it was skipped.
+    pub skip_reason: Option<SkipReason>,
+    /// Visits so far.
+    pub visits: u32,
+    /// Attempts so far, over all visits and job attempts.
+    pub attempts: u32,
+    /// The target of the route that the latest visit took, as written.
+    pub route: Option<String>,
+    /// Start of the latest visit's first attempt.
+    pub started_at: Option<String>,
+    /// End of its last attempt.
+    pub finished_at: Option<String>,
+    /// Outputs of the latest attempt.
+    pub outputs: IndexMap<String, Value>,
+    /// Artifacts of the latest attempt.
+    pub artifacts: Vec<ArtifactResource>,
+    /// All attempts, oldest first (absent in `atta run --json`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempt_list: Vec<AttemptResource>,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AttemptResource {
+    /// Its number within the job.
+    pub number: u32,
+    /// The job attempt.
+    pub job_attempt: u32,
+    /// The visit.
+    pub visit: u32,
+    /// The attempt within the visit.
+    pub task_attempt: u32,
+    /// Its state.
+    pub state: AttemptState,
+    /// `COMPLETED`, `FAILED` or a result's name.
+    pub result: Option<String>,
+    /// Its exit code.
+    pub exit_code: Option<u16>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// The edges that started the visit.
+    pub routed_from: Vec<RoutedFrom>,
+    /// The ant that has or had it.
+    pub ant: Option<String>,
+    /// How its process tree is contained.
+    pub isolation: Option<String>,
+    /// When it became ready.
+    pub created_at: String,
+    /// When it started.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// Its outputs.
+    pub outputs: IndexMap<String, Value>,
+    /// Its artifacts.
+    pub artifacts: Vec<ArtifactResource>,
+    /// For people.
+    pub warnings: Vec<String>,
+    /// Bytes of log.
+    pub log_bytes: u64,
+}
+
+/// A stored artifact file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ArtifactResource {
+    /// Relative path.
+    pub name: String,
+    /// In bytes.
+    pub size: u64,
+    /// BLAKE3, hex.
+    pub digest: Digest,
+}
+
+/// A definition and its newest version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DefinitionResource {
+    /// Its name.
+    pub job_type: String,
+    /// Content hash of the newest version.
+    pub version: String,
+    /// The author's semantic version.
+    pub semver: Option<String>,
+    /// How many versions there are.
+    pub versions: u32,
+    /// A disabled definition takes no jobs and its schedule rests.
+    pub enabled: bool,
+    /// Why the scheduler cannot evaluate it, when it cannot (`skip_if` failed, …).
+    pub degraded: Option<String>,
+    /// Its cron lines.
+    pub schedule: Vec<String>,
+    /// When it runs next.
+    pub next_run_at: Option<String>,
+    /// When its newest version was stored.
+    pub updated_at: String,
+    /// Warnings of the validator.
+    pub warnings: Vec<FieldViolation>,
+}
+
+/// An immutable version of a definition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VersionResource {
+    /// Its definition.
+    pub job_type: String,
+    /// Content hash.
+    pub version: String,
+    /// The author's semantic version.
+    pub semver: Option<String>,
+    /// When it was stored.
+    pub created_at: String,
+    /// The YAML text as uploaded.
+    pub source: String,
+}
+
+/// One line of a job's history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventResource {
+    /// Position in the server's history: the cursor for streams.
+    pub sequence: i64,
+    /// The job.
+    pub job_id: JobId,
+    /// When.
+    pub at: String,
+    /// The type of the event or effect, e.g. `task_changed`.
+    pub kind: String,
+    /// Its data; tasks are named.
+    pub data: Value,
+}

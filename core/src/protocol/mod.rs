@@ -1,0 +1,7 @@
+//! What the parts of Atta say to each other. These shapes are stored or cross process borders: version them with care.
+
+pub mod ant;
+pub mod api;
+mod id;
+
+pub use id::*;

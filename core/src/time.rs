@@ -1,0 +1,40 @@
+//! Instants as they are stored and sent: milliseconds since the Unix epoch, UTC.
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970-01-01T00:00:00Z. The only representation of an instant in state, storage and protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnixMillis(pub i64);
+
+impl UnixMillis {
+    /// This instant plus a duration, saturating at the ends of the range.
+    #[must_use]
+    pub fn plus(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// The time from `earlier` to `self`; zero when `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// RFC 3339 in UTC with milliseconds, as the API shows it.
+    pub fn to_rfc3339(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0)
+            .map_or_else(|_| format!("@{}ms", self.0), |timestamp| format!("{timestamp:.3}"))
+    }
+}
+
+/// A clock that is passed in. Wall time only: callers that measure durations use `tokio::time`.
+pub trait Clock: Send + Sync + 'static {
+    /// The current instant.
+    fn now(&self) -> UnixMillis;
+}
+
+/// Randomness that is passed in: ids, nonces and jitter are derived from it.
+pub trait Entropy: Send + Sync + 'static {
+    /// 64 random bits.
+    fn next_u64(&self) -> u64;
+}

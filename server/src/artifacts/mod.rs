@@ -1,0 +1,1 @@
+//! Artifact contents by digest.

@@ -1,0 +1,12 @@
+//! The queen: it decides and records, and never executes work.
+//!
+//! * [`store`]: the only place with SQL
+//! * [`scheduler`]: [`scheduler::Queen`], the one writer around the engine: submit, commands, dispatch, timers, cron
+//! * [`logs`], [`artifacts`]: the data plane
+//! * [`api`]: HTTP
+
+pub mod api;
+pub mod artifacts;
+pub mod logs;
+pub mod scheduler;
+pub mod store;

@@ -1,0 +1,1 @@
+//! Attempt logs by byte offset.
