@@ -1,5 +1,12 @@
 //! The ant: it executes and reports, and never decides.
+//!
+//! [`Launcher::fork`] is called in `main` before any thread exists; [`Ant::start`] then takes work from a queen
+//! through a [`QueenLink`] and runs each attempt under a small supervising process of its own.
 
+mod ant;
 mod link;
+mod supervisor;
 
+pub use ant::{Ant, AntConfig, RunningAttempt, StartError};
 pub use link::*;
+pub use supervisor::{IsolationLevel, Launcher, isolation_level};
