@@ -37,13 +37,7 @@ pub struct AntConfig {
 
 impl AntConfig {
     /// A configuration with no tags, no environment, the strongest isolation and a lock wait of 30 s.
-    pub fn new(
-        id: AntId,
-        data_dir: PathBuf,
-        slots: u32,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
+    pub fn new(id: AntId, data_dir: PathBuf, slots: u32, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self {
             id,
             data_dir,
@@ -102,11 +96,7 @@ impl Ant {
     /// Waits until the trees of a previous ant on this directory are gone (at most [`AntConfig::lock_wait`]), removes
     /// what it left, and starts to poll.
     #[expect(clippy::unused_async, reason = "signatures first")]
-    pub async fn start(
-        config: AntConfig,
-        launcher: Launcher,
-        link: Arc<dyn QueenLink>,
-    ) -> Result<Self, StartError> {
+    pub async fn start(config: AntConfig, launcher: Launcher, link: Arc<dyn QueenLink>) -> Result<Self, StartError> {
         drop((config, launcher, link));
         unimplemented!()
     }
