@@ -12,8 +12,9 @@ use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse
 use atta_core::time::{Clock, Entropy};
 use tokio::sync::watch;
 
-pub use refusal::{OpenError, Refusal};
+pub use refusal::Refusal;
 
+pub use crate::store::OpenError;
 use crate::store::Store;
 
 /// Everything that the queen needs from outside.

@@ -1,9 +1,33 @@
-//! The only place with SQL.
+//! The only place with SQL: use-cases as methods, one module per topic. Everything outside speaks in rows and commands,
+//! so that another database can stand behind the same methods.
+//!
+//! * [`Store`]: for reads, with a pool of its own
+//! * [`StoreWriter`]: for writes; there is one, and the queen's writer task owns it
+
+mod definitions;
+mod error;
+mod live;
+mod lock;
+mod migrate;
+mod names;
+mod open;
+mod rows;
+mod write;
+
+use std::path::PathBuf;
+
+pub use error::{OpenError, StoreError};
+pub(crate) use definitions::*;
+pub(crate) use live::*;
+pub(crate) use names::*;
+pub(crate) use rows::*;
+pub(crate) use write::StoreWriter;
 
 /// Handle to the database; cheap to clone. Reads go to a pool of their own; writes belong to the queen's writer.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Store {
     readers: sqlx::SqlitePool,
+    file: PathBuf,
 }
 
 impl Store {

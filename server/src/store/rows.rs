@@ -1,0 +1,177 @@
+//! Rows as the writer keeps them in memory and the store writes them.
+
+use atta_core::definition::Priority;
+use atta_core::engine::{
+    AttemptNumber, AttemptResult, AttemptState, Failure, JobState, SkipReason, Stamped, TaskIndex, TaskState, Timer,
+};
+use atta_core::protocol::JobId;
+use atta_core::protocol::ant::ArtifactFile;
+use atta_core::time::UnixMillis;
+
+/// A row of `jobs`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct JobRow {
+    pub(crate) id: JobId,
+    pub(crate) job_type: String,
+    pub(crate) version: String,
+    pub(crate) state: JobState,
+    pub(crate) reason: Option<String>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) priority: Priority,
+    pub(crate) user_key: Option<String>,
+    /// A JSON object.
+    pub(crate) params: String,
+    pub(crate) description: Option<String>,
+    pub(crate) submitted_by: String,
+    pub(crate) tick: Option<UnixMillis>,
+    pub(crate) attempt: u32,
+    pub(crate) nonce: Option<String>,
+    pub(crate) created_at: UnixMillis,
+    pub(crate) scheduled_at: Option<UnixMillis>,
+    pub(crate) started_at: Option<UnixMillis>,
+    pub(crate) finished_at: Option<UnixMillis>,
+}
+
+/// A row of `tasks`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TaskRow {
+    pub(crate) task: TaskIndex,
+    pub(crate) name: String,
+    pub(crate) state: TaskState,
+    pub(crate) visits: u32,
+    pub(crate) attempts: u32,
+    pub(crate) last_attempt: Option<AttemptNumber>,
+    pub(crate) result: Option<AttemptResult>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) skip_reason: Option<SkipReason>,
+    pub(crate) route: Option<String>,
+    pub(crate) first_started_at: Option<UnixMillis>,
+    pub(crate) started_at: Option<UnixMillis>,
+    pub(crate) finished_at: Option<UnixMillis>,
+}
+
+impl TaskRow {
+    /// A task that nothing has happened to.
+    pub(crate) fn new(task: TaskIndex, name: &str) -> Self {
+        Self {
+            task,
+            name: name.to_owned(),
+            state: TaskState::Pending,
+            visits: 0,
+            attempts: 0,
+            last_attempt: None,
+            result: None,
+            failure: None,
+            skip_reason: None,
+            route: None,
+            first_started_at: None,
+            started_at: None,
+            finished_at: None,
+        }
+    }
+}
+
+/// A row of `attempts`. JSON columns are kept as text: nothing but the API reads them again.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AttemptRow {
+    pub(crate) number: AttemptNumber,
+    pub(crate) task: TaskIndex,
+    pub(crate) visit: u32,
+    pub(crate) task_attempt: u32,
+    pub(crate) job_attempt: u32,
+    pub(crate) state: AttemptState,
+    pub(crate) token: Option<u64>,
+    pub(crate) ant: Option<String>,
+    pub(crate) isolation: Option<String>,
+    pub(crate) result: Option<AttemptResult>,
+    pub(crate) failure: Option<Failure>,
+    /// A JSON array.
+    pub(crate) routed_from: String,
+    /// A JSON object.
+    pub(crate) outputs: String,
+    /// A JSON array.
+    pub(crate) warnings: String,
+    pub(crate) log_bytes: u64,
+    pub(crate) created_at: UnixMillis,
+    pub(crate) started_at: Option<UnixMillis>,
+    pub(crate) finished_at: Option<UnixMillis>,
+}
+
+/// Rows of `artifacts`: what one attempt kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ArtifactRows {
+    pub(crate) job: JobId,
+    pub(crate) attempt: AttemptNumber,
+    pub(crate) files: Vec<ArtifactFile>,
+}
+
+/// A row of `events`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EventRow {
+    pub(crate) sequence: i64,
+    pub(crate) job: JobId,
+    pub(crate) stamped: Stamped,
+    /// A JSON array.
+    pub(crate) effects: String,
+}
+
+/// A change to `timers`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TimerChange {
+    pub(crate) job: JobId,
+    pub(crate) timer: Timer,
+    /// `None` removes it.
+    pub(crate) due: Option<UnixMillis>,
+}
+
+/// A row of `definitions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DefinitionRow {
+    pub(crate) job_type: String,
+    pub(crate) latest_version: String,
+    pub(crate) enabled: bool,
+    pub(crate) degraded: Option<String>,
+    pub(crate) next_fire_at: Option<UnixMillis>,
+    pub(crate) created_at: UnixMillis,
+    pub(crate) updated_at: UnixMillis,
+}
+
+/// A row of `definition_versions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VersionRow {
+    pub(crate) job_type: String,
+    pub(crate) version: String,
+    pub(crate) semver: Option<String>,
+    pub(crate) source: String,
+    /// A JSON array of field violations.
+    pub(crate) warnings: String,
+    pub(crate) created_at: UnixMillis,
+}
+
+/// A row of `idempotency_keys`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdempotencyRow {
+    pub(crate) key: String,
+    pub(crate) request_hash: String,
+    pub(crate) status: u16,
+    /// A JSON document.
+    pub(crate) response: String,
+    pub(crate) created_at: UnixMillis,
+}
+
+/// Everything that one transaction writes.
+#[derive(Debug, Default)]
+pub(crate) struct Changes<'a> {
+    pub(crate) versions: Vec<&'a VersionRow>,
+    pub(crate) definitions: Vec<&'a DefinitionRow>,
+    pub(crate) new_jobs: Vec<&'a JobRow>,
+    pub(crate) jobs: Vec<&'a JobRow>,
+    pub(crate) tasks: Vec<(&'a JobId, &'a TaskRow)>,
+    pub(crate) attempts: Vec<(&'a JobId, &'a AttemptRow)>,
+    pub(crate) artifacts: Vec<&'a ArtifactRows>,
+    pub(crate) events: Vec<&'a EventRow>,
+    pub(crate) timers: Vec<&'a TimerChange>,
+    pub(crate) idempotency: Vec<&'a IdempotencyRow>,
+    /// Written to `meta`, so that a batch without other changes proves that writing works.
+    pub(crate) probe: Option<UnixMillis>,
+}
