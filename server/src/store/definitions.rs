@@ -62,12 +62,11 @@ impl StoreWriter {
 
     /// The answer that was given to a request with this Idempotency-Key.
     pub(crate) async fn load_idempotency(&mut self, key: &str) -> Result<Option<IdempotencyRow>, StoreError> {
-        let row = sqlx::query(
-            "SELECT key, request_hash, status, response, created_at FROM idempotency_keys WHERE key = $1",
-        )
-        .bind(key)
-        .fetch_optional(self.connection().await?)
-        .await?;
+        let row =
+            sqlx::query("SELECT key, request_hash, status, response, created_at FROM idempotency_keys WHERE key = $1")
+                .bind(key)
+                .fetch_optional(self.connection().await?)
+                .await?;
         row.map(|row| {
             Ok(IdempotencyRow {
                 key: row.try_get(0)?,
@@ -91,9 +90,8 @@ impl StoreWriter {
 
     /// Counts openings of the database, from 1: the upper half of fencing tokens.
     pub(crate) async fn next_epoch(&mut self) -> Result<u32, StoreError> {
-        let row = sqlx::query("SELECT value FROM meta WHERE key = 'epoch'")
-            .fetch_optional(self.connection().await?)
-            .await?;
+        let row =
+            sqlx::query("SELECT value FROM meta WHERE key = 'epoch'").fetch_optional(self.connection().await?).await?;
         let last = match row {
             None => 0,
             Some(row) => {

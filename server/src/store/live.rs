@@ -149,7 +149,8 @@ impl StoreWriter {
 
     /// Jobs with their rows and history, in order of creation.
     pub(crate) async fn load_jobs(&mut self, which: Which<'_>) -> Result<Vec<StoredJob>, StoreError> {
-        let rows = self.select(format!("SELECT * FROM jobs WHERE {} ORDER BY id", which.condition("id")), which).await?;
+        let rows =
+            self.select(format!("SELECT * FROM jobs WHERE {} ORDER BY id", which.condition("id")), which).await?;
         let mut jobs = Vec::with_capacity(rows.len());
         let mut position = HashMap::with_capacity(rows.len());
         for row in rows {
@@ -238,7 +239,8 @@ impl StoreWriter {
 
     /// The sequence of the newest event; 0 when there is none.
     pub(crate) async fn latest_sequence(&mut self) -> Result<i64, StoreError> {
-        let row = sqlx::query("SELECT coalesce(max(sequence), 0) FROM events").fetch_one(self.connection().await?).await?;
+        let row =
+            sqlx::query("SELECT coalesce(max(sequence), 0) FROM events").fetch_one(self.connection().await?).await?;
         Ok(row.try_get(0)?)
     }
 

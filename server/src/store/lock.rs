@@ -18,13 +18,8 @@ impl DirectoryLock {
         let not_writable = |source| OpenError::NotWritable { dir: dir.display().to_string(), source };
         std::fs::create_dir_all(dir).map_err(not_writable)?;
         let path = dir.join("server.lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(not_writable)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(not_writable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -16,8 +16,8 @@ mod write;
 
 use std::path::PathBuf;
 
-pub use error::{OpenError, StoreError};
 pub(crate) use definitions::*;
+pub use error::{OpenError, StoreError};
 pub(crate) use live::*;
 pub(crate) use names::*;
 pub(crate) use rows::*;

@@ -55,12 +55,8 @@ impl ColumnName for TaskState {
 }
 
 impl ColumnName for AttemptState {
-    const NAMES: &'static [(Self, &'static str)] = &[
-        (Self::Ready, "READY"),
-        (Self::Leased, "LEASED"),
-        (Self::Running, "RUNNING"),
-        (Self::Finished, "FINISHED"),
-    ];
+    const NAMES: &'static [(Self, &'static str)] =
+        &[(Self::Ready, "READY"), (Self::Leased, "LEASED"), (Self::Running, "RUNNING"), (Self::Finished, "FINISHED")];
 }
 
 impl ColumnName for SkipReason {
@@ -112,6 +108,10 @@ pub(crate) fn priority_from_column(value: i64) -> Result<Priority, StoreError> {
 }
 
 /// A count or number that is stored as a signed integer.
-pub(crate) fn unsigned<T: TryFrom<i64>>(table: &'static str, column: &'static str, value: i64) -> Result<T, StoreError> {
+pub(crate) fn unsigned<T: TryFrom<i64>>(
+    table: &'static str,
+    column: &'static str,
+    value: i64,
+) -> Result<T, StoreError> {
     T::try_from(value).map_err(|_| StoreError::Value { table, column, value: value.to_string() })
 }

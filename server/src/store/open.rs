@@ -24,10 +24,8 @@ impl Store {
         let file = dir.join("atta.db");
         let size = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
         let options = writer_options(&file);
-        let mut connection = options
-            .connect()
-            .await
-            .map_err(|error| OpenError::from_store(&file, &StoreError::from(error)))?;
+        let mut connection =
+            options.connect().await.map_err(|error| OpenError::from_store(&file, &StoreError::from(error)))?;
         if size > 0 {
             check(&mut connection, &file, size).await?;
         }

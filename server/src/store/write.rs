@@ -58,13 +58,15 @@ const DEFINITIONS: ManyRows = ManyRows {
 
 const NEW_JOBS: ManyRows = ManyRows {
     name: "insert jobs",
-    head: "INSERT INTO jobs (id, job_type, version, state, reason, error_code, error_message, priority, user_key, params,
+    head:
+        "INSERT INTO jobs (id, job_type, version, state, reason, error_code, error_message, priority, user_key, params,
         description, submitted_by, tick, attempt, nonce, created_at, scheduled_at, started_at, finished_at) VALUES ",
     columns: 19,
     tail: "",
 };
 
-const UPDATE_JOB: &str = "UPDATE jobs SET state = $2, reason = $3, error_code = $4, error_message = $5, description = $6,
+const UPDATE_JOB: &str =
+    "UPDATE jobs SET state = $2, reason = $3, error_code = $4, error_message = $5, description = $6,
     attempt = $7, nonce = $8, started_at = $9, finished_at = $10 WHERE id = $1";
 
 const TASKS: ManyRows = ManyRows {
