@@ -6,7 +6,7 @@ use super::status::{AttemptResult, Failure};
 use crate::time::UnixMillis;
 
 /// Index of a task in its definition, in declaration order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TaskIndex(pub u32);
 

@@ -25,6 +25,22 @@ impl JobState {
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Blocked | Self::Cancelled | Self::Skipped)
     }
+
+    /// The name shown to people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Waiting => "WAITING",
+            Self::Paused => "PAUSED",
+            Self::Cancelling => "CANCELLING",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::Blocked => "BLOCKED",
+            Self::Cancelled => "CANCELLED",
+            Self::Skipped => "SKIPPED",
+        }
+    }
 }
 
 /// The state of a task (its latest visit).
@@ -48,6 +64,21 @@ impl TaskState {
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Skipped | Self::Cancelled)
     }
+
+    /// The name shown to people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Ready => "READY",
+            Self::Leased => "LEASED",
+            Self::Running => "RUNNING",
+            Self::Waiting => "WAITING",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::Skipped => "SKIPPED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
 }
 
 /// The state of one attempt.
@@ -62,6 +93,18 @@ pub enum AttemptState {
     Running,
     /// Has a result.
     Finished,
+}
+
+impl AttemptState {
+    /// The name shown to people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "READY",
+            Self::Leased => "LEASED",
+            Self::Running => "RUNNING",
+            Self::Finished => "FINISHED",
+        }
+    }
 }
 
 /// Why a task was skipped.

@@ -1,0 +1,400 @@
+//! The state of one job. Only [`super::decide`] changes it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::effect::RoutedFrom;
+use super::event::{AttemptNumber, TaskIndex};
+use super::status::{AttemptResult, AttemptState, Failure, JobState, SkipReason, TaskState};
+use crate::graph::{EdgeIndex, Plan};
+use crate::time::UnixMillis;
+
+/// The state of one job: what has been decided so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobRun {
+    pub(super) state: JobState,
+    pub(super) phase: Phase,
+    /// 0 before the first admission.
+    pub(super) job_attempt: u32,
+    pub(super) nonce: String,
+    pub(super) retries_used: u32,
+    pub(super) tasks: Vec<TaskRun>,
+    pub(super) edges: Vec<EdgeValue>,
+    pub(super) loops: Vec<LoopRun>,
+    pub(super) attempts: Vec<AttemptRun>,
+    /// Uses of the routes with a `max`.
+    pub(super) route_uses: Vec<u32>,
+    /// Counts settlements, so that a loop knows which of them happened since it was entered.
+    pub(super) settlements: u64,
+    /// Tasks that are READY, LEASED, RUNNING or WAITING.
+    pub(super) open_tasks: u32,
+    /// Attempts that are READY, LEASED or RUNNING.
+    pub(super) active_attempts: u32,
+    /// Tasks whose condition is being evaluated.
+    pub(super) conditions: u32,
+    /// Some attempt of the job was given to an ant in this job attempt.
+    pub(super) any_started: bool,
+    /// The first cause of a failure in this job attempt.
+    pub(super) cause: Option<Failure>,
+    pub(super) stop: Option<Stop>,
+    pub(super) verdict: Option<Verdict>,
+    /// Position in the plan's order of the final phase.
+    pub(super) final_position: usize,
+    pub(super) pause: Pause,
+    pub(super) clock: JobClock,
+    /// The next job attempt, while it waits for its time or its admission.
+    pub(super) next: Option<NextAttempt>,
+}
+
+/// Where a job attempt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Phase {
+    /// Waits for admission.
+    Before,
+    /// Results are routed.
+    Ordinary,
+    /// Stopped: waits for what still runs.
+    Stopping,
+    /// The remaining always_run tasks run.
+    Final,
+    /// Waits for the time of the next job attempt.
+    Between,
+    /// Terminal.
+    Over,
+}
+
+/// One task of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct TaskRun {
+    pub(super) state: TaskState,
+    /// Visits that ran (or whose condition failed) in this job attempt.
+    pub(super) visit: u32,
+    /// Attempts of the current visit.
+    pub(super) task_attempt: u32,
+    pub(super) retries_used: u32,
+    pub(super) interruptions: u32,
+    /// Times that a LOST attempt was repeated in the final phase.
+    pub(super) lost_repeats: u32,
+    pub(super) current: Option<AttemptNumber>,
+    /// When the visit's first attempt was given to an ant.
+    pub(super) visit_started: Option<UnixMillis>,
+    /// Why it is WAITING or held back.
+    pub(super) hold: Hold,
+    /// Unresolved forward edges.
+    pub(super) unresolved: u32,
+    /// Taken route edges.
+    pub(super) routes_taken: u32,
+    /// Failed edges that count.
+    pub(super) edges_failed: u32,
+    /// Non-optional dependency edges that are dead.
+    pub(super) edges_missing: u32,
+    /// The latest visit that ran or was decided by its condition.
+    pub(super) outcome: Option<Outcome>,
+    /// How it settled in the current round when that is not `outcome`.
+    pub(super) skipped: Option<SkipReason>,
+    /// An `always_run` task that is left to the final phase.
+    pub(super) left_to_final: bool,
+    pub(super) routed_from: Vec<RoutedFrom>,
+}
+
+/// What a task waits for that is not an ant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Hold {
+    #[default]
+    None,
+    /// Its condition is being evaluated.
+    Condition,
+    /// WAITING for this instant.
+    Until(UnixMillis),
+    /// WAITING since it paused the job, or since its time came while the job was paused.
+    Resume,
+    /// PENDING: it would start if the job were not paused.
+    Start,
+}
+
+/// How a visit ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Outcome {
+    pub(super) visit: u32,
+    pub(super) state: TaskState,
+    pub(super) result: Option<AttemptResult>,
+    pub(super) failure: Option<Failure>,
+    pub(super) ending: Ending,
+    /// The route that was followed.
+    pub(super) route: Option<usize>,
+    /// When it settled, counted in settlements.
+    pub(super) sequence: u64,
+}
+
+/// What an outcome means for the edges and the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ending {
+    /// Completed, or failed under `allow_failure`, or skipped by its condition.
+    Completed,
+    /// Failed, and a route matched.
+    Handled,
+    /// Failed, and no route matched.
+    Unrouted,
+    /// Recorded after the job was stopped, or in the final phase: not routed.
+    Recorded,
+}
+
+/// What is known about an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EdgeValue {
+    #[default]
+    Unresolved,
+    Taken,
+    Dead,
+    Failed,
+}
+
+/// One loop of a job; the first stands for the whole job.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct LoopRun {
+    /// Items that have not settled in this round.
+    pub(super) unsettled: u32,
+    /// Starts of the header since the loop was entered.
+    pub(super) starts: u32,
+    /// Rounds since the loop was entered.
+    pub(super) round: u32,
+    /// Back edges taken in this round.
+    pub(super) back_taken: Vec<EdgeIndex>,
+    /// Some task failed unrouted in this round.
+    pub(super) failed: bool,
+    /// The number of settlements when it was entered.
+    pub(super) entered: u64,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct AttemptRun {
+    pub(super) task: TaskIndex,
+    pub(super) visit: u32,
+    pub(super) task_attempt: u32,
+    pub(super) job_attempt: u32,
+    pub(super) state: AttemptState,
+    /// It is to be stopped: when it comes back it is not given out again.
+    pub(super) killed: bool,
+}
+
+/// Why a job attempt was stopped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Stop {
+    pub(super) kind: StopKind,
+    pub(super) failure: Failure,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StopKind {
+    FailFast,
+    Fatal,
+    RestartJob,
+    Cancel,
+    Timeout,
+}
+
+/// The verdict to come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    pub(super) state: JobState,
+    pub(super) failure: Option<Failure>,
+    /// What follows after the final phase.
+    pub(super) follow_up: Option<NextAttempt>,
+}
+
+/// A job attempt that will begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) struct NextAttempt {
+    pub(super) from: NextFrom,
+    /// When, while it waits for its delay.
+    pub(super) due: Option<UnixMillis>,
+    /// Its time came while the job was paused.
+    pub(super) due_passed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum NextFrom {
+    /// Everything anew.
+    Start,
+    /// What failed, and what follows from it.
+    Failed,
+    /// This task, and what follows from it.
+    Task(TaskIndex),
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Pause {
+    /// How many pauses there were.
+    pub(super) count: u32,
+    /// When `resume_after` resumes the job.
+    pub(super) due: Option<UnixMillis>,
+    /// Tasks held back by this pause.
+    pub(super) held: Vec<TaskIndex>,
+}
+
+/// How long the job attempt has been RUNNING.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct JobClock {
+    /// Its first task was given to an ant.
+    pub(super) begun: bool,
+    pub(super) spent: Duration,
+    pub(super) running_since: Option<UnixMillis>,
+    /// A timer is set.
+    pub(super) armed: bool,
+}
+
+impl TaskRun {
+    pub(super) fn new() -> Self {
+        Self {
+            state: TaskState::Pending,
+            visit: 0,
+            task_attempt: 0,
+            retries_used: 0,
+            interruptions: 0,
+            lost_repeats: 0,
+            current: None,
+            visit_started: None,
+            hold: Hold::None,
+            unresolved: 0,
+            routes_taken: 0,
+            edges_failed: 0,
+            edges_missing: 0,
+            outcome: None,
+            skipped: None,
+            left_to_final: false,
+            routed_from: Vec::new(),
+        }
+    }
+}
+
+/// What is known about one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptInfo {
+    /// Its task.
+    pub task: TaskIndex,
+    /// The visit, from 1.
+    pub visit: u32,
+    /// Attempt within the visit, from 1.
+    pub task_attempt: u32,
+    /// The job attempt, from 1.
+    pub job_attempt: u32,
+    /// Its state.
+    pub state: AttemptState,
+    /// It was told to stop.
+    pub killed: bool,
+}
+
+impl JobRun {
+    /// A PENDING job.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            state: JobState::Pending,
+            phase: Phase::Before,
+            job_attempt: 0,
+            nonce: String::new(),
+            retries_used: 0,
+            tasks: vec![TaskRun::new(); plan.tasks.len()],
+            edges: vec![EdgeValue::Unresolved; plan.edges.len()],
+            loops: vec![LoopRun::default(); plan.loops.len()],
+            attempts: Vec::new(),
+            route_uses: vec![0; plan.limited_routes],
+            settlements: 0,
+            open_tasks: 0,
+            active_attempts: 0,
+            conditions: 0,
+            any_started: false,
+            cause: None,
+            stop: None,
+            verdict: None,
+            final_position: 0,
+            pause: Pause::default(),
+            clock: JobClock::default(),
+            next: None,
+        }
+    }
+
+    /// The job's state.
+    pub fn state(&self) -> JobState {
+        self.state
+    }
+
+    /// The job attempt, from 1; 0 before the job was admitted.
+    pub fn job_attempt(&self) -> u32 {
+        self.job_attempt
+    }
+
+    /// 8 hex digits; empty before the job was admitted.
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// Whether attempts that are READY may be given to ants now.
+    pub fn may_dispatch(&self) -> bool {
+        matches!(self.state, JobState::Running | JobState::Cancelling)
+    }
+
+    /// The task's state; that of the visit it kept if its loop did not reach it again.
+    pub fn task_state(&self, task: TaskIndex) -> TaskState {
+        self.tasks[task.0 as usize].state
+    }
+
+    /// Visits of the task in this job attempt.
+    pub fn task_visit(&self, task: TaskIndex) -> u32 {
+        self.tasks[task.0 as usize].visit
+    }
+
+    /// The task's newest attempt in this job attempt.
+    pub fn latest_attempt(&self, task: TaskIndex) -> Option<AttemptNumber> {
+        self.tasks[task.0 as usize].current
+    }
+
+    /// Result of the task's latest visit that ran.
+    pub fn task_result(&self, task: TaskIndex) -> Option<AttemptResult> {
+        self.tasks[task.0 as usize].outcome.as_ref().and_then(|outcome| outcome.result)
+    }
+
+    /// Why the task's latest visit failed.
+    pub fn task_failure(&self, task: TaskIndex) -> Option<&Failure> {
+        self.tasks[task.0 as usize].outcome.as_ref().and_then(|outcome| outcome.failure.as_ref())
+    }
+
+    /// What is known about an attempt.
+    pub fn attempt(&self, number: AttemptNumber) -> Option<AttemptInfo> {
+        let attempt = self.attempts.get((number.0 as usize).checked_sub(1)?)?;
+        Some(AttemptInfo {
+            task: attempt.task,
+            visit: attempt.visit,
+            task_attempt: attempt.task_attempt,
+            job_attempt: attempt.job_attempt,
+            state: attempt.state,
+            killed: attempt.killed,
+        })
+    }
+
+    /// How many attempts there are; their numbers run from 1 to this.
+    pub fn attempt_count(&self) -> u32 {
+        u32::try_from(self.attempts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Attempts that have no result yet.
+    pub fn open_attempts(&self) -> impl Iterator<Item = (AttemptNumber, AttemptInfo)> + '_ {
+        (1..=self.attempt_count())
+            .map(AttemptNumber)
+            .filter_map(|number| Some((number, self.attempt(number)?)))
+            .filter(|(_, attempt)| attempt.state != AttemptState::Finished)
+    }
+
+    /// The verdict to come while the final phase runs (`JobResult`), and the final one afterwards, with its first cause.
+    pub fn verdict(&self) -> Option<(JobState, Option<&Failure>)> {
+        self.verdict.as_ref().map(|verdict| (verdict.state, verdict.failure.as_ref()))
+    }
+}

@@ -1,0 +1,55 @@
+//! The transition table: every change of a job's, a task's or an attempt's state goes through here.
+
+use super::error::EngineError;
+use super::status::{AttemptState, JobState, TaskState};
+
+/// Whether a job may go from one state to another.
+pub(super) fn job_may(from: JobState, to: JobState) -> bool {
+    use JobState::{Blocked, Cancelled, Cancelling, Completed, Failed, Paused, Pending, Running, Skipped, Waiting};
+    match from {
+        Pending => matches!(to, Running | Cancelled | Skipped),
+        Running => matches!(to, Waiting | Paused | Cancelling | Completed | Failed | Blocked | Cancelled),
+        Waiting => matches!(to, Running | Paused | Cancelling | Completed | Failed | Blocked | Cancelled),
+        // A FATAL result or a cancel ends a paused job.
+        Paused => matches!(to, Running | Waiting | Cancelling | Failed | Cancelled),
+        Cancelling => matches!(to, Completed | Failed | Blocked | Cancelled),
+        // Retry and rerun make a new job attempt, which waits for admission like a new job.
+        Completed | Failed | Blocked | Cancelled => to == Pending,
+        Skipped => false,
+    }
+}
+
+/// Whether a task may go from one state to another.
+pub(super) fn task_may(from: TaskState, to: TaskState) -> bool {
+    use TaskState::{Cancelled, Completed, Failed, Leased, Pending, Ready, Running, Skipped, Waiting};
+    match from {
+        // COMPLETED and FAILED: the task keeps an earlier visit of its loop, or its condition could not be evaluated.
+        Pending => matches!(to, Ready | Completed | Failed | Skipped | Cancelled),
+        Ready => matches!(to, Leased | Waiting | Completed | Failed | Cancelled),
+        // READY: returned, or interrupted and repeated.
+        Leased | Running => {
+            (from == Leased && to == Running) || matches!(to, Ready | Waiting | Completed | Failed | Cancelled)
+        }
+        Waiting => matches!(to, Ready | Failed | Cancelled),
+        // PENDING: the next round, or a new job attempt. FAILED: the loop's limit.
+        Completed | Skipped => matches!(to, Pending | Failed),
+        Failed => matches!(to, Pending | Failed),
+        Cancelled => to == Pending,
+    }
+}
+
+/// Whether an attempt may go from one state to another.
+pub(super) fn attempt_may(from: AttemptState, to: AttemptState) -> bool {
+    use AttemptState::{Finished, Leased, Ready, Running};
+    match from {
+        Ready => matches!(to, Leased | Finished),
+        Leased => matches!(to, Ready | Running | Finished),
+        Running => to == Finished,
+        Finished => false,
+    }
+}
+
+/// The error for a change that the table does not know: a defect of the engine.
+pub(super) fn illegal(what: &str, from: &str, to: &str) -> EngineError {
+    EngineError::Internal(format!("{what} cannot go from {from} to {to}"))
+}
