@@ -3,10 +3,13 @@
 //! * [`store`]: the only place with SQL
 //! * [`scheduler`]: [`scheduler::Queen`], the one writer around the engine: submit, commands, dispatch, timers, cron
 //! * [`logs`], [`artifacts`]: the data plane
-//! * [`api`]: HTTP
+//! * [`api`]: HTTP; [`Server`]: all of it together
 
 pub mod api;
 pub mod artifacts;
 pub mod logs;
 pub mod scheduler;
+mod server;
 pub mod store;
+
+pub use server::{Server, ServerConfig, StartError};

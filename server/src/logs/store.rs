@@ -1,0 +1,459 @@
+//! The directory of logs: appending, finishing, opening for reading.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use atta_core::protocol::AttemptId;
+use atta_core::protocol::ant::{LogChunk, LogStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use super::follow::LogFollower;
+use super::frame::{HEADER, Header, MAX_FRAME, Marks};
+use super::packed;
+use super::reader::{LogPiece, LogReader};
+
+/// Smaller logs stay as they are: a second file would cost more than it saves.
+const WORTH_PACKING: u64 = 64 * 1024;
+
+/// Appends that may be at the disk at once; the others queue here and not in the runtime's blocking pool.
+const APPENDS_AT_ONCE: usize = 8;
+
+/// Logs that may be compressed at once: compressing is never urgent.
+const PACKING_AT_ONCE: usize = 1;
+
+/// Why a log cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The id is not one that a queen mints.
+    #[error("{0:?} is not an attempt's id")]
+    BadAttempt(String),
+    /// Bytes are missing in between: the sender must say them first.
+    #[error("log of attempt {attempt} has {have} bytes, a chunk at offset {offset} leaves a gap")]
+    Gap {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Bytes stored.
+        have: u64,
+        /// Where the chunk begins.
+        offset: u64,
+    },
+    /// The segments of a chunk do not add up.
+    #[error("a log chunk of attempt {attempt} has {bytes} bytes, but its segments cover {segments}")]
+    Segments {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Bytes of content.
+        bytes: u64,
+        /// Bytes that the segments name.
+        segments: u64,
+    },
+    /// New bytes for a log that was finished and compressed.
+    #[error("log of attempt {attempt} is finished")]
+    Finished {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// The disk does not take it (full, read-only, …).
+    #[error("log of attempt {attempt} cannot be written: {source}")]
+    Write {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Why.
+        source: io::Error,
+    },
+    /// The disk does not give it, or it is damaged.
+    #[error("log of attempt {attempt} cannot be read: {source}")]
+    Read {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Why.
+        source: io::Error,
+    },
+    /// The directory of logs cannot be made.
+    #[error("log directory {dir} cannot be used: {source}")]
+    Directory {
+        /// The directory.
+        dir: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl LogError {
+    pub(super) fn interrupted(attempt: &AttemptId, error: &tokio::task::JoinError) -> Self {
+        Self::Read { attempt: attempt.clone(), source: io::Error::other(error.to_string()) }
+    }
+}
+
+/// How far a log that is being written has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub bytes: u64,
+    pub finished: bool,
+}
+
+/// All logs of a server; cheap to clone.
+#[derive(Clone)]
+pub struct LogStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    /// Logs that are being written or followed.
+    live: Mutex<HashMap<AttemptId, Arc<Live>>>,
+    appends: Arc<Semaphore>,
+    packing: Arc<Semaphore>,
+    background: TaskTracker,
+}
+
+struct Live {
+    progress: watch::Sender<Progress>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Absent until there is a file.
+    open: Option<Open>,
+    /// Somebody appends, so only `finish` may forget it.
+    written: bool,
+}
+
+#[derive(Clone)]
+struct Open {
+    file: Arc<File>,
+    marks: Arc<RwLock<Marks>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The paths of one attempt's log.
+struct Paths {
+    dir: PathBuf,
+    raw: PathBuf,
+    packed: PathBuf,
+    temporary: PathBuf,
+}
+
+impl LogStore {
+    /// Opens the directory; creates it when absent.
+    pub fn open(dir: &Path) -> Result<Self, LogError> {
+        fs::create_dir_all(dir).map_err(|source| LogError::Directory { dir: dir.display().to_string(), source })?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                dir: dir.to_owned(),
+                live: Mutex::default(),
+                appends: Arc::new(Semaphore::new(APPENDS_AT_ONCE)),
+                packing: Arc::new(Semaphore::new(PACKING_AT_ONCE)),
+                background: TaskTracker::new(),
+            }),
+        })
+    }
+
+    /// Appends a chunk. Bytes that were stored before are ignored; a chunk that begins behind the end is refused. After
+    /// an error nothing of the chunk is in the log, and the same chunk may be said again.
+    pub async fn append(&self, chunk: LogChunk) -> Result<(), LogError> {
+        let paths = self.paths(&chunk.attempt_id)?;
+        let segments = chunk.segments.iter().map(|segment| u64::from(segment.len)).sum();
+        if segments != chunk.bytes.len() as u64 {
+            let bytes = chunk.bytes.len() as u64;
+            return Err(LogError::Segments { attempt: chunk.attempt_id, bytes, segments });
+        }
+        if segments == 0 {
+            return Ok(());
+        }
+        let attempt = chunk.attempt_id.clone();
+        let failed = |source: io::Error| LogError::Write { attempt: attempt.clone(), source };
+        let permit = Arc::clone(&self.inner.appends).acquire_owned().await.map_err(|e| failed(io::Error::other(e)))?;
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            store.append_blocking(&paths, &chunk)
+        })
+        .await
+        .map_err(|error| failed(io::Error::other(error.to_string())))?
+    }
+
+    fn append_blocking(&self, paths: &Paths, chunk: &LogChunk) -> Result<(), LogError> {
+        let attempt = &chunk.attempt_id;
+        let write_error = |source| LogError::Write { attempt: attempt.clone(), source };
+        let live = self.live(attempt, true);
+        let mut state = lock(&live.state);
+        if state.open.is_none() {
+            state.open = open_for_append(paths).map_err(write_error)?;
+        }
+        let Some(open) = state.open.clone() else {
+            return self.append_to_finished(paths, chunk);
+        };
+        let have = open.marks.read().unwrap_or_else(PoisonError::into_inner).end;
+        let skip = match have.log(None).checked_sub(chunk.offset) {
+            Some(skip) => usize::try_from(skip).unwrap_or(usize::MAX),
+            None => {
+                return Err(LogError::Gap { attempt: attempt.clone(), have: have.log(None), offset: chunk.offset });
+            }
+        };
+        if skip >= chunk.bytes.len() {
+            return Ok(());
+        }
+        let (encoded, headers) = encode(chunk, skip);
+        if let Err(source) = (&*open.file).write_all(&encoded) {
+            // Part of it may be there. When the file cannot be cut back either, the next append looks at it anew.
+            if open.file.set_len(have.file).is_err() {
+                state.open = None;
+            }
+            return Err(write_error(source));
+        }
+        let bytes = {
+            let mut marks = open.marks.write().unwrap_or_else(PoisonError::into_inner);
+            for header in &headers {
+                marks.push(header);
+            }
+            marks.end.log(None)
+        };
+        live.progress.send_modify(|progress| progress.bytes = bytes);
+        Ok(())
+    }
+
+    /// What arrives for a compressed log was stored before, or is refused.
+    fn append_to_finished(&self, paths: &Paths, chunk: &LogChunk) -> Result<(), LogError> {
+        lock(&self.inner.live).remove(&chunk.attempt_id);
+        let attempt = chunk.attempt_id.clone();
+        let reader = File::open(&paths.packed)
+            .and_then(LogReader::packed)
+            .map_err(|source| LogError::Read { attempt: attempt.clone(), source })?;
+        if chunk.offset + chunk.bytes.len() as u64 <= reader.total(None) {
+            Ok(())
+        } else {
+            Err(LogError::Finished { attempt })
+        }
+    }
+
+    /// Nothing more will be appended: say this once the attempt's end is accepted. Closes the file, ends followers and,
+    /// when it is worth it, compresses the log in the background.
+    pub fn finish(&self, attempt: &AttemptId) {
+        let Some(live) = lock(&self.inner.live).remove(attempt) else {
+            return;
+        };
+        let open = lock(&live.state).open.take();
+        live.progress.send_modify(|progress| progress.finished = true);
+        let size = open.as_ref().map_or(0, |open| open.marks.read().unwrap_or_else(PoisonError::into_inner).end.file);
+        if size < WORTH_PACKING {
+            return;
+        }
+        let Ok(paths) = self.paths(attempt) else {
+            return;
+        };
+        let attempt = attempt.clone();
+        let packing = Arc::clone(&self.inner.packing);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let work = async move {
+            let Ok(_permit) = packing.acquire_owned().await else {
+                return;
+            };
+            let packed = tokio::task::spawn_blocking(move || {
+                packed::pack(&paths.raw, &paths.temporary, &paths.packed).and_then(|()| fs::remove_file(&paths.raw))
+            });
+            match packed.await {
+                Ok(Ok(())) => {}
+                // The log stays readable in the form that it has.
+                Ok(Err(error)) => tracing::warn!(%attempt, %error, "a finished log was not compressed"),
+                Err(error) => tracing::warn!(%attempt, %error, "a finished log was not compressed"),
+            }
+        };
+        self.inner.background.spawn_on(work, &runtime);
+    }
+
+    /// Waits until everything that was finished so far is compressed.
+    pub async fn settle(&self) {
+        self.inner.background.close();
+        self.inner.background.wait().await;
+        self.inner.background.reopen();
+    }
+
+    /// Bytes in a range of the log, and the log's length: of one stream (then offsets count that stream's bytes only),
+    /// or of all. At most `range` is held in memory.
+    pub async fn read(
+        &self,
+        attempt: &AttemptId,
+        range: Range<u64>,
+        stream: Option<LogStream>,
+    ) -> Result<(Vec<LogPiece>, u64), LogError> {
+        let Some(mut reader) = self.open_reader(attempt).await? else {
+            return Ok((Vec::new(), 0));
+        };
+        let failed = |source| LogError::Read { attempt: attempt.clone(), source };
+        let read = move || {
+            let total = reader.total(stream);
+            let mut pieces = Vec::new();
+            let mut at = range.start;
+            let end = range.end.min(total);
+            while at < end {
+                let more = reader.read(stream, at, usize::try_from(end - at).unwrap_or(usize::MAX))?;
+                let got: u64 = more.iter().map(|piece| piece.bytes.len() as u64).sum();
+                if got == 0 {
+                    break;
+                }
+                at += got;
+                pieces.extend(more);
+            }
+            Ok((pieces, total))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|error| LogError::interrupted(attempt, &error))?.map_err(failed)
+    }
+
+    /// A reader for an attempt's log as it is now (and, while it is written, as it grows); `None` when there is no log.
+    pub async fn open_reader(&self, attempt: &AttemptId) -> Result<Option<LogReader>, LogError> {
+        let paths = self.paths(attempt)?;
+        let live = lock(&self.inner.live).get(attempt).cloned();
+        if let Some(open) = live.and_then(|live| lock(&live.state).open.clone()) {
+            // Readers have a descriptor position of their own: they only ever read at given offsets.
+            return Ok(Some(LogReader::raw(open.file, open.marks)));
+        }
+        tokio::task::spawn_blocking(move || match File::open(&paths.raw) {
+            Ok(file) => {
+                let marks = Marks::scan(&file)?;
+                Ok(Some(LogReader::raw(Arc::new(file), Arc::new(RwLock::new(marks)))))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match File::open(&paths.packed) {
+                Ok(file) => LogReader::packed(file).map(Some),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        })
+        .await
+        .map_err(|error| LogError::interrupted(attempt, &error))?
+        .map_err(|source| LogError::Read { attempt: attempt.clone(), source })
+    }
+
+    /// Follows a log from an offset on. It ends with [`LogStore::finish`] or [`LogFollower::end_when_drained`]: whoever
+    /// follows looks afterwards whether the attempt is finished already.
+    pub async fn follow(&self, attempt: &AttemptId, from: u64) -> Result<LogFollower, LogError> {
+        let paths = self.paths(attempt)?;
+        let live = self.live(attempt, false);
+        let progress = live.progress.subscribe();
+        let reopened = tokio::task::spawn_blocking(move || {
+            let mut state = lock(&live.state);
+            if state.open.is_none() && paths.raw.exists() {
+                state.open = open_for_append(&paths)?;
+                let bytes = state
+                    .open
+                    .as_ref()
+                    .map_or(0, |open| open.marks.read().unwrap_or_else(PoisonError::into_inner).end.log(None));
+                live.progress.send_modify(|progress| progress.bytes = bytes);
+            }
+            Ok(())
+        });
+        reopened
+            .await
+            .map_err(|error| LogError::interrupted(attempt, &error))?
+            .map_err(|source| LogError::Read { attempt: attempt.clone(), source })?;
+        Ok(LogFollower::new(self.clone(), attempt.clone(), progress, from))
+    }
+
+    /// The last follower of a log that nobody writes has gone.
+    pub(super) fn forget_unwritten(&self, attempt: &AttemptId) {
+        let mut live = lock(&self.inner.live);
+        if live.get(attempt).is_some_and(|live| live.progress.receiver_count() <= 1 && !lock(&live.state).written) {
+            live.remove(attempt);
+        }
+    }
+
+    fn live(&self, attempt: &AttemptId, written: bool) -> Arc<Live> {
+        let mut all = lock(&self.inner.live);
+        let live = all
+            .entry(attempt.clone())
+            .or_insert_with(|| Arc::new(Live { progress: watch::Sender::default(), state: Mutex::default() }));
+        if written {
+            lock(&live.state).written = true;
+        }
+        Arc::clone(live)
+    }
+
+    /// Where an attempt's log lies. Only ids of the form that the queen mints become paths.
+    fn paths(&self, attempt: &AttemptId) -> Result<Paths, LogError> {
+        let bad = || LogError::BadAttempt(attempt.0.clone());
+        let (job, number) = attempt.parts().ok_or_else(bad)?;
+        let plain = |text: &str| {
+            !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        if !plain(&job.0) || AttemptId::new(&job, number) != *attempt {
+            return Err(bad());
+        }
+        let dir = self.inner.dir.join(&job.0);
+        let file = |extension: &str| dir.join(format!("{}.{extension}", number.0));
+        Ok(Paths { raw: file("log"), packed: file("logz"), temporary: file("tmp"), dir })
+    }
+}
+
+/// Opens or creates the file of a log; `None` when the log is finished and compressed.
+fn open_for_append(paths: &Paths) -> io::Result<Option<Open>> {
+    let options = || {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).mode(0o600);
+        options
+    };
+    let created = match options().create_new(true).open(&paths.raw) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(&paths.dir)?;
+            options().create_new(true).open(&paths.raw)
+        }
+        other => other,
+    };
+    match created {
+        Ok(_) if paths.packed.exists() => fs::remove_file(&paths.raw).map(|()| None),
+        Ok(file) => Ok(Some(Open { file: Arc::new(file), marks: Arc::default() })),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = options().open(&paths.raw)?;
+            let marks = Marks::scan(&file)?;
+            // A frame that a crash tore is not part of the log.
+            if file.metadata()?.len() > marks.end.file {
+                file.set_len(marks.end.file)?;
+            }
+            Ok(Some(Open { file: Arc::new(file), marks: Arc::new(RwLock::new(marks)) }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The frames of a chunk without its first `skip` bytes.
+fn encode(chunk: &LogChunk, skip: usize) -> (Vec<u8>, Vec<Header>) {
+    let mut encoded = Vec::with_capacity(chunk.bytes.len() - skip + HEADER * (chunk.segments.len() + 1));
+    let mut headers: Vec<Header> = Vec::with_capacity(chunk.segments.len());
+    let mut at = 0;
+    for segment in &chunk.segments {
+        let end = at + segment.len as usize;
+        let mut from = at.max(skip);
+        while from < end {
+            let len = (end - from).min(MAX_FRAME);
+            let header = Header { stream: segment.stream, at: segment.at, len };
+            header.encode(&mut encoded);
+            encoded.extend_from_slice(&chunk.bytes[from..from + len]);
+            headers.push(header);
+            from += len;
+        }
+        at = end;
+    }
+    (encoded, headers)
+}
+
+/// The filter that a client may ask for.
+pub(crate) fn stream_by_name(name: &str) -> Option<LogStream> {
+    match name {
+        "stdout" => Some(LogStream::Stdout),
+        "stderr" => Some(LogStream::Stderr),
+        "system" => Some(LogStream::System),
+        _ => None,
+    }
+}

@@ -1,0 +1,175 @@
+//! The queen with her data plane, and the HTTP server in front of them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atta_core::time::{Clock, Entropy};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api;
+use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts};
+use crate::logs::{LogError, LogStore};
+use crate::scheduler::{OpenError, Queen, QueenConfig};
+
+/// How long requests in flight may take after a shutdown was asked for.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Everything that a server needs from outside.
+pub struct ServerConfig {
+    /// Directory of the database, logs and artifacts; created when absent.
+    pub data_dir: PathBuf,
+    /// Where to listen; `None`: no HTTP at all (`atta run`).
+    pub listen: Option<SocketAddr>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Whether cron schedules fire.
+    pub schedules: bool,
+    /// The version that `/api/v1/version` shows.
+    pub version: &'static str,
+    /// Renders `/metrics`; the recorder itself is installed by the program, once. `None`: there is no such route.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no authentication yet, so nobody else may reach it.
+    #[error(
+        "{0} is not a loopback address; authentication does not exist yet, so anybody who reached this address could run commands: listen on 127.0.0.1 or [::1]"
+    )]
+    NotLoopback(SocketAddr),
+    /// Somebody else listens there.
+    #[error("{0} is already in use; stop the program that listens there or choose another address with --listen")]
+    AddressInUse(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The data directory.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The directory of logs.
+    #[error(transparent)]
+    Logs(#[from] LogError),
+    /// The directory of artifacts.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+}
+
+/// A running server.
+pub struct Server {
+    queen: Queen,
+    logs: LogStore,
+    artifacts: Arc<dyn ArtifactStore>,
+    local_addr: Option<SocketAddr>,
+    stop: CancellationToken,
+    http: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Server {
+    /// Takes the address, opens the data directory and serves. When this returns, requests are answered.
+    pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
+        // First, because it is quick and changes nothing. Clients that connect now wait until all is ready.
+        let listener = match config.listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let local_addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let data_dir = config.data_dir;
+        let queen = Queen::open(QueenConfig {
+            data_dir: data_dir.clone(),
+            clock: Arc::clone(&config.clock),
+            entropy: Arc::clone(&config.entropy),
+            schedules: config.schedules,
+        })
+        .await?;
+        let stores = LogStore::open(&data_dir.join("logs"))
+            .map_err(StartError::from)
+            .and_then(|logs| Ok((logs, LocalArtifacts::open(&data_dir.join("artifacts"))?)));
+        let (logs, artifacts) = match stores {
+            Ok(stores) => stores,
+            Err(error) => {
+                queen.shutdown().await;
+                return Err(error);
+            }
+        };
+        let artifacts: Arc<dyn ArtifactStore> = Arc::new(artifacts);
+        let stop = CancellationToken::new();
+        let http = listener.map(|listener| {
+            let router = api::router(api::Context {
+                queen: queen.clone(),
+                logs: logs.clone(),
+                artifacts: Arc::clone(&artifacts),
+                clock: config.clock,
+                entropy: config.entropy,
+                version: config.version,
+                metrics: config.metrics,
+                stop: stop.clone(),
+            });
+            tokio::spawn(serve(listener, router, stop.clone()))
+        });
+        Ok(Self { queen, logs, artifacts, local_addr, stop, http: tokio::sync::Mutex::new(http) })
+    }
+
+    /// Decides and records.
+    pub fn queen(&self) -> &Queen {
+        &self.queen
+    }
+
+    /// Attempt logs.
+    pub fn logs(&self) -> &LogStore {
+        &self.logs
+    }
+
+    /// Artifact contents.
+    pub fn artifacts(&self) -> &Arc<dyn ArtifactStore> {
+        &self.artifacts
+    }
+
+    /// The address that it listens on, with the real port when port 0 was asked for.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr
+    }
+
+    /// Takes no more requests, ends streams, lets requests in flight finish (up to 5 s), then shuts the queen down.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        if let Some(mut http) = self.http.lock().await.take()
+            && tokio::time::timeout(GRACE, &mut http).await.is_err()
+        {
+            tracing::warn!("requests were cut off because they took too long after the shutdown began");
+            http.abort();
+        }
+        self.queen.shutdown().await;
+        self.logs.settle().await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    if !address.ip().is_loopback() {
+        return Err(StartError::NotLoopback(address));
+    }
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddressInUse(address),
+        _ => StartError::Bind { address, source },
+    })
+}
+
+async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the HTTP server stopped");
+    }
+}
