@@ -38,7 +38,9 @@ fn jinja_form(action: &str) -> Option<String> {
             let list = rest.split_once(":=").map_or(rest, |(_, list)| list.trim());
             Some(format!("{{% for item in {} %}} … {{% endfor %}}", expression(list)))
         }
-        "define" | "template" | "block" if rest.starts_with('"') => Some("{% macro name() %} … {% endmacro %}".to_owned()),
+        "define" | "template" | "block" if rest.starts_with('"') => {
+            Some("{% macro name() %} … {% endmacro %}".to_owned())
+        }
         _ if action.starts_with('$') => {
             let (name, value) = action.split_once(":=").or_else(|| action.split_once('='))?;
             let name = name.trim().trim_start_matches('$');

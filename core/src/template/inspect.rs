@@ -150,7 +150,11 @@ impl Walker {
                 self.macro_body(&block.macro_decl)
             }
             Stmt::Do(statement) => self.call(&statement.call),
-            Stmt::AutoEscape(_) | Stmt::Block(_) | Stmt::Extends(_) | Stmt::Import(_) | Stmt::FromImport(_)
+            Stmt::AutoEscape(_)
+            | Stmt::Block(_)
+            | Stmt::Extends(_)
+            | Stmt::Import(_)
+            | Stmt::FromImport(_)
             | Stmt::Include(_) => Err(TemplateProblem::new(
                 E_UNSUPPORTED,
                 None,
@@ -244,9 +248,7 @@ impl Walker {
             Expr::Call(call) => self.call(call),
             Expr::List(list) => list.items.iter().try_for_each(|item| self.expression(item, guarded)),
             Expr::Tuple(tuple) => tuple.items.iter().try_for_each(|item| self.expression(item, guarded)),
-            Expr::Map(map) => {
-                map.keys.iter().chain(&map.values).try_for_each(|item| self.expression(item, guarded))
-            }
+            Expr::Map(map) => map.keys.iter().chain(&map.values).try_for_each(|item| self.expression(item, guarded)),
         }
     }
 

@@ -3,9 +3,9 @@
 use minijinja::machinery::{Token, ast, parse as parse_template, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
+use super::TemplateProblem;
 use super::go_template::go_template_hint;
 use super::problem::{E_COMMENT, E_GO, E_LIMIT, E_SYNTAX};
-use super::TemplateProblem;
 
 /// Which comments a template has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +96,12 @@ fn refuse_jinja_comment(source: &str) -> Result<(), TemplateProblem> {
                 None => return Ok(()),
             }
         } else if !is_shell && source[from..].contains("#}") {
-            return Err(TemplateProblem::new(E_COMMENT, at, "`{# … #}` is no comment in a script: `{#` is shell syntax")
-                .with_help("write {## … ##} for a template comment, or a shell comment: # …"));
+            return Err(TemplateProblem::new(
+                E_COMMENT,
+                at,
+                "`{# … #}` is no comment in a script: `{#` is shell syntax",
+            )
+            .with_help("write {## … ##} for a template comment, or a shell comment: # …"));
         }
     }
     Ok(())

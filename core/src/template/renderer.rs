@@ -136,7 +136,11 @@ impl Renderer {
 
     fn text_with_origin(&self, source: &str, scope: &dyn Scope) -> Result<(String, Origin), TemplateProblem> {
         if !source.contains('{') {
-            return if source.len() > self.limits.output { Err(self.too_long(None)) } else { Ok((source.to_owned(), Origin::Trusted)) };
+            return if source.len() > self.limits.output {
+                Err(self.too_long(None))
+            } else {
+                Ok((source.to_owned(), Origin::Trusted))
+            };
         }
         let tree = parse(source, Flavour::Text, self.limits.source)?;
         self.run_text(&tree, scope)
@@ -177,7 +181,10 @@ impl TextSink {
 
     fn push(&mut self, text: &str, offset: usize) -> Result<(), TemplateProblem> {
         if self.text.len() + text.len() > self.limit {
-            return Err(TemplateProblem::limit(offset, format!("the rendered text is longer than {} bytes", self.limit)));
+            return Err(TemplateProblem::limit(
+                offset,
+                format!("the rendered text is longer than {} bytes", self.limit),
+            ));
         }
         self.text.push_str(text);
         Ok(())

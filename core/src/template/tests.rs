@@ -28,7 +28,10 @@ fn text_renders_values_conditions_loops_and_filters() {
         ("Hello {{ Name }}!\n", "Hello Ada!\n"),
         ("{% if N >= 3 and Name == 'Ada' %}yes{% else %}no{% endif %}", "yes"),
         ("{% for i in Items %}{{ loop.index }}{{ i }}{% if not loop.last %},{% endif %}{% endfor %}", "1a,2b"),
-        ("{{ Items | join('-') | upper }} {{ N + 1 }} {{ N / 2 }} {{ N // 2 }} {{ -7 // 2 }} {{ -7 % 3 }}", "A-B 4 1.5 1 -4 2"),
+        (
+            "{{ Items | join('-') | upper }} {{ N + 1 }} {{ N / 2 }} {{ N // 2 }} {{ -7 // 2 }} {{ -7 % 3 }}",
+            "A-B 4 1.5 1 -4 2",
+        ),
         ("{{ Missing | default('x') }}{{ Missing.deep.er | default('y') }}", "xy"),
         ("{{ Items }} {{ {'a': 1} }} {{ true }} {{ 1.0 }}", "[\"a\",\"b\"] {\"a\":1} true 1.0"),
         ("{% set x %}<{{ Name }}>{% endset %}{{ x }}{{ x | length }}", "<Ada>5"),
@@ -101,7 +104,8 @@ impl TaskView for View {
 fn job(variables: &[(&str, VariableValue)]) -> Variables {
     let variables: IndexMap<String, VariableValue> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let params: IndexMap<String, Json> = [("Issue".to_owned(), json!("i.md")), ("N".to_owned(), json!(2))].into_iter().collect();
+    let params: IndexMap<String, Json> =
+        [("Issue".to_owned(), json!("i.md")), ("N".to_owned(), json!(2))].into_iter().collect();
     Variables::builder()
         .params(&params, &IndexMap::new())
         .job_variables(&variables)
@@ -134,7 +138,10 @@ fn job_variables_are_rendered_when_used_and_know_where_they_come_from() {
     assert_eq!(rendered("{{ job_variables.Count }}"), json!(3));
     assert_eq!(rendered("{{ Tree }}"), json!(["x0badcafe", 1]));
     let origin = |name: &str| variables.job_variable(name).unwrap().unwrap().origin();
-    assert_eq!((origin("Branch"), origin("Fixed"), origin("Tree")), (Origin::Outside, Origin::Trusted, Origin::Trusted));
+    assert_eq!(
+        (origin("Branch"), origin("Fixed"), origin("Tree")),
+        (Origin::Outside, Origin::Trusted, Origin::Trusted)
+    );
     let message = |source: &str| renderer.render_text(source, &variables).unwrap_err().message;
     assert_eq!(message("{{ Loop }}"), "the job variable `Loop` refers to itself: Loop → Pool → Loop");
     assert_eq!(message("{{ Broken }}"), "in the job variable `Broken`: `Nope` is not defined");
@@ -146,11 +153,17 @@ fn tasks_are_looked_up_by_name_and_unknown_ones_are_errors() {
     let variables = job(&[]);
     let renderer = Renderer::default();
     let rendered = |source: &str| renderer.render_text(source, &variables).unwrap();
-    assert_eq!(rendered("{{ tasks.plan.state }} {{ tasks.plan.exit_code }} {{ tasks.plan.outputs.title }}"), "COMPLETED 0 T");
+    assert_eq!(
+        rendered("{{ tasks.plan.state }} {{ tasks.plan.exit_code }} {{ tasks.plan.outputs.title }}"),
+        "COMPLETED 0 T"
+    );
     assert_eq!(rendered("{{ tasks['unit-test'].state }}{{ tasks['unit-test'].outputs.x | default('-') }}"), "PENDING-");
     let failed = |source: &str| renderer.render_text(source, &variables).unwrap_err().to_string();
     assert_eq!(failed("{{ tasks.plam.state | default('') }}"), "there is no task `plam` (did you mean `plan`?)");
-    assert_eq!(failed("{{ tasks.unit-test }}"), "there is no task `unit` (a name with a dash is written tasks['unit-test'])");
+    assert_eq!(
+        failed("{{ tasks.unit-test }}"),
+        "there is no task `unit` (a name with a dash is written tasks['unit-test'])"
+    );
     assert_eq!(failed("{{ tasks['unit-test'].outputs.x }}"), "the task `unit-test` has not run, it has no outputs");
     assert_eq!(failed("{{ tasks.plan.stat }}"), "`tasks.plan` has no `stat` (did you mean `state`?)");
     assert_eq!(failed("{{ tasks }}"), "`tasks` cannot be used as a whole (name one entry of it)");
@@ -174,7 +187,10 @@ fn built_ins_are_environment_variables_too() {
 fn go_templates_are_recognised_and_translated() {
     for (source, jinja) in [
         ("x {{.Name}}", "{{ Name }}"),
-        ("{{if ge (CountByJobTypeAndState \"a\" \"RUNNING\") 10}}true{{end}}", "{% if CountByJobTypeAndState(\"a\", \"RUNNING\") >= 10 %} … {% endif %}"),
+        (
+            "{{if ge (CountByJobTypeAndState \"a\" \"RUNNING\") 10}}true{{end}}",
+            "{% if CountByJobTypeAndState(\"a\", \"RUNNING\") >= 10 %} … {% endif %}",
+        ),
         ("{{- range .Items }}", "{% for item in Items %} … {% endfor %}"),
         ("{{end}}", "{% endif %} or {% endfor %}"),
         ("{{else}}", "{% else %}"),

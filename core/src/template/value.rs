@@ -209,7 +209,9 @@ impl Value {
             Data::Int(value) => i64::try_from(*value)
                 .map(Json::from)
                 .or_else(|_| u64::try_from(*value).map(Json::from))
-                .map_err(|_| TemplateProblem::new(super::problem::E_VALUE, None, format!("the integer {value} is too large")))?,
+                .map_err(|_| {
+                    TemplateProblem::new(super::problem::E_VALUE, None, format!("the integer {value} is too large"))
+                })?,
             Data::Float(value) => serde_json::Number::from_f64(*value).map(Json::Number).ok_or_else(|| {
                 TemplateProblem::new(super::problem::E_VALUE, None, format!("the number {value} has no JSON form"))
             })?,
@@ -228,7 +230,11 @@ impl Value {
                 Json::Object(map)
             }
             Data::Macro(_) => {
-                return Err(TemplateProblem::new(super::problem::E_VALUE, None, "a macro is no value; call it: name()"));
+                return Err(TemplateProblem::new(
+                    super::problem::E_VALUE,
+                    None,
+                    "a macro is no value; call it: name()",
+                ));
             }
         })
     }
@@ -240,7 +246,9 @@ impl Value {
             Data::Bool(value) => Some(if *value { "true" } else { "false" }.into()),
             Data::Int(value) => Some(value.to_string().into()),
             Data::Text(text) => Some(text.clone()),
-            Data::Float(_) | Data::List(_) | Data::Map(_) | Data::Namespace(_) => Some(self.to_json()?.to_string().into()),
+            Data::Float(_) | Data::List(_) | Data::Map(_) | Data::Namespace(_) => {
+                Some(self.to_json()?.to_string().into())
+            }
         })
     }
 }

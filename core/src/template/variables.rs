@@ -14,9 +14,25 @@ use crate::definition::{ParamSpec, VariableValue};
 
 /// The names that Atta itself defines. Nobody else may take one.
 pub const BUILTINS: &[&str] = &[
-    "JobID", "JobType", "JobVersion", "JobAttempt", "RoutedFrom", "TaskType", "TaskVisit", "TaskAttempt", "Nonce",
-    "ParentJobID", "OrgID", "SubmittedBy", "ScheduledAt", "JobResult", "JobErrorCode", "tasks", "params",
-    "job_variables", "configs",
+    "JobID",
+    "JobType",
+    "JobVersion",
+    "JobAttempt",
+    "RoutedFrom",
+    "TaskType",
+    "TaskVisit",
+    "TaskAttempt",
+    "Nonce",
+    "ParentJobID",
+    "OrgID",
+    "SubmittedBy",
+    "ScheduledAt",
+    "JobResult",
+    "JobErrorCode",
+    "tasks",
+    "params",
+    "job_variables",
+    "configs",
 ];
 
 /// The values of the built-ins, as far as they are known; what is not known is undefined.
@@ -392,9 +408,11 @@ impl Namespace for Tasks {
     fn lookup(&self, name: &str) -> Result<Option<Value>, TemplateProblem> {
         let Some(task) = self.view.get(name) else {
             // `tasks.unit-test` is `tasks.unit` minus `test`.
-            let dashed = self.view.names().iter().find(|other| {
-                other.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
-            });
+            let dashed = self
+                .view
+                .names()
+                .iter()
+                .find(|other| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')));
             let help = match dashed {
                 Some(dashed) => Some(format!("a name with a dash is written tasks['{dashed}']")),
                 None => did_you_mean(name, self.view.names().iter().map(String::as_str))
@@ -410,7 +428,10 @@ impl Namespace for Tasks {
         };
         let outputs = match task.outputs {
             Some(outputs) => Value::map(
-                outputs.iter().map(|(key, value)| (key.clone(), Value::from_json(value, task.outputs_origin))).collect(),
+                outputs
+                    .iter()
+                    .map(|(key, value)| (key.clone(), Value::from_json(value, task.outputs_origin)))
+                    .collect(),
             ),
             None => Value::undefined(format!("the task `{name}` has not run, it has no outputs"), None),
         };

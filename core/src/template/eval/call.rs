@@ -27,7 +27,9 @@ impl Arguments {
         match self.get(position, name).map(|value| &value.data) {
             None | Some(Data::None) => Ok(None),
             Some(Data::Text(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(TemplateProblem::new(E_VALUE, self.offset, format!("the argument `{name}` must be a string"))),
+            Some(_) => {
+                Err(TemplateProblem::new(E_VALUE, self.offset, format!("the argument `{name}` must be a string")))
+            }
         }
     }
 
@@ -37,7 +39,9 @@ impl Arguments {
             Some(Data::Int(number)) => i64::try_from(*number)
                 .map(Some)
                 .map_err(|_| TemplateProblem::new(E_VALUE, self.offset, format!("`{number}` is too large"))),
-            Some(_) => Err(TemplateProblem::new(E_VALUE, self.offset, format!("the argument `{name}` must be an integer"))),
+            Some(_) => {
+                Err(TemplateProblem::new(E_VALUE, self.offset, format!("the argument `{name}` must be an integer")))
+            }
         }
     }
 
@@ -53,7 +57,11 @@ impl Arguments {
     /// Refuses arguments that nobody reads.
     pub(super) fn allow(&self, what: &str, names: &[&str]) -> Outcome<()> {
         if self.positional.len() > names.len() {
-            return Err(TemplateProblem::new(E_VALUE, self.offset, format!("`{what}` takes at most {} arguments", names.len())));
+            return Err(TemplateProblem::new(
+                E_VALUE,
+                self.offset,
+                format!("`{what}` takes at most {} arguments", names.len()),
+            ));
         }
         for (name, _) in &self.named {
             if !names.contains(&name.as_str()) {
@@ -123,11 +131,8 @@ impl<'t> Evaluator<'t, '_> {
         let arguments = self.arguments(&call.args, offset)?;
         let names = self.macro_arguments(index);
         arguments.allow("macro", &names)?;
-        let mut frame: HashMap<String, Value> = names
-            .iter()
-            .zip(&arguments.positional)
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect();
+        let mut frame: HashMap<String, Value> =
+            names.iter().zip(&arguments.positional).map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         frame.extend(arguments.named);
         if let Some(caller) = caller {
             frame.insert("caller".to_owned(), caller);
@@ -149,7 +154,11 @@ impl<'t> Evaluator<'t, '_> {
         let items = match name {
             "keys" => keys(self),
             "values" => map.values().cloned().collect(),
-            "items" => keys(self).into_iter().zip(map.values()).map(|(key, value)| Value::list(vec![key, value.clone()])).collect(),
+            "items" => keys(self)
+                .into_iter()
+                .zip(map.values())
+                .map(|(key, value)| Value::list(vec![key, value.clone()]))
+                .collect(),
             "get" => {
                 arguments.allow("get", &["key", "default"])?;
                 let key = arguments.text(0, "key")?.unwrap_or_else(|| "".into());
@@ -174,7 +183,11 @@ impl<'t> Evaluator<'t, '_> {
                     .iter()
                     .map(|value| {
                         value.as_text().map(str::to_owned).ok_or_else(|| {
-                            TemplateProblem::new(E_VALUE, offset, format!("{name}() takes strings, not {}", value.kind()))
+                            TemplateProblem::new(
+                                E_VALUE,
+                                offset,
+                                format!("{name}() takes strings, not {}", value.kind()),
+                            )
                         })
                     })
                     .collect::<Outcome<Vec<_>>>()?;
@@ -201,9 +214,9 @@ impl<'t> Evaluator<'t, '_> {
             }
             "range" => self.range(arguments, offset),
             "dict" => {
-                arguments.allow(name, &[]).or_else(|problem| {
-                    if arguments.positional.is_empty() { Ok(()) } else { Err(problem) }
-                })?;
+                arguments
+                    .allow(name, &[])
+                    .or_else(|problem| if arguments.positional.is_empty() { Ok(()) } else { Err(problem) })?;
                 let map = arguments.named.iter().cloned().collect();
                 self.make(Data::Map(Arc::new(map)), offset)
             }
@@ -228,11 +241,13 @@ impl<'t> Evaluator<'t, '_> {
         if step == 0 {
             return Err(TemplateProblem::new(E_VALUE, offset, "a range's step cannot be 0"));
         }
-        let distance = if step > 0 { i128::from(stop) - i128::from(start) } else { i128::from(start) - i128::from(stop) };
+        let distance =
+            if step > 0 { i128::from(stop) - i128::from(start) } else { i128::from(start) - i128::from(stop) };
         let width = i128::from(step).abs();
         let count = usize::try_from(((distance + width - 1) / width).max(0)).unwrap_or(usize::MAX);
         self.charge(count.saturating_mul(128), offset)?;
-        let items = (0..count).map(|n| Value::of(Data::Int(i128::from(start) + n as i128 * i128::from(step)))).collect();
+        let items =
+            (0..count).map(|n| Value::of(Data::Int(i128::from(start) + n as i128 * i128::from(step)))).collect();
         self.make(Data::List(Arc::new(items)), offset)
     }
 }

@@ -15,14 +15,62 @@ use crate::template::{TemplateProblem, Value};
 
 /// The filters that a template may use.
 pub(crate) const FILTERS: &[&str] = &[
-    "abs", "attr", "bool", "capitalize", "count", "d", "default", "dictsort", "first", "float", "from_json", "indent",
-    "int", "items", "join", "keys", "last", "length", "lines", "list", "lower", "map", "markdown_link", "max", "min",
-    "option", "raw", "reject", "replace", "reverse", "round", "select", "sha256", "slug", "sort", "split", "string",
-    "sum", "title", "to_json", "tojson", "trim", "truncate", "unique", "upper", "values",
+    "abs",
+    "attr",
+    "bool",
+    "capitalize",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "from_json",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "keys",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "markdown_link",
+    "max",
+    "min",
+    "option",
+    "raw",
+    "reject",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "sha256",
+    "slug",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "to_json",
+    "tojson",
+    "trim",
+    "truncate",
+    "unique",
+    "upper",
+    "values",
 ];
 
 impl<'t> Evaluator<'t, '_> {
-    pub(super) fn filter(&mut self, name: &str, input: Value, args: &'t [CallArg<'t>], offset: usize) -> Outcome<Value> {
+    pub(super) fn filter(
+        &mut self,
+        name: &str,
+        input: Value,
+        args: &'t [CallArg<'t>],
+        offset: usize,
+    ) -> Outcome<Value> {
         self.step(offset)?;
         if matches!(name, "default" | "d") {
             let arguments = self.arguments(args, offset)?;
@@ -56,7 +104,9 @@ impl<'t> Evaluator<'t, '_> {
                 Ok(input)
             }
             "upper" | "lower" | "capitalize" | "title" | "trim" | "slug" | "sha256" | "markdown_link" | "replace"
-            | "indent" | "truncate" | "split" | "lines" | "from_json" => self.text_filter(name, &input, arguments, offset),
+            | "indent" | "truncate" | "split" | "lines" | "from_json" => {
+                self.text_filter(name, &input, arguments, offset)
+            }
             "string" => {
                 arguments.allow(name, &[])?;
                 let text = self.text_of(&input, offset)?;
@@ -108,7 +158,11 @@ impl<'t> Evaluator<'t, '_> {
                 let mut start = true;
                 let mut title = String::new();
                 for c in text.chars() {
-                    if start { title.extend(c.to_uppercase()) } else { title.extend(c.to_lowercase()) }
+                    if start {
+                        title.extend(c.to_uppercase())
+                    } else {
+                        title.extend(c.to_lowercase())
+                    }
                     start = !c.is_alphanumeric() && c != '\'';
                 }
                 title
@@ -169,7 +223,9 @@ impl<'t> Evaluator<'t, '_> {
                 let parts: Vec<&str> = match (name, separator.as_deref()) {
                     ("lines", _) => text.lines().collect(),
                     (_, None) => text.split_whitespace().collect(),
-                    (_, Some("")) => return Err(TemplateProblem::new(E_VALUE, offset, "split: the separator is empty")),
+                    (_, Some("")) => {
+                        return Err(TemplateProblem::new(E_VALUE, offset, "split: the separator is empty"));
+                    }
                     (_, Some(separator)) => text.split(separator).collect(),
                 };
                 self.charge(parts.len() * 64, offset)?;
@@ -198,11 +254,14 @@ impl<'t> Evaluator<'t, '_> {
                 _ => {}
             }
         }
-        if matches!(name, "items" | "dictsort" | "values" | "attr") || (name == "keys" && !matches!(input.data, Data::Map(_))) {
+        if matches!(name, "items" | "dictsort" | "values" | "attr")
+            || (name == "keys" && !matches!(input.data, Data::Map(_)))
+        {
             return Err(wrong(name, input, offset));
         }
         let mut items = self.items_of(input, offset)?;
-        let pick = |item: Option<Value>| Ok(item.unwrap_or_else(|| Value::undefined(format!("`{name}` of nothing"), None)));
+        let pick =
+            |item: Option<Value>| Ok(item.unwrap_or_else(|| Value::undefined(format!("`{name}` of nothing"), None)));
         match name {
             "first" => return pick(items.first().cloned()),
             "last" => return pick(items.last().cloned()),
@@ -251,7 +310,10 @@ impl<'t> Evaluator<'t, '_> {
             }
             "sort" => {
                 let mut problem = None;
-                self.charge(input.size.saturating_mul(usize::BITS as usize - items.len().leading_zeros() as usize), offset)?;
+                self.charge(
+                    input.size.saturating_mul(usize::BITS as usize - items.len().leading_zeros() as usize),
+                    offset,
+                )?;
                 items.sort_by(|a, b| {
                     let order = match (a.as_text(), b.as_text()) {
                         (Some(a), Some(b)) => Some(a.cmp(b)),
@@ -331,7 +393,8 @@ impl<'t> Evaluator<'t, '_> {
     }
 
     fn attr(&mut self, map: &Arc<IndexMap<String, Value>>, arguments: &Arguments, offset: usize) -> Outcome<Value> {
-        let key = arguments.text(0, "name")?.ok_or_else(|| TemplateProblem::new(E_VALUE, offset, "attr needs a name"))?;
+        let key =
+            arguments.text(0, "name")?.ok_or_else(|| TemplateProblem::new(E_VALUE, offset, "attr needs a name"))?;
         self.charge(key.len(), offset)?;
         Ok(map.get(key.as_ref()).cloned().unwrap_or_else(|| Value::undefined(format!("there is no `{key}`"), None)))
     }
@@ -341,7 +404,11 @@ fn wrong(filter: &str, input: &Value, offset: usize) -> TemplateProblem {
     TemplateProblem::new(E_VALUE, offset, format!("the filter `{filter}` does not work on {}", input.kind()))
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "the range is checked, floats are approximate")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "the range is checked, floats are approximate"
+)]
 fn number_filter(name: &str, input: &Value, arguments: &Arguments, offset: usize) -> Outcome<Value> {
     let origin: Origin = input.origin.join(arguments.origin());
     let data = match name {
@@ -351,7 +418,8 @@ fn number_filter(name: &str, input: &Value, arguments: &Arguments, offset: usize
             _ => None,
         },
         "round" => input.as_f64().map(|number| {
-            let digits = i32::try_from(arguments.int(0, "digits").ok().flatten().unwrap_or(0).clamp(0, 15)).unwrap_or(0);
+            let digits =
+                i32::try_from(arguments.int(0, "digits").ok().flatten().unwrap_or(0).clamp(0, 15)).unwrap_or(0);
             let scale = 10_f64.powi(digits);
             Data::Float((number * scale).round() / scale)
         }),

@@ -390,11 +390,11 @@ impl<'t, 's> Evaluator<'t, 's> {
                 self.attribute(owner, &name, expr, offset)
             }
             (Data::Map(_), Data::Int(number)) => self.attribute(owner, &number.to_string(), expr, offset),
-            (Data::List(items), Data::Int(index)) => Ok(index_of(*index, items.len())
-                .and_then(|index| items.get(index).cloned())
-                .unwrap_or_else(|| {
+            (Data::List(items), Data::Int(index)) => {
+                Ok(index_of(*index, items.len()).and_then(|index| items.get(index).cloned()).unwrap_or_else(|| {
                     Value::undefined(format!("the list has {} items, there is no item {index}", items.len()), None)
-                })),
+                }))
+            }
             (Data::Text(text), Data::Int(index)) => {
                 self.charge(text.len(), offset)?;
                 let found = index_of(*index, text.chars().count()).and_then(|index| text.chars().nth(index));

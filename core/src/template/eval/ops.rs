@@ -94,8 +94,11 @@ impl<'t> Evaluator<'t, '_> {
             },
         };
         order.ok_or_else(|| {
-            let problem =
-                TemplateProblem::new(E_VALUE, offset, format!("{} cannot be compared with {}", left.kind(), right.kind()));
+            let problem = TemplateProblem::new(
+                E_VALUE,
+                offset,
+                format!("{} cannot be compared with {}", left.kind(), right.kind()),
+            );
             match (&left.data, &right.data) {
                 (Data::Text(_), Data::Int(_)) | (Data::Int(_), Data::Text(_)) => {
                     problem.with_help("turn the string into a number with `| int`")
@@ -214,7 +217,9 @@ fn arithmetic(op: BinOpKind, left: &Value, right: &Value, offset: usize) -> Outc
             BinOpKind::FloorDiv => {
                 a.checked_div(b).map(|quotient| quotient - i128::from(a % b != 0 && (a < 0) != (b < 0)))
             }
-            BinOpKind::Rem => a.checked_rem(b).map(|rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }),
+            BinOpKind::Rem => {
+                a.checked_rem(b).map(|rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+            }
             _ => u32::try_from(b).ok().and_then(|exponent| a.checked_pow(exponent)),
         };
         let result = result.ok_or_else(|| failed("the result is too large"))?;

@@ -101,7 +101,12 @@ impl<'t> Evaluator<'t, '_> {
     }
 
     /// Runs a macro with its arguments bound in a frame of their own.
-    pub(super) fn run_macro(&mut self, index: usize, mut frame: HashMap<String, Value>, offset: usize) -> Outcome<Value> {
+    pub(super) fn run_macro(
+        &mut self,
+        index: usize,
+        mut frame: HashMap<String, Value>,
+        offset: usize,
+    ) -> Outcome<Value> {
         let Some(definition) = self.macros.get(index).cloned() else {
             return Err(TemplateProblem::new(E_VALUE, offset, "this macro does not exist"));
         };

@@ -11,9 +11,32 @@ use crate::template::{TemplateProblem, Value};
 
 /// The tests that a template may use.
 pub(crate) const TESTS: &[&str] = &[
-    "boolean", "defined", "divisibleby", "endingwith", "eq", "equalto", "even", "false", "float", "ge", "gt", "in",
-    "integer", "iterable", "le", "lt", "mapping", "ne", "none", "number", "odd", "sequence", "startingwith", "string",
-    "true", "undefined",
+    "boolean",
+    "defined",
+    "divisibleby",
+    "endingwith",
+    "eq",
+    "equalto",
+    "even",
+    "false",
+    "float",
+    "ge",
+    "gt",
+    "in",
+    "integer",
+    "iterable",
+    "le",
+    "lt",
+    "mapping",
+    "ne",
+    "none",
+    "number",
+    "odd",
+    "sequence",
+    "startingwith",
+    "string",
+    "true",
+    "undefined",
 ];
 
 impl<'t> Evaluator<'t, '_> {
@@ -32,7 +55,13 @@ impl<'t> Evaluator<'t, '_> {
     }
 
     /// For `select` and `reject`.
-    pub(super) fn test_by_name(&mut self, name: &str, value: &Value, other: Option<&Value>, offset: usize) -> Outcome<bool> {
+    pub(super) fn test_by_name(
+        &mut self,
+        name: &str,
+        value: &Value,
+        other: Option<&Value>,
+        offset: usize,
+    ) -> Outcome<bool> {
         match name {
             "defined" => Ok(!value.is_undefined()),
             "undefined" => Ok(value.is_undefined()),
@@ -41,7 +70,8 @@ impl<'t> Evaluator<'t, '_> {
     }
 
     fn test_defined(&mut self, name: &str, value: &Value, other: Option<&Value>, offset: usize) -> Outcome<bool> {
-        let other = || other.ok_or_else(|| TemplateProblem::new(E_VALUE, offset, format!("`is {name}` needs an argument")));
+        let other =
+            || other.ok_or_else(|| TemplateProblem::new(E_VALUE, offset, format!("`is {name}` needs an argument")));
         Ok(match name {
             "none" => matches!(value.data, Data::None),
             "boolean" => matches!(value.data, Data::Bool(_)),
@@ -56,7 +86,13 @@ impl<'t> Evaluator<'t, '_> {
             "iterable" => matches!(value.data, Data::List(_) | Data::Map(_) | Data::Namespace(_) | Data::Text(_)),
             "odd" | "even" => match value.data {
                 Data::Int(number) => (number % 2 != 0) == (name == "odd"),
-                _ => return Err(TemplateProblem::new(E_VALUE, offset, format!("{} is neither odd nor even", value.kind()))),
+                _ => {
+                    return Err(TemplateProblem::new(
+                        E_VALUE,
+                        offset,
+                        format!("{} is neither odd nor even", value.kind()),
+                    ));
+                }
             },
             "divisibleby" => match (&value.data, &other()?.data) {
                 (Data::Int(number), Data::Int(by)) if *by != 0 => number.checked_rem(*by) == Some(0),
