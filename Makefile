@@ -1,0 +1,34 @@
+# One word per thing that people do here. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test check bench
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+
+setup: ## Say what is needed and install what is missing (the only script that does)
+	@scripts/setup
+
+build: setup ## Build everything (debug)
+	@cargo build --workspace --locked
+
+demo: build ## Watch three issues travel from text to a pushed branch, on this machine
+	@demo/run --atta target/debug/atta
+
+check: setup ## Format, tree, lints: the quick half of `make test`
+	@scripts/step "format" cargo fmt --all -- --check
+	@scripts/step "tree" scripts/check-tree
+	@scripts/step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Documentation comes before the tests so that the test runner has the last word.
+test: check ## Everything that has to hold before a change lands
+	@scripts/step "documentation" cargo doc --workspace --no-deps --locked --quiet
+	@scripts/step "documentation tests" cargo test --workspace --doc --locked --quiet
+	@scripts/step "generated files and work tree" scripts/check-clean record
+	@scripts/step "tests" cargo nextest run --workspace --locked --profile ci
+	@scripts/step "nothing was written into the tree" scripts/check-clean compare
+
+bench: setup ## Measure; one JSON line per figure on stdout
+	@cargo build --release --workspace --locked
+	@target/release/atta-bench all --atta target/release/atta
