@@ -1,7 +1,39 @@
 //! From YAML text to a typed, checked [`JobDefinition`], or to diagnostics with positions.
+//!
+//! [`load`] reads bytes into a tree with positions, walks it with types, then checks the graph and the templates.
+//! Every problem is found in one pass; [`render_diagnostics`] shows them to people, [`diagnostic_resources`] and
+//! [`sarif`] to programs.
 
+mod check;
+pub mod code;
 mod diagnostic;
+mod duration;
+mod job;
+mod limits;
+mod load;
 mod model;
+mod names;
+mod params;
+mod position;
+mod problems;
+mod render;
+mod resolve;
+mod routes;
+mod scalar;
+mod schedule;
+mod task;
+mod tree;
+mod walk;
 
 pub use diagnostic::*;
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use limits::Limits;
+pub use load::{Loaded, load};
 pub use model::*;
+pub use params::{check_params, coerce_cli_params};
+pub use position::{LineIndex, Position, position};
+pub use render::{DiagnosticResource, diagnostic_resources, render_diagnostics, sarif, violations};
+pub use schedule::ScheduleError;
+
+#[cfg(test)]
+mod tests;

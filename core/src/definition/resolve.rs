@@ -1,0 +1,101 @@
+//! Durations and numbers that are templates become values when a job is created.
+
+use std::time::Duration;
+
+use super::{Diagnostic, Field, JobDefinition, RetryDelay, RetryPolicy, TemplateText, code, parse_duration};
+
+/// Renders a template to text, or says why it cannot.
+type Render<'r> = dyn FnMut(&TemplateText) -> Result<String, String> + 'r;
+
+impl JobDefinition {
+    /// The definition with every [`Field::Template`] turned into the value that it renders to. The messages name the
+    /// keys that did not render to what they must be.
+    pub fn resolve_fields(&self, render: &mut Render<'_>) -> Result<Self, Vec<Diagnostic>> {
+        let mut resolver = Resolver { render, problems: Vec::new() };
+        let mut resolved = self.clone();
+        resolver.optional_duration("timeout", &mut resolved.timeout, false);
+        resolver.optional_duration("resume_after", &mut resolved.resume_after, false);
+        resolver.retry("", &mut resolved.retry);
+        for task in &mut resolved.tasks {
+            let of = format!(" of the task {}", task.name);
+            resolver.duration(&format!("timeout{of}"), &mut task.timeout, false);
+            resolver.optional_duration(&format!("idle_timeout{of}"), &mut task.idle_timeout, false);
+            resolver.duration(&format!("kill_grace{of}"), &mut task.kill_grace, true);
+            resolver.retry(&of, &mut task.retry);
+        }
+        if resolver.problems.is_empty() { Ok(resolved) } else { Err(resolver.problems) }
+    }
+}
+
+struct Resolver<'a, 'r> {
+    render: &'a mut Render<'r>,
+    problems: Vec<Diagnostic>,
+}
+
+impl Resolver<'_, '_> {
+    fn retry(&mut self, of: &str, retry: &mut RetryPolicy) {
+        self.number(&format!("retry{of}"), &mut retry.retries);
+        if let RetryDelay::Constant(delay) = &mut retry.delay {
+            self.duration(&format!("delay_between_retries{of}"), delay, true);
+        }
+    }
+
+    fn optional_duration(&mut self, key: &str, field: &mut Option<Field<Duration>>, zero: bool) {
+        if let Some(field) = field {
+            self.duration(key, field, zero);
+        }
+    }
+
+    fn duration(&mut self, key: &str, field: &mut Field<Duration>, zero: bool) {
+        self.field(key, field, |text| match parse_duration(text) {
+            Ok(Duration::ZERO) if !zero => Err("it must be longer than 0".to_owned()),
+            Ok(duration) => Ok(duration),
+            Err(error) => Err(format!("{}; {}", error.message, error.help)),
+        });
+    }
+
+    fn number(&mut self, key: &str, field: &mut Field<u32>) {
+        self.field(key, field, |text| {
+            let number = text.trim().parse::<u32>().ok().filter(|number| *number <= 1_000);
+            number.ok_or_else(|| {
+                format!("\"{}\" is not a whole number between 0 and 1000", super::scalar::shortened(text))
+            })
+        });
+    }
+
+    fn field<T>(&mut self, key: &str, field: &mut Field<T>, read: impl FnOnce(&str) -> Result<T, String>) {
+        let Field::Template(template) = field else { return };
+        let rendered = (self.render)(template);
+        match rendered.and_then(|text| read(&text)) {
+            Ok(value) => *field = Field::Value(value),
+            Err(reason) => {
+                self.problems.push(Diagnostic::error(code::FIELD, template.span, format!("`{key}`: {reason}")));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::definition::{Field, Limits, load};
+    use std::time::Duration;
+
+    const SOURCE: &[u8] = b"job_type: a\ntimeout: \"{{ Long }}\"\ntasks:\n- task_type: t\n  script: [\"true\"]\n  retry: \"{{ Times }}\"\nparams: {Long: {}, Times: {}}\n";
+
+    #[test]
+    fn templated_fields_become_values_and_errors_name_the_key() {
+        let definition = load("a.yaml", SOURCE, &Limits::default()).definition.unwrap();
+        assert!(definition.timeout.as_ref().unwrap().value().is_none());
+        let resolved = definition
+            .resolve_fields(&mut |text| Ok(if text.source.contains("Long") { "90s".into() } else { "3".into() }))
+            .unwrap();
+        assert_eq!(resolved.timeout, Some(Field::Value(Duration::from_secs(90))));
+        assert_eq!(resolved.tasks[0].retry.retries, Field::Value(3));
+
+        let problems = definition.resolve_fields(&mut |_| Ok("lots".into())).unwrap_err();
+        let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(messages.len(), 2);
+        assert!(messages[0].starts_with("`timeout`: \"lots\" is not a duration"), "{messages:?}");
+        assert!(messages[1].starts_with("`retry of the task t`: \"lots\" is not a whole number"), "{messages:?}");
+    }
+}

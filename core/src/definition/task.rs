@@ -1,0 +1,695 @@
+//! One task.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use super::scalar::Meaning;
+use super::tree::{Entry, Kind, Node};
+use super::walk::{Keys, Vocabulary, Walk, Zero, listed};
+use super::{
+    ArtifactsSpec, ArtifactsWhen, Condition, Field, Method, OutputSource, OutputSpec, ParamType, Priority, Program,
+    RetryDelay, RetryPolicy, RouteMatch, ShellOptions, Span, TaskDefinition, TemplateText, code,
+};
+
+pub(super) const TASK: Vocabulary = Vocabulary {
+    what: "a task",
+    known: &[
+        "task_type",
+        "method",
+        "description",
+        "script",
+        "before_script",
+        "after_script",
+        "shell",
+        "interpreter",
+        "environment",
+        "dependencies",
+        "on_completed",
+        "on_failed",
+        "on_exit_code",
+        "always_run",
+        "allow_failure",
+        "when",
+        "except",
+        "timeout",
+        "idle_timeout",
+        "kill_grace",
+        "retry",
+        "retry_on",
+        "delay_between_retries",
+        "retry_backoff",
+        "max_visits",
+        "artifacts",
+        "outputs",
+        "tags",
+        "priority",
+        "report_stdout",
+    ],
+    later: &[
+        "agent",
+        "approval",
+        "cache",
+        "container",
+        "env_from",
+        "env_value_from",
+        "fan_out",
+        "node_selector",
+        "queue_timeout",
+        "resources",
+        "sandbox",
+        "service_account",
+        "services",
+        "start_timeout",
+        "sub_workflow",
+    ],
+    foreign: &[
+        ("name", "task_type"),
+        ("id", "task_type"),
+        ("run", "script"),
+        ("command", "script"),
+        ("commands", "script"),
+        ("steps", "script"),
+        ("needs", "dependencies"),
+        ("depends_on", "dependencies"),
+        ("depends", "dependencies"),
+        ("env", "environment"),
+        ("variables", "environment"),
+        ("if", "when"),
+        ("condition", "when"),
+        ("retries", "retry"),
+        ("on_success", "on_completed"),
+        ("on_failure", "on_failed"),
+        ("on_error", "on_failed"),
+        ("continue_on_error", "allow_failure"),
+        ("continue-on-error", "allow_failure"),
+        ("timeout-minutes", "timeout"),
+        ("always", "always_run"),
+        ("output", "outputs"),
+    ],
+};
+
+/// Options of methods that are not SHELL: an error in a SHELL task, whatever the version.
+const FOREIGN_OPTIONS: [(&str, &str); 12] = [
+    ("url", "HTTP_GET and the other HTTP methods"),
+    ("headers", "HTTP_GET and the other HTTP methods"),
+    ("body", "HTTP_GET and the other HTTP methods"),
+    ("query", "HTTP_GET and the other HTTP methods"),
+    ("image", "DOCKER and KUBERNETES"),
+    ("prompt", "AGENT"),
+    ("model", "AGENT"),
+    ("items", "SUBMIT_JOBS"),
+    ("job_type", "FORK_JOB"),
+    ("params", "FORK_JOB and SUBMIT_JOBS"),
+    ("await_forked_tasks", "AWAIT_FORKED_JOB"),
+    ("approval_policy", "APPROVAL"),
+];
+
+/// Methods whose machinery comes later.
+const LATER_METHODS: [&str; 16] = [
+    "AGENT",
+    "HTTP_GET",
+    "HTTP_POST",
+    "HTTP_PUT",
+    "HTTP_PATCH",
+    "HTTP_DELETE",
+    "DOCKER",
+    "KUBERNETES",
+    "GITHUB",
+    "SUBMIT_JOBS",
+    "FORK_JOB",
+    "AWAIT_FORKED_JOB",
+    "APPROVAL",
+    "MANUAL",
+    "EXPIRE_ARTIFACTS",
+    "HTTP",
+];
+
+/// Shells whose quoting the template engine knows.
+const SHELLS: [&str; 5] = ["bash", "sh", "dash", "ash", "ksh"];
+
+const BACKOFF: Vocabulary = Vocabulary {
+    what: "retry_backoff",
+    known: &["initial", "factor", "max", "jitter"],
+    later: &[],
+    foreign: &[("delay", "initial"), ("multiplier", "factor"), ("max_delay", "max"), ("base", "initial")],
+};
+
+const ARTIFACTS: Vocabulary = Vocabulary {
+    what: "artifacts",
+    known: &["paths", "exclude", "when"],
+    later: &["expire_after", "name"],
+    foreign: &[("path", "paths"), ("files", "paths")],
+};
+
+const OUTPUT: Vocabulary = Vocabulary {
+    what: "an output",
+    known: &["from", "file", "json_path", "type"],
+    later: &["schema"],
+    foreign: &[("path", "file"), ("json", "json_path")],
+};
+
+pub(super) const PRIORITIES: [(&str, Priority); 4] =
+    [("CRITICAL", Priority::Critical), ("HIGH", Priority::High), ("NORMAL", Priority::Normal), ("LOW", Priority::Low)];
+
+pub(super) const TYPES: [(&str, ParamType); 6] = [
+    ("string", ParamType::String),
+    ("integer", ParamType::Integer),
+    ("number", ParamType::Number),
+    ("boolean", ParamType::Boolean),
+    ("object", ParamType::Object),
+    ("array", ParamType::Array),
+];
+
+/// Keys of which a task has one: its own choice puts the other one of `defaults` out of force.
+const ALTERNATIVES: [(&str, &str); 3] =
+    [("when", "except"), ("shell", "interpreter"), ("delay_between_retries", "retry_backoff")];
+
+/// The keys of a task with those of `defaults` behind them that it does not set itself.
+fn with_defaults<'n, 's>(own: &'n [Entry<'s>], defaults: &'n [Entry<'s>]) -> Keys<'n, 's> {
+    let overridden = |key: &str| {
+        let has = |wanted: &str| own.iter().any(|entry| *entry.key == *wanted);
+        // `environment` is merged variable by variable.
+        key == "environment"
+            || has(key)
+            || ALTERNATIVES.iter().any(|(a, b)| (key == *a && has(b)) || (key == *b && has(a)))
+    };
+    Keys::new(own.iter().chain(defaults.iter().filter(|entry| !overridden(&entry.key))))
+}
+
+impl Walk {
+    /// A task, as far as it can be read; `None` without a name.
+    pub(super) fn task(&mut self, node: &Node<'_>, defaults: &[Entry<'_>]) -> Option<TaskDefinition> {
+        let own = self.mapping("an entry of tasks", node)?;
+        let mut keys = with_defaults(own, defaults);
+        let named = keys.take("task_type");
+        let label_span = own.first().map_or(node.span, |entry| entry.key_span);
+        let name = match named {
+            Some(entry) => self.text("task_type", &entry.value),
+            None => {
+                self.problems.error_with_help(
+                    code::MISSING_KEY,
+                    label_span,
+                    "this task has no `task_type`",
+                    "give it a name: `task_type: build`",
+                );
+                None
+            }
+        };
+        let span = named.map_or(label_span, |entry| entry.value.span);
+        if let Some(name) = &name {
+            self.check_task_name(name, span);
+        }
+        let always_run = self.optional(&mut keys, "always_run", Self::boolean).unwrap_or(false);
+        let method = self.method(&mut keys, label_span);
+        let routes = self.routes(&mut keys);
+        if always_run {
+            self.check_always_run(&routes);
+        }
+        let environment = self.task_environment(&mut keys, defaults);
+        let default_timeout = if always_run { Duration::from_mins(5) } else { Duration::from_hours(1) };
+        let task = TaskDefinition {
+            name: name.clone().unwrap_or_default(),
+            span,
+            description: self.optional(&mut keys, "description", Self::template),
+            method,
+            environment,
+            dependencies: keys.take("dependencies").and_then(|entry| {
+                let dependencies = self.dependencies(&entry.value);
+                self.graph_incomplete |= dependencies.is_none();
+                dependencies
+            }),
+            routes,
+            always_run,
+            allow_failure: self.optional(&mut keys, "allow_failure", Self::boolean).unwrap_or(false),
+            when: self.condition(&mut keys),
+            timeout: self
+                .optional_duration(&mut keys, "timeout", Zero::Refused)
+                .unwrap_or(Field::Value(default_timeout)),
+            idle_timeout: self.optional_duration(&mut keys, "idle_timeout", Zero::Refused),
+            kill_grace: self
+                .optional_duration(&mut keys, "kill_grace", Zero::Allowed)
+                .unwrap_or(Field::Value(Duration::from_secs(10))),
+            retry: self.retry(&mut keys),
+            max_visits: keys.take("max_visits").and_then(|entry| self.integer("max_visits", &entry.value, 1..=100_000)),
+            artifacts: keys.take("artifacts").and_then(|entry| self.artifacts(&entry.value)),
+            outputs: keys.take("outputs").map(|entry| self.outputs(&entry.value)).unwrap_or_default(),
+            report_stdout: self.optional(&mut keys, "report_stdout", Self::boolean).unwrap_or(true),
+            priority: keys.take("priority").and_then(|entry| self.choice("priority", &entry.value, &PRIORITIES)),
+            tags: keys.take("tags").map(|entry| self.templates("tags", &entry.value)).unwrap_or_default(),
+        };
+        self.unknown_keys(&keys, &TASK);
+        if name.is_none() {
+            self.graph_incomplete = true;
+            return None;
+        }
+        Some(task)
+    }
+
+    pub(super) fn optional<T>(
+        &mut self,
+        keys: &mut Keys<'_, '_>,
+        key: &str,
+        read: impl FnOnce(&mut Self, &str, &Node<'_>) -> Option<T>,
+    ) -> Option<T> {
+        keys.take(key).and_then(|entry| read(self, key, &entry.value))
+    }
+
+    pub(super) fn optional_duration(
+        &mut self,
+        keys: &mut Keys<'_, '_>,
+        key: &str,
+        zero: Zero,
+    ) -> Option<Field<Duration>> {
+        keys.take(key).and_then(|entry| self.duration_field(key, &entry.value, zero))
+    }
+
+    fn method(&mut self, keys: &mut Keys<'_, '_>, task_span: Span) -> Method {
+        let shell = match keys.take("method") {
+            None => true,
+            Some(entry) => self.is_shell_method(&entry.value),
+        };
+        let script = keys.take("script");
+        let options = ShellOptions {
+            before_script: keys
+                .take("before_script")
+                .map(|e| self.templates("before_script", &e.value))
+                .unwrap_or_default(),
+            script: script.map(|e| self.templates("script", &e.value)).unwrap_or_default(),
+            after_script: keys
+                .take("after_script")
+                .map(|e| self.templates("after_script", &e.value))
+                .unwrap_or_default(),
+            program: self.program(keys),
+        };
+        let foreign: Vec<_> = keys
+            .unread()
+            .filter_map(|entry| {
+                FOREIGN_OPTIONS.iter().find(|(key, _)| *entry.key == **key).map(|o| (entry.key_span, o))
+            })
+            .collect();
+        for (_, (key, _)) in &foreign {
+            keys.take(key);
+        }
+        if !shell {
+            // The method itself has been refused; its options would only repeat that.
+            return Method::Shell(options);
+        }
+        for (span, (key, methods)) in foreign {
+            self.problems.error_with_help(
+                code::OPTION,
+                span,
+                format!("`{key}` is an option of {methods}, and this is a SHELL task"),
+                "a SHELL task has script, before_script, after_script, shell and interpreter",
+            );
+        }
+        // Keys that choose another method are refused by name, so a missing script says nothing new.
+        let other = ["agent", "sub_workflow", "approval", "container"].iter().any(|key| keys.has(key));
+        match script {
+            None if !other => self.problems.error_with_help(
+                code::MISSING_KEY,
+                task_span,
+                "this task has no `script`",
+                "give it commands: `script: [\"make test\"]`",
+            ),
+            Some(entry) if matches!(&entry.value.kind, Kind::Sequence(items) if items.is_empty()) => {
+                self.problems.error_with_help(
+                    code::VALUE,
+                    entry.value.span,
+                    "`script` is empty",
+                    "a task that only routes can say `script: [\"true\"]`",
+                );
+            }
+            _ => {}
+        }
+        Method::Shell(options)
+    }
+
+    fn is_shell_method(&mut self, node: &Node<'_>) -> bool {
+        let Some(word) = self.text("method", node) else { return false };
+        if word == "SHELL" {
+            return true;
+        }
+        if LATER_METHODS.contains(&word.as_str()) {
+            self.unsupported(node.span, &format!("the method {word}"));
+        } else {
+            let names = LATER_METHODS.into_iter().chain(["SHELL"]);
+            let help = match self.problems.suggestion(&word, names) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => "this version knows SHELL".to_owned(),
+            };
+            let shown = super::scalar::shortened(&word);
+            self.problems.error_with_help(code::VALUE, node.span, format!("there is no method \"{shown}\""), help);
+        }
+        false
+    }
+
+    fn program(&mut self, keys: &mut Keys<'_, '_>) -> Program {
+        let (shell, interpreter) = (keys.take("shell"), keys.take("interpreter"));
+        if let (Some(_), Some(interpreter)) = (shell, interpreter) {
+            self.problems.error(
+                code::CONFLICT,
+                interpreter.key_span,
+                "`shell` and `interpreter` exclude each other: a script is given to one program",
+            );
+        }
+        if let Some(entry) = interpreter {
+            return self.command_line("interpreter", &entry.value).map_or(Program::DefaultShell, Program::Interpreter);
+        }
+        let Some(entry) = shell else { return Program::DefaultShell };
+        let Some(words) = self.command_line("shell", &entry.value) else { return Program::DefaultShell };
+        let name = words[0].rsplit('/').next().unwrap_or_default();
+        if !SHELLS.contains(&name) {
+            self.problems.error_with_help(
+                code::VALUE,
+                entry.value.span,
+                format!("`shell` must be {}, and this is \"{name}\"", super::walk::one_of(&SHELLS)),
+                "any other program can be an `interpreter`",
+            );
+        }
+        Program::Shell(words)
+    }
+
+    /// A program and its arguments: a list, or the program alone.
+    fn command_line(&mut self, key: &str, node: &Node<'_>) -> Option<Vec<String>> {
+        let words: Vec<String> = match &node.kind {
+            Kind::Scalar(scalar) if scalar.meaning() != Meaning::Null => {
+                scalar.text.split_whitespace().map(str::to_owned).collect()
+            }
+            Kind::Sequence(items) => {
+                items.iter().filter_map(|item| self.spelling(&format!("an entry of {key}"), item)).collect()
+            }
+            _ => {
+                self.wrong_type(key, node, "a program and its arguments", None);
+                return None;
+            }
+        };
+        if words.first().is_none_or(String::is_empty) {
+            self.problems.error(code::VALUE, node.span, format!("`{key}` names no program"));
+            return None;
+        }
+        if words.iter().any(|word| word.contains("{{")) {
+            self.problems.error(code::VALUE, node.span, format!("`{key}` cannot hold a template"));
+            return None;
+        }
+        Some(words)
+    }
+
+    fn task_environment(&mut self, keys: &mut Keys<'_, '_>, defaults: &[Entry<'_>]) -> IndexMap<String, TemplateText> {
+        let mut environment = IndexMap::new();
+        if let Some(entry) = defaults.iter().find(|entry| &*entry.key == "environment") {
+            environment = self.environment(&entry.value);
+        }
+        if let Some(entry) = keys.take("environment") {
+            environment.extend(self.environment(&entry.value));
+        }
+        environment
+    }
+
+    pub(super) fn environment(&mut self, node: &Node<'_>) -> IndexMap<String, TemplateText> {
+        let mut environment = IndexMap::new();
+        for entry in self.mapping("environment", node).unwrap_or_default() {
+            self.check_variable_name(&entry.key, entry.key_span);
+            if let Some(value) = self.template_spelling(&format!("environment.{}", &*entry.key), &entry.value) {
+                environment.insert(entry.key.to_string(), value);
+            }
+        }
+        environment
+    }
+
+    fn condition(&mut self, keys: &mut Keys<'_, '_>) -> Option<Condition> {
+        let (when, except) = (keys.take("when"), keys.take("except"));
+        if let (Some(_), Some(except)) = (when, except) {
+            self.problems.error_with_help(
+                code::CONFLICT,
+                except.key_span,
+                "`when` and `except` exclude each other",
+                "`except` is `when` turned round: write both conditions into one `when`",
+            );
+        }
+        let (key, entry, negated) = match (when, except) {
+            (Some(entry), _) => ("when", entry, false),
+            (None, Some(entry)) => ("except", entry, true),
+            (None, None) => return None,
+        };
+        self.template_spelling(key, &entry.value).map(|template| Condition { template, negated })
+    }
+
+    pub(super) fn retry(&mut self, keys: &mut Keys<'_, '_>) -> RetryPolicy {
+        let retries = keys.take("retry").and_then(|entry| self.integer_field("retry", &entry.value, 0..=1_000));
+        let retry_on = keys.take("retry_on").map(|entry| self.retry_on(&entry.value)).unwrap_or_default();
+        let (constant, backoff) = (keys.take("delay_between_retries"), keys.take("retry_backoff"));
+        if let (Some(_), Some(backoff)) = (constant, backoff) {
+            self.problems.error_with_help(
+                code::CONFLICT,
+                backoff.key_span,
+                "`delay_between_retries` and `retry_backoff` exclude each other",
+                "the first is constant, the second grows: keep one",
+            );
+        }
+        let delay = match (constant, backoff) {
+            (Some(entry), _) => {
+                self.duration_field("delay_between_retries", &entry.value, Zero::Allowed).map(RetryDelay::Constant)
+            }
+            (None, Some(entry)) => self.backoff(&entry.value),
+            (None, None) => None,
+        };
+        RetryPolicy { retries: retries.unwrap_or(Field::Value(0)), delay: delay.unwrap_or_default(), retry_on }
+    }
+
+    fn retry_on(&mut self, node: &Node<'_>) -> Vec<RouteMatch> {
+        let mut matches = Vec::new();
+        for item in self.list("retry_on", node).unwrap_or_default() {
+            let Some(text) = self.spelling("an entry of retry_on", item) else { continue };
+            match self.route_match(&text, item.span) {
+                Some(RouteMatch::Completed | RouteMatch::Failed | RouteMatch::Any) => self.problems.error_with_help(
+                    code::ROUTE_RESULT,
+                    item.span,
+                    format!("`retry_on` names codes, ranges and results, and {text} is none"),
+                    "failures without a route of their own are retried anyway",
+                ),
+                Some(found) => matches.push(found),
+                None => {}
+            }
+        }
+        matches
+    }
+
+    fn backoff(&mut self, node: &Node<'_>) -> Option<RetryDelay> {
+        let entries = self.mapping("retry_backoff", node)?;
+        let mut keys = Keys::new(entries);
+        let initial = keys.take("initial").and_then(|e| self.duration("initial", &e.value, Zero::Allowed));
+        let max = keys.take("max");
+        let max_span = max.map_or(node.span, |entry| entry.value.span);
+        let max = max.and_then(|e| self.duration("max", &e.value, Zero::Refused));
+        let factor = keys.take("factor").and_then(|entry| self.factor(&entry.value));
+        let jitter = keys.take("jitter").and_then(|entry| {
+            self.choice("jitter", &entry.value, &[("full", true), ("none", false), ("true", true), ("false", false)])
+        });
+        self.unknown_keys(&keys, &BACKOFF);
+        let initial = initial.unwrap_or(Duration::from_secs(1));
+        let max = max.unwrap_or_else(|| Duration::from_mins(5).max(initial));
+        if max < initial {
+            self.problems.error(code::RANGE, max_span, "`max` must not be shorter than `initial`");
+        }
+        Some(RetryDelay::Exponential { initial, factor: factor.unwrap_or(2.0), max, jitter: jitter.unwrap_or(true) })
+    }
+
+    fn factor(&mut self, node: &Node<'_>) -> Option<f64> {
+        let Kind::Scalar(scalar) = &node.kind else {
+            self.wrong_type("factor", node, "a number", None);
+            return None;
+        };
+        let value = match scalar.meaning() {
+            Meaning::Float(value) => value,
+            Meaning::Integer(_) => scalar.text.parse().unwrap_or(f64::NAN),
+            _ => {
+                self.wrong_type("factor", node, "a number", None);
+                return None;
+            }
+        };
+        if (1.0..=100.0).contains(&value) {
+            return Some(value);
+        }
+        self.problems.error(
+            code::RANGE,
+            node.span,
+            format!("`factor` must be between 1 and 100, and {} is not", &*scalar.text),
+        );
+        None
+    }
+
+    fn artifacts(&mut self, node: &Node<'_>) -> Option<ArtifactsSpec> {
+        if let Kind::Sequence(_) = node.kind {
+            self.wrong_type("artifacts", node, "a mapping", Some("write {paths: […]}".to_owned()));
+            return None;
+        }
+        let entries = self.mapping("artifacts", node)?;
+        let mut keys = Keys::new(entries);
+        let paths = match keys.take("paths") {
+            Some(entry) => self.templates("artifacts.paths", &entry.value),
+            None => {
+                self.problems.error_with_help(
+                    code::MISSING_KEY,
+                    node.span,
+                    "`artifacts` needs `paths`",
+                    "name files or globs: `paths: [report.json, \"logs/**\"]`",
+                );
+                Vec::new()
+            }
+        };
+        for path in &paths {
+            self.check_path("artifacts.paths", &path.source, path.span);
+        }
+        let mut exclude = Vec::new();
+        if let Some(entry) = keys.take("exclude") {
+            for item in self.list("artifacts.exclude", &entry.value).unwrap_or_default() {
+                if let Some(path) = self.text("an entry of artifacts.exclude", item) {
+                    self.check_path("artifacts.exclude", &path, item.span);
+                    exclude.push(path);
+                }
+            }
+        }
+        let when = keys.take("when").and_then(|entry| {
+            self.choice(
+                "artifacts.when",
+                &entry.value,
+                &[
+                    ("always", ArtifactsWhen::Always),
+                    ("on_success", ArtifactsWhen::OnSuccess),
+                    ("on_failure", ArtifactsWhen::OnFailure),
+                ],
+            )
+        });
+        self.unknown_keys(&keys, &ARTIFACTS);
+        Some(ArtifactsSpec { paths, exclude, when: when.unwrap_or_default() })
+    }
+
+    fn check_path(&mut self, key: &str, path: &str, span: Span) {
+        let reason = if path.trim().is_empty() {
+            "is empty"
+        } else if path.starts_with('/') || path.starts_with('~') {
+            "is absolute"
+        } else if path.split('/').any(|part| part == "..") {
+            "leads out of the task's directory"
+        } else if path.contains('\0') || path.contains('\n') {
+            "contains a line break"
+        } else {
+            return;
+        };
+        self.problems.error_with_help(
+            code::PATH,
+            span,
+            format!("the path \"{}\" in `{key}` {reason}", super::scalar::shortened(path)),
+            "paths are relative to the directory in which the task runs, without `..`",
+        );
+    }
+
+    fn outputs(&mut self, node: &Node<'_>) -> Vec<OutputSpec> {
+        let mut outputs: Vec<OutputSpec> = Vec::new();
+        match &node.kind {
+            Kind::Sequence(items) => {
+                for item in items.iter() {
+                    let Some(name) = self.text("an entry of outputs", item) else { continue };
+                    self.check_identifier("an output", &name, item.span);
+                    let source = OutputSource::OutputFile;
+                    outputs.push(OutputSpec { name, source, json_path: None, output_type: None, span: item.span });
+                }
+            }
+            Kind::Mapping(entries) => {
+                for entry in entries.iter() {
+                    self.check_identifier("an output", &entry.key, entry.key_span);
+                    outputs.extend(self.output(entry));
+                }
+            }
+            _ => self.wrong_type("outputs", node, "a list of names or a mapping", None),
+        }
+        let mut seen = std::collections::HashSet::new();
+        for output in &outputs {
+            if !seen.insert(output.name.as_str()) {
+                let message = format!("the output {} is declared twice", output.name);
+                self.problems.error(code::CONFLICT, output.span, message);
+            }
+        }
+        outputs
+    }
+
+    fn output(&mut self, entry: &Entry<'_>) -> Option<OutputSpec> {
+        let name = entry.key.to_string();
+        let plain = |source| OutputSpec {
+            name: name.clone(),
+            source,
+            json_path: None,
+            output_type: None,
+            span: entry.key_span,
+        };
+        if entry.value.is_null() {
+            return Some(plain(OutputSource::OutputFile));
+        }
+        let entries = self.mapping(&format!("outputs.{name}"), &entry.value)?;
+        let mut keys = Keys::new(entries);
+        let file = keys.take("file");
+        let from = keys.take("from").and_then(|from| {
+            let text = self.text("from", &from.value)?;
+            if text == "artifact" {
+                self.unsupported(from.value.span, "an output `from: artifact`");
+                return None;
+            }
+            let choices = [("output", From::Output), ("stdout", From::Stdout), ("file", From::File)];
+            self.choice("from", &from.value, &choices)
+        });
+        let json_path = keys.take("json_path").and_then(|e| self.json_path(&e.value));
+        let output_type = keys.take("type").and_then(|e| self.choice("type", &e.value, &TYPES));
+        self.unknown_keys(&keys, &OUTPUT);
+        let source = match (from, file) {
+            (None | Some(From::File), Some(file)) => {
+                let path = self.text("file", &file.value)?;
+                self.check_path("file", &path, file.value.span);
+                OutputSource::File(path)
+            }
+            (Some(From::File), None) => {
+                self.problems.error_with_help(
+                    code::MISSING_KEY,
+                    entry.value.span,
+                    format!("the output {name} comes from a file, and `file` is missing"),
+                    "write {file: verdict.json, json_path: status}",
+                );
+                return None;
+            }
+            (Some(_), Some(file)) => {
+                self.problems.error(code::CONFLICT, file.key_span, "`file` goes with `from: file` only");
+                return None;
+            }
+            (Some(From::Stdout), None) => OutputSource::Stdout,
+            (Some(From::Output) | None, None) => OutputSource::OutputFile,
+        };
+        Some(OutputSpec { json_path, output_type, ..plain(source) })
+    }
+
+    fn json_path(&mut self, node: &Node<'_>) -> Option<String> {
+        let text = self.spelling("json_path", node)?;
+        let path = text.strip_prefix("$.").unwrap_or(&text);
+        if path.is_empty() || path.split('.').any(str::is_empty) || path.contains(['[', ']', '*', '$', ' ']) {
+            self.problems.error_with_help(
+                code::VALUE,
+                node.span,
+                format!("\"{}\" is not a path into a JSON document", super::scalar::shortened(&text)),
+                "write keys and positions with dots: verdict.tests.0.name",
+            );
+            return None;
+        }
+        Some(path.to_owned())
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum From {
+    Output,
+    Stdout,
+    File,
+}
+
+/// The keys that `defaults` may hold.
+pub(super) fn defaults_help() -> String {
+    format!("`defaults` takes the keys of a task but {}", listed(&["task_type"]))
+}
