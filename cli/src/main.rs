@@ -1,1 +1,98 @@
-fn main() {}
+//! The one binary: `atta`.
+
+mod ambient;
+mod args;
+mod client;
+mod doctor;
+mod embedded;
+mod exit;
+mod output;
+mod params;
+mod progress;
+// mod run;
+mod serve;
+mod shutdown;
+mod validate;
+
+use std::process::ExitCode;
+
+use atta_worker::Launcher;
+use clap::{CommandFactory, Parser};
+
+use crate::ambient::SystemClock;
+use crate::args::{Cli, Command};
+use crate::client::JobVerb;
+use crate::exit::{CommandResult, Failure};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help and version go to stdout with 0, mistakes to stderr with 2; a closed pipe is no reason to complain.
+            let _ = answer.print();
+            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
+        }
+    };
+    match perform(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print();
+            failure.exit.into()
+        }
+    }
+}
+
+/// Forks the launcher while this process has one thread, then starts the runtime.
+fn perform(command: Command) -> CommandResult {
+    match command {
+        Command::Serve(args) => {
+            let launcher = fork_launcher()?;
+            runtime()?.block_on(serve::serve(args, launcher))
+        }
+        Command::Run(_) => Err(Failure::failed("`atta run` is not there yet.")),
+        Command::Validate(args) => validate::validate(&args, &SystemClock),
+        Command::Completions(args) => completions(args.shell),
+        other => runtime()?.block_on(ask_server(other)),
+    }
+}
+
+async fn ask_server(command: Command) -> CommandResult {
+    match command {
+        Command::Submit(args) => client::submit(args).await,
+        Command::Jobs(args) => client::jobs(args).await,
+        Command::Cancel(args) => client::cancel(args).await,
+        Command::Pause(args) => client::perform(args, JobVerb::Pause).await,
+        Command::Resume(args) => client::perform(args, JobVerb::Resume).await,
+        Command::Retry(args) => client::perform(args, JobVerb::Retry).await,
+        Command::Rerun(args) => client::rerun(args).await,
+        Command::Definitions(args) => client::definitions(args).await,
+        Command::Events(args) => client::events(args).await,
+        Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,
+        Command::Serve(_)
+        | Command::Run(_)
+        | Command::Logs(_)
+        | Command::Artifacts(_)
+        | Command::Validate(_)
+        | Command::Completions(_) => {
+            unreachable!("performed without a server")
+        }
+    }
+}
+
+fn fork_launcher() -> CommandResult<Launcher> {
+    Launcher::fork().map_err(|error| Failure::failed(format!("The process launcher cannot start: {error}.")))
+}
+
+fn runtime() -> CommandResult<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("The runtime cannot start: {error}.")))
+}
+
+fn completions(shell: clap_complete::Shell) -> CommandResult {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "atta", &mut script);
+    std::io::Write::write_all(&mut std::io::stdout().lock(), &script)?;
+    Ok(exit::Exit::Success)
+}

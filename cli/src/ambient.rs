@@ -1,0 +1,50 @@
+//! The edge to the machine: the one place that reads the clock, randomness and the environment.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use atta_core::time::{Clock, Entropy, UnixMillis};
+use rand::RngCore;
+
+/// The machine's wall clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> UnixMillis {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock that is passed in everywhere else")]
+        let now = jiff::Timestamp::now();
+        UnixMillis(now.as_millisecond())
+    }
+}
+
+/// The operating system's randomness, through a generator per thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn next_u64(&self) -> u64 {
+        #[expect(clippy::disallowed_methods, reason = "this is the entropy that is passed in everywhere else")]
+        let mut generator = rand::rng();
+        generator.next_u64()
+    }
+}
+
+/// Where data lives unless somebody says otherwise: `$XDG_DATA_HOME/atta` or `~/.local/share/atta`.
+pub(crate) fn default_data_dir() -> Option<PathBuf> {
+    let absolute = |value: OsString| Some(PathBuf::from(value)).filter(|path| path.is_absolute());
+    std::env::var_os("XDG_DATA_HOME")
+        .and_then(absolute)
+        .or_else(|| std::env::var_os("HOME").and_then(absolute).map(|home| home.join(".local/share")))
+        .map(|base| base.join("atta"))
+}
+
+/// The directories in which programs are looked for.
+pub(crate) fn search_path() -> Vec<PathBuf> {
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+}
+
+/// How many attempts run at once unless somebody says otherwise: one per processor.
+pub(crate) fn default_slots() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
+}

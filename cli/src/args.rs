@@ -1,0 +1,409 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What `--version` prints.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ATTA_COMMIT"), ")");
+
+/// A declarative orchestrator for agentic coding: YAML job definitions in, finished jobs out.
+#[derive(Debug, Parser)]
+#[command(name = "atta", version = VERSION, max_term_width = 100, after_help = "\
+Exit codes: 0 done (a job: COMPLETED or SKIPPED), 1 the job FAILED, 2 usage or an invalid definition,
+3 no server answers, 4 refused, or the job is BLOCKED or CANCELLED.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server with an embedded ant.
+    Serve(ServeArgs),
+    /// Run a definition to its end, here, without a server.
+    Run(RunArgs),
+    /// Check definitions; shows schedules in words.
+    Validate(ValidateArgs),
+    /// Submit a job to the server.
+    Submit(SubmitArgs),
+    /// List jobs, or show one.
+    Jobs(JobsArgs),
+    /// Show what the tasks of a job wrote.
+    Logs(LogsArgs),
+    /// List or download the artifacts of a job.
+    Artifacts(ArtifactsArgs),
+    /// Cancel a job; its `always_run` tasks still run.
+    Cancel(CancelArgs),
+    /// Dispatch no further attempts of a job.
+    Pause(JobArgs),
+    /// Let a paused job go on.
+    Resume(JobArgs),
+    /// Give a failed job another attempt that keeps its completed tasks.
+    Retry(JobArgs),
+    /// Run a finished job again from one task on.
+    Rerun(RerunArgs),
+    /// List, upload, show, enable or disable definitions.
+    Definitions(DefinitionsArgs),
+    /// Show the history of a job.
+    Events(EventsArgs),
+    /// Check whether this machine has what Atta needs.
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// Which server to talk to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// URL of the server.
+    #[arg(long, env = "ATTA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7777")]
+    pub(crate) server: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where everything is kept [default: ~/.local/share/atta].
+    #[arg(long, env = "ATTA_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address of the API; only loopback addresses are accepted. Port 0 takes a free one.
+    #[arg(long, env = "ATTA_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
+    pub(crate) listen: SocketAddr,
+    /// How many attempts run at once [default: the number of processors].
+    #[arg(long, env = "ATTA_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) slots: Option<u32>,
+    /// Form of the log on stderr.
+    #[arg(long, env = "ATTA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// What is logged, e.g. `info`, `atta_server=debug`.
+    #[arg(long, env = "ATTA_LOG", value_name = "FILTER", default_value = "info")]
+    pub(crate) log: String,
+    /// How long running attempts may go on after the first SIGTERM or SIGINT, in seconds.
+    #[arg(long, env = "ATTA_SHUTDOWN_GRACE", value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) shutdown_grace: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Parameters of a job.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ParamArgs {
+    /// A parameter; `NAME=@FILE` reads the value from a file. May be repeated.
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The definition.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// Print one JSON document about the job on stdout, also when the definition is not valid.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write artifacts and logs there: DIR/TASK/… and DIR/TASK.log.
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// How many attempts run at once [default: the number of processors].
+    #[arg(long, env = "ATTA_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) slots: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// The definitions.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Human)]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// With source lines.
+    Human,
+    /// One JSON document.
+    Json,
+    /// SARIF 2.1.0, for code-scanning tools.
+    Sarif,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// A job type known to the server, or a definition file that is uploaded first.
+    #[arg(value_name = "JOB_TYPE|FILE")]
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// Follow the job to its end and exit with its verdict.
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Deduplication key: refused while another job with it is alive.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) user_key: Option<String>,
+    /// Makes repeating this submit harmless.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    /// A version: its semantic version or content hash [default: the newest].
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<String>,
+    /// Order of dispatch.
+    #[arg(long, value_name = "PRIORITY", value_parser = ["CRITICAL", "HIGH", "NORMAL", "LOW"], ignore_case = true)]
+    pub(crate) priority: Option<String>,
+    /// Print the server's answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct JobsArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<JobsAction>,
+    #[command(flatten)]
+    pub(crate) list: JobsListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsAction {
+    /// List jobs, the newest first.
+    List(JobsListArgs),
+    /// Show one job with its tasks.
+    Show(JobsShowArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct JobsListArgs {
+    /// Only jobs in this state. May be repeated.
+    #[arg(long, value_name = "STATE", ignore_case = true, value_parser = [
+        "PENDING", "RUNNING", "WAITING", "PAUSED", "CANCELLING", "COMPLETED", "FAILED", "BLOCKED", "CANCELLED", "SKIPPED"])]
+    pub(crate) state: Vec<String>,
+    /// Only jobs of this type.
+    #[arg(long = "type", value_name = "JOB_TYPE")]
+    pub(crate) job_type: Option<String>,
+    /// Only the job with this key.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) user_key: Option<String>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: u32,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsShowArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    /// Only this task.
+    pub(crate) task: Option<String>,
+    /// Go on as output arrives; ends with the job, with the exit code of its verdict.
+    #[arg(short = 'f', long)]
+    pub(crate) follow: bool,
+    /// Only the attempt with this number within the job (`jobs show` lists them).
+    #[arg(long, value_name = "N")]
+    pub(crate) attempt: Option<u32>,
+    /// Only this stream.
+    #[arg(long, value_enum)]
+    pub(crate) stream: Option<StreamName>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StreamName {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// What Atta itself says.
+    System,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ArtifactsArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    /// Only this task.
+    pub(crate) task: Option<String>,
+    /// Download into this directory: DIR/TASK/…
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    /// Why, for people.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Also stop `always_run` tasks that already run.
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RerunArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    /// The task to begin with.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) from: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct DefinitionsArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<DefinitionsAction>,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ListArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DefinitionsAction {
+    /// List definitions.
+    List(ListArgs),
+    /// Upload definitions; nothing is stored for a file that is not valid.
+    Upload(UploadArgs),
+    /// Print the YAML of a definition.
+    Show(DefinitionShowArgs),
+    /// List the versions of a definition.
+    Versions(DefinitionArgs),
+    /// Let a definition take jobs and its schedule run.
+    Enable(DefinitionArgs),
+    /// Let a definition take no jobs; its schedule rests.
+    Disable(DefinitionArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UploadArgs {
+    /// The files.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DefinitionShowArgs {
+    /// The definition.
+    pub(crate) job_type: String,
+    /// A version: its semantic version or content hash [default: the newest].
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<String>,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DefinitionArgs {
+    /// The definition.
+    pub(crate) job_type: String,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    /// Go on as things happen; ends with the job, with the exit code of its verdict.
+    #[arg(short = 'f', long)]
+    pub(crate) follow: bool,
+    /// Print one JSON object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// The data directory to look at [default: ~/.local/share/atta].
+    #[arg(long, env = "ATTA_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn jobs_without_a_word_is_jobs_list() {
+        let cli = Cli::parse_from(["atta", "jobs", "--state", "failed", "--limit", "3"]);
+        let Command::Jobs(JobsArgs { action: None, list }) = cli.command else { panic!("{cli:?}") };
+        assert_eq!((list.state, list.limit), (vec!["FAILED".to_owned()], 3));
+    }
+}

@@ -1,0 +1,231 @@
+//! The line to the server: requests, problem answers, and ids by a part of them.
+
+use std::time::Duration;
+
+use atta_core::protocol::JobId;
+use atta_core::protocol::api::{JobDetail, JobSummary, Page, Problem};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::de::DeserializeOwned;
+
+use crate::args::ServerArgs;
+use crate::exit::{CommandResult, Exit, Failure};
+
+/// How many jobs are looked through, the newest first, for a shortened id.
+const SHORT_ID_HORIZON: usize = 10_000;
+
+/// A server, by its URL.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    base: Url,
+    client: reqwest::Client,
+}
+
+impl Server {
+    /// Checks the URL; nothing is sent yet.
+    pub(crate) fn new(args: &ServerArgs) -> CommandResult<Self> {
+        let bad = |why: &str| {
+            Failure::usage(format!("\"{}\" cannot be the server's URL: {why}.", args.server))
+                .with_help("Give --server or ATTA_SERVER a URL such as http://127.0.0.1:7777.")
+        };
+        let base = Url::parse(args.server.trim_end_matches('/')).map_err(|error| bad(&error.to_string()))?;
+        match base.scheme() {
+            "http" if base.has_host() => {}
+            "https" => return Err(bad("https is not supported yet")),
+            _ => return Err(bad("it has to begin with http://")),
+        }
+        // The server only listens on loopback, so that a proxy of the environment could never reach it.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(5))
+            .user_agent(concat!("atta/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Failure::failed(format!("The HTTP client cannot start: {error}.")))?;
+        Ok(Self { base, client })
+    }
+
+    /// The URL as it was given.
+    pub(crate) fn url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// A request to a path below the server's URL, given as segments and query pairs that are escaped.
+    pub(crate) fn request(&self, method: Method, segments: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.client.request(method, url)
+    }
+
+    /// `GET /api/v1/…`.
+    pub(crate) fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+        self.request(Method::GET, &[&["api", "v1"], segments].concat(), query)
+    }
+
+    /// `POST /api/v1/…`.
+    pub(crate) fn post(&self, segments: &[&str]) -> RequestBuilder {
+        self.request(Method::POST, &[&["api", "v1"], segments].concat(), &[])
+    }
+
+    /// All pages of a list.
+    pub(crate) async fn all<T: DeserializeOwned>(&self, segments: &[&str]) -> CommandResult<Vec<T>> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = vec![("limit", "200")];
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page: Page<T> = self.json(self.get(segments, &query)).await?;
+            items.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Sends; an answer that is no success becomes a failure in the server's own words.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> CommandResult<Response> {
+        let response = request.send().await.map_err(|error| self.no_answer(&error))?;
+        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+    }
+
+    /// Sends and reads a JSON answer.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> CommandResult<T> {
+        let response = self.send(request).await?;
+        let body = response.bytes().await.map_err(|error| self.no_answer(&error))?;
+        serde_json::from_slice(&body).map_err(|error| {
+            Failure::failed(format!("{} gave an answer that this program does not understand: {error}.", self.url()))
+                .with_help("Server and client should have the same version: compare `atta --version`.")
+        })
+    }
+
+    /// Nothing came back, or it broke off.
+    pub(crate) fn no_answer(&self, error: &reqwest::Error) -> Failure {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        let what = if error.is_connect() { "No server answers at" } else { "The connection broke with" };
+        Failure::new(Exit::Unreachable, "UNREACHABLE", format!("{what} {}: {cause}.", self.url()))
+            .with_help("Start one with `atta serve`, or name another one with --server URL or ATTA_SERVER.")
+    }
+
+    /// The job with this id, or with an id that begins or ends with this text.
+    pub(crate) async fn job_id(&self, text: &str) -> CommandResult<JobId> {
+        let text = text.trim();
+        let hex = text.strip_prefix("job_").unwrap_or(text);
+        if hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(JobId(format!("job_{hex}")));
+        }
+        if hex.is_empty() || !hex.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            return Err(Failure::usage(format!("\"{text}\" is no job id, nor a part of one."))
+                .with_help("`atta jobs` lists the ids."));
+        }
+        let matches = |job: &JobSummary| {
+            let id = job.job_id.0.strip_prefix("job_").unwrap_or(&job.job_id.0);
+            id.starts_with(hex) || id.ends_with(hex)
+        };
+        let mut found = Vec::new();
+        let mut seen = 0;
+        let mut cursor = None;
+        loop {
+            let page = self.jobs_page(&[], 200, cursor.as_deref()).await?;
+            seen += page.items.len();
+            found.extend(page.items.into_iter().filter(matches).map(|job| job.job_id));
+            cursor = page.next_cursor;
+            if cursor.is_none() || seen >= SHORT_ID_HORIZON {
+                break;
+            }
+        }
+        match found.len() {
+            0 => Err(Failure::new(
+                Exit::Refused,
+                "NOT_FOUND",
+                format!("No job has an id with \"{text}\" at its beginning or end."),
+            )
+            .with_help("`atta jobs` lists the ids.")),
+            1 => Ok(found.remove(0)),
+            count => {
+                let some: Vec<&str> = found.iter().take(5).map(|id| id.0.as_str()).collect();
+                Err(Failure::usage(format!(
+                    "\"{text}\" fits {count} jobs: {}{}.",
+                    some.join(", "),
+                    if count > 5 { ", …" } else { "" }
+                ))
+                .with_help("The last characters of an id tell jobs apart best."))
+            }
+        }
+    }
+
+    /// One page of jobs, the newest first.
+    pub(crate) async fn jobs_page(
+        &self,
+        filters: &[(&str, &str)],
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> CommandResult<Page<JobSummary>> {
+        let limit = limit.to_string();
+        let mut query = vec![("limit", limit.as_str())];
+        query.extend(filters);
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        self.json(self.get(&["jobs"], &query)).await
+    }
+
+    /// A job with its tasks.
+    pub(crate) async fn job(&self, id: &JobId) -> CommandResult<JobDetail> {
+        self.json(self.get(&["jobs", &id.0], &[])).await
+    }
+}
+
+/// The server's refusal, in its own words.
+async fn refused(response: Response) -> Failure {
+    let status = response.status();
+    let retry_after =
+        response.headers().get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = response.bytes().await.unwrap_or_default();
+    let exit = match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => Exit::Usage,
+        status if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE => Exit::Failed,
+        _ => Exit::Refused,
+    };
+    let Ok(problem) = serde_json::from_slice::<Problem>(&body) else {
+        let text = String::from_utf8_lossy(&body);
+        return Failure::new(exit, "HTTP", format!("The server answered {status}: {}", text.trim()))
+            .with_help("Is this an Atta server? Check --server and ATTA_SERVER.");
+    };
+    let failure = Failure::new(exit, &problem.code, problem.detail).with_violations(problem.field_violations);
+    match retry_after {
+        Some(seconds) => failure.with_help(format!("Try again in {seconds} s.")),
+        None if status.is_server_error() => {
+            failure.with_help(format!("The server's log has more: look for request {}.", problem.request_id))
+        }
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(url: &str) -> CommandResult<Server> {
+        Server::new(&ServerArgs { server: url.to_owned() })
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_explained() {
+        let message = |url| server(url).expect_err(url).message;
+        assert!(message("127.0.0.1:7777").contains("cannot be the server's URL"));
+        assert!(message("https://atta.example").contains("https is not supported yet"));
+        assert!(message("ftp://atta.example").contains("http://"));
+    }
+
+    #[test]
+    fn path_segments_are_escaped() {
+        let server = server("http://127.0.0.1:7777/atta/").expect("a good URL");
+        let request = server.get(&["definitions", "../a b?c"], &[("x", "ä&b")]).build().expect("a good request");
+        assert_eq!(request.url().as_str(), "http://127.0.0.1:7777/atta/api/v1/definitions/..%2Fa%20b%3Fc?x=%C3%A4%26b");
+    }
+}

@@ -1,0 +1,62 @@
+//! `atta cancel|pause|resume|retry|rerun`.
+
+use atta_core::protocol::JobId;
+use atta_core::protocol::api::SubmitResponse;
+use serde_json::{Value, json};
+
+use super::Server;
+use crate::args::{CancelArgs, JobArgs, RerunArgs};
+use crate::exit::{CommandResult, Exit};
+use crate::output;
+
+/// A command without arguments of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum JobVerb {
+    /// No new attempts.
+    Pause,
+    /// Go on.
+    Resume,
+    /// A new job attempt that keeps completed tasks.
+    Retry,
+}
+
+impl JobVerb {
+    fn segment(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Retry => "retry",
+        }
+    }
+}
+
+/// `atta pause|resume|retry JOB`.
+pub(crate) async fn perform(args: JobArgs, verb: JobVerb) -> CommandResult {
+    let server = Server::new(&args.server)?;
+    let job = server.job_id(&args.job).await?;
+    command(&server, &job, verb.segment(), &json!({})).await
+}
+
+/// `atta cancel JOB`.
+pub(crate) async fn cancel(args: CancelArgs) -> CommandResult {
+    let server = Server::new(&args.server)?;
+    let job = server.job_id(&args.job).await?;
+    let mut body = json!({ "force": args.force });
+    if let Some(reason) = args.reason {
+        body["reason"] = Value::String(reason);
+    }
+    command(&server, &job, "cancel", &body).await
+}
+
+/// `atta rerun JOB --from TASK`.
+pub(crate) async fn rerun(args: RerunArgs) -> CommandResult {
+    let server = Server::new(&args.server)?;
+    let job = server.job_id(&args.job).await?;
+    command(&server, &job, "rerun", &json!({ "task": args.from })).await
+}
+
+async fn command(server: &Server, job: &JobId, verb: &str, body: &Value) -> CommandResult {
+    let answer: SubmitResponse = server.json(server.post(&["jobs", &job.0, verb]).json(body)).await?;
+    output::print(&format!("{}  {}\n", answer.job_id, output::job_state(answer.state)))?;
+    Ok(Exit::Success)
+}

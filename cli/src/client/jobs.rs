@@ -1,0 +1,159 @@
+//! `atta jobs`: lists, and one job with its tasks.
+
+use std::fmt::Write;
+
+use atta_core::protocol::api::{JobDetail, JobSummary};
+use owo_colors::OwoColorize;
+
+use super::Server;
+use crate::args::{JobsAction, JobsArgs, JobsListArgs, JobsShowArgs};
+use crate::exit::{CommandResult, Exit};
+use crate::output;
+
+/// What the server gives at once.
+const PAGE: u32 = 200;
+
+/// `atta jobs [list|show]`.
+pub(crate) async fn jobs(args: JobsArgs) -> CommandResult {
+    match args.action {
+        None => list(args.list).await,
+        Some(JobsAction::List(args)) => list(args).await,
+        Some(JobsAction::Show(args)) => show(args).await,
+    }
+}
+
+async fn list(args: JobsListArgs) -> CommandResult {
+    let server = Server::new(&args.server)?;
+    let states = args.state.join(",");
+    let mut filters = Vec::new();
+    if !states.is_empty() {
+        filters.push(("state", states.as_str()));
+    }
+    filters.extend(args.job_type.as_deref().map(|job_type| ("job_type", job_type)));
+    filters.extend(args.user_key.as_deref().map(|key| ("user_key", key)));
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let mut jobs: Vec<JobSummary> = Vec::new();
+    let mut cursor = None;
+    let mut more = true;
+    while more && jobs.len() < limit {
+        let wanted = u32::try_from(limit - jobs.len()).unwrap_or(PAGE).min(PAGE);
+        let page = server.jobs_page(&filters, wanted, cursor.as_deref()).await?;
+        jobs.extend(page.items);
+        cursor = page.next_cursor;
+        more = cursor.is_some();
+    }
+    if args.json {
+        output::print_json(&jobs)?;
+        return Ok(Exit::Success);
+    }
+    let rows: Vec<Vec<String>> = jobs
+        .iter()
+        .map(|job| {
+            let reason = job.error_code.as_deref().or(job.reason.as_deref()).unwrap_or_default();
+            vec![
+                job.job_id.0.clone(),
+                job.job_type.clone(),
+                output::name_of(&job.state),
+                job.created_at.clone(),
+                output::between(job.started_at.as_deref(), job.finished_at.as_deref())
+                    .map(output::duration)
+                    .unwrap_or_default(),
+                output::harmless(reason).replace('\n', " "),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        output::say("No jobs.\n");
+    } else {
+        output::print(&output::table(&["JOB", "TYPE", "STATE", "CREATED", "TOOK", "WHY"], &rows))?;
+    }
+    if more {
+        output::say(&format!("There are more; --limit {} shows more of them.\n", args.limit.saturating_mul(5)));
+    }
+    Ok(Exit::Success)
+}
+
+async fn show(args: JobsShowArgs) -> CommandResult {
+    let server = Server::new(&args.server)?;
+    let id = server.job_id(&args.job).await?;
+    let job = server.job(&id).await?;
+    if args.json {
+        output::print_json(&job)?;
+    } else {
+        output::print(&human(&job))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn human(job: &JobDetail) -> String {
+    let summary = &job.summary;
+    let mut text = format!("{}  {}  {}\n", summary.job_id, summary.job_type, output::job_state(summary.state));
+    let mut field = |name: &str, value: Option<&str>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            let _ = writeln!(text, "  {:<12} {}", format!("{name}:").dimmed(), output::harmless(value).trim_end());
+        }
+    };
+    field("description", summary.description.as_deref());
+    match &job.error {
+        Some(error) => field("why", Some(&format!("{}: {}", error.code, error.message))),
+        None => field("why", summary.reason.as_deref()),
+    }
+    field("version", Some(&summary.version));
+    field("attempt", Some(&summary.attempt.to_string()));
+    field("nonce", job.nonce.as_deref());
+    field("user key", summary.user_key.as_deref());
+    field("submitted", Some(&format!("{} by {}", summary.created_at, summary.submitted_by)));
+    field("scheduled", summary.scheduled_at.as_deref());
+    field("started", summary.started_at.as_deref());
+    field("finished", summary.finished_at.as_deref());
+    for (name, value) in &job.params {
+        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let _ = writeln!(text, "  {:<12} {name} = {}", "param:".dimmed(), output::harmless(&shown).replace('\n', "⏎"));
+    }
+    for task in &job.tasks {
+        let _ =
+            write!(text, "\n{} {}  {}", output::task_mark(task.state), task.task_type, output::name_of(&task.state));
+        if let Some(result) = task.result.as_deref().filter(|result| *result != output::name_of(&task.state)) {
+            let _ = write!(text, "  {result}");
+        }
+        if let Some(code) = task.exit_code.filter(|code| *code != 0) {
+            let _ = write!(text, "  exit {code}");
+        }
+        if let Some(route) = &task.route {
+            let _ = write!(text, "  {}", format!("→ {route}").cyan());
+        }
+        text.push('\n');
+        if let Some(error) = &task.error {
+            let _ = writeln!(text, "    {}: {}", error.code, output::harmless(&error.message));
+        }
+        for attempt in &task.attempt_list {
+            let took = output::between(attempt.started_at.as_deref(), attempt.finished_at.as_deref());
+            let _ = write!(text, "    attempt {}", attempt.number);
+            if task.visits > 1 {
+                let _ = write!(text, "  visit {}", attempt.visit);
+            }
+            let _ = write!(text, "  {}", attempt.result.clone().unwrap_or_else(|| output::name_of(&attempt.state)));
+            if let Some(code) = attempt.exit_code {
+                let _ = write!(text, "  exit {code}");
+            }
+            if let Some(took) = took {
+                let _ = write!(text, "  {}", output::duration(took));
+            }
+            if attempt.log_bytes > 0 {
+                let _ = write!(text, "  log {}", output::size(attempt.log_bytes));
+            }
+            text.push('\n');
+            for warning in &attempt.warnings {
+                let _ = writeln!(text, "      {} {}", "warning:".yellow(), output::harmless(warning));
+            }
+        }
+        for (name, value) in &task.outputs {
+            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let _ = writeln!(text, "    {name} = {}", output::harmless(&shown).replace('\n', "⏎"));
+        }
+        for artifact in &task.artifacts {
+            let _ = writeln!(text, "    {}  {}", output::harmless(&artifact.name), output::size(artifact.size));
+        }
+    }
+    text
+}

@@ -1,0 +1,136 @@
+//! Server-sent events: the lines of a response as messages.
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use reqwest::Response;
+
+use super::Server;
+use crate::exit::{CommandResult, Exit, Failure};
+
+/// A message longer than this is no message of our server.
+const LONGEST_MESSAGE: usize = 16 << 20;
+
+/// One message.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// Its id: the cursor to go on from.
+    pub(crate) id: String,
+    /// Its kind.
+    pub(crate) event: String,
+    /// Its data.
+    pub(crate) data: String,
+}
+
+/// The messages of a response.
+pub(crate) struct Messages {
+    body: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    parser: Parser,
+    server: Server,
+}
+
+impl Messages {
+    /// Reads the body of this response.
+    pub(crate) fn new(server: &Server, response: Response) -> Self {
+        Self { body: response.bytes_stream().boxed(), parser: Parser::default(), server: server.clone() }
+    }
+
+    /// The next message; `None` at the end of the stream.
+    pub(crate) async fn next(&mut self) -> CommandResult<Option<Message>> {
+        loop {
+            if let Some(message) = self.parser.next_message() {
+                return Ok(Some(message));
+            }
+            if self.parser.buffer.len() > LONGEST_MESSAGE {
+                return Err(Failure::new(Exit::Failed, "STREAM", "The server sends a message without end."));
+            }
+            match self.body.next().await {
+                None => return Ok(None),
+                Some(Ok(bytes)) => self.parser.buffer.extend_from_slice(&bytes),
+                Some(Err(error)) => return Err(self.server.no_answer(&error)),
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Parser {
+    buffer: Vec<u8>,
+    /// Up to where lines were taken from the buffer.
+    read: usize,
+    message: Message,
+    has_data: bool,
+}
+
+impl Parser {
+    /// Takes complete lines until a message is complete.
+    fn next_message(&mut self) -> Option<Message> {
+        while let Some(length) = self.buffer[self.read..].iter().position(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(&self.buffer[self.read..self.read + length]).into_owned();
+            self.read += length + 1;
+            let line = line.trim_end_matches('\r');
+            if line.is_empty() {
+                let complete = self.has_data || !self.message.event.is_empty();
+                let message = std::mem::take(&mut self.message);
+                self.has_data = false;
+                if complete {
+                    return Some(message);
+                }
+                continue;
+            }
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                "id" => value.clone_into(&mut self.message.id),
+                "event" => value.clone_into(&mut self.message.event),
+                "data" => {
+                    if self.has_data {
+                        self.message.data.push('\n');
+                    }
+                    self.message.data.push_str(value);
+                    self.has_data = true;
+                }
+                _ => {}
+            }
+        }
+        self.buffer.drain(..self.read);
+        self.read = 0;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(pieces: &[&str]) -> Vec<Message> {
+        let mut parser = Parser::default();
+        let mut found = Vec::new();
+        for piece in pieces {
+            parser.buffer.extend_from_slice(piece.as_bytes());
+            while let Some(message) = parser.next_message() {
+                found.push(message);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn messages_are_put_together_from_pieces_of_any_size() {
+        let text = ": hello\n\nid: 7\nevent: a\ndata: one\ndata: two\n\ndata:x\r\n\r\n";
+        let whole = messages(&[text]);
+        let pieces: Vec<String> = text.chars().map(String::from).collect();
+        assert_eq!(whole, messages(&pieces.iter().map(String::as_str).collect::<Vec<_>>()));
+        assert_eq!(
+            whole,
+            [
+                Message { id: "7".into(), event: "a".into(), data: "one\ntwo".into() },
+                Message { id: String::new(), event: String::new(), data: "x".into() },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_message_that_breaks_off_is_none() {
+        assert_eq!(messages(&["data: half"]), []);
+    }
+}

@@ -1,0 +1,306 @@
+//! A job's history as lines for people, from the events of the server or of the queen in this process.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use atta_core::engine::{JobState, TaskState};
+use atta_core::protocol::api::{EventResource, JobDetail};
+use jiff::Timestamp;
+use owo_colors::OwoColorize;
+use serde_json::Value;
+
+use crate::output;
+
+/// What the events so far said.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// When the attempt that runs of each task started.
+    started: HashMap<String, Timestamp>,
+    /// The latest attempt of each task.
+    latest_attempt: HashMap<String, u32>,
+    /// The task of each attempt.
+    task_of: HashMap<u32, String>,
+    /// How the latest attempt of each task ended, when that was no success.
+    latest_result: HashMap<String, String>,
+}
+
+/// Something to show.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Text with colours, without newline.
+    Text(String),
+    /// The end of the log of this attempt belongs here.
+    LogTail {
+        /// Number of the attempt within the job.
+        attempt: u32,
+    },
+}
+
+/// A task that settled, until its route is known.
+struct Settled {
+    task: String,
+    text: String,
+    tail: Option<u32>,
+}
+
+impl Progress {
+    /// Takes the next events, in order, and says what to show. Give all events of one transaction in one call: a task
+    /// and the route that it took are one line.
+    pub(crate) fn apply(&mut self, events: &[EventResource]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut settled: Option<Settled> = None;
+        for event in events {
+            if event.kind == "route_taken" {
+                let task = text(&event.data, "task");
+                if let Some(settled) = settled.as_mut().filter(|settled| settled.task == task) {
+                    let _ = write!(settled.text, "  {}", format!("→ {}", target(&event.data)).cyan());
+                }
+                continue;
+            }
+            flush(&mut settled, &mut lines);
+            match event.kind.as_str() {
+                "task_changed" => settled = self.task_changed(event, &mut lines),
+                "attempt_created" => self.attempt_created(event),
+                "attempt_closed" => self.attempt_closed(event),
+                "job_attempt_began" => Self::job_attempt_began(event, &mut lines),
+                "final_phase_began" => {
+                    lines.push(Line::Text(format!("{}", "always_run tasks follow".dimmed())));
+                }
+                "job_changed" => job_changed(event, &mut lines),
+                _ => {}
+            }
+        }
+        flush(&mut settled, &mut lines);
+        lines
+    }
+
+    fn attempt_created(&mut self, event: &EventResource) {
+        let task = text(&event.data, "task").to_owned();
+        if let Some(attempt) = number(&event.data, "attempt") {
+            self.latest_attempt.insert(task.clone(), attempt);
+            self.task_of.insert(attempt, task);
+        }
+    }
+
+    fn attempt_closed(&mut self, event: &EventResource) {
+        if let (Some(attempt), Some(result)) =
+            (number(&event.data, "attempt"), event.data.get("result").and_then(result_text))
+            && let Some(task) = self.task_of.get(&attempt)
+        {
+            self.latest_result.insert(task.clone(), result);
+        }
+    }
+
+    fn job_attempt_began(event: &EventResource, lines: &mut Vec<Line>) {
+        let job_attempt = event.data.get("job_attempt").and_then(Value::as_u64).unwrap_or(1);
+        if job_attempt > 1 {
+            lines.push(Line::Text(format!("{}", format!("job attempt {job_attempt}").bold())));
+        }
+    }
+
+    fn task_changed(&mut self, event: &EventResource, lines: &mut Vec<Line>) -> Option<Settled> {
+        let data = &event.data;
+        let task = text(data, "task").to_owned();
+        let to: TaskState = data.get("to").and_then(|to| serde_json::from_value(to.clone()).ok())?;
+        let at: Option<Timestamp> = event.at.parse().ok();
+        let shown = output::harmless(&task);
+        let visit = data.get("visit").and_then(Value::as_u64).unwrap_or(0);
+        let visit_note = if visit > 1 { format!("  visit {visit}") } else { String::new() };
+        match to {
+            TaskState::Leased => {
+                if let Some(at) = at {
+                    self.started.insert(task, at);
+                }
+                lines.push(Line::Text(format!("{} {shown}{visit_note}", output::task_mark(to))));
+                None
+            }
+            TaskState::Running => {
+                if let Some(at) = at {
+                    self.started.insert(task, at);
+                }
+                None
+            }
+            TaskState::Waiting => {
+                let result = self.latest_result.get(&task).map(|result| format!("  {result}")).unwrap_or_default();
+                lines.push(Line::Text(format!(
+                    "{} {shown}{result}  {}",
+                    "↻".yellow(),
+                    "another attempt follows".dimmed()
+                )));
+                None
+            }
+            state if state.is_settled() => {
+                let mut text = format!("{} {shown}{visit_note}", output::task_mark(state));
+                let started = self.started.remove(&task);
+                if let (Some(start), Some(end)) = (started, at) {
+                    let _ = write!(text, "  {}", output::duration(end.duration_since(start).unsigned_abs()).dimmed());
+                }
+                if let Some(result) = data.get("result").and_then(result_text) {
+                    let _ = write!(text, "  {result}");
+                }
+                if let Some(reason) = data.get("skip_reason").and_then(Value::as_str) {
+                    let _ = write!(text, "  {}", format!("skipped: {}", reason.replace('_', " ")).dimmed());
+                }
+                let handled = data.get("handled").and_then(Value::as_bool).unwrap_or(false);
+                let failed = state == TaskState::Failed;
+                if failed && let Some(message) = data.pointer("/failure/message").and_then(Value::as_str) {
+                    let _ = write!(text, "  {}", output::harmless(message));
+                }
+                let tail = if failed && !handled { self.latest_attempt.get(&task).copied() } else { None };
+                Some(Settled { task, text, tail })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn flush(settled: &mut Option<Settled>, lines: &mut Vec<Line>) {
+    if let Some(settled) = settled.take() {
+        lines.push(Line::Text(settled.text));
+        if let Some(attempt) = settled.tail {
+            lines.push(Line::LogTail { attempt });
+        }
+    }
+}
+
+fn job_changed(event: &EventResource, lines: &mut Vec<Line>) {
+    let Some(to) = event.data.get("to").and_then(|to| serde_json::from_value::<JobState>(to.clone()).ok()) else {
+        return;
+    };
+    if matches!(to, JobState::Paused | JobState::Cancelling) {
+        let reason = event.data.get("reason").and_then(Value::as_str).map(output::harmless).unwrap_or_default();
+        lines.push(Line::Text(format!("{}  {reason}", output::job_state(to)).trim_end().to_owned()));
+    }
+}
+
+fn text<'a>(data: &'a Value, key: &str) -> &'a str {
+    data.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(data: &Value, key: &str) -> Option<u32> {
+    data.get(key).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok())
+}
+
+fn target(data: &Value) -> String {
+    output::harmless(text(data, "target"))
+}
+
+/// `exit 3`, `TIMED_OUT`; nothing for a plain success.
+fn result_text(result: &Value) -> Option<String> {
+    if let Some(code) = result.get("exit").and_then(Value::as_u64) {
+        return (code != 0).then(|| format!("exit {code}"));
+    }
+    result.get("named").or(Some(result)).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// The last `count` lines of some log, indented and harmless.
+pub(crate) fn log_tail(bytes: &[u8], count: usize) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let mut out = String::new();
+    for line in &lines[lines.len().saturating_sub(count)..] {
+        let _ = writeln!(out, "  {} {}", "│".dimmed(), output::harmless(line.trim_end_matches('\r')));
+    }
+    out
+}
+
+/// The last words: verdict, time, counts and the first cause.
+pub(crate) fn summary(job: &JobDetail) -> String {
+    let job_summary = &job.summary;
+    let mut text =
+        format!("{}  {}  {}", output::job_state(job_summary.state), job_summary.job_type, job_summary.job_id);
+    let took = output::between(
+        job_summary.started_at.as_deref().or(Some(&job_summary.created_at)),
+        job_summary.finished_at.as_deref(),
+    );
+    if let Some(took) = took {
+        let _ = write!(text, "  in {}", output::duration(took));
+    }
+    let count = |state: TaskState| job.tasks.iter().filter(|task| task.state == state).count();
+    let counts: Vec<String> = [
+        (TaskState::Completed, "completed"),
+        (TaskState::Failed, "failed"),
+        (TaskState::Skipped, "skipped"),
+        (TaskState::Cancelled, "cancelled"),
+    ]
+    .into_iter()
+    .filter_map(|(state, word)| Some(count(state)).filter(|count| *count > 0).map(|count| format!("{count} {word}")))
+    .collect();
+    if !counts.is_empty() {
+        let _ = write!(text, "  ({})", counts.join(", "));
+    }
+    text.push('\n');
+    match (&job.error, &job_summary.reason) {
+        (Some(error), _) => {
+            let _ = writeln!(text, "  {}: {}", error.code.bold(), output::harmless(&error.message));
+        }
+        (None, Some(reason)) => {
+            let _ = writeln!(text, "  {}", output::harmless(reason));
+        }
+        (None, None) => {}
+    }
+    text
+}
+
+/// How long a view waits at most until it looks at the job again although no event came.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use atta_core::protocol::JobId;
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(kind: &str, at: &str, data: Value) -> EventResource {
+        EventResource { sequence: 1, job_id: JobId("job_1".into()), at: at.into(), kind: kind.into(), data }
+    }
+
+    fn plain(lines: &[Line]) -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| match line {
+                Line::Text(text) => anstream::adapter::strip_str(text).to_string(),
+                Line::LogTail { attempt } => format!("tail {attempt}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_task_is_shown_when_it_starts_and_when_it_settles_with_its_route() {
+        let mut progress = Progress::default();
+        let lines = progress.apply(&[
+            event("attempt_created", "2026-01-01T00:00:00Z", json!({"task": "test", "attempt": 4})),
+            event("task_changed", "2026-01-01T00:00:00Z", json!({"task": "test", "visit": 2, "to": "LEASED"})),
+            event(
+                "task_changed",
+                "2026-01-01T00:00:01.500Z",
+                json!({"task": "test", "visit": 2, "to": "FAILED", "result": {"exit": 3}, "handled": true}),
+            ),
+            event("route_taken", "2026-01-01T00:00:01.500Z", json!({"task": "test", "matched": "3", "target": "fix"})),
+        ]);
+        assert_eq!(plain(&lines), ["▶ test  visit 2", "✗ test  visit 2  1.5s  exit 3  → fix"]);
+    }
+
+    #[test]
+    fn the_log_of_an_unhandled_failure_is_shown() {
+        let mut progress = Progress::default();
+        let lines = progress.apply(&[
+            event("attempt_created", "2026-01-01T00:00:00Z", json!({"task": "test", "attempt": 4})),
+            event(
+                "task_changed",
+                "2026-01-01T00:00:00Z",
+                json!({"task": "test", "visit": 1, "to": "FAILED", "result": {"named": "TIMED_OUT"},
+                       "failure": {"code": "TIMED_OUT", "message": "It took longer than 1s."}, "handled": false}),
+            ),
+        ]);
+        assert_eq!(plain(&lines), ["✗ test  TIMED_OUT  It took longer than 1s.", "tail 4"]);
+    }
+
+    #[test]
+    fn the_tail_of_a_log_is_its_last_lines() {
+        let text = anstream::adapter::strip_str(&log_tail(b"1\n2\r\n\x1b[2J3\n\xff4", 3)).to_string();
+        assert_eq!(text, "  │ 2\n  │ \u{fffd}[2J3\n  │ \u{fffd}4\n");
+    }
+}

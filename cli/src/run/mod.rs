@@ -1,0 +1,227 @@
+//! `atta run`: a definition to its end in this process: the same queen and ant as `atta serve`, in a directory that is
+//! removed afterwards.
+
+mod export;
+mod report;
+mod source;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atta_core::engine::JobState;
+use atta_core::protocol::JobId;
+use atta_core::protocol::api::{JobDetail, SubmitRequest};
+use atta_server::scheduler::{JobCommand, Queen, Refusal};
+use atta_server::{Server, ServerConfig};
+use atta_worker::{Ant, Launcher};
+use serde_json::{Map, Value};
+use tokio::runtime::Runtime;
+
+use crate::ambient::{self, SystemClock, SystemEntropy};
+use crate::args::RunArgs;
+use crate::exit::{CommandResult, Exit, Failure};
+use crate::progress::{Line, Progress, log_tail, summary};
+use crate::shutdown::Signals;
+use crate::{output, params, serve, validate};
+use report::Report;
+use source::JobSource;
+
+/// How many lines of a failed attempt's log are shown.
+const TAIL_LINES: usize = 15;
+
+/// What is checked before any process is started.
+struct Prepared {
+    file_name: String,
+    source: String,
+    job_type: String,
+    params: Map<String, Value>,
+    resumes_by_itself: bool,
+}
+
+/// Runs the definition; with `--json` stdout gets one document whatever happens.
+pub(crate) fn run(
+    args: &RunArgs,
+    fork_launcher: impl FnOnce() -> CommandResult<Launcher>,
+    runtime: impl FnOnce() -> CommandResult<Runtime>,
+) -> CommandResult {
+    let ended = prepare(args).and_then(|prepared| {
+        // The launcher is forked while this process has one thread.
+        let launcher = fork_launcher()?;
+        let runtime = runtime()?;
+        let ended = runtime.block_on(to_the_end(args, prepared, launcher));
+        runtime.shutdown_timeout(Duration::from_secs(5));
+        ended
+    });
+    match ended {
+        Ok(job) => {
+            if args.json {
+                ignore_closed_pipe(output::print_json(&Report::from(&job)))?;
+            }
+            Ok(job.summary.state.into())
+        }
+        Err(failure) => {
+            if args.json {
+                ignore_closed_pipe(output::print_json(&failure.problem()))?;
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Whoever does not read the document is still told the verdict by the exit code.
+fn ignore_closed_pipe(printed: CommandResult<()>) -> CommandResult<()> {
+    match printed {
+        Err(Failure { exit: Exit::Success, .. }) => Ok(()),
+        other => other,
+    }
+}
+
+fn prepare(args: &RunArgs) -> CommandResult<Prepared> {
+    let given = params::read(&args.params.params)?;
+    let file_name = args.file.display().to_string();
+    let (source, definition) = validate::load_file(&args.file)?;
+    let params = params::coerce(&definition, &given)?;
+    if let Some(dir) = &args.output {
+        export::check_directory(dir)?;
+    }
+    Ok(Prepared {
+        file_name,
+        source,
+        job_type: definition.job_type.clone(),
+        params,
+        resumes_by_itself: definition.resume_after.is_some(),
+    })
+}
+
+async fn to_the_end(args: &RunArgs, prepared: Prepared, launcher: Launcher) -> CommandResult<JobDetail> {
+    let mut signals = Signals::catch()?;
+    let dir = tempfile::Builder::new()
+        .prefix("atta-run-")
+        .tempdir()
+        .map_err(|error| Failure::failed(format!("No temporary directory can be made: {error}.")))?;
+    let server = Server::start(ServerConfig {
+        data_dir: dir.path().to_owned(),
+        listen: None,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        schedules: false,
+        version: serve::VERSION,
+        metrics: None,
+    })
+    .await
+    .map_err(|error| serve::start_failure(&error))?;
+    let ended = on_server(args, prepared, launcher, &server, dir.path(), &mut signals).await;
+    server.shutdown().await;
+    dir.close().map_err(|error| Failure::failed(format!("The temporary directory cannot be removed: {error}.")))?;
+    ended
+}
+
+async fn on_server(
+    args: &RunArgs,
+    prepared: Prepared,
+    launcher: Launcher,
+    server: &Server,
+    dir: &Path,
+    signals: &mut Signals,
+) -> CommandResult<JobDetail> {
+    let queen = server.queen();
+    let slots = args.slots.unwrap_or_else(ambient::default_slots);
+    let ant = serve::start_ant(server, dir, slots, launcher).await?;
+    let submitted = submit(queen, &prepared).await;
+    let watched = match &submitted {
+        Ok(job) => watch(server, job, &ant, prepared.resumes_by_itself, signals).await,
+        Err(_) => Ok(()),
+    };
+    match watched {
+        // Everything has ended; there is nothing to wait for but the launcher.
+        Ok(()) => ant.drain().await,
+        Err(_) => ant.abort().await,
+    }
+    let job = submitted?;
+    watched?;
+    let detail = JobSource::new(server, &job).detail().await?;
+    if let Some(dir) = &args.output {
+        export::write(server, &detail, dir).await?;
+    }
+    output::say(&format!("\n{}", summary(&detail)));
+    Ok(detail)
+}
+
+async fn submit(queen: &Queen, prepared: &Prepared) -> CommandResult<JobId> {
+    queen.upload_definition(&prepared.file_name, &prepared.source).await.map_err(refused)?;
+    let request = SubmitRequest {
+        job_type: prepared.job_type.clone(),
+        params: prepared.params.clone(),
+        ..SubmitRequest::default()
+    };
+    let answer = queen.submit(request, "cli", None).await.map_err(refused)?;
+    output::say(&format!("{}  {}\n", prepared.job_type, answer.job_id));
+    Ok(answer.job_id)
+}
+
+/// Shows progress until the job has ended. The first signal cancels the job, so that its `always_run` tasks run; the
+/// second gives up.
+async fn watch(
+    server: &Server,
+    job: &JobId,
+    ant: &Ant,
+    resumes_by_itself: bool,
+    signals: &mut Signals,
+) -> CommandResult<()> {
+    let _ = ant;
+    let mut source = JobSource::new(server, job);
+    let mut progress = Progress::default();
+    let mut cancelled = false;
+    loop {
+        let events = tokio::select! {
+            events = source.next_events() => events?,
+            signal = signals.next() => {
+                if cancelled {
+                    return Err(Failure::new(Exit::Refused, "ABORTED", "Given up after a second signal: everything was killed."));
+                }
+                cancelled = true;
+                output::say("cancelling; another signal gives up at once\n");
+                cancel(server.queen(), job, format!("{signal} was received")).await?;
+                continue;
+            }
+        };
+        let ended = events.iter().any(|event| event.kind == "job_finished");
+        let paused = events.iter().any(|event| {
+            event.kind == "job_changed" && event.data.get("to") == Some(&Value::String(output::name_of(&JobState::Paused)))
+        });
+        for line in progress.apply(&events) {
+            match line {
+                Line::Text(text) => output::say(&format!("{text}\n")),
+                Line::LogTail { attempt } => output::say(&log_tail(&source.log_tail(attempt).await, TAIL_LINES)),
+            }
+        }
+        if ended && source.detail().await?.summary.state.is_terminal() {
+            return Ok(());
+        }
+        if paused && !resumes_by_itself && !cancelled {
+            cancelled = true;
+            output::say("the job paused, and here nobody can resume it: cancelling; use `atta serve` for jobs that pause\n");
+            cancel(server.queen(), job, "the job paused, and `atta run` cannot resume it".to_owned()).await?;
+        }
+    }
+}
+
+async fn cancel(queen: &Queen, job: &JobId, reason: String) -> CommandResult<()> {
+    match queen.command(job, JobCommand::Cancel { reason, force: false }).await {
+        // It ended meanwhile, or its always_run tasks already run: the end comes by itself.
+        Ok(_) | Err(Refusal::Conflict { .. }) => Ok(()),
+        Err(refusal) => Err(refused(refusal)),
+    }
+}
+
+/// A refusal of the queen in this process.
+fn refused(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::Invalid { code, message, violations } => {
+            Failure::new(Exit::Usage, code, message).with_violations(violations)
+        }
+        Refusal::Conflict { code, message } => Failure::new(Exit::Refused, code, message),
+        other => Failure::failed(other.to_string()),
+    }
+}

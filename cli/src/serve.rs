@@ -1,0 +1,168 @@
+//! `atta serve`: the queen, the HTTP server and an ant in one process.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use atta_core::protocol::AntId;
+use atta_server::{Server, ServerConfig};
+use atta_worker::{Ant, AntConfig, Launcher};
+use tracing_subscriber::EnvFilter;
+
+use crate::ambient::{self, SystemClock, SystemEntropy};
+use crate::args::{LogFormat, ServeArgs};
+use crate::embedded::EmbeddedLink;
+use crate::exit::{CommandResult, Exit, Failure};
+use crate::shutdown::Signals;
+
+/// What `/api/v1/version` shows.
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ATTA_COMMIT"), ")");
+
+/// How long the HTTP side and the database may take to close at the end.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// Serves until a signal arrives.
+pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult {
+    start_log(&args)?;
+    let mut signals = Signals::catch()?;
+    let data_dir = data_dir(args.data_dir)?;
+    let slots = args.slots.unwrap_or_else(ambient::default_slots);
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| Failure::failed(format!("Metrics cannot be collected: {error}.")))?;
+    let server = Server::start(ServerConfig {
+        data_dir: data_dir.clone(),
+        listen: Some(args.listen),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        schedules: true,
+        version: VERSION,
+        metrics: Some(metrics.clone()),
+    })
+    .await
+    .map_err(|error| start_failure(&error))?;
+    let starting = start_ant(&server, &data_dir, slots, launcher);
+    let ant = tokio::select! {
+        ant = starting => ant,
+        signal = signals.next() => {
+            tracing::info!(signal, "asked to stop while starting");
+            server.shutdown().await;
+            return Ok(Exit::Success);
+        }
+    };
+    let ant = match ant {
+        Ok(ant) => ant,
+        Err(failure) => {
+            server.shutdown().await;
+            return Err(failure);
+        }
+    };
+    announce(&server, &data_dir, slots);
+    tracing::info!(slots, isolation = ant.isolation().as_str(), data_dir = %data_dir.display(), "ready");
+    let upkeep = tokio::spawn(keep_metrics_small(server.queen().latest_event(), metrics));
+
+    let signal = signals.next().await;
+    upkeep.abort();
+    let interrupted = stop(ant, signal, &mut signals, Duration::from_secs(args.shutdown_grace)).await;
+    if tokio::time::timeout(CLOSING, server.shutdown()).await.is_err() {
+        return Err(Failure::failed("The server did not close its database in time; the next start recovers it."));
+    }
+    tracing::info!(interrupted, "stopped");
+    Ok(Exit::Success)
+}
+
+/// Starts the embedded ant of this server.
+pub(crate) async fn start_ant(server: &Server, data_dir: &Path, slots: u32, launcher: Launcher) -> CommandResult<Ant> {
+    let mut config = AntConfig::new(
+        AntId("local".to_owned()),
+        data_dir.to_owned(),
+        slots,
+        Arc::new(SystemClock),
+        Arc::new(SystemEntropy),
+    );
+    config.environment = std::env::vars_os().collect();
+    Ant::start(config, launcher, Arc::new(EmbeddedLink::to(server)))
+        .await
+        .map_err(|error| Failure::failed(format!("The ant cannot start: {error}.")))
+}
+
+/// Why a server does not start, with the exit code.
+pub(crate) fn start_failure(error: &atta_server::StartError) -> Failure {
+    let text = error.to_string();
+    let mut message = text.clone();
+    if let Some(first) = text.chars().next() {
+        message = format!("{}{}", first.to_uppercase(), &text[first.len_utf8()..]);
+    }
+    if !message.ends_with('.') {
+        message.push('.');
+    }
+    match error {
+        atta_server::StartError::NotLoopback(_) => Failure::new(Exit::Usage, "NOT_LOOPBACK", message),
+        _ => Failure::failed(message),
+    }
+}
+
+/// First signal: finish what runs, within the grace. Second signal or the end of the grace: kill it. Whether attempts
+/// were interrupted.
+async fn stop(ant: Ant, signal: &str, signals: &mut Signals, grace: Duration) -> bool {
+    let running = ant.running().len();
+    if running > 0 {
+        tracing::info!(
+            signal,
+            running,
+            grace_seconds = grace.as_secs(),
+            "finishing what runs; another signal kills it"
+        );
+    } else {
+        tracing::info!(signal, "asked to stop");
+    }
+    // Dropping the drain drops the ant, and that kills what runs.
+    tokio::select! {
+        () = ant.drain() => return false,
+        second = signals.next() => tracing::warn!(signal = second, "killing what runs"),
+        () = tokio::time::sleep(grace) => tracing::warn!("the grace is over: killing what runs"),
+    }
+    true
+}
+
+/// The one line on stdout that says where the server is.
+fn announce(server: &Server, data_dir: &Path, slots: u32) {
+    let address = server.local_addr().map(|address| format!("http://{address}")).unwrap_or_default();
+    let line = format!("Atta is ready at {address} (data in {}, {slots} slots)\n", data_dir.display());
+    let mut stdout = std::io::stdout().lock();
+    // When nobody reads stdout the server serves all the same.
+    let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Histograms keep every sample until somebody looks; here somebody does, but only after something happened: an idle
+/// server does not wake up.
+async fn keep_metrics_small(
+    mut events: tokio::sync::watch::Receiver<i64>,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+) {
+    while events.changed().await.is_ok() {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        metrics.run_upkeep();
+    }
+}
+
+fn data_dir(given: Option<PathBuf>) -> CommandResult<PathBuf> {
+    let dir = given.or_else(ambient::default_data_dir).ok_or_else(|| {
+        Failure::usage("There is no data directory: neither ATTA_DATA_DIR nor HOME is set.")
+            .with_help("Give --data-dir DIR.")
+    })?;
+    std::path::absolute(&dir).map_err(|error| Failure::usage(format!("{} is no directory: {error}.", dir.display())))
+}
+
+fn start_log(args: &ServeArgs) -> CommandResult<()> {
+    let filter = EnvFilter::try_new(&args.log)
+        .map_err(|error| Failure::usage(format!("\"{}\" is no log filter: {error}.", args.log)))?;
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let installed = match args.log_format {
+        LogFormat::Text => log.with_target(false).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    installed.map_err(|error| Failure::failed(format!("The log cannot start: {error}.")))
+}
