@@ -1,1 +1,5 @@
 //! Whole-program tests.
+
+mod demo;
+mod live_server;
+mod shipped;

@@ -1,0 +1,171 @@
+//! The server under measurement: a child of this process with a data directory of its own.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// A running `atta serve`.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) client: reqwest::Client,
+    pub(crate) url: String,
+    /// From the start of the process to the first 200 of `/health/ready`.
+    pub(crate) ready_after: Duration,
+    directory: Option<TempDir>,
+}
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+const JOB_LIMIT: Duration = Duration::from_secs(600);
+
+impl Server {
+    /// Starts a server on a free port and waits until it is ready.
+    pub(crate) async fn start(atta: &Path) -> anyhow::Result<Self> {
+        let directory = TempDir::with_prefix("atta-bench-")?;
+        let output = directory.path().join("output");
+        let file = std::fs::File::create(&output)?;
+        let start = Instant::now();
+        let child = Command::new(atta)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(directory.path().join("data"))
+            .stdin(std::process::Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", atta.display()))?;
+        let mut server = Self {
+            child,
+            client: reqwest::Client::builder().no_proxy().build()?,
+            url: String::new(),
+            ready_after: Duration::ZERO,
+            directory: Some(directory),
+        };
+        while !server.is_ready(&output).await {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("the server ended ({status}): {}", std::fs::read_to_string(&output)?);
+            }
+            ensure!(start.elapsed() < START_LIMIT, "the server is not ready: {}", std::fs::read_to_string(&output)?);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        server.ready_after = start.elapsed();
+        Ok(server)
+    }
+
+    async fn is_ready(&mut self, output: &PathBuf) -> bool {
+        if self.url.is_empty() {
+            let text = std::fs::read_to_string(output).unwrap_or_default();
+            match announced_url(&text) {
+                Some(url) => url.clone_into(&mut self.url),
+                None => return false,
+            }
+        }
+        let answer = self.client.get(format!("{}/health/ready", self.url)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// The server's process.
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the server has ended")
+    }
+
+    /// Stores a definition.
+    pub(crate) async fn define(&self, yaml: String) -> anyhow::Result<()> {
+        let answer = self
+            .client
+            .post(format!("{}/api/jobs/definitions", self.url))
+            .header("content-type", "application/yaml")
+            .body(yaml)
+            .send()
+            .await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "the definition was refused ({status}): {}", answer.text().await?);
+        Ok(())
+    }
+
+    /// Submits a job and returns its id.
+    pub(crate) async fn submit(&self, job_type: &str) -> anyhow::Result<String> {
+        let answer = self
+            .client
+            .post(format!("{}/api/jobs/requests", self.url))
+            .json(&json!({"job_type": job_type}))
+            .send()
+            .await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        ensure!(status.as_u16() == 202, "the job was refused ({status}): {text}");
+        let body: Value = serde_json::from_str(&text)?;
+        Ok(body["job_id"].as_str().context("the answer has no job_id")?.to_owned())
+    }
+
+    /// The newest jobs, without their tasks.
+    pub(crate) async fn jobs(&self, query: &str) -> anyhow::Result<Vec<Value>> {
+        let answer = self.client.get(format!("{}/api/v1/jobs?{query}", self.url)).send().await?.error_for_status()?;
+        let page: Value = serde_json::from_str(&answer.text().await?)?;
+        Ok(page["items"].as_array().context("the page has no items")?.clone())
+    }
+
+    /// Waits until a job has ended and returns its row; asks rarely and cheaply, the times come from the server.
+    pub(crate) async fn finished(&self, job_id: &str) -> anyhow::Result<Value> {
+        let start = Instant::now();
+        loop {
+            let jobs = self.jobs("limit=10").await?;
+            let job = jobs.into_iter().find(|job| job["job_id"] == job_id).context("the job is gone")?;
+            match job["state"].as_str() {
+                Some("COMPLETED") => return Ok(job),
+                Some("FAILED" | "BLOCKED" | "CANCELLED" | "SKIPPED") => bail!("the job did not complete: {job}"),
+                _ => ensure!(start.elapsed() < JOB_LIMIT, "the job does not end: {job}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Ends the server in order.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.pid()?.to_string();
+        let signalled = Command::new("kill").args(["-TERM", &pid]).status().await?;
+        ensure!(signalled.success(), "cannot signal the server");
+        if tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await.is_err() {
+            eprintln!("the server did not end within 20 s of SIGTERM");
+            self.child.kill().await?;
+        }
+        if let Some(directory) = self.directory.take() {
+            directory.close()?;
+        }
+        Ok(())
+    }
+}
+
+/// The URL that the server says it listens on.
+fn announced_url(text: &str) -> Option<&str> {
+    let start = text.find("http://127.0.0.1:")?;
+    let url = text[start..].split(|c: char| c.is_whitespace() || c == '"' || c == '\u{1b}').next()?;
+    let url = url.trim_end_matches(['/', '.', ',']);
+    // A line that is still being written has no end yet.
+    (text.len() > start + url.len() && !url.ends_with(":0")).then_some(url)
+}
+
+/// Seconds from one RFC 3339 instant to another.
+pub(crate) fn seconds_between(job: &Value, from: &str, to: &str) -> anyhow::Result<f64> {
+    let instant = |name: &str| -> anyhow::Result<jiff::Timestamp> {
+        Ok(job[name].as_str().with_context(|| format!("the job has no {name}"))?.parse()?)
+    };
+    Ok(instant(to)?.duration_since(instant(from)?).as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::announced_url;
+
+    #[test]
+    fn the_announced_url_is_found_once_its_line_is_complete() {
+        assert_eq!(announced_url("atta listens on http://127.0.0.1:4711\n"), Some("http://127.0.0.1:4711"));
+        assert_eq!(announced_url("{\"url\":\"http://127.0.0.1:4711/\"}"), Some("http://127.0.0.1:4711"));
+        assert_eq!(announced_url("atta listens on http://127.0.0.1:47"), None);
+        assert_eq!(announced_url("starting"), None);
+    }
+}

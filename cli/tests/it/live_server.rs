@@ -1,0 +1,152 @@
+//! A real `atta serve` as a child process, for tests of shipped workflows and of the demo.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Nothing here takes this long unless it hangs.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+/// The program under test.
+pub(crate) fn atta() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_atta"))
+}
+
+/// The root of the repository.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
+}
+
+/// Waits until something is there; what it waits for is an event, the pause only keeps the processor free.
+pub(crate) fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Processes other than this one whose command line or environment names the directory.
+pub(crate) fn processes_of(directory: &Path) -> Vec<String> {
+    let needle = directory.as_os_str().as_encoded_bytes();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("proc is mounted").flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        if pid == std::process::id() {
+            continue;
+        }
+        for file in ["cmdline", "environ"] {
+            let bytes = std::fs::read(entry.path().join(file)).unwrap_or_default();
+            if bytes.windows(needle.len()).any(|window| window == needle) {
+                let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                found.push(format!("{pid} {}", String::from_utf8_lossy(&command).replace('\0', " ")));
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// A running server; killed when dropped.
+pub(crate) struct LiveServer {
+    child: Child,
+    pub(crate) url: String,
+}
+
+impl LiveServer {
+    /// Starts a server on a free port with its data in `directory/data`; `path` is its PATH.
+    pub(crate) fn start(directory: &Path, path: &str) -> Self {
+        let output = directory.join("server.log");
+        let file = File::create(&output).expect("the directory is writable");
+        let mut child = Command::new(atta())
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(directory.join("data"))
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a file handle can be duplicated"))
+            .stderr(file)
+            .spawn()
+            .expect("atta starts");
+        let url = wait_for("the server to be ready", || {
+            let text = std::fs::read_to_string(&output).unwrap_or_default();
+            if let Some(status) = child.try_wait().expect("a child can be asked for its state") {
+                panic!("the server ended ({status}): {text}");
+            }
+            let start = text.find("http://127.0.0.1:")?;
+            let port: String = text[start + 17..].chars().take_while(char::is_ascii_digit).collect();
+            // The line must be complete, or the port might not be.
+            (text[start..].contains('\n') && !port.is_empty() && port != "0")
+                .then(|| format!("http://127.0.0.1:{port}"))
+        });
+        wait_for("the server to answer", || {
+            // Any command that needs the server will do.
+            let output = Command::new(atta()).args(["jobs", "--json", "--server", &url]).output().expect("atta starts");
+            output.status.success().then_some(())
+        });
+        Self { child, url }
+    }
+
+    /// Runs a client command and returns what came of it.
+    pub(crate) fn client(&self, arguments: &[&str]) -> Output {
+        Command::new(atta()).args(arguments).env("ATTA_SERVER", &self.url).output().expect("atta starts")
+    }
+
+    /// Runs a client command that prints JSON and must succeed.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.client(arguments);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "atta {arguments:?} ended with {}: {}{text}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("atta {arguments:?} printed no JSON ({error}): {text}"))
+    }
+
+    /// The job as the server shows it.
+    pub(crate) fn job(&self, job: &str) -> Value {
+        self.json(&["jobs", "show", job, "--json"])
+    }
+
+    /// Waits until the job has ended, and returns it.
+    pub(crate) fn finished(&self, job: &str) -> Value {
+        wait_for("the job to end", || {
+            let job = self.job(job);
+            let state = job["state"].as_str().expect("a job has a state");
+            matches!(state, "COMPLETED" | "FAILED" | "BLOCKED" | "CANCELLED" | "SKIPPED").then_some(job)
+        })
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("the server runs");
+        self.child.wait().expect("a killed child can be waited for");
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) fn stop(mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid is an i32"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("the server runs");
+        let status =
+            wait_for("the server to stop", || self.child.try_wait().expect("a child can be asked for its state"));
+        assert!(status.success(), "the server ended with {status}");
+    }
+}
+
+impl Drop for LiveServer {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What we ship is run: the examples, the blocks of the language reference, the tour of the README.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::live_server::{atta, repository};
+
+/// Runs a definition with `atta run --json`; returns the exit code and the document.
+fn run(file: &str, params: &[&str]) -> (i32, Value) {
+    let mut command = Command::new(atta());
+    command.arg("run").arg(repository().join("workflows/examples").join(file)).arg("--json");
+    for param in params {
+        command.args(["-p", param]);
+    }
+    let output = command.output().expect("atta starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let document = serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code().expect("atta exits"), document)
+}
+
+/// `name STATE route` of each task, in the document's order.
+fn outline(document: &Value) -> Vec<String> {
+    let tasks = document["tasks"].as_array().expect("a job has tasks");
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    tasks
+        .iter()
+        .map(|task| format!("{} {} {}", word(&task["task_type"]), word(&task["state"]), word(&task["route"])))
+        .collect()
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+fn task<'a>(document: &'a Value, name: &str) -> &'a Value {
+    document["tasks"]
+        .as_array()
+        .expect("a job has tasks")
+        .iter()
+        .find(|task| task["task_type"] == name)
+        .expect("the task exists")
+}
+
+#[test]
+fn the_diamond_joins_both_branches() {
+    let (code, job) = run("diamond.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    assert_eq!(
+        sorted(outline(&job)),
+        ["build COMPLETED -", "lint COMPLETED -", "report COMPLETED -", "test COMPLETED -"]
+    );
+    assert_eq!(task(&job, "build")["artifacts"][0]["name"], "product.txt");
+}
+
+#[test]
+fn exit_codes_choose_the_route() {
+    let (code, job) = run("exit-codes.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    assert_eq!(outline(&job), ["check FAILED repair", "repair COMPLETED publish", "publish COMPLETED -"]);
+
+    let (code, job) = run("exit-codes.yaml", &["Code=0"]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")));
+    assert_eq!(outline(&job), ["check COMPLETED publish", "publish COMPLETED -", "repair SKIPPED -"]);
+
+    let (code, job) = run("exit-codes.yaml", &["Code=70"]);
+    assert_eq!((code, job["error_code"].as_str()), (1, Some("ERR_WRONG_USAGE")), "{job:#}");
+
+    let (code, job) = run("exit-codes.yaml", &["Code=9"]);
+    assert_eq!((code, job["state"].as_str()), (4, Some("BLOCKED")), "{job:#}");
+    assert_eq!(outline(&job)[0], "check FAILED END_BLOCKED");
+}
+
+#[test]
+fn a_loop_ends_with_success_or_with_its_bound() {
+    let (code, job) = run("loop.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    assert_eq!((task(&job, "test")["visits"].as_u64(), task(&job, "fix")["visits"].as_u64()), (Some(3), Some(2)));
+
+    let (code, job) = run("loop.yaml", &["Good=99"]);
+    assert_eq!((code, job["error_code"].as_str()), (1, Some("ERR_STILL_BROKEN")), "{job:#}");
+    assert_eq!((task(&job, "test")["visits"].as_u64(), task(&job, "fix")["visits"].as_u64()), (Some(4), Some(3)));
+    assert_eq!(task(&job, "publish")["state"], "SKIPPED");
+}
+
+#[test]
+fn an_allowed_failure_stops_nothing() {
+    let (code, job) = run("allow-failure.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    assert_eq!(sorted(outline(&job)), ["publish COMPLETED -", "spelling FAILED -"]);
+}
+
+#[test]
+fn a_false_condition_skips_one_task_only() {
+    let (code, job) = run("when.yaml", &[]);
+    assert_eq!(code, 0, "{job:#}");
+    assert_eq!(sorted(outline(&job)), ["build COMPLETED -", "deploy SKIPPED -", "notify COMPLETED -"]);
+    assert_eq!(task(&job, "deploy")["result"], "when");
+    let (_, job) = run("when.yaml", &["Deploy=true"]);
+    assert_eq!(task(&job, "deploy")["state"], "COMPLETED", "{job:#}");
+}
+
+#[test]
+fn cleanup_runs_after_a_failure() {
+    let (code, job) = run("always-run.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (1, Some("FAILED")), "{job:#}");
+    assert_eq!(outline(&job), ["work FAILED -", "cleanup COMPLETED -"]);
+    assert_eq!(task(&job, "cleanup")["artifacts"][0]["name"], "record.txt");
+}
+
+#[test]
+fn a_flaky_task_is_tried_again() {
+    let (code, job) = run("retry.yaml", &[]);
+    assert_eq!((code, task(&job, "flaky")["attempts"].as_u64()), (0, Some(3)), "{job:#}");
+    assert_eq!(task(&job, "flaky")["visits"], 1);
+}
+
+#[test]
+fn outputs_arrive_with_their_types() {
+    let (code, job) = run("outputs.yaml", &[]);
+    assert_eq!(code, 0, "{job:#}");
+    assert_eq!(task(&job, "measure")["outputs"]["words"], 3);
+    assert_eq!(task(&job, "measure")["outputs"]["title"], "It works");
+}
+
+#[test]
+fn a_blocked_job_is_neither_success_nor_failure() {
+    let (code, job) = run("blocked.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (4, Some("BLOCKED")), "{job:#}");
+    assert_eq!(outline(&job), ["plan FAILED END_BLOCKED", "implement SKIPPED -"]);
+}
+
+#[test]
+fn a_timeout_can_be_routed() {
+    let (code, job) = run("time-limits.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    assert_eq!(task(&job, "slow")["result"], "TIMED_OUT");
+    assert_eq!(outline(&job), ["slow FAILED shortcut", "shortcut COMPLETED -"]);
+}
+
+#[test]
+fn hostile_values_are_printed_as_they_are() {
+    let out = TempDir::new().expect("a temporary directory can be made");
+    let output = Command::new(atta())
+        .arg("run")
+        .arg(repository().join("workflows/examples/quoting.yaml"))
+        .arg("-o")
+        .arg(out.path())
+        .output()
+        .expect("atta starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let log = fs::read_to_string(out.path().join("print.log")).expect("the log was written");
+    let title = "$(touch pwned)`\"'{{7*7}}";
+    assert_eq!(log, format!("{title}\ntitle {title}\nhere: {title}\n"));
+}
+
+#[test]
+fn every_example_is_tested_and_every_shipped_workflow_is_valid() {
+    let tests = include_str!("shipped.rs");
+    let mut files = BTreeSet::new();
+    for directory in ["workflows", "workflows/examples"] {
+        for entry in fs::read_dir(repository().join(directory)).expect("the directory exists").flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+                files.insert(entry.path());
+            }
+        }
+    }
+    assert!(files.len() > 10);
+    for file in &files {
+        let name = file.file_name().and_then(|name| name.to_str()).expect("the name is text");
+        assert!(name == "implement-local.yaml" || tests.contains(&format!("{name}\"")), "{name} is not run by a test");
+    }
+    let output = Command::new(atta()).arg("validate").args(&files).output().expect("atta starts");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The fenced blocks of a language in a Markdown text.
+fn blocks(markdown: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut current: Option<String> = None;
+    for line in markdown.lines() {
+        match (&mut current, line.strip_prefix("```")) {
+            (None, Some(name)) if name == language => current = Some(String::new()),
+            (None, _) => {}
+            (Some(_), Some(_)) => found.extend(current.take()),
+            (Some(block), None) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+        }
+    }
+    found
+}
+
+/// A block whose first line is `# refused: CODE` has to be refused with that code; every other block is accepted.
+#[test]
+fn every_block_of_the_language_reference_is_what_it_says() {
+    let text = fs::read_to_string(repository().join("docs/language.md")).expect("the reference exists");
+    let blocks = blocks(&text, "yaml");
+    assert!(blocks.len() > 8, "the reference has examples");
+    let directory = TempDir::new().expect("a temporary directory can be made");
+    for (number, block) in blocks.iter().enumerate() {
+        let file = directory.path().join(format!("block-{number}.yaml"));
+        fs::write(&file, block).expect("the directory is writable");
+        let output = Command::new(atta()).arg("validate").arg(&file).output().expect("atta starts");
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        match block.strip_prefix("# refused: ").and_then(|rest| rest.lines().next()) {
+            Some(code) => {
+                assert_eq!(output.status.code(), Some(2), "accepted:\n{block}");
+                assert!(text.contains(code), "{code} is not in:\n{text}\nfor\n{block}");
+            }
+            None => assert!(output.status.success(), "{text}\nfor\n{block}"),
+        }
+    }
+}
+
+/// The commands of the tour run in order in one shell; each line of expected output has to come, `…` stands for anything.
+#[test]
+fn the_tour_of_the_readme_works_as_printed() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("there is a README");
+    let tour = readme.split("## A tour").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("there is a tour");
+    let blocks = blocks(tour, "console");
+    assert!(blocks.len() >= 4, "the tour has steps");
+    let directory = TempDir::with_prefix("atta-tour-").expect("a temporary directory can be made");
+    let root = directory.path();
+    std::os::unix::fs::symlink(repository().join("workflows"), root.join("workflows"))
+        .expect("the directory is writable");
+    // A free port in place of the printed one: another test or program may use that.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a port is free")
+        .port();
+    let mut script = String::from("set -u\n");
+    let mut expected = Vec::new();
+    for line in blocks.iter().flat_map(|block| block.lines()) {
+        if let Some(command) = line.strip_prefix("$ ") {
+            script.push_str(&command.replace("7777", &port.to_string()));
+            script.push('\n');
+            expected.push((command.to_owned(), Vec::new()));
+            script.push_str("printf '\\n@@ %s\\n' \"$?\"\n");
+        } else if let Some(more) = line.strip_prefix("> ") {
+            // The second and later lines of a here-document come before the marker.
+            let marker = script.rfind("printf '\\n@@").expect("a continuation follows a command");
+            script.insert_str(marker, &format!("{more}\n"));
+        } else if !line.trim().is_empty() {
+            expected.last_mut().expect("output follows a command").1.push(line.to_owned());
+        }
+    }
+    script.push_str("for job in $(jobs -p); do kill \"$job\"; wait \"$job\"; done\n");
+    let inherited = std::env::var_os("PATH").and_then(|path| path.into_string().ok()).expect("PATH is text");
+    let path = format!("{}:{inherited}", atta().parent().expect("the program lies in a directory").display());
+    let output = Command::new("bash")
+        .arg("-c")
+        .arg(&script)
+        .current_dir(root)
+        .env("PATH", path)
+        .env("HOME", root)
+        .env("ATTA_LISTEN", format!("127.0.0.1:{port}"))
+        .env("ATTA_SERVER", format!("http://127.0.0.1:{port}"))
+        .env_remove("CI")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("bash starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let sections: Vec<&str> = text.split("\n@@ ").collect();
+    assert!(sections.len() > expected.len(), "the tour broke off:\n{text}");
+    for (command, lines) in &expected {
+        for line in lines {
+            let pieces: Vec<&str> = line.split('…').map(str::trim).filter(|piece| !piece.is_empty()).collect();
+            let found = text.lines().any(|printed| {
+                let mut rest = printed;
+                pieces.iter().all(|piece| rest.find(piece).map(|at| rest = &rest[at + piece.len()..]).is_some())
+            });
+            assert!(found, "`{command}` does not print {line:?}:\n{text}");
+        }
+    }
+}
