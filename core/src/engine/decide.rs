@@ -1,12 +1,177 @@
-//! The engine's only entry.
+//! The engine's only entry, and the step that one event is.
+
+use std::collections::VecDeque;
 
 use super::effect::Effect;
 use super::error::EngineError;
-use super::event::Stamped;
-use super::run::JobRun;
-use crate::graph::Plan;
+use super::event::{AttemptNumber, Event, Stamped, TaskIndex, Timer};
+use super::run::{JobRun, LoopRun, Phase, TaskRun};
+use super::status::{AttemptResult, AttemptState, Failure, JobState, SkipReason, TaskState};
+use super::transitions::{attempt_may, illegal, job_may, task_may};
+use crate::graph::{Plan, PlanTask};
+use crate::time::UnixMillis;
 
-/// Applies an event to a job and says what follows. An error leaves the job as it was.
-pub fn decide(_plan: &Plan, _run: &mut JobRun, _stamped: &Stamped) -> Result<Vec<Effect>, EngineError> {
-    Err(EngineError::Internal("not built yet".to_owned()))
+/// Applies an event to a job and says what follows. An event that is refused leaves the job as it was.
+///
+/// Events that come late or twice, as they may when messages are repeated, change nothing and have no effects: a result
+/// or a start of an attempt that already has a result, a timer that was cleared, an answer about a condition that nobody
+/// waits for any more, a cancel of a job that is being cancelled, a pause of a paused job.
+///
+/// Whoever holds back a woken job for `max_concurrency` does so by delivering its `TimerFired` or `ResumeRequested` only
+/// when there is room; the engine starts what they wake at once.
+pub fn decide(plan: &Plan, run: &mut JobRun, stamped: &Stamped) -> Result<Vec<Effect>, EngineError> {
+    let mut step =
+        Step { plan, run, at: stamped.at, entropy: stamped.entropy, effects: Vec::new(), joins: VecDeque::new() };
+    step.apply(&stamped.event)?;
+    step.settle_down()?;
+    Ok(step.effects)
+}
+
+/// One event being applied.
+pub(super) struct Step<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) run: &'a mut JobRun,
+    pub(super) at: UnixMillis,
+    pub(super) entropy: u64,
+    pub(super) effects: Vec<Effect>,
+    /// Tasks whose incoming edges are all resolved.
+    pub(super) joins: VecDeque<TaskIndex>,
+}
+
+pub(super) type Done = Result<(), EngineError>;
+
+impl<'a> Step<'a> {
+    fn apply(&mut self, event: &Event) -> Done {
+        match event {
+            Event::Admitted => self.admitted(),
+            Event::SkipRequested { reason } => self.skip_job(reason),
+            Event::ConditionEvaluated { task, visit, outcome } => self.condition_evaluated(*task, *visit, outcome),
+            Event::AttemptLeased { attempt } => self.leased(*attempt),
+            Event::AttemptStarted { attempt } => self.started(*attempt),
+            Event::AttemptFinished { attempt, result, failure } => self.finished(*attempt, *result, failure.clone()),
+            Event::AttemptReturned { attempt } => self.returned(*attempt),
+            Event::AttemptInterrupted { attempt } => self.interrupted(*attempt),
+            Event::TimerFired { timer } => match *timer {
+                Timer::JobTimeout { job_attempt } => self.job_timed_out(job_attempt),
+                Timer::JobRetry { job_attempt } => self.job_retry_due(job_attempt),
+                Timer::TaskRetry { task, visit, attempt } => self.task_retry_due(task, visit, attempt),
+                Timer::Resume { pause } => self.resume_due(pause),
+            },
+            Event::CancelRequested { reason, force } => self.cancel(reason, *force),
+            Event::PauseRequested => self.pause_requested(),
+            Event::ResumeRequested => self.resume_requested(),
+            Event::RetryFailedRequested => self.retry_failed_requested(),
+            Event::RerunRequested { task } => self.rerun_requested(*task),
+        }
+    }
+
+    /// Decides joins and ends of phases until nothing follows any more.
+    fn settle_down(&mut self) -> Done {
+        loop {
+            while let Some(task) = self.joins.pop_front() {
+                self.decide_join(task)?;
+            }
+            if !self.conclude()? {
+                break;
+            }
+        }
+        self.update_job_state()?;
+        self.update_clock();
+        Ok(())
+    }
+
+    pub(super) fn task(&self, task: TaskIndex) -> &TaskRun {
+        &self.run.tasks[task.0 as usize]
+    }
+
+    pub(super) fn task_mut(&mut self, task: TaskIndex) -> &mut TaskRun {
+        &mut self.run.tasks[task.0 as usize]
+    }
+
+    pub(super) fn plan_task(&self, task: TaskIndex) -> &'a PlanTask {
+        self.plan.task(task)
+    }
+
+    pub(super) fn loop_mut(&mut self, index: usize) -> &mut LoopRun {
+        &mut self.run.loops[index]
+    }
+
+    pub(super) fn emit(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(super) fn set_job_state(&mut self, to: JobState, reason: Option<String>) -> Done {
+        let from = self.run.state;
+        if !job_may(from, to) {
+            return Err(illegal("a job", from.as_str(), to.as_str()));
+        }
+        self.run.state = to;
+        self.emit(Effect::JobChanged { from, to, reason });
+        Ok(())
+    }
+
+    /// A change of a task that is not settling.
+    pub(super) fn set_task_state(&mut self, task: TaskIndex, to: TaskState) -> Done {
+        self.settle_task_state(task, to, None, None, None, false)
+    }
+
+    pub(super) fn settle_task_state(
+        &mut self,
+        task: TaskIndex,
+        to: TaskState,
+        result: Option<AttemptResult>,
+        skip_reason: Option<SkipReason>,
+        failure: Option<Failure>,
+        handled: bool,
+    ) -> Done {
+        let (from, visit) = (self.task(task).state, self.task(task).visit);
+        if !task_may(from, to) {
+            return Err(illegal(&format!("task \"{}\"", self.plan.task_name(task)), from.as_str(), to.as_str()));
+        }
+        self.task_mut(task).state = to;
+        match (is_open(from), is_open(to)) {
+            (false, true) => self.run.open_tasks += 1,
+            (true, false) => self.run.open_tasks -= 1,
+            _ => {}
+        }
+        self.emit(Effect::TaskChanged { task, visit, from, to, result, skip_reason, failure, handled });
+        Ok(())
+    }
+
+    pub(super) fn set_attempt_state(&mut self, number: AttemptNumber, to: AttemptState) -> Done {
+        let attempt = &mut self.run.attempts[number.0 as usize - 1];
+        if !attempt_may(attempt.state, to) {
+            return Err(EngineError::IllegalTransition { attempt: number, from: attempt.state, to });
+        }
+        if to == AttemptState::Finished {
+            self.run.active_attempts -= 1;
+        }
+        attempt.state = to;
+        Ok(())
+    }
+
+    /// RUNNING while an attempt is ready, leased or running, else WAITING.
+    fn update_job_state(&mut self) -> Done {
+        if matches!(self.run.phase, Phase::Before | Phase::Over) || self.run.state == JobState::Cancelling {
+            return Ok(());
+        }
+        if self.run.pause.active {
+            return Ok(());
+        }
+        let busy = self.run.active_attempts > 0 || self.run.conditions > 0;
+        let wanted = if busy { JobState::Running } else { JobState::Waiting };
+        if wanted == self.run.state {
+            return Ok(());
+        }
+        let reason = match (wanted, self.run.next.as_ref().and_then(|next| next.due)) {
+            (JobState::Running, _) => None,
+            (_, Some(due)) => Some(format!("job attempt {} begins at {}", self.run.job_attempt + 1, due.to_rfc3339())),
+            _ => Some("no task is running: the next attempt of a task waits for its time".to_owned()),
+        };
+        self.set_job_state(wanted, reason)
+    }
+}
+
+fn is_open(state: TaskState) -> bool {
+    matches!(state, TaskState::Ready | TaskState::Leased | TaskState::Running | TaskState::Waiting)
 }

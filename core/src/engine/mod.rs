@@ -1,11 +1,22 @@
 //! The engine: one pure function over (plan, job state, event), and one transition table.
 
+mod attempts;
+mod clock;
 mod decide;
 mod effect;
 mod error;
 mod event;
+mod final_phase;
+mod joins;
+mod pause;
+mod restart;
+mod retry;
+mod rounds;
+mod routes;
 mod run;
+mod settle;
 mod status;
+mod stop;
 mod transitions;
 
 pub use decide::decide;

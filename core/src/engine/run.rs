@@ -35,9 +35,9 @@ pub struct JobRun {
     pub(super) conditions: u32,
     /// Some attempt of the job was given to an ant in this job attempt.
     pub(super) any_started: bool,
-    /// The first cause of a failure in this job attempt.
-    pub(super) cause: Option<Failure>,
     pub(super) stop: Option<Stop>,
+    /// A forced cancel: no final phase.
+    pub(super) forced: bool,
     pub(super) verdict: Option<Verdict>,
     /// Position in the plan's order of the final phase.
     pub(super) final_position: usize,
@@ -123,8 +123,10 @@ pub(super) struct Outcome {
     pub(super) result: Option<AttemptResult>,
     pub(super) failure: Option<Failure>,
     pub(super) ending: Ending,
-    /// The route that was followed.
+    /// The route to tasks that was followed.
     pub(super) route: Option<usize>,
+    /// END_COMPLETED, END_FAILED or END_BLOCKED.
+    pub(super) end: Option<JobState>,
     /// When it settled, counted in settlements.
     pub(super) sequence: u64,
 }
@@ -233,6 +235,7 @@ pub(super) enum NextFrom {
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Pause {
+    pub(super) active: bool,
     /// How many pauses there were.
     pub(super) count: u32,
     /// When `resume_after` resumes the job.
@@ -248,8 +251,6 @@ pub(super) struct JobClock {
     pub(super) begun: bool,
     pub(super) spent: Duration,
     pub(super) running_since: Option<UnixMillis>,
-    /// A timer is set.
-    pub(super) armed: bool,
 }
 
 impl TaskRun {
@@ -312,7 +313,7 @@ impl JobRun {
             active_attempts: 0,
             conditions: 0,
             any_started: false,
-            cause: None,
+            forced: false,
             stop: None,
             verdict: None,
             final_position: 0,

@@ -1,0 +1,230 @@
+//! The life of one attempt: ready, given to an ant, running, finished; or returned, or interrupted.
+
+use super::decide::{Done, Step};
+use super::effect::{Effect, MAX_INTERRUPTIONS};
+use super::error::EngineError;
+use super::event::{AttemptNumber, TaskIndex};
+use super::run::{AttemptRun, Hold, Phase};
+use super::settle::Visit;
+use super::status::{AttemptResult, AttemptState, Failure, ResultName, TaskState};
+
+/// Times that a LOST attempt of an `always_run` task is repeated in the final phase.
+const MAX_LOST_REPEATS: u32 = 2;
+
+impl Step<'_> {
+    pub(super) fn begin_visit(&mut self, task: TaskIndex) -> Done {
+        let state = self.task_mut(task);
+        state.visit += 1;
+        (state.task_attempt, state.retries_used, state.interruptions, state.lost_repeats) = (0, 0, 0, 0);
+        state.visit_started = None;
+        state.hold = Hold::None;
+        self.begin_attempt(task)
+    }
+
+    /// A new attempt of the current visit; while the job is paused it waits for the resume.
+    pub(super) fn begin_attempt(&mut self, task: TaskIndex) -> Done {
+        if self.run.pause.active {
+            if self.task(task).state != TaskState::Waiting {
+                self.set_task_state(task, TaskState::Waiting)?;
+            }
+            self.task_mut(task).hold = Hold::Resume;
+            self.run.pause.held.push(task);
+            return Ok(());
+        }
+        let number = AttemptNumber(self.run.attempt_count() + 1);
+        let job_attempt = self.run.job_attempt;
+        let state = self.task_mut(task);
+        state.hold = Hold::None;
+        state.task_attempt += 1;
+        state.current = Some(number);
+        let (visit, task_attempt, routed_from) = (state.visit, state.task_attempt, state.routed_from.clone());
+        self.set_task_state(task, TaskState::Ready)?;
+        self.run.attempts.push(AttemptRun {
+            task,
+            visit,
+            task_attempt,
+            job_attempt,
+            state: AttemptState::Ready,
+            killed: false,
+        });
+        self.run.active_attempts += 1;
+        self.emit(Effect::AttemptCreated { attempt: number, task, visit, task_attempt, job_attempt, routed_from });
+        Ok(())
+    }
+
+    fn known(&self, number: AttemptNumber) -> Result<AttemptRun, EngineError> {
+        let index = (number.0 as usize).checked_sub(1);
+        index.and_then(|index| self.run.attempts.get(index)).cloned().ok_or(EngineError::UnknownAttempt(number))
+    }
+
+    pub(super) fn leased(&mut self, number: AttemptNumber) -> Done {
+        let attempt = self.known(number)?;
+        if attempt.state != AttemptState::Ready {
+            return Err(EngineError::IllegalTransition {
+                attempt: number,
+                from: attempt.state,
+                to: AttemptState::Leased,
+            });
+        }
+        if !self.run.may_dispatch() {
+            return Err(EngineError::NotDispatchable { attempt: number, state: self.run.state });
+        }
+        self.set_attempt_state(number, AttemptState::Leased)?;
+        self.set_task_state(attempt.task, TaskState::Leased)?;
+        let at = self.at;
+        self.task_mut(attempt.task).visit_started.get_or_insert(at);
+        self.run.any_started = true;
+        self.run.clock.begun = true;
+        Ok(())
+    }
+
+    /// Late or repeated: ignored once the attempt runs or has a result.
+    pub(super) fn started(&mut self, number: AttemptNumber) -> Done {
+        let attempt = self.known(number)?;
+        match attempt.state {
+            AttemptState::Running | AttemptState::Finished => Ok(()),
+            AttemptState::Ready => Err(EngineError::IllegalTransition {
+                attempt: number,
+                from: AttemptState::Ready,
+                to: AttemptState::Running,
+            }),
+            AttemptState::Leased => {
+                self.set_attempt_state(number, AttemptState::Running)?;
+                self.set_task_state(attempt.task, TaskState::Running)
+            }
+        }
+    }
+
+    /// The first result counts; any other is ignored.
+    pub(super) fn finished(&mut self, number: AttemptNumber, result: AttemptResult, failure: Option<Failure>) -> Done {
+        let attempt = self.known(number)?;
+        if attempt.state == AttemptState::Finished {
+            return Ok(());
+        }
+        let invalid = result == AttemptResult::Named(ResultName::Invalid);
+        let by_template = failure.as_ref().is_some_and(|failure| failure.code.starts_with("TEMPLATE"));
+        let template_error = invalid && (by_template || attempt.state == AttemptState::Ready);
+        let failure = failure.unwrap_or_else(|| default_failure(result));
+        self.close(number, result, &failure)?;
+        let task = attempt.task;
+        match self.run.phase {
+            Phase::Ordinary => self.route(task, result, failure, Visit::Ran { template_error }),
+            _ if self.plan_task(task).always_run && !attempt.killed => {
+                self.finish_always_run(task, result, failure, template_error)
+            }
+            _ => {
+                let state = recorded_state(result, attempt.killed);
+                self.record_result(task, state, result, failure)
+            }
+        }
+    }
+
+    /// Outside ordinary operation an `always_run` task follows no route, but has its retries.
+    fn finish_always_run(
+        &mut self,
+        task: TaskIndex,
+        result: AttemptResult,
+        failure: Failure,
+        template_error: bool,
+    ) -> Done {
+        if result == AttemptResult::Named(ResultName::Lost) && self.task(task).lost_repeats < MAX_LOST_REPEATS {
+            self.task_mut(task).lost_repeats += 1;
+            return self.begin_attempt(task);
+        }
+        if !result.is_success() && self.may_retry(task, Visit::Ran { template_error }) {
+            return self.retry(task);
+        }
+        self.record_result(task, recorded_state(result, false), result, failure)
+    }
+
+    fn close(&mut self, number: AttemptNumber, result: AttemptResult, failure: &Failure) -> Done {
+        self.set_attempt_state(number, AttemptState::Finished)?;
+        let failure = (!result.is_success()).then(|| failure.clone());
+        self.emit(Effect::AttemptClosed { attempt: number, result, failure });
+        Ok(())
+    }
+
+    /// Closes an attempt that is not wanted any more and that no ant has.
+    pub(super) fn cancel_attempt(&mut self, number: AttemptNumber, task: TaskIndex) -> Done {
+        let result = AttemptResult::Named(ResultName::Cancelled);
+        let failure = default_failure(result);
+        self.close(number, result, &failure)?;
+        self.record_result(task, TaskState::Cancelled, result, failure)
+    }
+
+    /// The lease is gone and nothing ran: ready again, or closed when the attempt was to be stopped. Late or repeated:
+    /// ignored.
+    pub(super) fn returned(&mut self, number: AttemptNumber) -> Done {
+        let attempt = self.known(number)?;
+        match attempt.state {
+            AttemptState::Ready | AttemptState::Finished => Ok(()),
+            AttemptState::Running => Err(EngineError::IllegalTransition {
+                attempt: number,
+                from: AttemptState::Running,
+                to: AttemptState::Ready,
+            }),
+            AttemptState::Leased if attempt.killed => self.cancel_attempt(number, attempt.task),
+            AttemptState::Leased => {
+                self.set_attempt_state(number, AttemptState::Ready)?;
+                self.set_task_state(attempt.task, TaskState::Ready)?;
+                self.emit(Effect::AttemptRequeued { attempt: number });
+                Ok(())
+            }
+        }
+    }
+
+    /// The ant died: a new attempt of the same visit, or LOST after too many. Late or repeated: ignored.
+    pub(super) fn interrupted(&mut self, number: AttemptNumber) -> Done {
+        let attempt = self.known(number)?;
+        if matches!(attempt.state, AttemptState::Ready | AttemptState::Finished) {
+            return Ok(());
+        }
+        if attempt.killed {
+            return self.cancel_attempt(number, attempt.task);
+        }
+        let lost = AttemptResult::Named(ResultName::Lost);
+        let state = self.task_mut(attempt.task);
+        if state.interruptions >= MAX_INTERRUPTIONS {
+            return self.finished(number, lost, None);
+        }
+        state.interruptions += 1;
+        let failure = Failure {
+            code: ResultName::Lost.as_str().to_owned(),
+            message: "the ant died while it ran; a new attempt takes its place".to_owned(),
+        };
+        self.close(number, lost, &failure)?;
+        self.begin_attempt(attempt.task)
+    }
+}
+
+fn recorded_state(result: AttemptResult, killed: bool) -> TaskState {
+    match result {
+        result if result.is_success() => TaskState::Completed,
+        AttemptResult::Named(ResultName::Cancelled) => TaskState::Cancelled,
+        AttemptResult::Named(ResultName::Killed | ResultName::Lost) if killed => TaskState::Cancelled,
+        _ => TaskState::Failed,
+    }
+}
+
+/// The sentence for a result that came without one.
+pub(super) fn default_failure(result: AttemptResult) -> Failure {
+    let (code, message) = match result {
+        AttemptResult::Exit(code) => ("EXIT_CODE", format!("exit code {code}")),
+        AttemptResult::Named(name) => {
+            let sentence = match name {
+                ResultName::TimedOut => "it ran longer than its timeout",
+                ResultName::IdleTimedOut => "it gave no sign of life for longer than its idle_timeout",
+                ResultName::QueueTimedOut => "no ant took it in time",
+                ResultName::StartFailed => "it could not be started",
+                ResultName::Killed => "a signal ended it",
+                ResultName::Lost => "the ant died and it could not be taken up again",
+                ResultName::Cancelled => "it was cancelled",
+                ResultName::Invalid => "a template or an artifact was not valid",
+                ResultName::Expired => "it was rescheduled until its limit",
+                ResultName::LoopLimit => "the loop came round too often",
+            };
+            (name.as_str(), sentence.to_owned())
+        }
+    };
+    Failure { code: code.to_owned(), message }
+}

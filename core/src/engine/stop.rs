@@ -1,0 +1,152 @@
+//! Stops: FATAL, RESTART_JOB, fail_fast, the job's timeout and cancel. What runs is killed, all else is CANCELLED, and
+//! the final phase follows.
+
+use super::decide::{Done, Step};
+use super::effect::Effect;
+use super::error::EngineError;
+use super::event::{AttemptNumber, TaskIndex};
+use super::run::{Hold, NextFrom, Phase, Stop, StopKind};
+use super::status::{AttemptState, Failure, JobState, TaskState};
+
+impl Step<'_> {
+    /// Stops the job attempt. Whoever settles a task by it has done so before.
+    pub(super) fn stop(&mut self, kind: StopKind, failure: Failure) -> Done {
+        let reason = failure.message.clone();
+        self.run.phase = Phase::Stopping;
+        self.run.stop = Some(Stop { kind, failure });
+        self.joins.clear();
+        if self.run.pause.active {
+            self.end_pause();
+        }
+        for task in self.plan.tasks() {
+            let always_run = self.plan_task(task).always_run;
+            match self.task(task).state {
+                TaskState::Pending => self.cancel_pending(task, always_run)?,
+                _ if always_run => {
+                    if self.task(task).hold == Hold::Resume {
+                        self.begin_attempt(task)?;
+                    }
+                }
+                _ => self.halt(task, &reason)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn cancel_pending(&mut self, task: TaskIndex, always_run: bool) -> Done {
+        if std::mem::take(&mut self.task_mut(task).hold) == Hold::Condition {
+            self.run.conditions -= 1;
+        }
+        if always_run { Ok(()) } else { self.set_task_state(task, TaskState::Cancelled) }
+    }
+
+    /// Ends what the task does: kills its attempt where an ant has it, else cancels it.
+    fn halt(&mut self, task: TaskIndex, reason: &str) -> Done {
+        let state = self.task(task);
+        match (state.state, state.current) {
+            (TaskState::Ready, Some(number)) => self.cancel_attempt(number, task),
+            (TaskState::Leased | TaskState::Running, Some(number)) => {
+                self.kill(number, reason);
+                Ok(())
+            }
+            (TaskState::Waiting, _) => {
+                if let Hold::Until(_) = state.hold {
+                    let timer = self.task_timer(task);
+                    self.emit(Effect::ClearTimer { timer });
+                }
+                self.task_mut(task).hold = Hold::None;
+                self.set_task_state(task, TaskState::Cancelled)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn kill(&mut self, number: AttemptNumber, reason: &str) {
+        let attempt = &mut self.run.attempts[number.0 as usize - 1];
+        if attempt.state != AttemptState::Finished && !attempt.killed {
+            attempt.killed = true;
+            self.emit(Effect::KillAttempt { attempt: number, reason: reason.to_owned() });
+        }
+    }
+
+    /// Cancel is idempotent; in the final phase it needs force.
+    pub(super) fn cancel(&mut self, reason: &str, force: bool) -> Done {
+        let failure = Failure { code: "CANCELLED".to_owned(), message: reason.to_owned() };
+        match self.run.phase {
+            Phase::Over if self.run.state == JobState::Cancelled => Ok(()),
+            Phase::Over => Err(EngineError::JobTerminal(self.run.state)),
+            Phase::Before => self.cancel_before_start(failure),
+            Phase::Ordinary => {
+                self.run.forced = force;
+                self.set_job_state(JobState::Cancelling, Some(reason.to_owned()))?;
+                self.stop(StopKind::Cancel, failure)
+            }
+            Phase::Stopping => {
+                if force {
+                    self.force(reason)?;
+                }
+                if self.run.state != JobState::Cancelling {
+                    self.set_job_state(JobState::Cancelling, Some(reason.to_owned()))?;
+                    self.run.stop = Some(Stop { kind: StopKind::Cancel, failure });
+                }
+                Ok(())
+            }
+            Phase::Final => self.cancel_final_phase(reason, failure, force),
+            Phase::Between => self.cancel_between(reason, failure, force),
+        }
+    }
+
+    fn cancel_before_start(&mut self, failure: Failure) -> Done {
+        for task in self.plan.tasks() {
+            if self.task(task).state == TaskState::Pending {
+                self.set_task_state(task, TaskState::Cancelled)?;
+            }
+        }
+        self.run.next = None;
+        self.finish_job(JobState::Cancelled, Some(failure))
+    }
+
+    fn cancel_final_phase(&mut self, reason: &str, failure: Failure, force: bool) -> Done {
+        let Some(verdict) = self.run.verdict.as_mut() else { return Ok(()) };
+        let again = verdict.follow_up.take().is_some();
+        if again {
+            verdict.state = JobState::Cancelled;
+            verdict.failure = Some(failure);
+        } else if !force && self.run.state != JobState::Cancelling {
+            return Err(EngineError::FinalPhase { verdict: verdict.state });
+        }
+        if self.run.state != JobState::Cancelling && (again || force) {
+            self.set_job_state(JobState::Cancelling, Some(reason.to_owned()))?;
+        }
+        if force { self.force(reason) } else { Ok(()) }
+    }
+
+    fn cancel_between(&mut self, reason: &str, failure: Failure, force: bool) -> Done {
+        self.run.forced = force;
+        if self.run.pause.active {
+            self.end_pause();
+        }
+        let next = self.run.next.take();
+        if next.as_ref().is_some_and(|next| next.due.is_some() && !next.due_passed) {
+            let timer = super::Timer::JobRetry { job_attempt: self.run.job_attempt + 1 };
+            self.emit(Effect::ClearTimer { timer });
+        }
+        self.set_job_state(JobState::Cancelling, Some(reason.to_owned()))?;
+        if next.is_some_and(|next| next.from == NextFrom::Start) {
+            // Its always_run tasks have run already.
+            return self.finish_job(JobState::Cancelled, Some(failure));
+        }
+        self.run.phase = Phase::Stopping;
+        self.run.stop = Some(Stop { kind: StopKind::Cancel, failure });
+        Ok(())
+    }
+
+    /// Stops `always_run` tasks too.
+    fn force(&mut self, reason: &str) -> Done {
+        self.run.forced = true;
+        for task in &self.plan.final_order {
+            self.halt(*task, reason)?;
+        }
+        Ok(())
+    }
+}
