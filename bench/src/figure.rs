@@ -10,13 +10,14 @@ use serde::Serialize;
 #[derive(Debug)]
 pub(crate) struct Reporter {
     machine: String,
+    version: String,
     commit: String,
     profile: &'static str,
 }
 
 /// One figure.
 #[derive(Debug, Serialize)]
-struct Figure<'a> {
+struct Line<'a> {
     name: &'a str,
     value: f64,
     unit: &'a str,
@@ -25,6 +26,7 @@ struct Figure<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     aim: Option<&'a str>,
     machine: &'a str,
+    version: &'a str,
     commit: &'a str,
     profile: &'a str,
 }
@@ -45,8 +47,13 @@ impl Reporter {
             .output()
             .with_context(|| format!("cannot run {}; build it first, or name it with --atta", atta.display()))?;
         ensure!(output.status.success(), "{} --version failed", atta.display());
-        let commit = String::from_utf8_lossy(&output.stdout).trim().trim_start_matches("atta ").to_owned();
-        Ok(Self { machine: machine(), commit, profile: if cfg!(debug_assertions) { "debug" } else { "release" } })
+        let version = String::from_utf8_lossy(&output.stdout).trim().trim_start_matches("atta ").to_owned();
+        Ok(Self {
+            machine: machine(),
+            version,
+            commit: commit(),
+            profile: if cfg!(debug_assertions) { "debug" } else { "release" },
+        })
     }
 
     /// Prints a figure.
@@ -73,18 +80,19 @@ impl Reporter {
     }
 
     fn print(&self, name: &str, value: f64, unit: &str, ratio_to: Option<Ratio<'_>>, aim: Option<&str>) {
-        let figure = Figure {
+        let line = Line {
             name,
             value: rounded(value),
             unit,
             ratio_to,
             aim,
             machine: &self.machine,
+            version: &self.version,
             commit: &self.commit,
             profile: self.profile,
         };
-        match serde_json::to_string(&figure) {
-            Ok(line) => println!("{line}"),
+        match serde_json::to_string(&line) {
+            Ok(text) => println!("{text}"),
             Err(error) => eprintln!("{name}: {error}"),
         }
     }
@@ -93,6 +101,15 @@ impl Reporter {
 /// Three digits after the point are more than any of these measurements can promise.
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
+}
+
+/// The commit of the checkout that this runs in.
+fn commit() -> String {
+    let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
+    match output {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        _ => "unknown".to_owned(),
+    }
 }
 
 fn machine() -> String {

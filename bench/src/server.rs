@@ -20,7 +20,7 @@ pub(crate) struct Server {
 }
 
 const START_LIMIT: Duration = Duration::from_secs(30);
-const JOB_LIMIT: Duration = Duration::from_secs(600);
+const JOB_LIMIT: Duration = Duration::from_mins(10);
 
 impl Server {
     /// Starts a server on a free port and waits until it is ready.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 /// Seconds that `xargs -P parallel -n 1 sh -c true` takes for `count` processes.
 pub(crate) fn xargs(count: usize, parallel: usize) -> anyhow::Result<f64> {
     let input = tempfile::NamedTempFile::new()?;
-    std::fs::write(input.path(), (0..count).map(|n| format!("{n}\n")).collect::<String>())?;
+    std::fs::write(input.path(), "0\n".repeat(count))?;
     let start = Instant::now();
     let status = Command::new("xargs")
         .args(["-P", &parallel.to_string(), "-n", "1", "sh", "-c", "true"])
