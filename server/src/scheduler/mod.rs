@@ -1,21 +1,56 @@
 //! The queen's decisions: one writer that feeds commands to the engine, stores what it decides and performs the effects.
+//!
+//! * `writer`: the task that owns everything: collects commands, runs a batch, writes it in one transaction, answers
+//! * `state`: what it keeps in memory; everything here can be rebuilt from the database, and is after a failed write
+//! * `live`: one live job: feeds events to the engine and projects what it decides into rows
+//! * `definitions`, `submit`, `admission`, `commands`, `cron`: from a definition to a running job
+//! * `ants`, `queue`, `dispatch`, `assignment`, `report`: from a ready attempt to an ant and back
+//! * `recovery`: from the database to memory
 
+mod admission;
+mod ants;
+mod assignment;
+mod command;
+mod commands;
+mod cron;
+mod definitions;
+mod dispatch;
+mod live;
+mod project;
+mod queue;
+mod recovery;
 mod refusal;
+mod report;
+mod state;
+mod submit;
+mod variables;
+mod writer;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use atta_core::engine::JobState;
-use atta_core::protocol::JobId;
-use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch};
+use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch, ReportBody};
 use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
+use atta_core::protocol::{AntId, JobId};
 use atta_core::time::{Clock, Entropy};
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use command::{Command, Reply, Submission};
+use definitions::LoadedVersion;
+use state::State;
+use writer::Writer;
 
 pub use refusal::Refusal;
 
 pub use crate::store::OpenError;
 use crate::store::Store;
+
+/// How many commands may wait for the writer; more callers wait for a place.
+const QUEUE: usize = 1024;
 
 /// Everything that the queen needs from outside.
 pub struct QueenConfig {
@@ -52,7 +87,7 @@ pub enum JobCommand {
     },
 }
 
-/// Handle to the queen; cheap to clone.
+/// Handle to the queen; cheap to clone. The writer ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Queen {
     inner: Arc<Inner>,
@@ -60,23 +95,63 @@ pub struct Queen {
 
 struct Inner {
     store: Store,
+    commands: mpsc::Sender<Command>,
     latest_event: watch::Receiver<i64>,
+    health: watch::Receiver<Result<(), String>>,
+    clock_changed: Arc<Notify>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Queen {
     /// Opens (or creates) the data directory, migrates, recovers every live job by replay and starts the writer.
     pub async fn open(config: QueenConfig) -> Result<Self, OpenError> {
-        todo!()
+        let QueenConfig { data_dir, clock, entropy, schedules } = config;
+        let (store, mut database) = Store::open(&data_dir, clock.now()).await?;
+        let state = State::open(&mut database, clock, entropy, schedules)
+            .await
+            .map_err(|error| OpenError::from_store(store.file(), &error))?;
+        let (commands, receiver) = mpsc::channel(QUEUE);
+        let (sequence, latest_event) = watch::channel(state.latest_sequence());
+        let (health_sender, health) = watch::channel(Ok(()));
+        let clock_changed = Arc::new(Notify::new());
+        let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
+        // What the restart itself changes (interrupted attempts, overdue timers) is stored before anybody is served.
+        writer.recover().await.map_err(|detail| OpenError::Database { file: store.file().display().to_string(), detail })?;
+        let writer = Mutex::new(Some(tokio::spawn(writer.run())));
+        Ok(Self { inner: Arc::new(Inner { store, commands, latest_event, health, clock_changed, writer }) })
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.commands.send(command(reply)).await.map_err(|_| Refusal::shutting_down())?;
+        answer.await.map_err(|_| Refusal::shutting_down())?
+    }
+
+    /// Like `ask`, for orders: what was given and not taken goes back to the queue.
+    async fn ask_for_orders(
+        &self,
+        ant: AntId,
+        command: impl FnOnce(Reply<Orders>) -> Command,
+    ) -> Result<Orders, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let mut guard = OrdersGuard { answer, ant, commands: self.inner.commands.clone() };
+        self.inner.commands.send(command(reply)).await.map_err(|_| Refusal::shutting_down())?;
+        (&mut guard.answer).await.map_err(|_| Refusal::shutting_down())?
     }
 
     /// Validates and stores a definition as a new version (or finds the same content again).
     pub async fn upload_definition(&self, file_name: &str, source: &str) -> Result<DefinitionResource, Refusal> {
-        todo!()
+        let (file_name, source) = (file_name.to_owned(), source.to_owned());
+        // A large file takes a while: not on a thread that others wait for.
+        let version = tokio::task::spawn_blocking(move || LoadedVersion::parse(&file_name, &source))
+            .await
+            .map_err(|error| Refusal::Unavailable { message: format!("the definition could not be read: {error}") })??;
+        self.ask(|reply| Command::Upload { version: Arc::new(version), reply }).await
     }
 
     /// Enables or disables a definition.
     pub async fn set_enabled(&self, job_type: &str, enabled: bool) -> Result<DefinitionResource, Refusal> {
-        todo!()
+        self.ask(|reply| Command::SetEnabled { job_type: job_type.to_owned(), enabled, reply }).await
     }
 
     /// Accepts a job; it is stored when this returns. `idempotency_key` with another body is refused with 422.
@@ -86,22 +161,37 @@ impl Queen {
         submitted_by: &str,
         idempotency_key: Option<&str>,
     ) -> Result<SubmitResponse, Refusal> {
-        todo!()
+        let submission = Box::new(Submission {
+            request,
+            submitted_by: submitted_by.to_owned(),
+            idempotency_key: idempotency_key.map(str::to_owned),
+        });
+        self.ask(|reply| Command::Submit { submission, reply }).await
     }
 
     /// Performs a command and returns the job's state afterwards.
     pub async fn command(&self, job: &JobId, command: JobCommand) -> Result<JobState, Refusal> {
-        todo!()
+        self.ask(|reply| Command::Job { job: job.clone(), command, reply }).await
     }
 
     /// An ant asks for work. Waits until there is an order, or until `wait` is over (then: no orders).
-    pub async fn poll(&self, request: PollRequest, wait: std::time::Duration) -> Result<Orders, Refusal> {
-        todo!()
+    pub async fn poll(&self, request: PollRequest, wait: Duration) -> Result<Orders, Refusal> {
+        let deadline = Instant::now() + wait;
+        let ant = request.ant.clone();
+        self.ask_for_orders(ant, |reply| Command::Poll { request, deadline, reply }).await
     }
 
     /// An ant reports. The answer may carry the next assignments for slots that the reports freed.
+    ///
+    /// Reports that only say that attempts started are accepted at once and stored with the next batch: losing them
+    /// with the process loses nothing, for then the attempts are lost as well.
     pub async fn report(&self, batch: ReportBatch) -> Result<Orders, Refusal> {
-        todo!()
+        if batch.reports.iter().all(|report| matches!(report.body, ReportBody::Started { .. })) {
+            self.inner.commands.send(Command::LateReport(batch)).await.map_err(|_| Refusal::shutting_down())?;
+            return Ok(Orders::default());
+        }
+        let ant = batch.ant.clone();
+        self.ask_for_orders(ant, |reply| Command::Report { batch, reply }).await
     }
 
     /// For reads.
@@ -116,11 +206,73 @@ impl Queen {
 
     /// Whether the writer lives and the last write succeeded; the text says what is wrong.
     pub fn health(&self) -> Result<(), String> {
-        todo!()
+        if self.inner.commands.is_closed() {
+            return Err("the writer has stopped".to_owned());
+        }
+        self.inner.health.borrow().clone()
+    }
+
+    /// Changes of [`Self::health`].
+    pub fn health_changes(&self) -> watch::Receiver<Result<(), String>> {
+        self.inner.health.clone()
+    }
+
+    /// Says that the [`Clock`] was set to another time, so that timers and schedules are looked at now.
+    pub fn clock_changed(&self) {
+        self.inner.clock_changed.notify_one();
+    }
+
+    /// Bounds the size of the database in pages, as a full disk would; `None` lifts the bound.
+    #[doc(hidden)]
+    pub async fn limit_database_pages(&self, pages: Option<u32>) -> Result<(), Refusal> {
+        self.ask(|reply| Command::LimitPages(pages, reply)).await
     }
 
     /// Stops dispatch, lets the writer finish what is queued, closes the database.
     pub async fn shutdown(&self) {
-        todo!()
+        // An error says that it has stopped already.
+        let _ = self.ask(Command::Shutdown).await;
+        self.join().await;
+        self.inner.store.close().await;
+    }
+
+    /// Stops at once, as if the process was killed: what is not committed is lost.
+    #[doc(hidden)]
+    pub async fn abandon(&self) {
+        if let Some(writer) = self.take_writer() {
+            writer.abort();
+            let _ = writer.await;
+        }
+        self.inner.store.close().await;
+    }
+
+    fn take_writer(&self) -> Option<JoinHandle<()>> {
+        self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn join(&self) {
+        if let Some(writer) = self.take_writer()
+            && let Err(error) = writer.await
+        {
+            tracing::error!(%error, "the writer ended badly");
+        }
+    }
+}
+
+/// Gives orders back that were sent to a caller who did not wait for them.
+struct OrdersGuard {
+    answer: oneshot::Receiver<Result<Orders, Refusal>>,
+    ant: AntId,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Drop for OrdersGuard {
+    fn drop(&mut self) {
+        self.answer.close();
+        if let Ok(Ok(orders)) = self.answer.try_recv() {
+            let command = Command::Undelivered { ant: self.ant.clone(), orders };
+            // With a full queue the leases stay until the ant's next session.
+            let _ = self.commands.try_send(command);
+        }
     }
 }

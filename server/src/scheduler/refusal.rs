@@ -1,6 +1,10 @@
 //! Why the queen does not do something.
 
+use atta_core::engine::EngineError;
+use atta_core::protocol::JobId;
 use atta_core::protocol::api::FieldViolation;
+
+use crate::store::StoreError;
 
 /// A request that is not carried out; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,4 +39,39 @@ pub enum Refusal {
         /// A sentence.
         message: String,
     },
+}
+
+impl Refusal {
+    pub(super) fn shutting_down() -> Self {
+        Self::Unavailable { message: "the server is shutting down".to_owned() }
+    }
+
+    pub(super) fn job_not_found(job: &JobId) -> Self {
+        Self::NotFound { what: format!("job {job}") }
+    }
+
+    pub(super) fn definition_not_found(job_type: &str) -> Self {
+        Self::NotFound { what: format!("definition {job_type}") }
+    }
+
+    pub(super) fn violation(code: &'static str, field: &str, violation: &str, message: String) -> Self {
+        let violations =
+            vec![FieldViolation { field: field.to_owned(), code: violation.to_owned(), message: message.clone() }];
+        Self::Invalid { code, message, violations }
+    }
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::UnknownTask(_) => Self::NotFound { what: "task".to_owned() },
+            error => Self::Conflict { code: error.code(), message: error.to_string() },
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable { message: error.to_string() }
+    }
 }

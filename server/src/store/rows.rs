@@ -170,7 +170,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) attempts: Vec<(&'a JobId, &'a AttemptRow)>,
     pub(crate) artifacts: Vec<&'a ArtifactRows>,
     pub(crate) events: Vec<&'a EventRow>,
-    pub(crate) timers: Vec<&'a TimerChange>,
+    pub(crate) timers: Vec<TimerChange>,
     pub(crate) idempotency: Vec<&'a IdempotencyRow>,
     /// Written to `meta`, so that a batch without other changes proves that writing works.
     pub(crate) probe: Option<UnixMillis>,

@@ -1,0 +1,165 @@
+//! From a READY attempt to what an ant needs to run it.
+
+use std::time::Duration;
+
+use atta_core::definition::{Field, Method, Program, ShellOptions, TaskDefinition, TemplateText};
+use atta_core::engine::AttemptNumber;
+use atta_core::protocol::AttemptId;
+use atta_core::protocol::ant::{Action, ArtifactInput, ArtifactRules, Assignment, RenderedScript};
+use atta_core::template::{Renderer, Scope, ShellDialect, TemplateProblem, Variables};
+use indexmap::IndexMap;
+
+use super::live::LiveJob;
+use crate::store::AttemptRow;
+
+/// One environment value may have so many bytes: the kernel takes no longer argument.
+const LONGEST_VALUE: usize = 128 * 1024;
+
+impl LiveJob {
+    /// The assignment of an attempt under a token. An error is the sentence with which the attempt ends as INVALID.
+    pub(super) fn assignment(
+        &self,
+        number: AttemptNumber,
+        token: u64,
+        renderer: &Renderer,
+    ) -> Result<Assignment, String> {
+        let row = self.attempts.get(&number).ok_or_else(|| format!("attempt {} is gone", number.0))?;
+        let task = self.task(row.task);
+        let scope = self.variables(self.builtins(Some(row)), renderer, self.needs_names(task));
+        let Method::Shell(shell) = &task.method;
+        self.render_tags(number, renderer)?;
+        let always_run = task.always_run;
+        Ok(Assignment {
+            attempt_id: AttemptId::new(&self.row.id, number),
+            token,
+            job_id: self.row.id.clone(),
+            job_type: self.row.job_type.clone(),
+            task: task.name.clone(),
+            action: self.shell_action(shell, renderer, &scope)?,
+            environment: self.environment(task, renderer, &scope)?,
+            inherit_env: self.definition.inherit_env.clone(),
+            timeout: duration("timeout", &task.timeout)?,
+            idle_timeout: task.idle_timeout.as_ref().map(|field| duration("idle_timeout", field)).transpose()?,
+            kill_grace: duration("kill_grace", &task.kill_grace)?,
+            inputs: self.inputs(row, always_run),
+            artifacts: self.artifact_rules(task, renderer, &scope)?,
+            outputs: task.outputs.clone(),
+        })
+    }
+
+    /// Whether some template of the task uses a name that is no built-in's environment.
+    fn needs_names(&self, task: &TaskDefinition) -> bool {
+        let Method::Shell(shell) = &task.method;
+        let scripts = shell.before_script.iter().chain(&shell.script).chain(&shell.after_script);
+        let environment = self.definition.environment.values().chain(task.environment.values());
+        let paths = task.artifacts.iter().flat_map(|artifacts| &artifacts.paths);
+        scripts.chain(environment).chain(paths).any(|template| template.source.contains('{'))
+    }
+
+    fn shell_action(&self, shell: &ShellOptions, renderer: &Renderer, scope: &Variables) -> Result<Action, String> {
+        let script: Vec<&TemplateText> = shell.before_script.iter().chain(&shell.script).collect();
+        let after: Vec<&TemplateText> = shell.after_script.iter().collect();
+        let render = |key: &str, entries: &[&TemplateText]| -> Result<RenderedScript, String> {
+            let sources: Vec<&str> = entries.iter().map(|entry| entry.source.as_str()).collect();
+            let explain = |problem: TemplateProblem| match entries.get(problem.entry) {
+                Some(template) => self.explain(key, template, &problem),
+                None => format!("{key}: {problem}"),
+            };
+            match &shell.program {
+                Program::Interpreter(_) => {
+                    let text = renderer.render_interpreter_source(&sources, scope).map_err(explain)?;
+                    Ok(RenderedScript { preamble: String::new(), text })
+                }
+                Program::DefaultShell => renderer.render_script(&sources, ShellDialect::Bash, scope).map_err(explain),
+                Program::Shell(words) => renderer.render_script(&sources, dialect(words), scope).map_err(explain),
+            }
+        };
+        Ok(Action::Shell {
+            program: shell.program.clone(),
+            script: render("script", &script)?,
+            after_script: if after.is_empty() { None } else { Some(render("after_script", &after)?) },
+        })
+    }
+
+    fn environment(
+        &self,
+        task: &TaskDefinition,
+        renderer: &Renderer,
+        scope: &Variables,
+    ) -> Result<IndexMap<String, String>, String> {
+        let mut environment = IndexMap::new();
+        for (name, template) in self.definition.environment.iter().chain(&task.environment) {
+            let value = self.text(&format!("environment.{name}"), template, renderer, scope)?;
+            environment.insert(name.clone(), value);
+        }
+        for (name, value) in scope.environment() {
+            environment.insert(name.clone(), value.clone());
+        }
+        for (name, value) in &environment {
+            if value.contains('\0') {
+                return Err(format!("environment.{name}: the value has a NUL byte, which no environment can hold"));
+            }
+            if name.len() + value.len() + 2 > LONGEST_VALUE {
+                return Err(format!(
+                    "environment.{name}: the value has {} bytes, and an environment value must be shorter than 128 KiB; \
+                     pass it in a file",
+                    value.len()
+                ));
+            }
+        }
+        Ok(environment)
+    }
+
+    fn text(
+        &self,
+        key: &str,
+        template: &TemplateText,
+        renderer: &Renderer,
+        scope: &dyn Scope,
+    ) -> Result<String, String> {
+        renderer.render_text(&template.source, scope).map_err(|problem| self.explain(key, template, &problem))
+    }
+
+    fn artifact_rules(
+        &self,
+        task: &TaskDefinition,
+        renderer: &Renderer,
+        scope: &Variables,
+    ) -> Result<Option<ArtifactRules>, String> {
+        let Some(spec) = &task.artifacts else { return Ok(None) };
+        let mut paths = Vec::with_capacity(spec.paths.len());
+        for template in &spec.paths {
+            let path = self.text("artifacts.paths", template, renderer, scope)?;
+            if path.starts_with('/') || path.split('/').any(|part| part == "..") || path.is_empty() {
+                return Err(format!("artifacts.paths: {path:?} must be a path inside TASK_DIR"));
+            }
+            paths.push(path);
+        }
+        Ok(Some(ArtifactRules { paths, exclude: spec.exclude.clone(), when: spec.when }))
+    }
+
+    /// The artifacts of the latest runs of its dependencies, in declared order.
+    fn inputs(&self, row: &AttemptRow, always_run: bool) -> Vec<ArtifactInput> {
+        let dependencies = self.plan.dependencies(row.task);
+        let sources = dependencies.iter().filter(|dependency| dependency.artifacts).filter_map(|dependency| {
+            let data = self.results.get(&dependency.task)?;
+            let of_itself = dependency.task == row.task;
+            // An always_run task takes what exists.
+            (data.current || of_itself || always_run).then(|| ArtifactInput {
+                task: self.plan.task_name(dependency.task).to_owned(),
+                files: data.artifacts.clone(),
+            })
+        });
+        sources.filter(|input| !input.files.is_empty()).collect()
+    }
+}
+
+fn duration(key: &str, field: &Field<Duration>) -> Result<Duration, String> {
+    field.value().copied().ok_or_else(|| format!("{key}: its template was not resolved when the job was created"))
+}
+
+/// What may be assumed of a shell by its name.
+fn dialect(words: &[String]) -> ShellDialect {
+    let name = words.first().map_or("", |word| word.rsplit('/').next().unwrap_or(word));
+    if matches!(name, "sh" | "dash" | "ash" | "busybox") { ShellDialect::Posix } else { ShellDialect::Bash }
+}

@@ -1,0 +1,71 @@
+//! What the writer is told.
+
+use std::sync::Arc;
+
+use atta_core::engine::JobState;
+use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch};
+use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
+use atta_core::protocol::{AntId, AttemptId, JobId};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{JobCommand, LoadedVersion, Refusal};
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// A message to the writer. What it changes is committed before it is answered.
+pub(super) enum Command {
+    Upload {
+        version: Arc<LoadedVersion>,
+        reply: Reply<DefinitionResource>,
+    },
+    SetEnabled {
+        job_type: String,
+        enabled: bool,
+        reply: Reply<DefinitionResource>,
+    },
+    Submit {
+        submission: Box<Submission>,
+        reply: Reply<SubmitResponse>,
+    },
+    Job {
+        job: JobId,
+        command: JobCommand,
+        reply: Reply<JobState>,
+    },
+    Poll {
+        request: PollRequest,
+        deadline: Instant,
+        reply: Reply<Orders>,
+    },
+    Report {
+        batch: ReportBatch,
+        reply: Reply<Orders>,
+    },
+    /// Reports that may wait for the next batch; nobody waits for the answer.
+    LateReport(ReportBatch),
+    /// Orders that their ant never saw.
+    Undelivered {
+        ant: AntId,
+        orders: Orders,
+    },
+    /// Bounds the database, for tests of a full disk.
+    LimitPages(Option<u32>, Reply<()>),
+    Shutdown(Reply<()>),
+}
+
+/// A request to run a job, with what came around it.
+#[derive(Debug, Clone)]
+pub(super) struct Submission {
+    pub(super) request: SubmitRequest,
+    pub(super) submitted_by: String,
+    pub(super) idempotency_key: Option<String>,
+}
+
+/// An attempt under one of its leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lease {
+    pub(super) attempt_id: AttemptId,
+    pub(super) token: u64,
+}

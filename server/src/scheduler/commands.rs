@@ -1,0 +1,131 @@
+//! Commands of people on jobs.
+
+use std::sync::Arc;
+
+use atta_core::engine::{Event, JobState, Timer};
+use atta_core::protocol::JobId;
+
+use super::state::State;
+use super::{JobCommand, Refusal};
+use crate::store::{StoreWriter, Which};
+
+impl State {
+    /// Performs a command and returns the job's state afterwards.
+    pub(super) async fn command(
+        &mut self,
+        database: &mut StoreWriter,
+        job: &JobId,
+        command: JobCommand,
+    ) -> Result<JobState, Refusal> {
+        if let Some(reason) = self.damaged.get(job) {
+            return Err(Refusal::Conflict {
+                code: "JOB_DAMAGED",
+                message: format!("nothing can be done with the job {job}: {reason}"),
+            });
+        }
+        let known = self.jobs.contains_key(job);
+        if !known {
+            let state = database.job_state(job).await?.ok_or_else(|| Refusal::job_not_found(job))?;
+            if matches!(command, JobCommand::Cancel { .. }) && state == JobState::Cancelled {
+                return Ok(state);
+            }
+            self.revive(database, job).await?;
+        }
+        let result = self.perform(job, command);
+        if result.is_err() && !known && !self.staged.touched.contains(job) {
+            // It was brought back for nothing.
+            self.jobs.remove(job);
+        }
+        result
+    }
+
+    fn perform(&mut self, job: &JobId, command: JobCommand) -> Result<JobState, Refusal> {
+        let live = self.jobs.get(job).ok_or_else(|| Refusal::job_not_found(job))?;
+        let was = live.row.state;
+        let event = match command {
+            JobCommand::Cancel { reason, force } => {
+                if was == JobState::Cancelled {
+                    return Ok(was);
+                }
+                Event::CancelRequested { reason, force }
+            }
+            JobCommand::Pause => {
+                if was == JobState::Paused {
+                    return Ok(was);
+                }
+                Event::PauseRequested
+            }
+            JobCommand::Resume => {
+                if was == JobState::Paused && !live.occupies {
+                    let limit = live.definition.max_concurrency;
+                    if self.admission.is_full(&live.row.job_type, limit) {
+                        return self.resume_later(job);
+                    }
+                }
+                Event::ResumeRequested
+            }
+            JobCommand::RetryFailed => Event::RetryFailedRequested,
+            JobCommand::RerunFrom { task } => {
+                let index = live.plan.task_index(&task).ok_or_else(|| Refusal::NotFound {
+                    what: format!("task {task} of the job {job}"),
+                })?;
+                Event::RerunRequested { task: index }
+            }
+        };
+        let comes_back = was.is_terminal();
+        if comes_back
+            && let Some(key) = &live.row.user_key
+            && let Some(holder) = self.user_keys.get(key).filter(|holder| *holder != job)
+        {
+            return Err(Refusal::Conflict {
+                code: "DUPLICATE_USER_KEY",
+                message: format!("the user_key {key} is held by the job {holder}, which has not ended"),
+            });
+        }
+        self.feed(job, event, None)?;
+        let Some(live) = self.jobs.get(job) else { return Ok(was) };
+        let state = live.row.state;
+        if comes_back && !state.is_terminal() {
+            if let Some(key) = live.row.user_key.clone() {
+                self.user_keys.insert(key, job.clone());
+            }
+            if live.run.awaits_admission() {
+                self.await_admission(job);
+            }
+        }
+        self.admit();
+        Ok(self.jobs.get(job).map_or(state, |live| live.row.state))
+    }
+
+    /// The job resumes as soon as `max_concurrency` lets it: a timer that is due now and waits for its place, so that
+    /// this survives a restart.
+    fn resume_later(&mut self, job: &JobId) -> Result<JobState, Refusal> {
+        let now = self.clock.now();
+        let live = self.jobs.get_mut(job).ok_or_else(|| Refusal::job_not_found(job))?;
+        let timer = Timer::Resume { pause: live.run.pauses() };
+        if live.held_timers.contains(&timer) {
+            return Ok(live.row.state);
+        }
+        if let Some(was) = live.timers.insert(timer, now) {
+            self.timers.remove(&(was, job.clone(), timer));
+        }
+        self.staged.timers.insert((job.clone(), timer), Some(now));
+        self.staged.touched.insert(job.clone());
+        self.fire(job, timer);
+        self.admit();
+        Ok(JobState::Paused)
+    }
+
+    /// Brings a terminal job back into memory, by replay.
+    async fn revive(&mut self, database: &mut StoreWriter, job: &JobId) -> Result<(), Refusal> {
+        let mut found = database.load_jobs(Which::Job(job)).await?;
+        let stored = found.pop().ok_or_else(|| Refusal::job_not_found(job))?;
+        let version = self.version(database, &stored.row.job_type.clone(), &stored.row.version.clone()).await?;
+        let live = self.replay(stored, Arc::clone(&version)).map_err(|reason| Refusal::Conflict {
+            code: "JOB_DAMAGED",
+            message: format!("nothing can be done with the job {job}: {reason}"),
+        })?;
+        self.jobs.insert(job.clone(), live);
+        Ok(())
+    }
+}

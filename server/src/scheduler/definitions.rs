@@ -1,0 +1,237 @@
+//! Definitions: upload, enabling, and the cache of parsed versions.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use atta_core::definition::{self, Diagnostic, JobDefinition, Limits, Severity};
+use atta_core::graph::Plan;
+use atta_core::protocol::api::{DefinitionResource, FieldViolation};
+use atta_core::template::{Renderer, Variables};
+use atta_core::time::UnixMillis;
+
+use super::Refusal;
+use super::state::State;
+use crate::store::{DefinitionRow, StoreWriter, VersionRow, json};
+
+/// A definition as the writer keeps it.
+#[derive(Debug, Clone)]
+pub(super) struct DefinitionEntry {
+    pub(super) row: DefinitionRow,
+    /// How many versions there are.
+    pub(super) versions: u32,
+}
+
+/// A version that has been parsed and checked.
+#[derive(Debug)]
+pub(super) struct LoadedVersion {
+    pub(super) job_type: String,
+    /// Content hash.
+    pub(super) version: String,
+    pub(super) semver: Option<String>,
+    pub(super) source: String,
+    pub(super) warnings: Vec<FieldViolation>,
+    /// No field is a template: definition and plan are the same for all params.
+    literal: bool,
+    pub(super) definition: Arc<JobDefinition>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) task_names: Arc<[String]>,
+    pub(super) task_name_set: Arc<HashSet<String>>,
+}
+
+impl LoadedVersion {
+    /// Parses and checks YAML text.
+    pub(super) fn parse(file_name: &str, source: &str) -> Result<Self, Refusal> {
+        let loaded = definition::load(source.as_bytes(), &Limits::default());
+        let refuse = |diagnostics: &[Diagnostic]| {
+            let errors: Vec<_> = diagnostics.iter().filter(|d| d.severity == Severity::Error).cloned().collect();
+            let errors = definition::violations(file_name, source, &errors);
+            let message = match errors.as_slice() {
+                [only] => format!("the definition has a problem: {}: {}", only.field, only.message),
+                all => format!("the definition has {} problems", all.len()),
+            };
+            Refusal::Invalid { code: "INVALID_DEFINITION", message, violations: errors }
+        };
+        let Some(checked) = loaded.definition else { return Err(refuse(&loaded.diagnostics)) };
+        let (plan, _) = Plan::build(&checked).map_err(|diagnostics| refuse(&diagnostics))?;
+        let names: Vec<String> = checked.tasks.iter().map(|task| task.name.clone()).collect();
+        let warnings: Vec<_> =
+            loaded.diagnostics.iter().filter(|d| d.severity == Severity::Warning).cloned().collect();
+        let mut literal = true;
+        let _ = checked.resolve_fields(&mut |_| {
+            literal = false;
+            Err(String::new())
+        });
+        Ok(Self {
+            job_type: checked.job_type.clone(),
+            version: blake3::hash(source.as_bytes()).to_hex()[..16].to_owned(),
+            semver: checked.version.clone(),
+            source: source.to_owned(),
+            warnings: definition::violations(file_name, source, &warnings),
+            literal,
+            definition: Arc::new(checked),
+            plan: Arc::new(plan),
+            task_name_set: Arc::new(names.iter().cloned().collect()),
+            task_names: names.into(),
+        })
+    }
+
+    /// Definition and plan with all fields resolved by rendering their templates in `scope`.
+    pub(super) fn resolve(
+        &self,
+        renderer: &Renderer,
+        scope: &Variables,
+    ) -> Result<(Arc<JobDefinition>, Arc<Plan>), Refusal> {
+        if self.literal {
+            return Ok((self.definition.clone(), self.plan.clone()));
+        }
+        let refuse = |diagnostics: &[Diagnostic]| Refusal::Invalid {
+            code: "INVALID_PARAMS",
+            message: diagnostics.first().map_or_else(String::new, |first| first.message.clone()),
+            violations: definition::violations(&self.job_type, &self.source, diagnostics),
+        };
+        let resolved = self
+            .definition
+            .resolve_fields(&mut |template| {
+                renderer.render_text(&template.source, scope).map_err(|problem| problem.to_string())
+            })
+            .map_err(|diagnostics| refuse(&diagnostics))?;
+        let (plan, _) = Plan::build(&resolved).map_err(|diagnostics| refuse(&diagnostics))?;
+        Ok((Arc::new(resolved), Arc::new(plan)))
+    }
+}
+
+impl State {
+    /// Stores a version, or finds it again, and makes it the newest.
+    pub(super) async fn upload(
+        &mut self,
+        database: &mut StoreWriter,
+        version: Arc<LoadedVersion>,
+    ) -> Result<DefinitionResource, Refusal> {
+        let now = self.clock.now();
+        let job_type = version.job_type.clone();
+        let key = (job_type.clone(), version.version.clone());
+        let known = self.versions.contains_key(&key)
+            || database.load_version(&job_type, &version.version).await?.is_some_and(|row| row.version == version.version);
+        let entry = self.definitions.entry(job_type.clone()).or_insert_with(|| DefinitionEntry {
+            row: DefinitionRow {
+                job_type: job_type.clone(),
+                latest_version: String::new(),
+                enabled: true,
+                degraded: None,
+                next_fire_at: None,
+                created_at: now,
+                updated_at: now,
+            },
+            versions: 0,
+        });
+        if !known {
+            entry.versions += 1;
+            self.staged.versions.push(VersionRow {
+                job_type: job_type.clone(),
+                version: version.version.clone(),
+                semver: version.semver.clone(),
+                source: version.source.clone(),
+                warnings: json(&version.warnings),
+                created_at: now,
+            });
+        }
+        if entry.row.latest_version != version.version {
+            entry.row.latest_version.clone_from(&version.version);
+            entry.row.updated_at = now;
+            entry.row.degraded = None;
+            self.versions.insert(key, version.clone());
+            self.staged.definitions.insert(job_type.clone());
+            self.reschedule(&job_type, &version, now);
+        } else {
+            self.versions.entry(key).or_insert(version);
+        }
+        self.definition_resource(database, &job_type).await
+    }
+
+    /// Enables or disables a definition. Ticks that pass while it is disabled are not missed: it rests.
+    pub(super) async fn set_enabled(
+        &mut self,
+        database: &mut StoreWriter,
+        job_type: &str,
+        enabled: bool,
+    ) -> Result<DefinitionResource, Refusal> {
+        let now = self.clock.now();
+        let entry = self.definitions.get_mut(job_type).ok_or_else(|| Refusal::definition_not_found(job_type))?;
+        if entry.row.enabled != enabled {
+            entry.row.enabled = enabled;
+            entry.row.updated_at = now;
+            let latest = entry.row.latest_version.clone();
+            self.staged.definitions.insert(job_type.to_owned());
+            let version = self.version(database, job_type, &latest).await?;
+            self.reschedule(job_type, &version, now);
+        }
+        self.definition_resource(database, job_type).await
+    }
+
+    /// Sets when the schedule fires next.
+    fn reschedule(&mut self, job_type: &str, version: &LoadedVersion, now: UnixMillis) {
+        let Some(entry) = self.definitions.get_mut(job_type) else { return };
+        let schedule = version.definition.schedule.as_ref().filter(|_| entry.row.enabled);
+        entry.row.next_fire_at = schedule.and_then(|schedule| schedule.next_after(now));
+        self.staged.definitions.insert(job_type.to_owned());
+    }
+
+    /// A parsed version, by content hash or semantic version.
+    pub(super) async fn version(
+        &mut self,
+        database: &mut StoreWriter,
+        job_type: &str,
+        version: &str,
+    ) -> Result<Arc<LoadedVersion>, Refusal> {
+        if let Some(found) = self.versions.get(&(job_type.to_owned(), version.to_owned())) {
+            return Ok(found.clone());
+        }
+        // One of this batch may be meant by its semantic version.
+        let staged = self.staged.versions.iter().rev().find(|row| row.job_type == job_type && row.semver.as_deref() == Some(version));
+        if let Some(found) = staged.and_then(|row| self.versions.get(&(job_type.to_owned(), row.version.clone()))) {
+            return Ok(found.clone());
+        }
+        let row = database
+            .load_version(job_type, version)
+            .await?
+            .ok_or_else(|| Refusal::NotFound { what: format!("version {version} of definition {job_type}") })?;
+        let key = (job_type.to_owned(), row.version.clone());
+        if let Some(found) = self.versions.get(&key) {
+            return Ok(found.clone());
+        }
+        let loaded = Arc::new(LoadedVersion::parse(job_type, &row.source)?);
+        self.versions.insert(key, loaded.clone());
+        Ok(loaded)
+    }
+
+    async fn definition_resource(
+        &mut self,
+        database: &mut StoreWriter,
+        job_type: &str,
+    ) -> Result<DefinitionResource, Refusal> {
+        let entry = self.definitions.get(job_type).ok_or_else(|| Refusal::definition_not_found(job_type))?.clone();
+        let version = self.version(database, job_type, &entry.row.latest_version).await?;
+        Ok(DefinitionResource {
+            job_type: job_type.to_owned(),
+            version: version.version.clone(),
+            semver: version.semver.clone(),
+            versions: entry.versions,
+            enabled: entry.row.enabled,
+            degraded: entry.row.degraded,
+            schedule: version.definition.schedule.as_ref().map(|s| s.expressions.clone()).unwrap_or_default(),
+            next_run_at: entry.row.next_fire_at.map(UnixMillis::to_rfc3339),
+            updated_at: entry.row.updated_at.to_rfc3339(),
+            warnings: version.warnings.clone(),
+        })
+    }
+
+    /// Shows a definition as degraded, or as well again.
+    pub(super) fn set_degraded(&mut self, job_type: &str, degraded: Option<String>) {
+        if let Some(entry) = self.definitions.get_mut(job_type)
+            && entry.row.degraded != degraded
+        {
+            entry.row.degraded = degraded;
+            self.staged.definitions.insert(job_type.to_owned());
+        }
+    }
+}

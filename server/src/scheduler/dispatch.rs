@@ -1,0 +1,93 @@
+//! Giving READY attempts to ants with free slots.
+
+use std::collections::HashMap;
+
+use atta_core::engine::{AttemptResult, Event, Failure, ResultName};
+use atta_core::protocol::ant::{Assignment, Orders};
+use atta_core::protocol::{AntId, AttemptId};
+
+use super::queue::QueueKey;
+use super::state::State;
+
+impl State {
+    /// Leases as many attempts as the ants that can be answered now have free slots.
+    pub(super) fn dispatch(&mut self, reporting: &HashMap<AntId, usize>) {
+        let mut set_aside = Vec::new();
+        let ids: Vec<AntId> = self
+            .ants
+            .iter()
+            .filter(|(id, ant)| ant.poll.is_some() || reporting.contains_key(id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ids {
+            while let Some(ant) = self.ants.get(&id)
+                && ant.free_slots() > 0
+                && let Some(key) = self.ready.pop(&ant.tags)
+            {
+                if !self.jobs.get(&key.job).is_some_and(|live| live.run.may_dispatch()) {
+                    // Its job is paused; it is queued again below, so that it keeps its place.
+                    set_aside.push(key);
+                    continue;
+                }
+                if let Some(assignment) = self.lease(&id, &key) {
+                    self.staged.orders.entry(id.clone()).or_default().assignments.push(assignment);
+                }
+            }
+        }
+        for key in set_aside {
+            self.enqueue(&key.job, key.attempt);
+        }
+    }
+
+    /// Leases an attempt to an ant. One whose assignment cannot be made is finished as INVALID.
+    fn lease(&mut self, ant: &AntId, key: &QueueKey) -> Option<Assignment> {
+        let token = self.next_token();
+        let live = self.jobs.get_mut(&key.job)?;
+        live.queued.remove(&key.attempt);
+        let assignment = match live.assignment(key.attempt, token, &self.renderer) {
+            Ok(assignment) => assignment,
+            Err(message) => {
+                let event = Event::AttemptFinished {
+                    attempt: key.attempt,
+                    result: AttemptResult::Named(ResultName::Invalid),
+                    failure: Some(Failure { code: ResultName::Invalid.as_str().to_owned(), message }),
+                };
+                if let Err(error) = self.feed(&key.job, event, None) {
+                    self.damage(&key.job, &error.to_string());
+                }
+                return None;
+            }
+        };
+        if let Err(error) = self.feed(&key.job, Event::AttemptLeased { attempt: key.attempt }, None) {
+            self.damage(&key.job, &error.to_string());
+            return None;
+        }
+        let row = self.jobs.get_mut(&key.job)?.attempt_row(key.attempt)?;
+        row.token = Some(token);
+        row.ant = Some(ant.0.clone());
+        self.ants.get_mut(ant)?.held.insert(AttemptId::new(&key.job, key.attempt));
+        self.settle_place(&key.job);
+        Some(assignment)
+    }
+
+    /// Orders that their ant never saw: the attempts provably never started.
+    pub(super) fn take_back(&mut self, ant: &AntId, orders: Orders) {
+        for assignment in &orders.assignments {
+            let Some((job, number)) = assignment.attempt_id.parts() else { continue };
+            let leased = self.jobs.get(&job).and_then(|live| live.attempts.get(&number));
+            if leased.is_none_or(|row| row.token != Some(assignment.token) || row.result.is_some()) {
+                continue;
+            }
+            if let Some(ant) = self.ants.get_mut(ant) {
+                ant.held.remove(&assignment.attempt_id);
+            }
+            if let Err(error) = self.feed(&job, Event::AttemptReturned { attempt: number }, None) {
+                self.damage(&job, &error.to_string());
+            }
+        }
+        if let Some(ant) = self.ants.get_mut(ant) {
+            let kept = Orders { assignments: Vec::new(), ..orders };
+            super::ants::merge(&mut ant.notices, kept);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! One live job: its engine state and the rows that mirror it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use atta_core::definition::JobDefinition;
+use atta_core::engine::{AttemptNumber, Effect, EngineError, Event, JobRun, JobState, Stamped, TaskIndex, Timer, decide};
+use atta_core::graph::Plan;
+use atta_core::protocol::ant::ArtifactFile;
+use atta_core::time::UnixMillis;
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use super::definitions::LoadedVersion;
+use super::project::Projection;
+use super::queue::QueueKey;
+use super::variables::TaskTable;
+use crate::store::{AttemptRow, JobRow, TaskRow};
+
+/// A job that is not over, or that a command has just brought back.
+pub(super) struct LiveJob {
+    pub(super) row: JobRow,
+    pub(super) params: Map<String, Value>,
+    pub(super) version: Arc<LoadedVersion>,
+    /// With all fields resolved for these params.
+    pub(super) definition: Arc<JobDefinition>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) run: JobRun,
+    /// Rows of tasks that something has happened to.
+    pub(super) tasks: BTreeMap<TaskIndex, TaskRow>,
+    /// Rows of attempts that are not finished, and of those that finished in this batch.
+    pub(super) attempts: BTreeMap<AttemptNumber, AttemptRow>,
+    /// What the latest finished attempt of each task left.
+    pub(super) results: HashMap<TaskIndex, TaskData>,
+    /// What templates see of the tasks.
+    pub(super) view: Arc<TaskTable>,
+    pub(super) timers: BTreeMap<Timer, UnixMillis>,
+    /// Timers that are due and wait for `max_concurrency`.
+    pub(super) held_timers: BTreeSet<Timer>,
+    /// READY attempts with their place in the queue.
+    pub(super) queued: HashMap<AttemptNumber, (Vec<String>, QueueKey)>,
+    /// The instant of the newest event: time never goes back within a job.
+    pub(super) last_at: UnixMillis,
+    /// Counts against `max_concurrency`.
+    pub(super) occupies: bool,
+    pub(super) dirty: Dirty,
+}
+
+/// What of a live job must be written.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    /// The job has no row yet.
+    pub(super) new: bool,
+    pub(super) row: bool,
+    pub(super) tasks: BTreeSet<TaskIndex>,
+    pub(super) attempts: BTreeSet<AttemptNumber>,
+    /// A task has settled: the description may read otherwise now.
+    pub(super) describe: bool,
+}
+
+/// What a task's latest finished attempt left.
+#[derive(Debug, Clone)]
+pub(super) struct TaskData {
+    pub(super) attempt: AttemptNumber,
+    /// False once a new job attempt made the task PENDING again: then only the task itself still sees it.
+    pub(super) current: bool,
+    pub(super) outputs: Arc<IndexMap<String, Value>>,
+    pub(super) artifacts: Vec<ArtifactFile>,
+}
+
+/// What came with the end of an attempt and is no matter of the engine's.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Finish {
+    pub(super) outputs: IndexMap<String, Value>,
+    pub(super) artifacts: Vec<ArtifactFile>,
+    pub(super) warnings: Vec<String>,
+    pub(super) log_bytes: u64,
+}
+
+/// An event that the engine accepted, with what it decided.
+pub(super) struct Applied {
+    pub(super) stamped: Stamped,
+    pub(super) effects: Vec<Effect>,
+    pub(super) projection: Projection,
+}
+
+impl LiveJob {
+    /// A PENDING job.
+    pub(super) fn new(
+        row: JobRow,
+        params: Map<String, Value>,
+        version: Arc<LoadedVersion>,
+        definition: Arc<JobDefinition>,
+        plan: Arc<Plan>,
+    ) -> Self {
+        Self {
+            run: JobRun::new(&plan),
+            view: Arc::new(TaskTable::new(version.task_names.clone(), version.task_name_set.clone())),
+            last_at: row.created_at,
+            row,
+            params,
+            version,
+            definition,
+            plan,
+            tasks: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            results: HashMap::new(),
+            timers: BTreeMap::new(),
+            held_timers: BTreeSet::new(),
+            queued: HashMap::new(),
+            occupies: false,
+            dirty: Dirty::default(),
+        }
+    }
+
+    /// Feeds an event to the engine and brings the rows up to date. An error changes nothing.
+    pub(super) fn apply(
+        &mut self,
+        event: Event,
+        now: UnixMillis,
+        entropy: u64,
+        finish: Option<Finish>,
+    ) -> Result<Applied, EngineError> {
+        let stamped = Stamped { at: now.max(self.last_at), entropy, event };
+        let effects = decide(&self.plan, &mut self.run, &stamped)?;
+        self.last_at = stamped.at;
+        let projection = self.project(&stamped, &effects, finish);
+        self.update_view(&stamped.event, &effects);
+        Ok(Applied { stamped, effects, projection })
+    }
+
+    /// The row of a task, made when it has none.
+    pub(super) fn task_row(&mut self, task: TaskIndex) -> &mut TaskRow {
+        self.dirty.tasks.insert(task);
+        let plan = &self.plan;
+        self.tasks.entry(task).or_insert_with(|| TaskRow::new(task, plan.task_name(task)))
+    }
+
+    /// The row of an unfinished attempt, to be changed.
+    pub(super) fn attempt_row(&mut self, number: AttemptNumber) -> Option<&mut AttemptRow> {
+        let row = self.attempts.get_mut(&number)?;
+        self.dirty.attempts.insert(number);
+        Some(row)
+    }
+
+    /// Whether the job takes one of the places of `max_concurrency`: it runs, or what was started still runs.
+    pub(super) fn takes_a_place(&self) -> bool {
+        matches!(self.row.state, JobState::Running | JobState::Cancelling)
+            || self.attempts.values().any(|attempt| attempt.ant.is_some() && attempt.result.is_none())
+    }
+
+    /// Sets the sentence that says what the job waits for.
+    pub(super) fn set_reason(&mut self, reason: Option<String>) {
+        if self.row.reason != reason {
+            self.row.reason = reason;
+            self.dirty.row = true;
+        }
+    }
+}

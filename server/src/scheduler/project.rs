@@ -1,0 +1,249 @@
+//! From the engine's decisions to rows: what people see of a job is written here and nowhere else.
+
+use std::sync::Arc;
+
+use atta_core::engine::{AttemptNumber, AttemptState, Effect, Event, JobState, Stamped, TaskIndex, Timer};
+use atta_core::time::UnixMillis;
+
+use super::live::{Finish, LiveJob, TaskData};
+use crate::store::{ArtifactRows, AttemptRow, json};
+
+/// What of an event's effects concerns more than the job's own rows.
+#[derive(Debug, Default)]
+pub(super) struct Projection {
+    /// The job's state before, when it changed.
+    pub(super) job_was: Option<JobState>,
+    /// Conditions to evaluate.
+    pub(super) conditions: Vec<(TaskIndex, u32)>,
+    /// Attempts that became READY.
+    pub(super) ready: Vec<AttemptNumber>,
+    /// Attempts that have their result now.
+    pub(super) closed: Vec<AttemptNumber>,
+    /// Attempts to stop, with the reason.
+    pub(super) kills: Vec<(AttemptNumber, String)>,
+    /// Timers set (with the due time) and cleared.
+    pub(super) timers: Vec<TimerUpdate>,
+    /// What was kept.
+    pub(super) artifacts: Option<ArtifactRows>,
+}
+
+/// A timer that was set, moved or cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TimerUpdate {
+    pub(super) timer: Timer,
+    /// When it was due before.
+    pub(super) was: Option<UnixMillis>,
+    /// When it is due now; `None` when it was cleared.
+    pub(super) due: Option<UnixMillis>,
+}
+
+impl LiveJob {
+    /// Brings the rows up to date with an event and its effects.
+    pub(super) fn project(&mut self, stamped: &Stamped, effects: &[Effect], finish: Option<Finish>) -> Projection {
+        let at = stamped.at;
+        let mut out = Projection::default();
+        self.project_event(stamped, &mut out);
+        let mut finish = finish;
+        for effect in effects {
+            match effect {
+                Effect::JobChanged { from, to, reason } => {
+                    out.job_was.get_or_insert(*from);
+                    self.row.state = *to;
+                    self.row.reason.clone_from(reason);
+                    self.row.finished_at = to.is_terminal().then_some(at);
+                    if !to.is_terminal() {
+                        self.row.failure = None;
+                    }
+                    self.dirty.row = true;
+                }
+                Effect::JobAttemptBegan { job_attempt, nonce, reset } => {
+                    self.row.attempt = *job_attempt;
+                    self.row.nonce = Some(nonce.clone());
+                    self.dirty.row = true;
+                    for task in reset {
+                        if let Some(data) = self.results.get_mut(task) {
+                            data.current = false;
+                        }
+                        if self.tasks.contains_key(task) {
+                            self.task_row(*task).state = self.run.task_state(*task);
+                        }
+                    }
+                }
+                Effect::JobFinished { failure, .. } => {
+                    self.row.failure.clone_from(failure);
+                    self.dirty.row = true;
+                    self.dirty.describe = true;
+                }
+                Effect::FinalPhaseBegan { .. } => {}
+                Effect::TaskChanged { task, visit, to, result, skip_reason, failure, .. } => {
+                    let row = self.task_row(*task);
+                    row.state = *to;
+                    if *visit > 0 {
+                        row.visits = *visit;
+                    }
+                    if to.is_settled() {
+                        row.skip_reason = *skip_reason;
+                        if result.is_some() {
+                            row.result = *result;
+                        }
+                        row.failure.clone_from(failure);
+                        row.finished_at = Some(at);
+                        self.dirty.describe = true;
+                    }
+                }
+                Effect::RouteTaken { task, target, .. } => self.task_row(*task).route = Some(target.clone()),
+                Effect::EvaluateCondition { task, visit } => out.conditions.push((*task, *visit)),
+                Effect::AttemptCreated { attempt, task, visit, task_attempt, job_attempt, routed_from } => {
+                    let row = self.task_row(*task);
+                    row.attempts += 1;
+                    row.last_attempt = Some(*attempt);
+                    row.visits = *visit;
+                    row.finished_at = None;
+                    if *task_attempt == 1 {
+                        row.result = None;
+                        row.failure = None;
+                        row.skip_reason = None;
+                        row.route = None;
+                        row.started_at = None;
+                    }
+                    let row = AttemptRow {
+                        number: *attempt,
+                        task: *task,
+                        visit: *visit,
+                        task_attempt: *task_attempt,
+                        job_attempt: *job_attempt,
+                        state: AttemptState::Ready,
+                        token: None,
+                        ant: None,
+                        isolation: None,
+                        result: None,
+                        failure: None,
+                        routed_from: json(routed_from),
+                        outputs: "{}".to_owned(),
+                        warnings: "[]".to_owned(),
+                        log_bytes: 0,
+                        created_at: at,
+                        started_at: None,
+                        finished_at: None,
+                    };
+                    self.attempts.insert(*attempt, row);
+                    self.dirty.attempts.insert(*attempt);
+                    out.ready.push(*attempt);
+                }
+                Effect::AttemptRequeued { attempt } => {
+                    if let Some(row) = self.attempt_row(*attempt) {
+                        row.state = AttemptState::Ready;
+                        row.token = None;
+                        row.ant = None;
+                        out.ready.push(*attempt);
+                    }
+                }
+                Effect::AttemptClosed { attempt, result, failure } => {
+                    let finish = if concerns(&stamped.event, *attempt) { finish.take() } else { None };
+                    let interrupted = matches!(stamped.event, Event::AttemptInterrupted { .. });
+                    let job = self.row.id.clone();
+                    if let Some(row) = self.attempt_row(*attempt) {
+                        row.state = AttemptState::Finished;
+                        row.result = Some(*result);
+                        row.failure.clone_from(failure);
+                        row.finished_at = Some(at);
+                        if interrupted {
+                            // Whatever still reports under the old token is stale.
+                            row.token = None;
+                        }
+                        let task = row.task;
+                        let finish = finish.unwrap_or_default();
+                        if !finish.outputs.is_empty() {
+                            row.outputs = json(&finish.outputs);
+                        }
+                        if !finish.warnings.is_empty() {
+                            row.warnings = json(&finish.warnings);
+                        }
+                        row.log_bytes = finish.log_bytes;
+                        if !finish.artifacts.is_empty() {
+                            out.artifacts =
+                                Some(ArtifactRows { job, attempt: *attempt, files: finish.artifacts.clone() });
+                        }
+                        // An interrupted attempt left nothing, what came before it still counts.
+                        if !interrupted {
+                            let data = TaskData {
+                                attempt: *attempt,
+                                current: true,
+                                outputs: Arc::new(finish.outputs),
+                                artifacts: finish.artifacts,
+                            };
+                            self.results.insert(task, data);
+                        }
+                        let row = self.task_row(task);
+                        row.finished_at = Some(at);
+                        row.result = Some(*result);
+                    }
+                    out.closed.push(*attempt);
+                }
+                Effect::KillAttempt { attempt, reason } => out.kills.push((*attempt, reason.clone())),
+                Effect::SetTimer { timer, due } => {
+                    let was = self.timers.insert(*timer, *due);
+                    self.held_timers.remove(timer);
+                    out.timers.push(TimerUpdate { timer: *timer, was, due: Some(*due) });
+                }
+                Effect::ClearTimer { timer } => {
+                    self.clear_timer(*timer, &mut out);
+                }
+            }
+        }
+        out
+    }
+
+    /// What the event itself says about an attempt or a timer.
+    fn project_event(&mut self, stamped: &Stamped, out: &mut Projection) {
+        let at = stamped.at;
+        match &stamped.event {
+            Event::AttemptLeased { attempt } => {
+                if let Some(row) = self.attempt_row(*attempt) {
+                    row.state = AttemptState::Leased;
+                }
+            }
+            Event::AttemptStarted { attempt } => {
+                if let Some(row) = self.attempt_row(*attempt) {
+                    row.state = AttemptState::Running;
+                    row.started_at = Some(at);
+                    let task = row.task;
+                    self.mark_started(task, at);
+                }
+            }
+            Event::AttemptFinished { attempt, .. } => {
+                // An ant may say with one word that an attempt started and finished.
+                if let Some(row) = self.attempts.get(attempt)
+                    && row.state == AttemptState::Leased
+                {
+                    let task = row.task;
+                    self.mark_started(task, at);
+                }
+            }
+            Event::TimerFired { timer } => self.clear_timer(*timer, out),
+            _ => {}
+        }
+    }
+
+    fn clear_timer(&mut self, timer: Timer, out: &mut Projection) {
+        if let Some(was) = self.timers.remove(&timer) {
+            self.held_timers.remove(&timer);
+            out.timers.push(TimerUpdate { timer, was: Some(was), due: None });
+        }
+    }
+
+    fn mark_started(&mut self, task: TaskIndex, at: UnixMillis) {
+        let row = self.task_row(task);
+        row.first_started_at.get_or_insert(at);
+        row.started_at.get_or_insert(at);
+        if self.row.started_at.is_none() {
+            self.row.started_at = Some(at);
+            self.dirty.row = true;
+        }
+    }
+}
+
+/// Whether the event is the end of this attempt.
+fn concerns(event: &Event, number: AttemptNumber) -> bool {
+    matches!(event, Event::AttemptFinished { attempt, .. } if *attempt == number)
+}

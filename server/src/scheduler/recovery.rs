@@ -1,0 +1,267 @@
+//! From the database to memory: at the start, after a failed write, and for a job that a command brings back.
+//!
+//! A job's engine state is never stored: its events are replayed through `decide`. What comes out is compared with the
+//! job's rows; a job where they disagree is set aside, loudly, and does not keep the others from going on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use atta_core::engine::{AttemptNumber, AttemptState, Effect, Event, JobState, TaskIndex, decide};
+use atta_core::protocol::{AntId, AttemptId, JobId};
+use atta_core::template::{Limits, Renderer};
+use atta_core::time::{Clock, Entropy, UnixMillis};
+use serde_json::{Map, Value};
+
+use super::admission::Admission;
+use super::definitions::{DefinitionEntry, LoadedVersion};
+use super::live::{LiveJob, TaskData};
+use super::queue::ReadyQueue;
+use super::state::{Staged, State};
+use super::variables::{JobCounts, QueenFunctions, submission_variables};
+use crate::store::{StoreError, StoreWriter, StoredJob, Which};
+
+/// How long an Idempotency-Key is remembered.
+const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
+
+impl State {
+    /// Reads everything that is needed from a database that was just opened.
+    pub(super) async fn open(
+        database: &mut StoreWriter,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        schedules: bool,
+    ) -> Result<Self, StoreError> {
+        let epoch = database.next_epoch().await?;
+        let now = clock.now();
+        database.forget_idempotency(UnixMillis(now.0.saturating_sub(millis(IDEMPOTENCY_KEPT)))).await?;
+        let counts = Arc::new(JobCounts::default());
+        let functions = QueenFunctions { counts: counts.clone(), clock: clock.clone() };
+        let mut state = Self {
+            renderer: Renderer::new(Limits::default(), Arc::new(functions)),
+            clock,
+            entropy,
+            schedules,
+            jobs: HashMap::new(),
+            damaged: HashMap::new(),
+            definitions: BTreeMap::new(),
+            versions: HashMap::new(),
+            counts,
+            user_keys: HashMap::new(),
+            timers: std::collections::BTreeSet::new(),
+            ready: ReadyQueue::default(),
+            admission: Admission::default(),
+            ants: BTreeMap::new(),
+            epoch,
+            tokens: 0,
+            sequence: 0,
+            staged: Staged::default(),
+        };
+        state.reload(database).await?;
+        Ok(state)
+    }
+
+    /// Throws all of memory away that mirrors the database, and reads it again. Ants and their sessions stay.
+    pub(super) async fn reload(&mut self, database: &mut StoreWriter) -> Result<(), StoreError> {
+        let definitions = database.load_definitions().await?;
+        let counts = database.count_jobs().await?;
+        let sequence = database.latest_sequence().await?;
+        let stored = database.load_jobs(Which::Live).await?;
+        self.staged = Staged::default();
+        self.jobs.clear();
+        self.damaged.clear();
+        self.user_keys.clear();
+        self.timers.clear();
+        self.ready = ReadyQueue::default();
+        self.admission = Admission::default();
+        self.sequence = sequence;
+        self.counts.reset(counts);
+        self.definitions = definitions
+            .into_iter()
+            .map(|(row, versions)| (row.job_type.clone(), DefinitionEntry { row, versions }))
+            .collect();
+        for ant in self.ants.values_mut() {
+            ant.held.clear();
+        }
+        for job in stored {
+            let id = job.row.id.clone();
+            let (job_type, version) = (job.row.job_type.clone(), job.row.version.clone());
+            let live = match self.version(database, &job_type, &version).await {
+                Ok(version) => self.replay(job, version),
+                Err(refusal) => Err(format!("its definition cannot be used: {refusal}")),
+            };
+            match live {
+                Ok(live) => self.take_in(live),
+                Err(reason) => {
+                    tracing::error!(job = %id, %reason, "job cannot be recovered");
+                    metrics::counter!("atta_jobs_damaged_total").increment(1);
+                    self.damaged.insert(id, reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters a recovered job into everything that is derived from jobs.
+    fn take_in(&mut self, live: LiveJob) {
+        let id = live.row.id.clone();
+        if let Some(key) = &live.row.user_key {
+            self.user_keys.insert(key.clone(), id.clone());
+        }
+        for (timer, due) in &live.timers {
+            self.timers.insert((*due, id.clone(), *timer));
+        }
+        let mut ready = Vec::new();
+        for (number, row) in &live.attempts {
+            match (row.state, &row.ant) {
+                (AttemptState::Ready, _) => ready.push(*number),
+                (_, Some(ant)) => {
+                    if let Some(ant) = self.ants.get_mut(&AntId(ant.clone())) {
+                        ant.held.insert(AttemptId::new(&id, *number));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let awaits_admission = live.row.state != JobState::Pending && live.run.awaits_admission();
+        self.jobs.insert(id.clone(), live);
+        for number in ready {
+            self.enqueue(&id, number);
+        }
+        self.settle_place(&id);
+        if awaits_admission {
+            self.await_admission(&id);
+        }
+    }
+
+    /// What follows from a restart: PENDING jobs get into line, and attempts whose ant is unknown are interrupted (at
+    /// the start: all that were running, for the ant lived in the process that ended).
+    pub(super) fn resume(&mut self) {
+        let mut pending: Vec<JobId> = Vec::new();
+        let mut lost: Vec<AttemptId> = Vec::new();
+        for (id, live) in &self.jobs {
+            if live.row.state == JobState::Pending {
+                pending.push(id.clone());
+            }
+            for (number, row) in &live.attempts {
+                let held = row.ant.as_ref().is_some_and(|ant| self.ants.contains_key(&AntId(ant.clone())));
+                if matches!(row.state, AttemptState::Leased | AttemptState::Running) && !held {
+                    lost.push(AttemptId::new(id, *number));
+                }
+            }
+        }
+        lost.sort();
+        for attempt in lost {
+            self.interrupt(&attempt);
+        }
+        pending.sort();
+        for job in pending {
+            self.consider(&job);
+        }
+    }
+
+    /// Replays a stored job and checks it against its rows.
+    pub(super) fn replay(&self, stored: StoredJob, version: Arc<LoadedVersion>) -> Result<LiveJob, String> {
+        let StoredJob { row, tasks, attempts, artifacts, events, timers } = stored;
+        let params: Map<String, Value> =
+            serde_json::from_str(&row.params).map_err(|error| format!("its params are damaged: {error}"))?;
+        let scope = submission_variables(&version.definition, &row, &params, &self.renderer);
+        let nothing_happened = events.is_empty();
+        let (definition, plan) = if row.state == JobState::Skipped {
+            (version.definition.clone(), version.plan.clone())
+        } else {
+            version.resolve(&self.renderer, &scope).map_err(|refusal| refusal.to_string())?
+        };
+        let mut live = LiveJob::new(row, params, version, definition, plan);
+        // Which attempt's outputs and artifacts each task has now.
+        let mut latest: HashMap<TaskIndex, (AttemptNumber, bool)> = HashMap::new();
+        for (position, stamped) in events.iter().enumerate() {
+            let effects = decide(&live.plan, &mut live.run, stamped)
+                .map_err(|error| format!("event {} of its history is refused: {error}", position + 1))?;
+            live.last_at = live.last_at.max(stamped.at);
+            for effect in effects {
+                match effect {
+                    Effect::JobAttemptBegan { reset, .. } => {
+                        for task in reset {
+                            if let Some((_, current)) = latest.get_mut(&task) {
+                                *current = false;
+                            }
+                        }
+                    }
+                    Effect::AttemptClosed { attempt, .. }
+                        if !matches!(stamped.event, Event::AttemptInterrupted { .. }) =>
+                    {
+                        if let Some(info) = live.run.attempt(attempt) {
+                            latest.insert(info.task, (attempt, true));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if live.run.state() != live.row.state {
+            return Err(format!(
+                "its history says that it is {}, its row says {}",
+                live.run.state().as_str(),
+                live.row.state.as_str()
+            ));
+        }
+        for row in tasks {
+            if row.task.0 as usize >= live.definition.tasks.len() {
+                return Err(format!("it has a row of task number {}, which its definition does not have", row.task.0));
+            }
+            let replayed = live.run.task_state(row.task);
+            if replayed != row.state {
+                return Err(format!(
+                    "its history says that task {} is {}, its row says {}",
+                    row.name,
+                    replayed.as_str(),
+                    row.state.as_str()
+                ));
+            }
+            live.tasks.insert(row.task, row);
+        }
+        let mut files: HashMap<AttemptNumber, _> =
+            artifacts.into_iter().map(|rows| (rows.attempt, rows.files)).collect();
+        for row in attempts {
+            let replayed = live.run.attempt(row.number).map(|info| info.state);
+            if replayed != Some(row.state) {
+                return Err(format!("its history and its row disagree about attempt {}", row.number.0));
+            }
+            if let Some((number, current)) = latest.get(&row.task)
+                && *number == row.number
+            {
+                let outputs = serde_json::from_str(&row.outputs)
+                    .map_err(|error| format!("the outputs of attempt {} are damaged: {error}", row.number.0))?;
+                let data = TaskData {
+                    attempt: row.number,
+                    current: *current,
+                    outputs: Arc::new(outputs),
+                    artifacts: files.remove(&row.number).unwrap_or_default(),
+                };
+                live.results.insert(row.task, data);
+            }
+            if row.state != AttemptState::Finished {
+                live.attempts.insert(row.number, row);
+            }
+        }
+        live.timers = timers.into_iter().collect();
+        if !nothing_happened {
+            let tasks: Vec<TaskIndex> = live.tasks.keys().copied().collect();
+            for task in tasks {
+                live.refresh_view(task);
+            }
+        }
+        Ok(live)
+    }
+
+    /// Something that cannot be: nothing more is done with the job until a restart has looked at it again.
+    pub(super) fn damage(&mut self, job: &JobId, reason: &str) {
+        tracing::error!(%job, %reason, "the engine refused what it must accept");
+        metrics::counter!("atta_engine_refusals_total").increment(1);
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,185 @@
+//! What ants say: polls and reports.
+
+use std::collections::HashSet;
+
+use atta_core::engine::{AttemptState, Event};
+use atta_core::protocol::ant::{AttemptReport, Orders, PollRequest, Report, ReportBatch, ReportBody};
+use atta_core::protocol::{AntId, AttemptId};
+use tokio::time::Instant;
+
+use super::Refusal;
+use super::ants::{Ant, Poll, Session, is_empty};
+use super::command::Reply;
+use super::live::Finish;
+use super::state::State;
+use crate::store::{StoreError, StoreWriter};
+
+impl State {
+    /// An ant asks for work: its poll waits for the end of the batch, or longer.
+    pub(super) fn poll(&mut self, request: &PollRequest, deadline: Instant, reply: Reply<Orders>) {
+        match self.ants.get(&request.ant).map(|ant| ant.session(request.session)) {
+            None => {
+                self.ants.insert(request.ant.clone(), Ant::new(request));
+            }
+            Some(Session::Current) => {}
+            Some(Session::New) => self.new_session(request),
+            Some(Session::Replaced) => {
+                let message = format!("the ant {} was started again, this session is over", request.ant);
+                let _ = reply.send(Err(Refusal::Conflict { code: "SESSION_REPLACED", message }));
+                return;
+            }
+        }
+        let Some(ant) = self.ants.get_mut(&request.ant) else { return };
+        ant.slots = request.slots as usize;
+        ant.tags = request.tags.iter().cloned().collect();
+        if let Some(old) = ant.poll.replace(Poll { deadline, reply }) {
+            // The newer poll of the same ant gets the orders.
+            let _ = old.reply.send(Ok(Orders::default()));
+        }
+    }
+
+    /// The ant's process was started again: what its old one ran is gone.
+    fn new_session(&mut self, request: &PollRequest) {
+        let Some(ant) = self.ants.get_mut(&request.ant) else { return };
+        if let Some(old) = ant.poll.take() {
+            let _ = old.reply.send(Ok(Orders::default()));
+        }
+        ant.replace_session(request);
+        let mut lost: Vec<AttemptId> = ant.held.drain().collect();
+        lost.sort();
+        for attempt in lost {
+            self.interrupt(&attempt);
+        }
+    }
+
+    /// The ant died with the attempt.
+    pub(super) fn interrupt(&mut self, attempt: &AttemptId) {
+        let Some((job, number)) = attempt.parts() else { return };
+        if let Err(error) = self.feed(&job, Event::AttemptInterrupted { attempt: number }, None) {
+            self.damage(&job, &error.to_string());
+        }
+    }
+
+    /// Applies reports in order; says which of them are stale.
+    pub(super) async fn report(
+        &mut self,
+        database: &mut StoreWriter,
+        batch: ReportBatch,
+    ) -> Result<Vec<AttemptId>, Refusal> {
+        for report in &batch.reports {
+            check_report(report)?;
+        }
+        let replaced = self
+            .ants
+            .get(&batch.ant)
+            .is_some_and(|ant| ant.session(batch.session) != Session::Current);
+        let mut stale = Vec::new();
+        for report in batch.reports {
+            let counts = !replaced && self.is_current(database, &batch.ant, &report).await?;
+            if !counts {
+                stale.push(report.attempt_id.clone());
+            } else if let Err(error) = self.apply_report(report) {
+                return Err(error.into());
+            }
+        }
+        stale.dedup();
+        Ok(stale)
+    }
+
+    /// Whether the report's token is that of the attempt's latest lease.
+    async fn is_current(
+        &mut self,
+        database: &mut StoreWriter,
+        ant: &AntId,
+        report: &Report,
+    ) -> Result<bool, StoreError> {
+        let Some((job, number)) = report.attempt_id.parts() else { return Ok(false) };
+        if let Some(row) = self.jobs.get(&job).and_then(|live| live.attempts.get(&number)) {
+            return Ok(row.token == Some(report.token) && row.ant.as_deref() == Some(&ant.0));
+        }
+        // Finished in an earlier batch: a repeated report is welcome, one of an older lease is not.
+        Ok(database.attempt_token(&job, number).await? == Some(report.token))
+    }
+
+    fn apply_report(&mut self, report: Report) -> Result<(), atta_core::engine::EngineError> {
+        let Some((job, number)) = report.attempt_id.parts() else { return Ok(()) };
+        // Each report is applied once: the attempt's own state says what has been applied.
+        let state = self.jobs.get(&job).and_then(|live| live.attempts.get(&number)).map(|row| row.state);
+        match (report.body, state) {
+            (ReportBody::Started { isolation }, Some(AttemptState::Leased)) => {
+                self.feed(&job, Event::AttemptStarted { attempt: number }, None)?;
+                if let Some(row) = self.jobs.get_mut(&job).and_then(|live| live.attempt_row(number)) {
+                    row.isolation = Some(isolation);
+                }
+                Ok(())
+            }
+            (ReportBody::Finished(end), Some(AttemptState::Leased | AttemptState::Running)) => {
+                let AttemptReport { result, failure, outputs, artifacts, warnings, log_bytes } = *end;
+                let event = Event::AttemptFinished { attempt: number, result, failure };
+                self.feed(&job, event, Some(Finish { outputs, artifacts, warnings, log_bytes }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the batch wants to say to an ant, with what it has not been told before.
+    pub(super) fn orders_for(&mut self, ant: &AntId, staged: &mut Orders) -> Orders {
+        let mut orders = std::mem::take(staged);
+        if let Some(ant) = self.ants.get_mut(ant) {
+            super::ants::merge(&mut orders, std::mem::take(&mut ant.notices));
+        }
+        orders
+    }
+
+    /// Answers waiting polls that have something to say to, or whose time is over. Gives back what nobody took.
+    pub(super) fn answer_polls(&mut self, staged: &mut std::collections::BTreeMap<AntId, Orders>) -> Vec<(AntId, Orders)> {
+        let now = Instant::now();
+        let mut undelivered = Vec::new();
+        for (id, ant) in &mut self.ants {
+            let mut orders = staged.remove(id).unwrap_or_default();
+            super::ants::merge(&mut orders, std::mem::take(&mut ant.notices));
+            let answer = ant.poll.as_ref().is_some_and(|poll| !is_empty(&orders) || poll.deadline <= now || poll.reply.is_closed());
+            if answer && let Some(poll) = ant.poll.take() {
+                if let Err(Ok(orders)) = poll.reply.send(Ok(orders)) {
+                    if !is_empty(&orders) {
+                        undelivered.push((id.clone(), orders));
+                    }
+                }
+            } else if !orders.assignments.is_empty() {
+                undelivered.push((id.clone(), orders));
+            } else {
+                ant.notices = orders;
+            }
+        }
+        undelivered
+    }
+
+    /// When the next waiting poll has waited long enough.
+    pub(super) fn next_poll_deadline(&self) -> Option<Instant> {
+        self.ants.values().filter_map(|ant| ant.poll.as_ref()).map(|poll| poll.deadline).min()
+    }
+}
+
+/// Refuses a report whose artifacts cannot be stored as they are named.
+fn check_report(report: &Report) -> Result<(), Refusal> {
+    let ReportBody::Finished(end) = &report.body else { return Ok(()) };
+    let mut seen = HashSet::new();
+    for file in &end.artifacts {
+        let well_formed = !file.path.is_empty()
+            && !file.path.starts_with('/')
+            && !file.path.contains('\0')
+            && file.path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        let violation = if !well_formed {
+            "is no relative path inside the task's directory"
+        } else if !file.digest.is_well_formed() {
+            "has a digest that is no BLAKE3 digest"
+        } else if !seen.insert(file.path.as_str()) {
+            "is listed twice"
+        } else {
+            continue;
+        };
+        let message = format!("attempt {}: the artifact {:?} {violation}", report.attempt_id, file.path);
+        return Err(Refusal::violation("INVALID_REPORT", "artifacts", "INVALID_ARTIFACT", message));
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! What the writer keeps in memory. All of it can be rebuilt from the database.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use atta_core::definition::Priority;
+use atta_core::engine::{AttemptNumber, AttemptResult, EngineError, Event, JobState, Timer};
+use atta_core::protocol::ant::Orders;
+use atta_core::protocol::{AntId, AttemptId, JobId};
+use atta_core::template::Renderer;
+use atta_core::time::{Clock, Entropy, UnixMillis};
+
+use super::admission::Admission;
+use super::ants::{self, Ants};
+use super::definitions::{DefinitionEntry, LoadedVersion};
+use super::live::{Applied, Finish, LiveJob};
+use super::queue::{QueueKey, Rank, ReadyQueue};
+use super::variables::JobCounts;
+use crate::store::{
+    ArtifactRows, Changes, ColumnName, EventRow, IdempotencyRow, TimerChange, VersionRow, json,
+};
+
+/// What a batch wants to store and say, besides the rows of live jobs.
+#[derive(Default)]
+pub(super) struct Staged {
+    pub(super) touched: BTreeSet<JobId>,
+    pub(super) events: Vec<EventRow>,
+    pub(super) artifacts: Vec<ArtifactRows>,
+    pub(super) timers: BTreeMap<(JobId, Timer), Option<UnixMillis>>,
+    pub(super) versions: Vec<VersionRow>,
+    pub(super) definitions: BTreeSet<String>,
+    pub(super) idempotency: Vec<IdempotencyRow>,
+    pub(super) orders: BTreeMap<AntId, Orders>,
+    pub(super) finished_jobs: Vec<JobState>,
+    pub(super) finished_attempts: Vec<AttemptResult>,
+}
+
+/// The queen's memory.
+pub(super) struct State {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) schedules: bool,
+    pub(super) jobs: HashMap<JobId, LiveJob>,
+    /// Jobs whose history and rows disagree, with the reason: nothing is done with them.
+    pub(super) damaged: HashMap<JobId, String>,
+    pub(super) definitions: BTreeMap<String, DefinitionEntry>,
+    pub(super) versions: HashMap<(String, String), Arc<LoadedVersion>>,
+    pub(super) counts: Arc<JobCounts>,
+    pub(super) renderer: Renderer,
+    /// Keys of live jobs.
+    pub(super) user_keys: HashMap<String, JobId>,
+    pub(super) timers: BTreeSet<(UnixMillis, JobId, Timer)>,
+    pub(super) ready: ReadyQueue,
+    pub(super) admission: Admission,
+    pub(super) ants: Ants,
+    pub(super) epoch: u32,
+    pub(super) tokens: u32,
+    pub(super) sequence: i64,
+    pub(super) staged: Staged,
+}
+
+impl State {
+    /// The sequence of the newest event.
+    pub(super) fn latest_sequence(&self) -> i64 {
+        self.sequence
+    }
+
+    /// A fencing token that was never used before.
+    pub(super) fn next_token(&mut self) -> u64 {
+        self.tokens += 1;
+        (u64::from(self.epoch) << 32) | u64::from(self.tokens)
+    }
+
+    /// Feeds an event to a live job, evaluates the conditions that this asks for, and takes note of what follows.
+    pub(super) fn feed(&mut self, job: &JobId, event: Event, finish: Option<Finish>) -> Result<(), EngineError> {
+        let mut next = Some((event, finish));
+        let mut conditions = std::collections::VecDeque::new();
+        loop {
+            let (event, finish) = match next.take() {
+                Some(next) => next,
+                None => match conditions.pop_front() {
+                    Some((task, visit)) => {
+                        let Some(live) = self.jobs.get(job) else { return Ok(()) };
+                        let outcome = live.evaluate_condition(task, visit, &self.renderer);
+                        (Event::ConditionEvaluated { task, visit, outcome }, None)
+                    }
+                    None => return Ok(()),
+                },
+            };
+            let now = self.clock.now();
+            let entropy = self.entropy.next_u64();
+            let Some(live) = self.jobs.get_mut(job) else {
+                return Err(EngineError::Internal(format!("{job} is not live")));
+            };
+            let applied = live.apply(event, now, entropy, finish)?;
+            conditions.extend(applied.projection.conditions.iter().copied());
+            self.follow(job, applied);
+        }
+    }
+
+    /// What an accepted event means outside of the job's own rows.
+    fn follow(&mut self, job: &JobId, applied: Applied) {
+        let Applied { stamped, effects, projection } = applied;
+        self.sequence += 1;
+        self.staged.events.push(EventRow {
+            sequence: self.sequence,
+            job: job.clone(),
+            stamped,
+            effects: json(&effects),
+        });
+        if !self.staged.touched.contains(job) {
+            self.staged.touched.insert(job.clone());
+        }
+        for change in projection.timers {
+            if let Some(was) = change.was {
+                self.timers.remove(&(was, job.clone(), change.timer));
+            }
+            if let Some(due) = change.due {
+                self.timers.insert((due, job.clone(), change.timer));
+            }
+            self.staged.timers.insert((job.clone(), change.timer), change.due);
+        }
+        for number in projection.ready {
+            self.enqueue(job, number);
+        }
+        let Some(live) = self.jobs.get_mut(job) else { return };
+        for number in projection.closed {
+            if let Some((tags, key)) = live.queued.remove(&number) {
+                self.ready.remove(&tags, &key);
+            }
+            let Some(row) = live.attempts.get(&number) else { continue };
+            if let Some(ant) = row.ant.as_ref().and_then(|ant| self.ants.get_mut(&AntId(ant.clone()))) {
+                ant.held.remove(&AttemptId::new(job, number));
+            }
+            if let Some(result) = row.result {
+                self.staged.finished_attempts.push(result);
+            }
+        }
+        for (number, reason) in projection.kills {
+            if let Some(row) = live.attempts.get(&number)
+                && let (Some(ant), Some(token)) = (&row.ant, row.token)
+            {
+                let orders = self.staged.orders.entry(AntId(ant.clone())).or_default();
+                ants::merge(orders, ants::stop(AttemptId::new(job, number), token, reason));
+            }
+        }
+        if let Some(artifacts) = projection.artifacts {
+            self.staged.artifacts.push(artifacts);
+        }
+        if let Some(was) = projection.job_was {
+            let state = live.row.state;
+            let job_type = live.row.job_type.clone();
+            if was != state {
+                self.counts.change(&job_type, was, state);
+            }
+            if state.is_terminal() {
+                self.staged.finished_jobs.push(state);
+                if let Some(key) = &live.row.user_key {
+                    self.user_keys.remove(key);
+                }
+            }
+        }
+        self.settle_place(job);
+    }
+
+    /// Puts a READY attempt into the queue.
+    pub(super) fn enqueue(&mut self, job: &JobId, number: AttemptNumber) {
+        let Some(live) = self.jobs.get_mut(job) else { return };
+        let Some(row) = live.attempts.get(&number) else { return };
+        let task = &live.definition.tasks[row.task.0 as usize];
+        let priority: Priority = task.priority.unwrap_or(live.row.priority);
+        let rank = Rank::new(priority, row.created_at);
+        let tags = if task.tags.is_empty() {
+            Vec::new()
+        } else {
+            // Tags that cannot be rendered make the attempt INVALID when its assignment is made.
+            live.render_tags(number, &self.renderer).unwrap_or_default()
+        };
+        let key = QueueKey { rank, job: job.clone(), attempt: number };
+        self.ready.push(tags.clone(), key.clone());
+        live.queued.insert(number, (tags, key));
+    }
+
+    /// All that the batch has changed.
+    pub(super) fn changes(&self) -> Changes<'_> {
+        let mut changes = Changes {
+            versions: self.staged.versions.iter().collect(),
+            definitions: self
+                .staged
+                .definitions
+                .iter()
+                .filter_map(|job_type| self.definitions.get(job_type))
+                .map(|entry| &entry.row)
+                .collect(),
+            artifacts: self.staged.artifacts.iter().collect(),
+            events: self.staged.events.iter().collect(),
+            timers: self
+                .staged
+                .timers
+                .iter()
+                .map(|((job, timer), due)| TimerChange { job: job.clone(), timer: *timer, due: *due })
+                .collect(),
+            idempotency: self.staged.idempotency.iter().collect(),
+            ..Changes::default()
+        };
+        for live in self.staged.touched.iter().filter_map(|job| self.jobs.get(job)) {
+            if live.dirty.new {
+                changes.new_jobs.push(&live.row);
+            } else if live.dirty.row {
+                changes.jobs.push(&live.row);
+            }
+            let id = &live.row.id;
+            changes.tasks.extend(live.dirty.tasks.iter().filter_map(|task| Some((id, live.tasks.get(task)?))));
+            changes.attempts.extend(live.dirty.attempts.iter().filter_map(|n| Some((id, live.attempts.get(n)?))));
+        }
+        changes
+    }
+
+    /// After the commit: what was dirty is clean, what is over is forgotten.
+    pub(super) fn committed(&mut self) -> Staged {
+        let staged = std::mem::take(&mut self.staged);
+        for job in &staged.touched {
+            let Some(live) = self.jobs.get_mut(job) else { continue };
+            if live.row.state.is_terminal() {
+                self.jobs.remove(job);
+                continue;
+            }
+            let dirty = std::mem::take(&mut live.dirty);
+            for number in dirty.attempts {
+                if live.attempts.get(&number).is_some_and(|row| row.result.is_some()) {
+                    live.attempts.remove(&number);
+                }
+            }
+        }
+        for state in &staged.finished_jobs {
+            metrics::counter!("atta_jobs_finished_total", "state" => state.column_name()).increment(1);
+        }
+        for result in &staged.finished_attempts {
+            metrics::counter!("atta_attempts_finished_total", "result" => result.as_str()).increment(1);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
+        metrics::gauge!("atta_queue_depth").set(self.ready.len() as f64);
+        staged
+    }
+}
+
+impl State {
+    /// Renders the descriptions of jobs where a task has settled.
+    pub(super) fn describe_touched(&mut self) {
+        for job in &self.staged.touched {
+            if let Some(live) = self.jobs.get_mut(job)
+                && live.dirty.describe
+            {
+                live.describe(&self.renderer);
+            }
+        }
+    }
+}

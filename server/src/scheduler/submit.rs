@@ -1,0 +1,240 @@
+//! Accepting jobs.
+
+use std::sync::Arc;
+
+use atta_core::definition::{Priority, check_params};
+use atta_core::engine::JobState;
+use atta_core::protocol::JobId;
+use atta_core::protocol::api::SubmitResponse;
+use atta_core::time::UnixMillis;
+use serde_json::{Map, Value};
+
+use super::Refusal;
+use super::command::Submission;
+use super::definitions::LoadedVersion;
+use super::live::LiveJob;
+use super::state::State;
+use super::variables::{explain, submission_variables};
+use crate::store::{IdempotencyRow, JobRow, StoreWriter, json};
+
+/// The status that is stored with an Idempotency-Key.
+const ACCEPTED: u16 = 202;
+
+/// A job to be made.
+pub(super) struct NewJob {
+    pub(super) id: JobId,
+    pub(super) version: Arc<LoadedVersion>,
+    /// As given; defaults are filled in.
+    pub(super) params: Map<String, Value>,
+    /// Overrides the definition's.
+    pub(super) user_key: Option<String>,
+    /// Overrides the definition's.
+    pub(super) priority: Option<Priority>,
+    pub(super) submitted_by: String,
+    pub(super) scheduled_at: Option<UnixMillis>,
+    pub(super) tick: Option<UnixMillis>,
+}
+
+impl State {
+    /// Accepts a job, or finds the answer that was given to the same request before.
+    pub(super) async fn submit(
+        &mut self,
+        database: &mut StoreWriter,
+        submission: Submission,
+    ) -> Result<SubmitResponse, Refusal> {
+        let Submission { request, submitted_by, idempotency_key } = submission;
+        let hash = idempotency_key.as_ref().map(|_| blake3::hash(json(&request).as_bytes()).to_hex().to_string());
+        if let (Some(key), Some(hash)) = (&idempotency_key, &hash)
+            && let Some(answer) = self.answered_before(database, key, hash).await?
+        {
+            return Ok(answer);
+        }
+        let entry = self
+            .definitions
+            .get(&request.job_type)
+            .ok_or_else(|| Refusal::definition_not_found(&request.job_type))?;
+        if !entry.row.enabled {
+            return Err(Refusal::Conflict {
+                code: "DEFINITION_DISABLED",
+                message: format!("definition {} is disabled; enable it first", request.job_type),
+            });
+        }
+        let wanted = request.version.clone().unwrap_or_else(|| entry.row.latest_version.clone());
+        let version = self.version(database, &request.job_type, &wanted).await?;
+        let scheduled_at = request
+            .scheduled_at
+            .as_deref()
+            .map(|text| {
+                text.parse::<jiff::Timestamp>().map(|at| UnixMillis(at.as_millisecond())).map_err(|error| {
+                    Refusal::violation(
+                        "INVALID_REQUEST",
+                        "scheduled_at",
+                        "INVALID_TIME",
+                        format!("scheduled_at must be an instant such as 2026-01-31T08:00:00Z: {error}"),
+                    )
+                })
+            })
+            .transpose()?;
+        let id = self.new_job_id();
+        let new = NewJob {
+            id: id.clone(),
+            version,
+            params: request.params,
+            user_key: request.user_key,
+            priority: request.priority,
+            submitted_by,
+            scheduled_at,
+            tick: None,
+        };
+        self.create_job(new)?;
+        self.consider(&id);
+        self.admit();
+        let state = self.jobs.get(&id).map_or(JobState::Skipped, |live| live.row.state);
+        let response = SubmitResponse { href: format!("/api/v1/jobs/{id}"), job_id: id, state };
+        if let (Some(key), Some(request_hash)) = (idempotency_key, hash) {
+            self.staged.idempotency.push(IdempotencyRow {
+                key,
+                request_hash,
+                status: ACCEPTED,
+                response: json(&response),
+                created_at: self.clock.now(),
+            });
+        }
+        Ok(response)
+    }
+
+    async fn answered_before(
+        &mut self,
+        database: &mut StoreWriter,
+        key: &str,
+        hash: &str,
+    ) -> Result<Option<SubmitResponse>, Refusal> {
+        let staged = self.staged.idempotency.iter().find(|row| row.key == key).cloned();
+        let found = match staged {
+            Some(row) => Some(row),
+            None => database.load_idempotency(key).await?,
+        };
+        let Some(row) = found else { return Ok(None) };
+        if row.request_hash != hash {
+            return Err(Refusal::Invalid {
+                code: "IDEMPOTENCY_KEY_REUSED",
+                message: format!("the Idempotency-Key {key} was used with another request; use a new key"),
+                violations: Vec::new(),
+            });
+        }
+        serde_json::from_str(&row.response)
+            .map(Some)
+            .map_err(|error| Refusal::Unavailable { message: format!("the stored answer cannot be read: {error}") })
+    }
+
+    /// Makes a PENDING job, not yet considered for admission.
+    pub(super) fn create_job(&mut self, new: NewJob) -> Result<(), Refusal> {
+        let NewJob { id, version, params, user_key, priority, submitted_by, scheduled_at, tick } = new;
+        let params = check_params(&version.definition, &params).map_err(|violations| Refusal::Invalid {
+            code: "INVALID_PARAMS",
+            message: match violations.as_slice() {
+                [only] => only.message.clone(),
+                all => format!("{} params are not right", all.len()),
+            },
+            violations,
+        })?;
+        let now = self.clock.now();
+        let mut row = JobRow {
+            id: id.clone(),
+            job_type: version.job_type.clone(),
+            version: version.version.clone(),
+            state: JobState::Pending,
+            reason: None,
+            failure: None,
+            priority: priority.unwrap_or(version.definition.priority),
+            user_key: None,
+            params: json(&params),
+            description: None,
+            submitted_by,
+            tick,
+            attempt: 1,
+            nonce: None,
+            created_at: now,
+            scheduled_at: scheduled_at.or(tick),
+            started_at: None,
+            finished_at: None,
+        };
+        let scope = submission_variables(&version.definition, &row, &params, &self.renderer);
+        let user_key = match (user_key, &version.definition.user_key) {
+            (Some(key), _) => Some(key),
+            (None, Some(template)) => {
+                Some(self.renderer.render_text(&template.source, &scope).map_err(|problem| {
+                    let message = explain(&version.source, "user_key", template, &problem);
+                    Refusal::violation("INVALID_REQUEST", "user_key", problem.code, message)
+                })?)
+            }
+            (None, None) => None,
+        };
+        row.user_key = user_key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+        if let Some(key) = &row.user_key
+            && let Some(holder) = self.user_keys.get(key)
+        {
+            return Err(Refusal::Conflict {
+                code: "DUPLICATE_USER_KEY",
+                message: format!("the user_key {key} is held by the job {holder}, which has not ended"),
+            });
+        }
+        let (definition, plan) = version.resolve(&self.renderer, &scope)?;
+        if let Some(key) = &row.user_key {
+            self.user_keys.insert(key.clone(), id.clone());
+        }
+        self.counts.add(&row.job_type, JobState::Pending);
+        let mut live = LiveJob::new(row, params, version, definition, plan);
+        live.dirty.new = true;
+        live.describe(&self.renderer);
+        self.jobs.insert(id.clone(), live);
+        self.staged.touched.insert(id);
+        Ok(())
+    }
+
+    /// Makes a PENDING job of a tick that is to be skipped: without checks, for nothing of it will run.
+    pub(super) fn create_bare_job(&mut self, version: &Arc<LoadedVersion>, id: &JobId, tick: UnixMillis) {
+        let row = JobRow {
+            id: id.clone(),
+            job_type: version.job_type.clone(),
+            version: version.version.clone(),
+            state: JobState::Pending,
+            reason: None,
+            failure: None,
+            priority: version.definition.priority,
+            user_key: None,
+            params: "{}".to_owned(),
+            description: None,
+            submitted_by: "cron".to_owned(),
+            tick: Some(tick),
+            attempt: 1,
+            nonce: None,
+            created_at: self.clock.now(),
+            scheduled_at: Some(tick),
+            started_at: None,
+            finished_at: None,
+        };
+        self.counts.add(&row.job_type, JobState::Pending);
+        let (definition, plan) = (version.definition.clone(), version.plan.clone());
+        let mut live = LiveJob::new(row, Map::new(), version.clone(), definition, plan);
+        live.dirty.new = true;
+        self.jobs.insert(id.clone(), live);
+        self.staged.touched.insert(id.clone());
+    }
+
+    /// `job_` and a UUIDv7.
+    pub(super) fn new_job_id(&self) -> JobId {
+        let millis = u64::try_from(self.clock.now().0).unwrap_or(0);
+        let (a, b) = (self.entropy.next_u64(), self.entropy.next_u64());
+        job_id(millis, a, b)
+    }
+}
+
+/// `job_` and a UUIDv7 of an instant and random bits.
+pub(super) fn job_id(millis: u64, a: u64, b: u64) -> JobId {
+    let mut random = [0_u8; 10];
+    random[..8].copy_from_slice(&a.to_be_bytes());
+    random[8..].copy_from_slice(&b.to_be_bytes()[..2]);
+    let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+    JobId(format!("job_{}", uuid.simple()))
+}

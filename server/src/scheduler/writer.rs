@@ -1,0 +1,397 @@
+//! The one task that changes anything.
+//!
+//! A batch: take all commands that wait (bounded), apply them in memory, fire what is due, give work to ants, write
+//! everything in one transaction, then answer. When the write fails, memory is thrown away and read again from the
+//! database, so that it never runs ahead; all callers of the batch are told that nothing happened.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atta_core::protocol::AntId;
+use atta_core::protocol::ant::Orders;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+
+use super::Refusal;
+use super::ants::is_empty;
+use super::command::{Command, Reply};
+use super::state::State;
+use crate::store::{Changes, StoreWriter};
+
+/// Commands in one transaction.
+const BATCH: usize = 256;
+/// How long reports that nobody waits for may wait for company.
+const LATE: Duration = Duration::from_millis(50);
+/// How long to wait before writing is tried again by itself.
+const RETRY: Duration = Duration::from_secs(1);
+/// The wall clock may be set while nothing happens: look at least this often while something is due.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+pub(super) struct Writer {
+    state: State,
+    database: StoreWriter,
+    commands: mpsc::Receiver<Command>,
+    sequence: watch::Sender<i64>,
+    health: watch::Sender<Result<(), String>>,
+    clock_changed: Arc<Notify>,
+    /// Commands for the next batch that the writer gives itself.
+    backlog: Vec<Command>,
+    /// Since when reports wait that nobody waits for.
+    late_since: Option<Instant>,
+    /// Memory must be read again before anything else.
+    stale: bool,
+    /// When to try again after a failed write.
+    retry_at: Option<Instant>,
+}
+
+/// An answer that is sent when the batch is stored.
+type Answer = Box<dyn FnOnce(Result<(), &Refusal>) + Send>;
+
+/// Orders for an ant that reported in this batch.
+struct ReportAnswer {
+    ant: AntId,
+    stale: Vec<atta_core::protocol::AttemptId>,
+    reply: Reply<Orders>,
+}
+
+/// What a batch will answer.
+#[derive(Default)]
+struct Answers {
+    plain: Vec<Answer>,
+    reports: Vec<ReportAnswer>,
+}
+
+impl Answers {
+    fn push<T: Send + 'static>(&mut self, reply: Reply<T>, result: Result<T, Refusal>) {
+        self.plain.push(Box::new(move |committed| {
+            let answer = match committed {
+                Ok(()) => result,
+                Err(refusal) => Err(refusal.clone()),
+            };
+            // Nobody may be waiting any more.
+            let _ = reply.send(answer);
+        }));
+    }
+}
+
+impl Writer {
+    pub(super) fn new(
+        state: State,
+        database: StoreWriter,
+        commands: mpsc::Receiver<Command>,
+        sequence: watch::Sender<i64>,
+        health: watch::Sender<Result<(), String>>,
+        clock_changed: Arc<Notify>,
+    ) -> Self {
+        Self {
+            state,
+            database,
+            commands,
+            sequence,
+            health,
+            clock_changed,
+            backlog: Vec::new(),
+            late_since: None,
+            stale: false,
+            retry_at: None,
+        }
+    }
+
+    /// Stores what the restart itself changes.
+    pub(super) async fn recover(&mut self) -> Result<(), String> {
+        self.state.resume();
+        self.run_batch(Vec::new()).await;
+        let health = self.health.borrow().clone();
+        health
+    }
+
+    /// Runs until told to stop, or until nobody can tell it anything any more.
+    pub(super) async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let end = loop {
+            batch.append(&mut self.backlog);
+            let room = BATCH.saturating_sub(batch.len()).max(1);
+            if batch.is_empty() || self.late_since.is_some() {
+                let wake = self.wake_at();
+                tokio::select! {
+                    received = self.commands.recv_many(&mut batch, room) => if received == 0 { break None },
+                    () = sleep_until(wake) => {}
+                    () = self.clock_changed.notified() => {}
+                }
+            } else {
+                while batch.len() < BATCH
+                    && let Ok(command) = self.commands.try_recv()
+                {
+                    batch.push(command);
+                }
+            }
+            let only_late = !batch.is_empty() && batch.iter().all(|command| matches!(command, Command::LateReport(_)));
+            if only_late && batch.len() < BATCH {
+                let since = *self.late_since.get_or_insert_with(Instant::now);
+                if since + LATE > Instant::now() {
+                    // They ride with the next batch.
+                    self.backlog.append(&mut batch);
+                    continue;
+                }
+            }
+            self.late_since = None;
+            let end = batch.iter().position(|command| matches!(command, Command::Shutdown(_)));
+            let shutdown = end.map(|at| batch.remove(at));
+            self.run_batch(std::mem::take(&mut batch)).await;
+            if let Some(Command::Shutdown(reply)) = shutdown {
+                break Some(reply);
+            }
+        };
+        self.finish(end).await;
+    }
+
+    /// Answers what still waits and closes the database.
+    async fn finish(mut self, reply: Option<Reply<()>>) {
+        self.commands.close();
+        let mut rest = std::mem::take(&mut self.backlog);
+        while let Ok(command) = self.commands.try_recv() {
+            rest.push(command);
+        }
+        rest.retain(|command| !matches!(command, Command::Poll { .. } | Command::Shutdown(_)));
+        if !rest.is_empty() {
+            self.run_batch(rest).await;
+        }
+        for ant in self.state.ants.values_mut() {
+            if let Some(poll) = ant.poll.take() {
+                let _ = poll.reply.send(Err(Refusal::shutting_down()));
+            }
+        }
+        if let Err(error) = self.database.close().await {
+            tracing::warn!(%error, "the database was not closed cleanly");
+        }
+        if let Some(reply) = reply {
+            let _ = reply.send(Ok(()));
+        }
+    }
+
+    /// When something is due without anybody saying anything.
+    fn wake_at(&self) -> Option<Instant> {
+        let state = &self.state;
+        let instants = [
+            state.next_poll_deadline(),
+            self.late_since.map(|since| since + LATE),
+            self.retry_at,
+        ];
+        let due = [
+            state.timers.first().map(|(due, _, _)| *due),
+            state.admission.scheduled.first().map(|(due, _)| *due),
+            state.next_tick(),
+        ];
+        let due = due.into_iter().flatten().min().map(|due| {
+            // A millisecond more than needed: instants of the clock are cut to milliseconds.
+            let rest = due.since(state.clock.now()) + Duration::from_millis(1);
+            Instant::now() + rest.min(LONGEST_SLEEP)
+        });
+        // While writing fails, only the next try is waited for.
+        let due = if self.retry_at.is_some() { None } else { due };
+        instants.into_iter().flatten().chain(due).min()
+    }
+
+    async fn run_batch(&mut self, commands: Vec<Command>) {
+        if self.stale
+            && let Err(error) = self.state.reload(&mut self.database).await
+        {
+            self.fail(commands, Refusal::from(error));
+            return;
+        }
+        if std::mem::take(&mut self.stale) {
+            self.state.resume();
+        }
+        let size = commands.len();
+        let mut answers = Answers::default();
+        for command in commands {
+            self.apply(command, &mut answers).await;
+        }
+        if let Err(error) = self.follow_up(&answers).await {
+            self.roll_back(answers, Refusal::from(error));
+            return;
+        }
+        if let Err(error) = self.write().await {
+            self.roll_back(answers, Refusal::from(error));
+            return;
+        }
+        metrics::histogram!("atta_batch_commands").record(size as f64);
+        self.retry_at = None;
+        self.health.send_if_modified(|health| std::mem::replace(health, Ok(())).is_err());
+        let mut staged = self.state.committed();
+        self.sequence.send_if_modified(|sequence| {
+            let newest = self.state.latest_sequence();
+            std::mem::replace(sequence, newest) != newest
+        });
+        self.answer(answers, &mut staged.orders);
+    }
+
+    /// Everything that follows from the commands and from the time.
+    async fn follow_up(&mut self, answers: &Answers) -> Result<(), crate::store::StoreError> {
+        let now = self.state.clock.now();
+        self.state.start_scheduled();
+        while let Some((due, job, timer)) = self.state.timers.first().cloned()
+            && due <= now
+        {
+            self.state.fire(&job, timer);
+            // A timer that the engine did not want stays away.
+            self.state.timers.remove(&(due, job, timer));
+        }
+        self.state.fire_schedules(&mut self.database).await?;
+        self.state.admit();
+        let mut reporting: HashMap<AntId, usize> = HashMap::new();
+        for report in &answers.reports {
+            *reporting.entry(report.ant.clone()).or_default() += 1;
+        }
+        self.state.dispatch(&reporting);
+        // A job whose assignment failed may have given up its place.
+        self.state.admit();
+        self.state.describe_touched();
+        Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), crate::store::StoreError> {
+        let mut changes = self.state.changes();
+        if self.retry_at.is_some() || self.health.borrow().is_err() {
+            changes.probe = Some(self.state.clock.now());
+        }
+        if is_nothing(&changes) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        self.database.write(&changes).await?;
+        metrics::histogram!("atta_commit_seconds").record(started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Nothing of the batch happened.
+    fn roll_back(&mut self, answers: Answers, refusal: Refusal) {
+        self.stale = true;
+        self.say_broken(&refusal);
+        for answer in answers.plain {
+            answer(Err(&refusal));
+        }
+        for report in answers.reports {
+            let _ = report.reply.send(Err(refusal.clone()));
+        }
+    }
+
+    fn fail(&mut self, commands: Vec<Command>, refusal: Refusal) {
+        self.say_broken(&refusal);
+        for command in commands {
+            command.refuse(&refusal);
+        }
+    }
+
+    fn say_broken(&mut self, refusal: &Refusal) {
+        let message = refusal.to_string();
+        tracing::error!(error = %message, "nothing can be stored");
+        metrics::counter!("atta_commit_failures_total").increment(1);
+        self.retry_at = Some(Instant::now() + RETRY);
+        self.health.send_replace(Err(message));
+    }
+
+    async fn apply(&mut self, command: Command, answers: &mut Answers) {
+        let state = &mut self.state;
+        let database = &mut self.database;
+        match command {
+            Command::Upload { version, reply } => {
+                let result = state.upload(database, version).await;
+                answers.push(reply, result);
+            }
+            Command::SetEnabled { job_type, enabled, reply } => {
+                let result = state.set_enabled(database, &job_type, enabled).await;
+                answers.push(reply, result);
+            }
+            Command::Submit { submission, reply } => {
+                let result = state.submit(database, *submission).await;
+                answers.push(reply, result);
+            }
+            Command::Job { job, command, reply } => {
+                let result = state.command(database, &job, command).await;
+                answers.push(reply, result);
+            }
+            Command::Poll { request, deadline, reply } => state.poll(&request, deadline, reply),
+            Command::Report { batch, reply } => {
+                let ant = batch.ant.clone();
+                match state.report(database, batch).await {
+                    Ok(stale) => answers.reports.push(ReportAnswer { ant, stale, reply }),
+                    Err(refusal) => answers.push(reply, Err(refusal)),
+                }
+            }
+            Command::LateReport(batch) => {
+                let ant = batch.ant.clone();
+                match state.report(database, batch).await {
+                    Ok(stale) => {
+                        if let Some(ant) = state.ants.get_mut(&ant) {
+                            ant.notices.stale.extend(stale);
+                        }
+                    }
+                    Err(refusal) => tracing::warn!(%ant, %refusal, "report refused"),
+                }
+            }
+            Command::Undelivered { ant, orders } => state.take_back(&ant, orders),
+            Command::LimitPages(pages, reply) => {
+                let result = database.limit_pages(pages).await.map_err(Refusal::from);
+                answers.push(reply, result);
+            }
+            Command::Shutdown(reply) => answers.push(reply, Ok(())),
+        }
+    }
+
+    fn answer(&mut self, answers: Answers, orders: &mut std::collections::BTreeMap<AntId, Orders>) {
+        for answer in answers.plain {
+            answer(Ok(()));
+        }
+        for ReportAnswer { ant, stale, reply } in answers.reports {
+            let mut answer = match orders.get_mut(&ant) {
+                Some(staged) => self.state.orders_for(&ant, staged),
+                None => self.state.orders_for(&ant, &mut Orders::default()),
+            };
+            answer.stale.extend(stale);
+            if let Err(Ok(orders)) = reply.send(Ok(answer))
+                && !is_empty(&orders)
+            {
+                self.backlog.push(Command::Undelivered { ant, orders });
+            }
+        }
+        for (ant, orders) in self.state.answer_polls(orders) {
+            self.backlog.push(Command::Undelivered { ant, orders });
+        }
+    }
+}
+
+impl Command {
+    fn refuse(self, refusal: &Refusal) {
+        let refusal = refusal.clone();
+        match self {
+            Self::Upload { reply, .. } | Self::SetEnabled { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Submit { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Job { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Poll { reply, .. } | Self::Report { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::LimitPages(_, reply) | Self::Shutdown(reply) => drop(reply.send(Err(refusal))),
+            Self::LateReport(_) | Self::Undelivered { .. } => {}
+        }
+    }
+}
+
+fn is_nothing(changes: &Changes<'_>) -> bool {
+    changes.versions.is_empty()
+        && changes.definitions.is_empty()
+        && changes.new_jobs.is_empty()
+        && changes.jobs.is_empty()
+        && changes.tasks.is_empty()
+        && changes.attempts.is_empty()
+        && changes.events.is_empty()
+        && changes.timers.is_empty()
+        && changes.idempotency.is_empty()
+        && changes.probe.is_none()
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
