@@ -343,6 +343,11 @@ impl JobRun {
         matches!(self.state, JobState::Running | JobState::Cancelling)
     }
 
+    /// How many pauses there were, the current one included.
+    pub fn pauses(&self) -> u32 {
+        self.pause.count
+    }
+
     /// The task's state; that of the visit it kept if its loop did not reach it again.
     pub fn task_state(&self, task: TaskIndex) -> TaskState {
         self.tasks[task.0 as usize].state

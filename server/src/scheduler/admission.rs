@@ -74,6 +74,11 @@ impl State {
     pub(super) fn consider(&mut self, job: &JobId) {
         let now = self.clock.now();
         let Some(live) = self.jobs.get_mut(job) else { return };
+        if live.run.job_attempt() > 0 {
+            // A command brought it back: it has been through all this.
+            self.await_admission(job);
+            return;
+        }
         // A tick is an instant that has come.
         let due = live.row.scheduled_at.filter(|at| *at > now && live.row.tick.is_none());
         if let Some(due) = due {
@@ -159,8 +164,34 @@ impl State {
     }
 
     fn fire_now(&mut self, job: &JobId, timer: Timer) {
-        if let Err(error) = self.feed(job, Event::TimerFired { timer }, None) {
+        let event = match timer {
+            // The timer stands for a command that had to wait as well, of which the engine does not know.
+            Timer::Resume { pause } => {
+                let live = self.jobs.get(job);
+                if live.is_none_or(|live| live.row.state != JobState::Paused || live.run.pauses() != pause) {
+                    self.forget_timer(job, timer);
+                    return;
+                }
+                Event::ResumeRequested
+            }
+            _ => Event::TimerFired { timer },
+        };
+        if let Err(error) = self.feed(job, event, None) {
             self.damage(job, &error.to_string());
+        }
+        if matches!(timer, Timer::Resume { .. }) {
+            self.forget_timer(job, timer);
+        }
+    }
+
+    /// Removes a timer that the engine does not ask for any more.
+    fn forget_timer(&mut self, job: &JobId, timer: Timer) {
+        if let Some(live) = self.jobs.get_mut(job)
+            && let Some(due) = live.timers.remove(&timer)
+        {
+            live.held_timers.remove(&timer);
+            self.timers.remove(&(due, job.clone(), timer));
+            self.staged.timers.insert((job.clone(), timer), None);
         }
     }
 

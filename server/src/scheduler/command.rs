@@ -5,7 +5,7 @@ use std::sync::Arc;
 use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch};
 use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
-use atta_core::protocol::{AntId, AttemptId, JobId};
+use atta_core::protocol::{AntId, JobId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -61,11 +61,4 @@ pub(super) struct Submission {
     pub(super) request: SubmitRequest,
     pub(super) submitted_by: String,
     pub(super) idempotency_key: Option<String>,
-}
-
-/// An attempt under one of its leases.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lease {
-    pub(super) attempt_id: AttemptId,
-    pub(super) token: u64,
 }

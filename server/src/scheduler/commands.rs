@@ -89,7 +89,7 @@ impl State {
             if let Some(key) = live.row.user_key.clone() {
                 self.user_keys.insert(key, job.clone());
             }
-            if live.run.awaits_admission() {
+            if state == JobState::Pending {
                 self.await_admission(job);
             }
         }

@@ -41,7 +41,7 @@ pub(super) struct LoadedVersion {
 impl LoadedVersion {
     /// Parses and checks YAML text.
     pub(super) fn parse(file_name: &str, source: &str) -> Result<Self, Refusal> {
-        let loaded = definition::load(source.as_bytes(), &Limits::default());
+        let loaded = definition::load(file_name, source.as_bytes(), &Limits::default());
         let refuse = |diagnostics: &[Diagnostic]| {
             let errors: Vec<_> = diagnostics.iter().filter(|d| d.severity == Severity::Error).cloned().collect();
             let errors = definition::violations(file_name, source, &errors);

@@ -1,6 +1,6 @@
 //! Giving READY attempts to ants with free slots.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use atta_core::engine::{AttemptResult, Event, Failure, ResultName};
 use atta_core::protocol::ant::{Assignment, Orders};
@@ -11,12 +11,12 @@ use super::state::State;
 
 impl State {
     /// Leases as many attempts as the ants that can be answered now have free slots.
-    pub(super) fn dispatch(&mut self, reporting: &HashMap<AntId, usize>) {
+    pub(super) fn dispatch(&mut self, reporting: &BTreeSet<AntId>) {
         let mut set_aside = Vec::new();
         let ids: Vec<AntId> = self
             .ants
             .iter()
-            .filter(|(id, ant)| ant.poll.is_some() || reporting.contains_key(id))
+            .filter(|(id, ant)| ant.poll.is_some() || reporting.contains(id))
             .map(|(id, _)| id.clone())
             .collect();
         for id in ids {

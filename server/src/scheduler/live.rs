@@ -61,7 +61,6 @@ pub(super) struct Dirty {
 /// What a task's latest finished attempt left.
 #[derive(Debug, Clone)]
 pub(super) struct TaskData {
-    pub(super) attempt: AttemptNumber,
     /// False once a new job attempt made the task PENDING again: then only the task itself still sees it.
     pub(super) current: bool,
     pub(super) outputs: Arc<IndexMap<String, Value>>,

@@ -167,7 +167,6 @@ impl LiveJob {
                         // An interrupted attempt left nothing, what came before it still counts.
                         if !interrupted {
                             let data = TaskData {
-                                attempt: *attempt,
                                 current: true,
                                 outputs: Arc::new(finish.outputs),
                                 artifacts: finish.artifacts,

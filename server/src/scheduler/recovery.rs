@@ -123,15 +123,11 @@ impl State {
                 _ => {}
             }
         }
-        let awaits_admission = live.row.state != JobState::Pending && live.run.awaits_admission();
         self.jobs.insert(id.clone(), live);
         for number in ready {
             self.enqueue(&id, number);
         }
         self.settle_place(&id);
-        if awaits_admission {
-            self.await_admission(&id);
-        }
     }
 
     /// What follows from a restart: PENDING jobs get into line, and attempts whose ant is unknown are interrupted (at
@@ -234,7 +230,6 @@ impl State {
                 let outputs = serde_json::from_str(&row.outputs)
                     .map_err(|error| format!("the outputs of attempt {} are damaged: {error}", row.number.0))?;
                 let data = TaskData {
-                    attempt: row.number,
                     current: *current,
                     outputs: Arc::new(outputs),
                     artifacts: files.remove(&row.number).unwrap_or_default(),

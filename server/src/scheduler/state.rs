@@ -155,6 +155,11 @@ impl State {
             }
             if state.is_terminal() {
                 self.staged.finished_jobs.push(state);
+                live.held_timers.clear();
+                for (timer, due) in std::mem::take(&mut live.timers) {
+                    self.timers.remove(&(due, job.clone(), timer));
+                    self.staged.timers.insert((job.clone(), timer), None);
+                }
                 if let Some(key) = &live.row.user_key {
                     self.user_keys.remove(key);
                 }

@@ -4,7 +4,7 @@
 //! everything in one transaction, then answer. When the write fails, memory is thrown away and read again from the
 //! database, so that it never runs ahead; all callers of the batch are told that nothing happened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -208,7 +208,8 @@ impl Writer {
         for command in commands {
             self.apply(command, &mut answers).await;
         }
-        if let Err(error) = self.follow_up(&answers).await {
+        let reporting: BTreeSet<AntId> = answers.reports.iter().map(|report| report.ant.clone()).collect();
+        if let Err(error) = self.follow_up(&reporting).await {
             self.roll_back(answers, Refusal::from(error));
             return;
         }
@@ -228,7 +229,7 @@ impl Writer {
     }
 
     /// Everything that follows from the commands and from the time.
-    async fn follow_up(&mut self, answers: &Answers) -> Result<(), crate::store::StoreError> {
+    async fn follow_up(&mut self, reporting: &BTreeSet<AntId>) -> Result<(), crate::store::StoreError> {
         let now = self.state.clock.now();
         self.state.start_scheduled();
         while let Some((due, job, timer)) = self.state.timers.first().cloned()
@@ -240,11 +241,7 @@ impl Writer {
         }
         self.state.fire_schedules(&mut self.database).await?;
         self.state.admit();
-        let mut reporting: HashMap<AntId, usize> = HashMap::new();
-        for report in &answers.reports {
-            *reporting.entry(report.ant.clone()).or_default() += 1;
-        }
-        self.state.dispatch(&reporting);
+        self.state.dispatch(reporting);
         // A job whose assignment failed may have given up its place.
         self.state.admit();
         self.state.describe_touched();
@@ -340,7 +337,7 @@ impl Writer {
         }
     }
 
-    fn answer(&mut self, answers: Answers, orders: &mut std::collections::BTreeMap<AntId, Orders>) {
+    fn answer(&mut self, answers: Answers, orders: &mut BTreeMap<AntId, Orders>) {
         for answer in answers.plain {
             answer(Ok(()));
         }

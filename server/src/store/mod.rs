@@ -16,12 +16,11 @@ mod write;
 
 use std::path::PathBuf;
 
-pub(crate) use definitions::*;
 pub use error::{OpenError, StoreError};
 pub(crate) use live::*;
 pub(crate) use names::*;
 pub(crate) use rows::*;
-pub(crate) use write::StoreWriter;
+pub(crate) use write::{StoreWriter, json};
 
 /// Handle to the database; cheap to clone. Reads go to a pool of their own; writes belong to the queen's writer.
 #[derive(Clone, Debug)]

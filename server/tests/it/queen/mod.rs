@@ -1,0 +1,10 @@
+//! The queen with a scripted ant and a clock that stands still until it is moved.
+
+mod commands;
+mod dispatch;
+mod failures;
+mod flow;
+mod recovery;
+mod rig;
+mod schedules;
+mod submit;
