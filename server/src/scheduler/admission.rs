@@ -213,7 +213,8 @@ impl State {
                     break;
                 }
                 self.admission.leave(&job);
-                let held = self.jobs.get_mut(&job).map(|live| std::mem::take(&mut live.held_timers)).unwrap_or_default();
+                let held =
+                    self.jobs.get_mut(&job).map(|live| std::mem::take(&mut live.held_timers)).unwrap_or_default();
                 if held.is_empty() {
                     if let Err(error) = self.feed(&job, Event::Admitted, None) {
                         self.damage(&job, &error.to_string());

@@ -66,9 +66,10 @@ impl State {
             }
             JobCommand::RetryFailed => Event::RetryFailedRequested,
             JobCommand::RerunFrom { task } => {
-                let index = live.plan.task_index(&task).ok_or_else(|| Refusal::NotFound {
-                    what: format!("task {task} of the job {job}"),
-                })?;
+                let index = live
+                    .plan
+                    .task_index(&task)
+                    .ok_or_else(|| Refusal::NotFound { what: format!("task {task} of the job {job}") })?;
                 Event::RerunRequested { task: index }
             }
         };

@@ -12,10 +12,10 @@ use atta_core::definition::Misfire;
 use atta_core::protocol::JobId;
 use atta_core::time::UnixMillis;
 
+use super::Refusal;
 use super::definitions::LoadedVersion;
 use super::state::State;
 use super::submit::{NewJob, job_id};
-use super::Refusal;
 use crate::store::{StoreError, StoreWriter};
 
 /// A tick that is looked at this late was not missed.
@@ -190,11 +190,7 @@ impl State {
 }
 
 /// The last [`MOST_TICKS`] ticks of a gap that has more.
-fn newest_ticks(
-    schedule: &atta_core::definition::Schedule,
-    first: UnixMillis,
-    now: UnixMillis,
-) -> Vec<UnixMillis> {
+fn newest_ticks(schedule: &atta_core::definition::Schedule, first: UnixMillis, now: UnixMillis) -> Vec<UnixMillis> {
     // Half as long a stretch each time, until it holds few enough.
     let mut from = first.0;
     for _ in 0..64 {

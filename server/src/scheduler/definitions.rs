@@ -54,8 +54,7 @@ impl LoadedVersion {
         let Some(checked) = loaded.definition else { return Err(refuse(&loaded.diagnostics)) };
         let (plan, _) = Plan::build(&checked).map_err(|diagnostics| refuse(&diagnostics))?;
         let names: Vec<String> = checked.tasks.iter().map(|task| task.name.clone()).collect();
-        let warnings: Vec<_> =
-            loaded.diagnostics.iter().filter(|d| d.severity == Severity::Warning).cloned().collect();
+        let warnings: Vec<_> = loaded.diagnostics.iter().filter(|d| d.severity == Severity::Warning).cloned().collect();
         let mut literal = true;
         let _ = checked.resolve_fields(&mut |_| {
             literal = false;
@@ -111,7 +110,10 @@ impl State {
         let job_type = version.job_type.clone();
         let key = (job_type.clone(), version.version.clone());
         let known = self.versions.contains_key(&key)
-            || database.load_version(&job_type, &version.version).await?.is_some_and(|row| row.version == version.version);
+            || database
+                .load_version(&job_type, &version.version)
+                .await?
+                .is_some_and(|row| row.version == version.version);
         let entry = self.definitions.entry(job_type.clone()).or_insert_with(|| DefinitionEntry {
             row: DefinitionRow {
                 job_type: job_type.clone(),
@@ -187,7 +189,12 @@ impl State {
             return Ok(found.clone());
         }
         // One of this batch may be meant by its semantic version.
-        let staged = self.staged.versions.iter().rev().find(|row| row.job_type == job_type && row.semver.as_deref() == Some(version));
+        let staged = self
+            .staged
+            .versions
+            .iter()
+            .rev()
+            .find(|row| row.job_type == job_type && row.semver.as_deref() == Some(version));
         if let Some(found) = staged.and_then(|row| self.versions.get(&(job_type.to_owned(), row.version.clone()))) {
             return Ok(found.clone());
         }

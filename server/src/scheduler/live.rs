@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use atta_core::definition::JobDefinition;
-use atta_core::engine::{AttemptNumber, Effect, EngineError, Event, JobRun, JobState, Stamped, TaskIndex, Timer, decide};
+use atta_core::engine::{
+    AttemptNumber, Effect, EngineError, Event, JobRun, JobState, Stamped, TaskIndex, Timer, decide,
+};
 use atta_core::graph::Plan;
 use atta_core::protocol::ant::ArtifactFile;
 use atta_core::time::UnixMillis;

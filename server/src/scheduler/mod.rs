@@ -116,7 +116,10 @@ impl Queen {
         let clock_changed = Arc::new(Notify::new());
         let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
         // What the restart itself changes (interrupted attempts, overdue timers) is stored before anybody is served.
-        writer.recover().await.map_err(|detail| OpenError::Database { file: store.file().display().to_string(), detail })?;
+        writer
+            .recover()
+            .await
+            .map_err(|detail| OpenError::Database { file: store.file().display().to_string(), detail })?;
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
         Ok(Self { inner: Arc::new(Inner { store, commands, latest_event, health, clock_changed, writer }) })
     }
@@ -143,9 +146,9 @@ impl Queen {
     pub async fn upload_definition(&self, file_name: &str, source: &str) -> Result<DefinitionResource, Refusal> {
         let (file_name, source) = (file_name.to_owned(), source.to_owned());
         // A large file takes a while: not on a thread that others wait for.
-        let version = tokio::task::spawn_blocking(move || LoadedVersion::parse(&file_name, &source))
-            .await
-            .map_err(|error| Refusal::Unavailable { message: format!("the definition could not be read: {error}") })??;
+        let version = tokio::task::spawn_blocking(move || LoadedVersion::parse(&file_name, &source)).await.map_err(
+            |error| Refusal::Unavailable { message: format!("the definition could not be read: {error}") },
+        )??;
         self.ask(|reply| Command::Upload { version: Arc::new(version), reply }).await
     }
 

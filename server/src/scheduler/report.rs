@@ -69,10 +69,7 @@ impl State {
         for report in &batch.reports {
             check_report(report)?;
         }
-        let replaced = self
-            .ants
-            .get(&batch.ant)
-            .is_some_and(|ant| ant.session(batch.session) != Session::Current);
+        let replaced = self.ants.get(&batch.ant).is_some_and(|ant| ant.session(batch.session) != Session::Current);
         let mut stale = Vec::new();
         for report in batch.reports {
             let counts = !replaced && self.is_current(database, &batch.ant, &report).await?;
@@ -132,13 +129,19 @@ impl State {
     }
 
     /// Answers waiting polls that have something to say to, or whose time is over. Gives back what nobody took.
-    pub(super) fn answer_polls(&mut self, staged: &mut std::collections::BTreeMap<AntId, Orders>) -> Vec<(AntId, Orders)> {
+    pub(super) fn answer_polls(
+        &mut self,
+        staged: &mut std::collections::BTreeMap<AntId, Orders>,
+    ) -> Vec<(AntId, Orders)> {
         let now = Instant::now();
         let mut undelivered = Vec::new();
         for (id, ant) in &mut self.ants {
             let mut orders = staged.remove(id).unwrap_or_default();
             super::ants::merge(&mut orders, std::mem::take(&mut ant.notices));
-            let answer = ant.poll.as_ref().is_some_and(|poll| !is_empty(&orders) || poll.deadline <= now || poll.reply.is_closed());
+            let answer = ant
+                .poll
+                .as_ref()
+                .is_some_and(|poll| !is_empty(&orders) || poll.deadline <= now || poll.reply.is_closed());
             if answer && let Some(poll) = ant.poll.take() {
                 if let Err(Ok(orders)) = poll.reply.send(Ok(orders)) {
                     if !is_empty(&orders) {

@@ -16,9 +16,7 @@ use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::live::{Applied, Finish, LiveJob};
 use super::queue::{QueueKey, Rank, ReadyQueue};
 use super::variables::JobCounts;
-use crate::store::{
-    ArtifactRows, Changes, ColumnName, EventRow, IdempotencyRow, TimerChange, VersionRow, json,
-};
+use crate::store::{ArtifactRows, Changes, ColumnName, EventRow, IdempotencyRow, TimerChange, VersionRow, json};
 
 /// What a batch wants to store and say, besides the rows of live jobs.
 #[derive(Default)]

@@ -49,10 +49,8 @@ impl State {
         {
             return Ok(answer);
         }
-        let entry = self
-            .definitions
-            .get(&request.job_type)
-            .ok_or_else(|| Refusal::definition_not_found(&request.job_type))?;
+        let entry =
+            self.definitions.get(&request.job_type).ok_or_else(|| Refusal::definition_not_found(&request.job_type))?;
         if !entry.row.enabled {
             return Err(Refusal::Conflict {
                 code: "DEFINITION_DISABLED",
@@ -162,12 +160,10 @@ impl State {
         let scope = submission_variables(&version.definition, &row, &params, &self.renderer);
         let user_key = match (user_key, &version.definition.user_key) {
             (Some(key), _) => Some(key),
-            (None, Some(template)) => {
-                Some(self.renderer.render_text(&template.source, &scope).map_err(|problem| {
-                    let message = explain(&version.source, "user_key", template, &problem);
-                    Refusal::violation("INVALID_REQUEST", "user_key", problem.code, message)
-                })?)
-            }
+            (None, Some(template)) => Some(self.renderer.render_text(&template.source, &scope).map_err(|problem| {
+                let message = explain(&version.source, "user_key", template, &problem);
+                Refusal::violation("INVALID_REQUEST", "user_key", problem.code, message)
+            })?),
             (None, None) => None,
         };
         row.user_key = user_key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());

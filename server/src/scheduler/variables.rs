@@ -70,12 +70,14 @@ impl Functions for QueenFunctions {
         let states = states
             .iter()
             .map(|name| {
-                JobState::NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(state, _)| *state).ok_or_else(
-                    || {
+                JobState::NAMES
+                    .iter()
+                    .find(|(_, known)| known.eq_ignore_ascii_case(name))
+                    .map(|(state, _)| *state)
+                    .ok_or_else(|| {
                         let known: Vec<_> = JobState::NAMES.iter().map(|(_, name)| *name).collect();
                         format!("{name} is no state of a job; there are {}", known.join(", "))
-                    },
-                )
+                    })
             })
             .collect::<Result<HashSet<_>, _>>()?;
         i64::try_from(self.counts.sum(job_type, &states)).map_err(|error| error.to_string())
@@ -305,7 +307,9 @@ impl LiveJob {
             state: self.run.task_state(task).as_str(),
             result: data.and_then(|_| self.tasks.get(&task)).and_then(|row| row.result),
             outputs: data.map(|data| data.outputs.clone()),
-            artifacts: data.map(|data| data.artifacts.iter().map(|file| file.path.clone()).collect()).unwrap_or_default(),
+            artifacts: data
+                .map(|data| data.artifacts.iter().map(|file| file.path.clone()).collect())
+                .unwrap_or_default(),
         };
         self.view.set(self.plan.task_name(task), snapshot);
     }

@@ -173,11 +173,7 @@ impl Writer {
     /// When something is due without anybody saying anything.
     fn wake_at(&self) -> Option<Instant> {
         let state = &self.state;
-        let instants = [
-            state.next_poll_deadline(),
-            self.late_since.map(|since| since + LATE),
-            self.retry_at,
-        ];
+        let instants = [state.next_poll_deadline(), self.late_since.map(|since| since + LATE), self.retry_at];
         let due = [
             state.timers.first().map(|(due, _, _)| *due),
             state.admission.scheduled.first().map(|(due, _)| *due),

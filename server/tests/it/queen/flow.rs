@@ -13,12 +13,7 @@ async fn a_graph_with_dependencies_runs_to_its_end() {
     let rig = Rig::new().await;
     rig.upload(&definition(
         "",
-        &[
-            ("a", ""),
-            ("b", "dependencies: [a]"),
-            ("c", "dependencies: [a]"),
-            ("d", "dependencies: [b, c]"),
-        ],
+        &[("a", ""), ("b", "dependencies: [a]"), ("c", "dependencies: [a]"), ("d", "dependencies: [b, c]")],
     ))
     .await;
     let mut ant = Ant::new("ant", 2);
@@ -39,11 +34,7 @@ async fn exit_codes_choose_routes_and_loops_come_round() {
     let rig = Rig::new().await;
     rig.upload(&definition(
         "",
-        &[
-            ("test", "max_visits: 5\non_exit_code: {0: done, 3: fix}"),
-            ("fix", "on_completed: test"),
-            ("done", ""),
-        ],
+        &[("test", "max_visits: 5\non_exit_code: {0: done, 3: fix}"), ("fix", "on_completed: test"), ("done", "")],
     ))
     .await;
     let mut ant = Ant::new("ant", 1).with_code("test", &[3, 3, 0]);
@@ -114,12 +105,7 @@ tasks:
     rig.upload(source).await;
     let mut ant = Ant::new("ant", 1);
     ant.outputs.insert("make".to_owned(), [("number".to_owned(), json!(42))].into_iter().collect());
-    let file = ArtifactFile {
-        path: "out/x".to_owned(),
-        digest: Digest("ab".repeat(32)),
-        size: 7,
-        executable: true,
-    };
+    let file = ArtifactFile { path: "out/x".to_owned(), digest: Digest("ab".repeat(32)), size: 7, executable: true };
     ant.artifacts.insert("make".to_owned(), vec![file.clone()]);
     let (job, state) = rig.run("flow", &mut ant).await;
     assert_eq!(state, "COMPLETED");

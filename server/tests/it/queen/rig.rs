@@ -226,7 +226,8 @@ impl Ant {
         let code = codes.map_or(0, |codes| codes.remove(0));
         ReportBody::Finished(Box::new(AttemptReport {
             result: AttemptResult::Exit(code),
-            failure: (code != 0).then(|| Failure { code: "EXIT_CODE".to_owned(), message: format!("exit code {code}") }),
+            failure: (code != 0)
+                .then(|| Failure { code: "EXIT_CODE".to_owned(), message: format!("exit code {code}") }),
             outputs: self.outputs.get(&assignment.task).cloned().unwrap_or_default(),
             artifacts: self.artifacts.get(&assignment.task).cloned().unwrap_or_default(),
             warnings: Vec::new(),
@@ -273,13 +274,7 @@ impl Ant {
 }
 
 pub(crate) fn report(assignment: &Assignment, sequence: u64, body: ReportBody) -> Report {
-    Report {
-        attempt_id: assignment.attempt_id.clone(),
-        token: assignment.token,
-        sequence,
-        at: UnixMillis(START),
-        body,
-    }
+    Report { attempt_id: assignment.attempt_id.clone(), token: assignment.token, sequence, at: UnixMillis(START), body }
 }
 
 pub(crate) fn script_of(assignment: &Assignment) -> &str {
