@@ -269,6 +269,110 @@ pub struct VersionResource {
     pub source: String,
 }
 
+/// A version of a definition in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VersionSummary {
+    /// Its definition.
+    pub job_type: String,
+    /// Content hash.
+    pub version: String,
+    /// The author's semantic version.
+    pub semver: Option<String>,
+    /// When it was stored.
+    pub created_at: String,
+}
+
+/// What validating a definition found; nothing was stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ValidationReport {
+    /// Whether an upload would be accepted.
+    pub valid: bool,
+    /// The definition's name, if it is valid.
+    pub job_type: Option<String>,
+    /// How many tasks it has, if it is valid.
+    pub tasks: Option<u32>,
+    /// Errors; none if it is valid.
+    pub errors: Vec<FieldViolation>,
+    /// Legal but suspicious.
+    pub warnings: Vec<FieldViolation>,
+    /// The schedule in words.
+    pub schedule: Option<String>,
+    /// The next times at which it would run.
+    pub next_runs: Vec<String>,
+}
+
+/// An artifact of a job in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobArtifactResource {
+    /// The number of the attempt that made it.
+    pub attempt: u32,
+    /// The attempt's task.
+    pub task_type: String,
+    /// Relative path.
+    pub name: String,
+    /// In bytes.
+    pub size: u64,
+    /// BLAKE3, hex.
+    pub digest: Digest,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+}
+
+/// Options of a cancel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelRequest {
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Also stop the final phase (`always_run`).
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Where a rerun begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RerunRequest {
+    /// A task's name.
+    pub from: String,
+}
+
+/// A piece of a log that is followed: the data of a `log` event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogEvent {
+    /// Offset of its first byte in the whole log, all streams.
+    pub offset: u64,
+    /// The stream.
+    pub stream: super::ant::LogStream,
+    /// When the ant read it.
+    pub at: String,
+    /// The bytes, if they are UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The bytes otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+}
+
+/// Answer of a health check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HealthReport {
+    /// `ok` or `unavailable`.
+    pub status: String,
+    /// What was looked at: `ok`, or what is wrong.
+    pub checks: IndexMap<String, String>,
+}
+
+/// What answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VersionInfo {
+    /// Of the program.
+    pub version: String,
+    /// Of the API.
+    pub api: String,
+}
+
 /// One line of a job's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EventResource {

@@ -11,6 +11,11 @@ mod lock;
 mod migrate;
 mod names;
 mod open;
+mod read_definitions;
+mod read_detail;
+mod read_events;
+mod read_jobs;
+mod read_model;
 mod rows;
 mod write;
 
@@ -19,6 +24,9 @@ use std::path::PathBuf;
 pub use error::{OpenError, StoreError};
 pub(crate) use live::*;
 pub(crate) use names::*;
+pub use read_detail::StoredArtifact;
+pub use read_jobs::{JobFilter, TaskLookup};
+pub use read_model::Reads;
 pub(crate) use rows::*;
 pub(crate) use write::{StoreWriter, json};
 

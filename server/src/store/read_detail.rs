@@ -1,0 +1,259 @@
+//! One job with everything about its tasks, attempts and artifacts.
+
+use std::collections::HashMap;
+
+use atta_core::engine::{AttemptState, Failure, SkipReason, TaskState};
+use atta_core::protocol::api::{ArtifactResource, AttemptResource, JobArtifactResource, JobDetail, TaskResource};
+use atta_core::protocol::{Digest, JobId};
+use indexmap::IndexMap;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::read_jobs::{SUMMARY, summary};
+use super::read_model::{Reads, instant, json, maybe_instant};
+use super::{ColumnName, StoreError, unsigned};
+
+/// An artifact and the attempt that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredArtifact {
+    /// The content.
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+}
+
+fn failure(code: Option<String>, message: Option<String>) -> Option<Failure> {
+    code.map(|code| Failure { message: message.unwrap_or_else(|| code.clone()), code })
+}
+
+impl Reads {
+    /// A job with its tasks, attempts and artifacts, all as of one moment.
+    pub async fn job(&self, id: &JobId) -> Result<Option<JobDetail>, StoreError> {
+        let mut transaction = self.store.readers().begin().await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{SUMMARY} WHERE id = $1")))
+            .bind(&id.0)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let mut attempts = attempts(&mut transaction, id).await?;
+        let task_rows = sqlx::query(
+            "SELECT task, name, state, visits, attempts, last_attempt, result, exit_code, error_code, error_message,
+                skip_reason, route, first_started_at, started_at, finished_at
+             FROM tasks WHERE job_id = $1 ORDER BY task",
+        )
+        .bind(&id.0)
+        .fetch_all(&mut *transaction)
+        .await?;
+        // The connection goes back before the definition is read with another one.
+        transaction.commit().await?;
+        let summary = summary(&row)?;
+        let outline = self.outline(&summary.job_type, &summary.version).await?;
+        let mut started: Vec<(i64, u32, TaskResource)> = Vec::new();
+        let mut never: Vec<(i64, TaskResource)> = Vec::new();
+        let mut seen = vec![false; outline.tasks.len()];
+        for row in &task_rows {
+            let index: i64 = row.try_get(0)?;
+            if let Some(seen) = usize::try_from(index).ok().and_then(|index| seen.get_mut(index)) {
+                *seen = true;
+            }
+            let list = attempts.remove(&index).unwrap_or_default();
+            let first_attempt = list.first().map_or(0, |attempt| attempt.number);
+            let first_start: Option<i64> = row.try_get(12)?;
+            let task = task_of(row, list)?;
+            match first_start {
+                Some(at) => started.push((at, first_attempt, task)),
+                None => never.push((index, task)),
+            }
+        }
+        let unseen = seen.iter().zip(&outline.tasks).enumerate().filter(|(_, (seen, _))| !**seen);
+        never.extend(unseen.map(|(index, (_, name))| (i64::try_from(index).unwrap_or(i64::MAX), pending(name))));
+        started.sort_by_key(|(at, number, _)| (*at, *number));
+        never.sort_by_key(|(index, _)| *index);
+        Ok(Some(JobDetail {
+            params: json("jobs", "params", row.try_get(15)?)?,
+            nonce: row.try_get(16)?,
+            error: failure(summary.error_code.clone(), row.try_get(17)?),
+            tasks: started.into_iter().map(|(.., task)| task).chain(never.into_iter().map(|(_, task)| task)).collect(),
+            summary,
+        }))
+    }
+
+    /// Artifacts of a job, or of one of its attempts, in order of attempt and path.
+    pub async fn artifacts(
+        &self,
+        job: &JobId,
+        attempt: Option<u32>,
+        after: (u32, &str),
+        limit: u32,
+    ) -> Result<Vec<JobArtifactResource>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT f.attempt, t.name, f.path, f.size, f.digest, f.executable
+             FROM artifacts f
+             JOIN attempts a ON a.job_id = f.job_id AND a.number = f.attempt
+             JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task
+             WHERE f.job_id = $1 AND ($2 IS NULL OR f.attempt = $2) AND (f.attempt, f.path) > ($3, $4)
+             ORDER BY f.attempt, f.path LIMIT $5",
+        )
+        .bind(&job.0)
+        .bind(attempt)
+        .bind(after.0)
+        .bind(after.1)
+        .bind(limit)
+        .fetch_all(self.store.readers())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(JobArtifactResource {
+                    attempt: unsigned("artifacts", "attempt", row.try_get(0)?)?,
+                    task_type: row.try_get(1)?,
+                    name: row.try_get(2)?,
+                    size: unsigned("artifacts", "size", row.try_get(3)?)?,
+                    digest: Digest(row.try_get(4)?),
+                    executable: row.try_get(5)?,
+                })
+            })
+            .collect()
+    }
+
+    /// An artifact of an attempt.
+    pub async fn artifact(
+        &self,
+        job: &JobId,
+        attempt: u32,
+        path: &str,
+    ) -> Result<Option<StoredArtifact>, StoreError> {
+        let row = sqlx::query("SELECT digest, size FROM artifacts WHERE job_id = $1 AND attempt = $2 AND path = $3")
+            .bind(&job.0)
+            .bind(attempt)
+            .bind(path)
+            .fetch_optional(self.store.readers())
+            .await?;
+        row.as_ref().map(stored).transpose()
+    }
+
+    /// An artifact of the latest attempt of a task that has it.
+    pub async fn artifact_of_task(
+        &self,
+        job: &JobId,
+        task: &str,
+        path: &str,
+    ) -> Result<Option<StoredArtifact>, StoreError> {
+        let row = sqlx::query(
+            "SELECT f.digest, f.size FROM artifacts f
+             JOIN attempts a ON a.job_id = f.job_id AND a.number = f.attempt
+             JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task
+             WHERE f.job_id = $1 AND t.name = $2 AND f.path = $3 ORDER BY f.attempt DESC LIMIT 1",
+        )
+        .bind(&job.0)
+        .bind(task)
+        .bind(path)
+        .fetch_optional(self.store.readers())
+        .await?;
+        row.as_ref().map(stored).transpose()
+    }
+}
+
+fn stored(row: &SqliteRow) -> Result<StoredArtifact, StoreError> {
+    Ok(StoredArtifact { digest: Digest(row.try_get(0)?), size: unsigned("artifacts", "size", row.try_get(1)?)? })
+}
+
+/// All attempts of a job by task, oldest first, with their artifacts.
+async fn attempts(
+    connection: &mut SqliteConnection,
+    job: &JobId,
+) -> Result<HashMap<i64, Vec<AttemptResource>>, StoreError> {
+    let mut files: HashMap<i64, Vec<ArtifactResource>> = HashMap::new();
+    let rows =
+        sqlx::query("SELECT attempt, path, size, digest FROM artifacts WHERE job_id = $1 ORDER BY attempt, path")
+            .bind(&job.0)
+            .fetch_all(&mut *connection)
+            .await?;
+    for row in &rows {
+        files.entry(row.try_get(0)?).or_default().push(ArtifactResource {
+            name: row.try_get(1)?,
+            size: unsigned("artifacts", "size", row.try_get(2)?)?,
+            digest: Digest(row.try_get(3)?),
+        });
+    }
+    let rows = sqlx::query(
+        "SELECT task, number, job_attempt, visit, task_attempt, state, result, exit_code, error_code, error_message,
+            routed_from, ant, isolation, created_at, started_at, finished_at, outputs, warnings, log_bytes
+         FROM attempts WHERE job_id = $1 ORDER BY number",
+    )
+    .bind(&job.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut attempts: HashMap<i64, Vec<AttemptResource>> = HashMap::new();
+    for row in &rows {
+        let number: i64 = row.try_get(1)?;
+        attempts.entry(row.try_get(0)?).or_default().push(AttemptResource {
+            number: unsigned("attempts", "number", number)?,
+            job_attempt: unsigned("attempts", "job_attempt", row.try_get(2)?)?,
+            visit: unsigned("attempts", "visit", row.try_get(3)?)?,
+            task_attempt: unsigned("attempts", "task_attempt", row.try_get(4)?)?,
+            state: AttemptState::from_column("attempts", "state", row.try_get(5)?)?,
+            result: row.try_get(6)?,
+            exit_code: exit_code("attempts", row.try_get(7)?)?,
+            error: failure(row.try_get(8)?, row.try_get(9)?),
+            routed_from: json("attempts", "routed_from", row.try_get(10)?)?,
+            ant: row.try_get(11)?,
+            isolation: row.try_get(12)?,
+            created_at: instant(row.try_get(13)?),
+            started_at: maybe_instant(row.try_get(14)?),
+            finished_at: maybe_instant(row.try_get(15)?),
+            outputs: json("attempts", "outputs", row.try_get(16)?)?,
+            artifacts: files.remove(&number).unwrap_or_default(),
+            warnings: json("attempts", "warnings", row.try_get(17)?)?,
+            log_bytes: unsigned("attempts", "log_bytes", row.try_get(18)?)?,
+        });
+    }
+    Ok(attempts)
+}
+
+fn exit_code(table: &'static str, code: Option<i64>) -> Result<Option<u16>, StoreError> {
+    code.map(|code| unsigned(table, "exit_code", code)).transpose()
+}
+
+fn task_of(row: &SqliteRow, attempt_list: Vec<AttemptResource>) -> Result<TaskResource, StoreError> {
+    let skip: Option<&str> = row.try_get(10)?;
+    let last: Option<u32> = row.try_get(5)?;
+    let latest = attempt_list.iter().find(|attempt| Some(attempt.number) == last);
+    Ok(TaskResource {
+        task_type: row.try_get(1)?,
+        state: TaskState::from_column("tasks", "state", row.try_get(2)?)?,
+        result: skip.map_or_else(|| row.try_get(6), |reason| Ok(Some(reason.to_owned())))?,
+        exit_code: exit_code("tasks", row.try_get(7)?)?,
+        error: failure(row.try_get(8)?, row.try_get(9)?),
+        skip_reason: skip.map(|reason| SkipReason::from_column("tasks", "skip_reason", reason)).transpose()?,
+        visits: unsigned("tasks", "visits", row.try_get(3)?)?,
+        attempts: unsigned("tasks", "attempts", row.try_get(4)?)?,
+        route: row.try_get(11)?,
+        started_at: maybe_instant(row.try_get(13)?),
+        finished_at: maybe_instant(row.try_get(14)?),
+        outputs: latest.map(|attempt| attempt.outputs.clone()).unwrap_or_default(),
+        artifacts: latest.map(|attempt| attempt.artifacts.clone()).unwrap_or_default(),
+        attempt_list,
+    })
+}
+
+/// A task that nothing has happened to has no row.
+fn pending(name: &str) -> TaskResource {
+    TaskResource {
+        task_type: name.to_owned(),
+        state: TaskState::Pending,
+        result: None,
+        exit_code: None,
+        error: None,
+        skip_reason: None,
+        visits: 0,
+        attempts: 0,
+        route: None,
+        started_at: None,
+        finished_at: None,
+        outputs: IndexMap::new(),
+        artifacts: Vec::new(),
+        attempt_list: Vec::new(),
+    }
+}

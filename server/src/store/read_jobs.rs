@@ -1,0 +1,157 @@
+//! Jobs in lists, and the lookups that other resources need.
+
+use atta_core::engine::{AttemptState, JobState};
+use atta_core::protocol::JobId;
+use atta_core::protocol::api::JobSummary;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::read_model::{Reads, instant, maybe_instant};
+use super::{ColumnName, StoreError, priority_from_column, unsigned};
+
+/// Which jobs are listed. All conditions must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// One of these states; empty: any.
+    pub states: Vec<JobState>,
+    /// Of this definition.
+    pub job_type: Option<String>,
+    /// With this key.
+    pub user_key: Option<String>,
+    /// Submitted at or after this instant (Unix milliseconds).
+    pub created_after: Option<i64>,
+    /// Submitted before this instant (Unix milliseconds).
+    pub created_before: Option<i64>,
+    /// This text occurs in id, type, key, description or reason, whatever the case.
+    pub text: Option<String>,
+}
+
+/// What a task's name leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskLookup {
+    /// There is no such job.
+    NoJob,
+    /// The job has no such task.
+    NoTask,
+    /// The task has no attempt yet.
+    NotStarted,
+    /// Number and state of its latest attempt.
+    Attempt(u32, AttemptState),
+}
+
+pub(super) const SUMMARY: &str = "SELECT id, job_type, version, state, reason, error_code, priority, user_key, attempt, \
+     description, submitted_by, created_at, coalesce(tick, scheduled_at), started_at, finished_at, params, nonce, \
+     error_message FROM jobs";
+
+pub(super) fn summary(row: &SqliteRow) -> Result<JobSummary, StoreError> {
+    Ok(JobSummary {
+        job_id: JobId(row.try_get(0)?),
+        job_type: row.try_get(1)?,
+        version: row.try_get(2)?,
+        state: JobState::from_column("jobs", "state", row.try_get(3)?)?,
+        reason: row.try_get(4)?,
+        error_code: row.try_get(5)?,
+        priority: priority_from_column(row.try_get(6)?)?,
+        user_key: row.try_get(7)?,
+        attempt: unsigned("jobs", "attempt", row.try_get(8)?)?,
+        description: row.try_get(9)?,
+        submitted_by: row.try_get(10)?,
+        created_at: instant(row.try_get(11)?),
+        scheduled_at: maybe_instant(row.try_get(12)?),
+        started_at: maybe_instant(row.try_get(13)?),
+        finished_at: maybe_instant(row.try_get(14)?),
+    })
+}
+
+impl Reads {
+    /// Jobs, newest first: those before the one with id `before`.
+    pub async fn jobs(
+        &self,
+        filter: &JobFilter,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<JobSummary>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(SUMMARY);
+        query.push(" WHERE 1");
+        if let Some(before) = before {
+            query.push(" AND id < ").push_bind(before);
+        }
+        if !filter.states.is_empty() {
+            query.push(" AND state IN (");
+            let mut names = query.separated(", ");
+            for state in &filter.states {
+                names.push_bind(state.column_name());
+            }
+            query.push(")");
+        }
+        if let Some(job_type) = &filter.job_type {
+            query.push(" AND job_type = ").push_bind(job_type);
+        }
+        if let Some(user_key) = &filter.user_key {
+            query.push(" AND user_key = ").push_bind(user_key);
+        }
+        if let Some(after) = filter.created_after {
+            query.push(" AND created_at >= ").push_bind(after);
+        }
+        if let Some(before) = filter.created_before {
+            query.push(" AND created_at < ").push_bind(before);
+        }
+        if let Some(text) = &filter.text {
+            query.push(
+                " AND instr(lower(id || ' ' || job_type || ' ' || coalesce(user_key, '') || ' ' \
+                 || coalesce(description, '') || ' ' || coalesce(reason, '')), lower(",
+            );
+            query.push_bind(text).push(")) > 0");
+        }
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+        let rows = query.build().fetch_all(self.store.readers()).await?;
+        rows.iter().map(summary).collect()
+    }
+
+    /// Whether there is such a job.
+    pub async fn job_exists(&self, job: &JobId) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM jobs WHERE id = $1)")
+            .bind(&job.0)
+            .fetch_one(self.store.readers())
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// The state of an attempt.
+    pub async fn attempt_state(&self, job: &JobId, number: u32) -> Result<Option<AttemptState>, StoreError> {
+        let row = sqlx::query("SELECT state FROM attempts WHERE job_id = $1 AND number = $2")
+            .bind(&job.0)
+            .bind(number)
+            .fetch_optional(self.store.readers())
+            .await?;
+        row.map(|row| AttemptState::from_column("attempts", "state", row.try_get(0)?)).transpose()
+    }
+
+    /// The latest attempt of a task.
+    pub async fn latest_attempt(&self, job: &JobId, task: &str) -> Result<TaskLookup, StoreError> {
+        let row = sqlx::query("SELECT job_type, version FROM jobs WHERE id = $1")
+            .bind(&job.0)
+            .fetch_optional(self.store.readers())
+            .await?;
+        let Some(row) = row else {
+            return Ok(TaskLookup::NoJob);
+        };
+        let outline = self.outline(row.try_get(0)?, row.try_get(1)?).await?;
+        let row = sqlx::query(
+            "SELECT a.number, a.state FROM tasks t JOIN attempts a ON a.job_id = t.job_id AND a.number = t.last_attempt
+             WHERE t.job_id = $1 AND t.name = $2",
+        )
+        .bind(&job.0)
+        .bind(task)
+        .fetch_optional(self.store.readers())
+        .await?;
+        match row {
+            Some(row) => Ok(TaskLookup::Attempt(
+                unsigned("attempts", "number", row.try_get(0)?)?,
+                AttemptState::from_column("attempts", "state", row.try_get(1)?)?,
+            )),
+            None if outline.tasks.iter().any(|name| name == task) => Ok(TaskLookup::NotStarted),
+            None => Ok(TaskLookup::NoTask),
+        }
+    }
+}

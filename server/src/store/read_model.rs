@@ -1,0 +1,97 @@
+//! What the API and `atta run` read: resources, on the pool of the readers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use atta_core::definition::{Limits, load};
+use atta_core::time::UnixMillis;
+use sqlx::Row;
+
+use super::{Store, StoreError};
+
+/// Parsed definitions that are remembered; versions never change.
+const OUTLINES: usize = 64;
+
+/// Reads of resources; cheap to clone.
+#[derive(Clone)]
+pub struct Reads {
+    pub(super) store: Store,
+    outlines: Arc<Mutex<HashMap<(String, String), Arc<Outline>>>>,
+}
+
+/// What reading needs to know of a definition's version.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Outline {
+    /// Names in declaration order.
+    pub tasks: Vec<String>,
+    /// Cron lines.
+    pub schedule: Vec<String>,
+}
+
+impl Outline {
+    pub(super) fn task(&self, index: i64) -> Option<&str> {
+        self.tasks.get(usize::try_from(index).ok()?).map(String::as_str)
+    }
+}
+
+impl Reads {
+    /// Reads from this store.
+    pub fn new(store: Store) -> Self {
+        Self { store, outlines: Arc::default() }
+    }
+
+    /// The outline of a stored version. A version that this program cannot load any more has an empty one.
+    pub(super) async fn outline(&self, job_type: &str, version: &str) -> Result<Arc<Outline>, StoreError> {
+        let key = (job_type.to_owned(), version.to_owned());
+        if let Some(outline) = self.outlines.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(Arc::clone(outline));
+        }
+        let row = sqlx::query("SELECT source FROM definition_versions WHERE job_type = $1 AND version = $2")
+            .bind(job_type)
+            .bind(version)
+            .fetch_optional(self.store.readers())
+            .await?;
+        let Some(row) = row else {
+            return Ok(Arc::default());
+        };
+        let source: String = row.try_get(0)?;
+        // A large definition takes a while: not on a thread that serves requests.
+        let loaded = tokio::task::spawn_blocking(move || outline_of(&source)).await;
+        let outline = Arc::new(loaded.unwrap_or_default());
+        let mut outlines = self.outlines.lock().unwrap_or_else(PoisonError::into_inner);
+        if outlines.len() >= OUTLINES {
+            outlines.clear();
+        }
+        outlines.insert(key, Arc::clone(&outline));
+        Ok(outline)
+    }
+}
+
+fn outline_of(source: &str) -> Outline {
+    let Some(definition) = load("definition.yaml", source.as_bytes(), &Limits::default()).definition else {
+        return Outline::default();
+    };
+    Outline {
+        tasks: definition.tasks.into_iter().map(|task| task.name).collect(),
+        schedule: definition.schedule.map(|schedule| schedule.expressions).unwrap_or_default(),
+    }
+}
+
+/// An instant as the API shows it.
+pub(super) fn instant(millis: i64) -> String {
+    UnixMillis(millis).to_rfc3339()
+}
+
+/// An instant that may be missing.
+pub(super) fn maybe_instant(millis: Option<i64>) -> Option<String> {
+    millis.map(instant)
+}
+
+/// A JSON column.
+pub(super) fn json<T: serde::de::DeserializeOwned>(
+    table: &'static str,
+    column: &'static str,
+    text: &str,
+) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Value { table, column, value: text.to_owned() })
+}
