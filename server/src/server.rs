@@ -16,6 +16,7 @@ use crate::api;
 use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts};
 use crate::logs::{LogError, LogStore};
 use crate::scheduler::{OpenError, Queen, QueenConfig};
+use crate::store::Reads;
 
 /// How long requests in flight may take after a shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -71,6 +72,7 @@ pub enum StartError {
 /// A running server.
 pub struct Server {
     queen: Queen,
+    reads: Reads,
     logs: LogStore,
     artifacts: Arc<dyn ArtifactStore>,
     local_addr: Option<SocketAddr>,
@@ -106,26 +108,35 @@ impl Server {
             }
         };
         let artifacts: Arc<dyn ArtifactStore> = Arc::new(artifacts);
+        let reads = Reads::new(queen.store().clone());
         let stop = CancellationToken::new();
         let http = listener.map(|listener| {
             let router = api::router(api::Context {
                 queen: queen.clone(),
+                reads: reads.clone(),
                 logs: logs.clone(),
                 artifacts: Arc::clone(&artifacts),
                 clock: config.clock,
                 entropy: config.entropy,
+                data_dir: Arc::new(data_dir),
                 version: config.version,
                 metrics: config.metrics,
                 stop: stop.clone(),
+                limits: api::DataLimits::default(),
             });
             tokio::spawn(serve(listener, router, stop.clone()))
         });
-        Ok(Self { queen, logs, artifacts, local_addr, stop, http: tokio::sync::Mutex::new(http) })
+        Ok(Self { queen, reads, logs, artifacts, local_addr, stop, http: tokio::sync::Mutex::new(http) })
     }
 
     /// Decides and records.
     pub fn queen(&self) -> &Queen {
         &self.queen
+    }
+
+    /// Resources as the API shows them.
+    pub fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     /// Attempt logs.

@@ -1,6 +1,6 @@
 //! `atta definitions`.
 
-use atta_core::protocol::api::{DefinitionResource, VersionResource};
+use atta_core::protocol::api::{DefinitionResource, VersionResource, VersionSummary};
 use owo_colors::OwoColorize;
 use reqwest::Method;
 
@@ -133,7 +133,7 @@ async fn show(args: DefinitionShowArgs) -> CommandResult {
 
 async fn versions(args: DefinitionArgs) -> CommandResult {
     let server = Server::new(&args.list.server)?;
-    let versions: Vec<VersionResource> = server.all(&["definitions", &args.job_type, "versions"]).await?;
+    let versions: Vec<VersionSummary> = server.all(&["definitions", &args.job_type, "versions"]).await?;
     if args.list.json {
         output::print_json(&versions)?;
         return Ok(Exit::Success);

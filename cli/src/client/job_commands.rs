@@ -52,7 +52,7 @@ pub(crate) async fn cancel(args: CancelArgs) -> CommandResult {
 pub(crate) async fn rerun(args: RerunArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let job = server.job_id(&args.job).await?;
-    command(&server, &job, "rerun", &json!({ "task": args.from })).await
+    command(&server, &job, "rerun", &json!({ "from": args.from })).await
 }
 
 async fn command(server: &Server, job: &JobId, verb: &str, body: &Value) -> CommandResult {

@@ -1,37 +1,120 @@
 //! HTTP: one file per resource.
+//!
+//! * `envelope`: what every request goes through
+//! * `problem`, `request`, `page`: errors, bodies and queries, lists
+//! * `definitions`, `jobs`, `events`, `logs`, `artifacts`, `health`: the resources
+//! * `openapi`: the description that is made of them
 
+mod artifacts;
+mod definitions;
+mod envelope;
+mod events;
+mod health;
+mod jobs;
+mod logs;
+mod openapi;
+mod page;
+mod problem;
+mod request;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use atta_core::time::{Clock, Entropy};
+use axum::Json;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::artifacts::ArtifactStore;
 use crate::logs::LogStore;
 use crate::scheduler::Queen;
+use crate::store::Reads;
+use problem::ApiError;
+
+/// Downloads that may run at once. Control requests are not counted.
+const TRANSFERS: usize = 64;
+
+/// Streams that may be open at once.
+const STREAMS: usize = 512;
 
 /// What the handlers work with.
 #[derive(Clone)]
-pub struct Context {
-    /// Decides.
-    pub queen: Queen,
-    /// Attempt logs.
-    pub logs: LogStore,
-    /// Artifact contents.
-    pub artifacts: Arc<dyn ArtifactStore>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness, for request ids.
-    pub entropy: Arc<dyn Entropy>,
-    /// What `/api/v1/version` shows.
-    pub version: &'static str,
-    /// Renders `/metrics`.
-    pub metrics: Option<PrometheusHandle>,
+pub(crate) struct Context {
+    pub(crate) queen: Queen,
+    pub(crate) reads: Reads,
+    pub(crate) logs: LogStore,
+    pub(crate) artifacts: Arc<dyn ArtifactStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) data_dir: Arc<PathBuf>,
+    pub(crate) version: &'static str,
+    pub(crate) metrics: Option<PrometheusHandle>,
     /// Ends streams when the server stops.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
+    pub(crate) limits: DataLimits,
+}
+
+/// Log and artifact traffic has limits of its own, so that it cannot hold up a cancel.
+#[derive(Clone)]
+pub(crate) struct DataLimits {
+    transfers: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+impl Default for DataLimits {
+    fn default() -> Self {
+        Self { transfers: Arc::new(Semaphore::new(TRANSFERS)), streams: Arc::new(Semaphore::new(STREAMS)) }
+    }
+}
+
+impl Context {
+    fn transfer_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        permit(&self.limits.transfers, format_args!("{TRANSFERS} downloads run already"))
+    }
+
+    fn stream_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        permit(&self.limits.streams, format_args!("{STREAMS} streams are open already"))
+    }
+}
+
+fn permit(semaphore: &Arc<Semaphore>, full: std::fmt::Arguments<'_>) -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(semaphore)
+        .try_acquire_owned()
+        .map_err(|_| ApiError::unavailable("TOO_MANY_TRANSFERS", format!("{full}: try again later")))
+}
+
+fn described() -> OpenApiRouter<Context> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(definitions::routes())
+        .merge(jobs::routes())
+        .merge(events::routes())
+        .merge(logs::routes())
+        .merge(artifacts::routes())
+        .merge(health::routes())
+}
+
+/// The API's description as it is served at `/api/v1/openapi.json`.
+pub fn openapi() -> OpenApi {
+    openapi::finish(described().split_for_parts().1)
 }
 
 /// All routes.
-pub fn router(_context: Context) -> axum::Router {
-    axum::Router::new()
+pub(crate) fn router(context: Context) -> Router {
+    let (router, api) = described().split_for_parts();
+    let api = Arc::new(openapi::finish(api));
+    router
+        .route("/api/v1/openapi.json", get(move || async move { Json(Arc::clone(&api)) }))
+        // An empty 404: the envelope says the rest.
+        .fallback(async || StatusCode::NOT_FOUND)
+        .layer(CatchPanicLayer::custom(envelope::panicked))
+        .layer(from_fn_with_state(context.clone(), envelope::wrap))
+        .with_state(context)
 }

@@ -16,4 +16,5 @@ mod tests;
 
 pub use follow::LogFollower;
 pub use reader::{LogPiece, LogReader};
+pub(crate) use store::stream_by_name;
 pub use store::{LogError, LogStore};

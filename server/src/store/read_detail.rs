@@ -118,12 +118,7 @@ impl Reads {
     }
 
     /// An artifact of an attempt.
-    pub async fn artifact(
-        &self,
-        job: &JobId,
-        attempt: u32,
-        path: &str,
-    ) -> Result<Option<StoredArtifact>, StoreError> {
+    pub async fn artifact(&self, job: &JobId, attempt: u32, path: &str) -> Result<Option<StoredArtifact>, StoreError> {
         let row = sqlx::query("SELECT digest, size FROM artifacts WHERE job_id = $1 AND attempt = $2 AND path = $3")
             .bind(&job.0)
             .bind(attempt)

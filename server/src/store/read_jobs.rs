@@ -117,6 +117,15 @@ impl Reads {
         Ok(row.try_get(0)?)
     }
 
+    /// Whether a job has ended.
+    pub async fn job_is_terminal(&self, job: &JobId) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT finished_at IS NOT NULL FROM jobs WHERE id = $1")
+            .bind(&job.0)
+            .fetch_optional(self.store.readers())
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(true))
+    }
+
     /// The state of an attempt.
     pub async fn attempt_state(&self, job: &JobId, number: u32) -> Result<Option<AttemptState>, StoreError> {
         let row = sqlx::query("SELECT state FROM attempts WHERE job_id = $1 AND number = $2")

@@ -1,0 +1,98 @@
+//! Health, metrics and the version.
+
+use atta_core::protocol::api::{HealthReport, VersionInfo};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use indexmap::IndexMap;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Context;
+use super::problem::ApiError;
+
+/// Less free space than this is not healthy: a commit may fail soon.
+const SPACE_NEEDED: u64 = 64 * 1024 * 1024;
+
+pub(super) fn routes() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(deep))
+        .routes(routes!(metrics))
+        .routes(routes!(version))
+}
+
+fn report(checks: IndexMap<String, String>) -> Response {
+    let ok = checks.values().all(|check| check == "ok");
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let word = if ok { "ok" } else { "unavailable" };
+    (status, Json(HealthReport { status: word.to_owned(), checks })).into_response()
+}
+
+fn said(result: Result<(), String>) -> String {
+    result.map_or_else(|wrong| wrong, |()| "ok".to_owned())
+}
+
+/// Whether the process answers
+#[utoipa::path(
+    get, path = "/health/live", tag = "health", operation_id = "health_live",
+    responses((status = 200, body = HealthReport))
+)]
+async fn live() -> Response {
+    report(IndexMap::new())
+}
+
+/// Whether requests can be served: the writer lives and its last write succeeded
+#[utoipa::path(
+    get, path = "/health/ready", tag = "health", operation_id = "health_ready",
+    responses((status = 200, body = HealthReport), (status = 503, body = HealthReport))
+)]
+async fn ready(State(context): State<Context>) -> Response {
+    report(IndexMap::from([("writer".to_owned(), said(context.queen.health()))]))
+}
+
+/// Ready, and the database answers and the disk has space
+#[utoipa::path(
+    get, path = "/health/deep", tag = "health", operation_id = "health_deep",
+    responses((status = 200, body = HealthReport), (status = 503, body = HealthReport))
+)]
+async fn deep(State(context): State<Context>) -> Response {
+    let database = context.reads.ping().await.map_err(|error| error.to_string());
+    let dir = context.data_dir.clone();
+    let space = tokio::task::spawn_blocking(move || match rustix::fs::statvfs(&*dir) {
+        Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) >= SPACE_NEEDED => Ok(()),
+        Ok(disk) => Err(format!("only {} bytes are free", disk.f_bavail.saturating_mul(disk.f_frsize))),
+        Err(error) => Err(error.to_string()),
+    })
+    .await
+    .unwrap_or_else(|error| Err(error.to_string()));
+    report(IndexMap::from([
+        ("writer".to_owned(), said(context.queen.health())),
+        ("database".to_owned(), said(database)),
+        ("disk".to_owned(), said(space)),
+    ]))
+}
+
+/// Metrics in Prometheus' text format
+#[utoipa::path(
+    get, path = "/metrics", tag = "health", operation_id = "metrics",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
+async fn metrics(State(context): State<Context>) -> Result<Response, ApiError> {
+    let Some(handle) = &context.metrics else {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "NO_METRICS", "this server collects no metrics"));
+    };
+    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok((headers, handle.render()).into_response())
+}
+
+/// What answers
+#[utoipa::path(
+    get, path = "/api/v1/version", tag = "health", operation_id = "version",
+    responses((status = 200, body = VersionInfo))
+)]
+async fn version(State(context): State<Context>) -> Json<VersionInfo> {
+    Json(VersionInfo { version: context.version.to_owned(), api: "v1".to_owned() })
+}

@@ -1,0 +1,270 @@
+//! Jobs: submit, list, get, and the commands on them.
+
+use atta_core::engine::JobState;
+use atta_core::protocol::JobId;
+use atta_core::protocol::api::{
+    CancelRequest, JobDetail, JobSummary, Page, RerunRequest, SubmitRequest, SubmitResponse,
+};
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Context;
+use super::page::{Binding, tagged};
+use super::problem::ApiError;
+use super::request::{Params, Path, json, optional_json};
+use crate::scheduler::JobCommand;
+use crate::store::JobFilter;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+pub(super) fn routes() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
+        .routes(routes!(list, submit))
+        .routes(routes!(get))
+        .routes(routes!(cancel))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(retry))
+        .routes(routes!(rerun))
+        .routes(routes!(submit_short))
+}
+
+/// Submit a job
+///
+/// The job is stored when the answer comes. With an `Idempotency-Key` the same request gives the same job again; another
+/// request under the same key is a 422.
+#[utoipa::path(
+    post, path = "/api/v1/jobs", tag = "jobs", operation_id = "submit_job",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Up to 255 visible characters")),
+    request_body = SubmitRequest,
+    responses((status = 202, body = SubmitResponse, headers(("location" = String))))
+)]
+async fn submit(State(context): State<Context>, params: Params, request: Request) -> Result<Response, ApiError> {
+    accept(&context, params, request).await
+}
+
+/// Submit a job (short form)
+///
+/// The same as `POST /api/v1/jobs`.
+#[utoipa::path(
+    post, path = "/api/jobs/requests", tag = "jobs", operation_id = "submit_job_short",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Up to 255 visible characters")),
+    request_body = SubmitRequest,
+    responses((status = 202, body = SubmitResponse, headers(("location" = String))))
+)]
+async fn submit_short(State(context): State<Context>, params: Params, request: Request) -> Result<Response, ApiError> {
+    accept(&context, params, request).await
+}
+
+async fn accept(context: &Context, params: Params, request: Request) -> Result<Response, ApiError> {
+    params.finish()?;
+    let key = idempotency_key(request.headers())?;
+    let submitted_by = if from_cli(request.headers()) { "cli" } else { "api" };
+    let request: SubmitRequest = json(request).await?;
+    let answer = context.queen.submit(request, submitted_by, key.as_deref()).await?;
+    Ok(accepted(&answer))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()))
+        .map(|key| Some(key.to_owned()))
+        .ok_or_else(|| ApiError::bad_request("Idempotency-Key must be 1 to 255 visible ASCII characters"))
+}
+
+fn from_cli(headers: &HeaderMap) -> bool {
+    headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"atta/"))
+}
+
+fn accepted(answer: &SubmitResponse) -> Response {
+    let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&answer.href) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// The name that a state has in the API.
+fn state_by_name(name: &str) -> Result<JobState, String> {
+    serde_json::from_value(serde_json::Value::from(name)).map_err(|_| {
+        "one of PENDING, RUNNING, WAITING, PAUSED, CANCELLING, COMPLETED, FAILED, BLOCKED, CANCELLED, SKIPPED is expected"
+            .to_owned()
+    })
+}
+
+/// List jobs, newest first
+#[utoipa::path(
+    get, path = "/api/v1/jobs", tag = "jobs", operation_id = "list_jobs",
+    params(
+        ("state" = Option<Vec<JobState>>, Query, description = "Any of these; may be repeated"),
+        ("job_type" = Option<String>, Query, description = "Of this definition"),
+        ("user_key" = Option<String>, Query, description = "With this key"),
+        ("created_after" = Option<String>, Query, description = "Submitted at or after this instant"),
+        ("created_before" = Option<String>, Query, description = "Submitted before this instant"),
+        ("text" = Option<String>, Query, description = "Occurs in id, type, key, description or reason"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Rows of a page, 50 by default"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),
+    ),
+    responses((status = 200, body = Page<JobSummary>), (status = 304, description = "Not changed"))
+)]
+async fn list(State(context): State<Context>, headers: HeaderMap, mut params: Params) -> Result<Response, ApiError> {
+    let mut states = Vec::new();
+    for name in params.many("state") {
+        states.push(state_by_name(&name).map_err(|message| {
+            ApiError::new(StatusCode::BAD_REQUEST, "BAD_QUERY", "the request's query is not valid").with_violation(
+                "state",
+                "INVALID",
+                format!("state {name:?}: {message}"),
+            )
+        })?);
+    }
+    states.sort_unstable();
+    states.dedup();
+    let filter = JobFilter {
+        states,
+        job_type: params.one("job_type")?,
+        user_key: params.one("user_key")?,
+        created_after: params.instant("created_after")?,
+        created_before: params.instant("created_before")?,
+        text: params.one("text")?.filter(|text| !text.is_empty()),
+    };
+    let limit = params.limit()?;
+    let cursor = params.one("cursor")?;
+    params.finish()?;
+    let binding = Binding::new("jobs", &filter);
+    let before: Option<String> = binding.key(cursor.as_deref())?;
+    let rows = context.reads.jobs(&filter, before.as_deref(), limit + 1).await?;
+    tagged(&headers, &binding.page(rows, limit, |row| row.job_id.0.clone())?)
+}
+
+/// Get a job with its tasks, attempts and routes taken
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}", tag = "jobs", operation_id = "get_job",
+    params(("id" = String, Path, description = "The job's id")),
+    responses((status = 200, body = JobDetail), (status = 304, description = "Not changed"))
+)]
+async fn get(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, ApiError> {
+    params.finish()?;
+    let id = JobId(id);
+    tagged(&headers, &context.reads.job(&id).await?.ok_or_else(|| unknown(&id))?)
+}
+
+pub(super) fn unknown(id: &JobId) -> ApiError {
+    ApiError::not_found(format_args!("job {id}"))
+}
+
+/// A body that says nothing.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+async fn perform(context: &Context, id: String, command: JobCommand) -> Result<Response, ApiError> {
+    let job_id = JobId(id);
+    let state = context.queen.command(&job_id, command).await?;
+    Ok(accepted(&SubmitResponse { href: format!("/api/v1/jobs/{job_id}"), job_id, state }))
+}
+
+/// Cancel a job
+///
+/// Running tasks are stopped, then `always_run` tasks run. Cancelling again changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs", operation_id = "cancel_job",
+    params(("id" = String, Path, description = "The job's id")),
+    request_body = Option<CancelRequest>,
+    responses((status = 202, body = SubmitResponse))
+)]
+async fn cancel(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    params: Params,
+    request: Request,
+) -> Result<Response, ApiError> {
+    params.finish()?;
+    let CancelRequest { reason, force } = optional_json(request).await?;
+    let reason = reason.filter(|reason| !reason.is_empty()).unwrap_or_else(|| "cancelled by request".to_owned());
+    perform(&context, id, JobCommand::Cancel { reason, force }).await
+}
+
+/// Pause a job: running attempts finish, nothing new starts
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/pause", tag = "jobs", operation_id = "pause_job",
+    params(("id" = String, Path, description = "The job's id")),
+    responses((status = 202, body = SubmitResponse))
+)]
+async fn pause(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    params: Params,
+    request: Request,
+) -> Result<Response, ApiError> {
+    params.finish()?;
+    let Nothing {} = optional_json(request).await?;
+    perform(&context, id, JobCommand::Pause).await
+}
+
+/// Resume a paused job
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/resume", tag = "jobs", operation_id = "resume_job",
+    params(("id" = String, Path, description = "The job's id")),
+    responses((status = 202, body = SubmitResponse))
+)]
+async fn resume(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    params: Params,
+    request: Request,
+) -> Result<Response, ApiError> {
+    params.finish()?;
+    let Nothing {} = optional_json(request).await?;
+    perform(&context, id, JobCommand::Resume).await
+}
+
+/// Retry a failed job: a new job attempt that keeps completed tasks
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/retry", tag = "jobs", operation_id = "retry_job",
+    params(("id" = String, Path, description = "The job's id")),
+    responses((status = 202, body = SubmitResponse))
+)]
+async fn retry(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    params: Params,
+    request: Request,
+) -> Result<Response, ApiError> {
+    params.finish()?;
+    let Nothing {} = optional_json(request).await?;
+    perform(&context, id, JobCommand::RetryFailed).await
+}
+
+/// Rerun a job from a task on: a new job attempt
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/rerun", tag = "jobs", operation_id = "rerun_job",
+    params(("id" = String, Path, description = "The job's id")),
+    request_body = RerunRequest,
+    responses((status = 202, body = SubmitResponse))
+)]
+async fn rerun(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    params: Params,
+    request: Request,
+) -> Result<Response, ApiError> {
+    params.finish()?;
+    let RerunRequest { from } = json(request).await?;
+    perform(&context, id, JobCommand::RerunFrom { task: from }).await
+}
