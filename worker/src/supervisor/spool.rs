@@ -27,12 +27,14 @@ pub(super) struct SpoolWriter {
     end: u64,
     taken: u64,
     bound: u64,
+    /// The file cannot be cut; then it grows, and only what was not taken is bounded.
+    grows: bool,
 }
 
 impl SpoolWriter {
     pub(super) fn new(path: CString, bound: u64) -> Self {
         let path = PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes()));
-        Self { path, file: None, base: 0, end: 0, taken: 0, bound }
+        Self { path, file: None, base: 0, end: 0, taken: 0, bound, grows: false }
     }
 
     /// Appends one record; `record` has [`HEADER`] bytes of room in front of the content. After an error nothing of it
@@ -62,7 +64,7 @@ impl SpoolWriter {
     /// The ant has taken everything up to `position`.
     pub(super) fn taken(&mut self, position: u64) {
         self.taken = self.taken.max(position.min(self.end));
-        if self.taken == self.end && self.end - self.base >= CUT_AT {
+        if self.taken == self.end && self.end - self.base >= CUT_AT.min(self.bound) {
             self.cut();
         }
     }
@@ -72,17 +74,18 @@ impl SpoolWriter {
         if self.taken < self.end || self.base == self.end {
             return false;
         }
-        match &self.file {
-            Some(file) if file.set_len(0).is_ok() => {
-                self.base = self.end;
-                true
-            }
-            _ => false,
+        let Some(file) = &self.file else { return false };
+        self.grows = file.set_len(0).is_err();
+        if !self.grows {
+            self.base = self.end;
         }
+        !self.grows
     }
 
+    /// Whether writing waits until the ant has taken all there is.
     pub(super) fn is_full(&self) -> bool {
-        self.end - self.taken >= self.bound
+        let kept_from = if self.grows { self.taken } else { self.base };
+        self.end - kept_from >= self.bound
     }
 
     pub(super) fn is_taken(&self) -> bool {
@@ -228,7 +231,7 @@ mod tests {
         let (mut bytes, mut segments) = (Vec::new(), Vec::new());
         reader.read(0, 213, 1000, &mut bytes, &mut segments).unwrap();
         writer.taken(reader.position());
-        assert!(!writer.is_full() && writer.cut());
+        assert!(!writer.is_full());
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
         writer.append(LogStream::Stderr, UnixMillis(2), &mut record(b"after")).unwrap();
         let (base, end) = writer.range();
