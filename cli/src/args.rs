@@ -404,6 +404,6 @@ mod tests {
     fn jobs_without_a_word_is_jobs_list() {
         let cli = Cli::parse_from(["atta", "jobs", "--state", "failed", "--limit", "3"]);
         let Command::Jobs(JobsArgs { action: None, list }) = cli.command else { panic!("{cli:?}") };
-        assert_eq!((list.state, list.limit), (vec!["FAILED".to_owned()], 3));
+        assert_eq!((list.state, list.limit), (vec!["failed".to_owned()], 3));
     }
 }

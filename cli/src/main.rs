@@ -6,10 +6,11 @@ mod client;
 mod doctor;
 mod embedded;
 mod exit;
+mod files;
 mod output;
 mod params;
 mod progress;
-// mod run;
+mod run;
 mod serve;
 mod shutdown;
 mod validate;
@@ -49,7 +50,7 @@ fn perform(command: Command) -> CommandResult {
             let launcher = fork_launcher()?;
             runtime()?.block_on(serve::serve(args, launcher))
         }
-        Command::Run(_) => Err(Failure::failed("`atta run` is not there yet.")),
+        Command::Run(args) => run::run(&args, fork_launcher, runtime),
         Command::Validate(args) => validate::validate(&args, &SystemClock),
         Command::Completions(args) => completions(args.shell),
         other => runtime()?.block_on(ask_server(other)),
@@ -60,6 +61,8 @@ async fn ask_server(command: Command) -> CommandResult {
     match command {
         Command::Submit(args) => client::submit(args).await,
         Command::Jobs(args) => client::jobs(args).await,
+        Command::Logs(args) => client::logs(args).await,
+        Command::Artifacts(args) => client::artifacts(args).await,
         Command::Cancel(args) => client::cancel(args).await,
         Command::Pause(args) => client::perform(args, JobVerb::Pause).await,
         Command::Resume(args) => client::perform(args, JobVerb::Resume).await,
@@ -68,12 +71,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Definitions(args) => client::definitions(args).await,
         Command::Events(args) => client::events(args).await,
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,
-        Command::Serve(_)
-        | Command::Run(_)
-        | Command::Logs(_)
-        | Command::Artifacts(_)
-        | Command::Validate(_)
-        | Command::Completions(_) => {
+        Command::Serve(_) | Command::Run(_) | Command::Validate(_) | Command::Completions(_) => {
             unreachable!("performed without a server")
         }
     }

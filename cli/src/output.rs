@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(125)), "2m 05s");
         assert_eq!(duration(Duration::from_secs(3_725)), "1h 02m");
         assert_eq!((size(17), size(4_300), size(1 << 30)), ("17 B".into(), "4.1 KiB".into(), "1.0 GiB".into()));
-        assert_eq!(size(u64::MAX), "16384.0 PiB");
+        assert_eq!(size(u64::MAX), "16383.9 PiB");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::time::Duration;
 
 use atta_core::engine::{JobState, TaskState};
 use atta_core::protocol::api::{EventResource, JobDetail};
@@ -242,9 +241,6 @@ pub(crate) fn summary(job: &JobDetail) -> String {
     }
     text
 }
-
-/// How long a view waits at most until it looks at the job again although no event came.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {

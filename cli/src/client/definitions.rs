@@ -26,7 +26,10 @@ pub(crate) async fn definitions(args: DefinitionsArgs) -> CommandResult {
 pub(crate) async fn upload(server: &Server, file: &std::path::Path) -> CommandResult<DefinitionResource> {
     let source =
         std::fs::read(file).map_err(|error| Failure::usage(format!("{} cannot be read: {error}.", file.display())))?;
-    let name = file.display().to_string();
+    let mut name = file.display().to_string();
+    if name.len() > 255 || name.chars().any(char::is_control) {
+        "definition.yaml".clone_into(&mut name);
+    }
     let request = server
         .request(Method::POST, &["api", "v1", "definitions"], &[("file", name.as_str())])
         .header(reqwest::header::CONTENT_TYPE, "application/yaml")

@@ -14,8 +14,10 @@ pub(crate) async fn events(args: EventsArgs) -> CommandResult {
     let job = server.job_id(&args.job).await?;
     if args.follow {
         let mut events = EventFollower::new(&server, &job);
-        while let Some(event) = events.next().await? {
-            show(&event, args.json)?;
+        while let Some(lines) = events.next().await? {
+            for line in &lines {
+                show(line, args.json)?;
+            }
         }
         return Ok(server.job(&job).await?.summary.state.into());
     }

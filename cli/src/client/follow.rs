@@ -1,5 +1,7 @@
 //! Following a job of a server to its end.
 
+use std::time::Duration;
+
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::EventResource;
 
@@ -12,47 +14,56 @@ use crate::progress::{Line, Progress, log_tail, summary};
 /// How much of a failed attempt's log is fetched for its last lines.
 const TAIL_BYTES: u64 = 16 * 1024;
 
+/// How often a stream that breaks off is taken up again without anything new, and after how long.
+const RECONNECTS: u32 = 40;
+const RECONNECT_AFTER: Duration = Duration::from_millis(250);
+
 /// The events of a job as they happen, until its end; a broken connection is taken up again where it broke.
 pub(crate) struct EventFollower<'a> {
     server: &'a Server,
     job: &'a JobId,
-    after: i64,
+    /// The last event that arrived whole.
+    after: String,
     messages: Option<Messages>,
+    /// Lines of an event whose last line has not arrived.
+    lines: Vec<EventResource>,
     broken: u32,
 }
 
 impl<'a> EventFollower<'a> {
     /// From the beginning.
     pub(crate) fn new(server: &'a Server, job: &'a JobId) -> Self {
-        Self { server, job, after: 0, messages: None, broken: 0 }
+        Self { server, job, after: "0".to_owned(), messages: None, lines: Vec::new(), broken: 0 }
     }
 
-    /// The next event; `None` when the job has ended.
-    pub(crate) async fn next(&mut self) -> CommandResult<Option<EventResource>> {
+    /// The lines of the next event; `None` when the job has ended. Nothing is lost when this is dropped half-way.
+    pub(crate) async fn next(&mut self) -> CommandResult<Option<Vec<EventResource>>> {
         loop {
-            let messages = match self.messages.as_mut() {
-                Some(messages) => messages,
-                None => {
-                    let after = self.after.to_string();
-                    let request =
-                        self.server.get(&["jobs", &self.job.0, "events", "stream"], &[("after", after.as_str())]);
-                    let response = self.server.send(request).await?;
-                    self.messages.insert(Messages::new(self.server, response))
-                }
-            };
+            if self.messages.is_none() {
+                self.lines.clear();
+                let path = ["jobs", &self.job.0, "events", "stream"];
+                let request = self.server.get(&path, &[("after", self.after.as_str())]);
+                self.messages = Some(Messages::new(self.server, self.server.send(request).await?));
+            }
+            let Some(messages) = self.messages.as_mut() else { continue };
             match messages.next().await {
                 Ok(Some(message)) if message.event == "end" => return Ok(None),
+                Ok(Some(message)) if message.event == "error" => return Err(Failure::failed(message.data)),
                 Ok(Some(message)) => {
-                    let Ok(event) = serde_json::from_str::<EventResource>(&message.data) else { continue };
-                    self.after = event.sequence;
-                    self.broken = 0;
-                    return Ok(Some(event));
+                    self.lines.push(serde_json::from_str(&message.data).map_err(|error| {
+                        Failure::failed(format!("The server sent an event that cannot be read: {error}."))
+                    })?);
+                    // The last line of an event carries its number.
+                    if !message.id.is_empty() {
+                        self.after = message.id;
+                        self.broken = 0;
+                        return Ok(Some(std::mem::take(&mut self.lines)));
+                    }
                 }
-                Ok(None) if self.server.job(self.job).await?.summary.state.is_terminal() => return Ok(None),
-                Ok(None) | Err(Failure { exit: Exit::Unreachable, .. }) if self.broken < 20 => {
+                Ok(None) | Err(Failure { exit: Exit::Unreachable, .. }) if self.broken < RECONNECTS => {
                     self.messages = None;
                     self.broken += 1;
-                    tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+                    tokio::time::sleep(RECONNECT_AFTER).await;
                 }
                 Ok(None) => {
                     return Err(Failure::new(
@@ -72,7 +83,7 @@ pub(crate) async fn follow(server: &Server, job: &JobId) -> CommandResult {
     let mut progress = Progress::default();
     let mut events = EventFollower::new(server, job);
     while let Some(event) = events.next().await? {
-        for line in progress.apply(&[event]) {
+        for line in progress.apply(&event) {
             show(server, job, line).await;
         }
     }

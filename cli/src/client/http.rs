@@ -132,7 +132,7 @@ impl Server {
         let mut seen = 0;
         let mut cursor = None;
         loop {
-            let page = self.jobs_page(&[], 200, cursor.as_deref()).await?;
+            let page = self.jobs_page(&[("text", hex)], 200, cursor.as_deref()).await?;
             seen += page.items.len();
             found.extend(page.items.into_iter().filter(matches).map(|job| job.job_id));
             cursor = page.next_cursor;

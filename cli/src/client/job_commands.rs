@@ -1,8 +1,9 @@
 //! `atta cancel|pause|resume|retry|rerun`.
 
 use atta_core::protocol::JobId;
-use atta_core::protocol::api::SubmitResponse;
-use serde_json::{Value, json};
+use atta_core::protocol::api::{CancelRequest, RerunRequest, SubmitResponse};
+use serde::Serialize;
+use serde_json::json;
 
 use super::Server;
 use crate::args::{CancelArgs, JobArgs, RerunArgs};
@@ -41,21 +42,17 @@ pub(crate) async fn perform(args: JobArgs, verb: JobVerb) -> CommandResult {
 pub(crate) async fn cancel(args: CancelArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let job = server.job_id(&args.job).await?;
-    let mut body = json!({ "force": args.force });
-    if let Some(reason) = args.reason {
-        body["reason"] = Value::String(reason);
-    }
-    command(&server, &job, "cancel", &body).await
+    command(&server, &job, "cancel", &CancelRequest { reason: args.reason, force: args.force }).await
 }
 
 /// `atta rerun JOB --from TASK`.
 pub(crate) async fn rerun(args: RerunArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let job = server.job_id(&args.job).await?;
-    command(&server, &job, "rerun", &json!({ "from": args.from })).await
+    command(&server, &job, "rerun", &RerunRequest { from: args.from }).await
 }
 
-async fn command(server: &Server, job: &JobId, verb: &str, body: &Value) -> CommandResult {
+async fn command(server: &Server, job: &JobId, verb: &str, body: &impl Serialize) -> CommandResult {
     let answer: SubmitResponse = server.json(server.post(&["jobs", &job.0, verb]).json(body)).await?;
     output::print(&format!("{}  {}\n", answer.job_id, output::job_state(answer.state)))?;
     Ok(Exit::Success)

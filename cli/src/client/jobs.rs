@@ -24,11 +24,8 @@ pub(crate) async fn jobs(args: JobsArgs) -> CommandResult {
 
 async fn list(args: JobsListArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
-    let states = args.state.join(",");
-    let mut filters = Vec::new();
-    if !states.is_empty() {
-        filters.push(("state", states.as_str()));
-    }
+    let states: Vec<String> = args.state.iter().map(|state| state.to_uppercase()).collect();
+    let mut filters: Vec<(&str, &str)> = states.iter().map(|state| ("state", state.as_str())).collect();
     filters.extend(args.job_type.as_deref().map(|job_type| ("job_type", job_type)));
     filters.extend(args.user_key.as_deref().map(|key| ("user_key", key)));
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);

@@ -1,21 +1,21 @@
 //! Commands that talk to a server over its HTTP API.
 
-// mod artifacts;
+mod artifacts;
 mod definitions;
 mod events;
 mod follow;
 mod http;
 mod job_commands;
 mod jobs;
-// mod logs;
+mod logs;
 mod stream;
 mod submit;
 
-// pub(crate) use artifacts::artifacts;
+pub(crate) use artifacts::artifacts;
 pub(crate) use definitions::definitions;
 pub(crate) use events::events;
 pub(crate) use http::Server;
 pub(crate) use job_commands::{JobVerb, cancel, perform, rerun};
 pub(crate) use jobs::jobs;
-// pub(crate) use logs::logs;
+pub(crate) use logs::logs;
 pub(crate) use submit::submit;

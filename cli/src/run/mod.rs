@@ -14,7 +14,7 @@ use atta_core::protocol::JobId;
 use atta_core::protocol::api::{JobDetail, SubmitRequest};
 use atta_server::scheduler::{JobCommand, Queen, Refusal};
 use atta_server::{Server, ServerConfig};
-use atta_worker::{Ant, Launcher};
+use atta_worker::Launcher;
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
@@ -130,7 +130,7 @@ async fn on_server(
     let ant = serve::start_ant(server, dir, slots, launcher).await?;
     let submitted = submit(queen, &prepared).await;
     let watched = match &submitted {
-        Ok(job) => watch(server, job, &ant, prepared.resumes_by_itself, signals).await,
+        Ok(job) => watch(server, job, prepared.resumes_by_itself, signals).await,
         Err(_) => Ok(()),
     };
     match watched {
@@ -162,14 +162,7 @@ async fn submit(queen: &Queen, prepared: &Prepared) -> CommandResult<JobId> {
 
 /// Shows progress until the job has ended. The first signal cancels the job, so that its `always_run` tasks run; the
 /// second gives up.
-async fn watch(
-    server: &Server,
-    job: &JobId,
-    ant: &Ant,
-    resumes_by_itself: bool,
-    signals: &mut Signals,
-) -> CommandResult<()> {
-    let _ = ant;
+async fn watch(server: &Server, job: &JobId, resumes_by_itself: bool, signals: &mut Signals) -> CommandResult<()> {
     let mut source = JobSource::new(server, job);
     let mut progress = Progress::default();
     let mut cancelled = false;
@@ -186,11 +179,12 @@ async fn watch(
                 continue;
             }
         };
-        let ended = events.iter().any(|event| event.kind == "job_finished");
-        let paused = events.iter().any(|event| {
-            event.kind == "job_changed" && event.data.get("to") == Some(&Value::String(output::name_of(&JobState::Paused)))
+        let ended = events.iter().flatten().any(|event| event.kind == "job_finished");
+        let paused = events.iter().flatten().any(|event| {
+            event.kind == "job_changed"
+                && event.data.get("to") == Some(&Value::String(output::name_of(&JobState::Paused)))
         });
-        for line in progress.apply(&events) {
+        for line in events.iter().flat_map(|lines| progress.apply(lines)).collect::<Vec<_>>() {
             match line {
                 Line::Text(text) => output::say(&format!("{text}\n")),
                 Line::LogTail { attempt } => output::say(&log_tail(&source.log_tail(attempt).await, TAIL_LINES)),
@@ -201,7 +195,9 @@ async fn watch(
         }
         if paused && !resumes_by_itself && !cancelled {
             cancelled = true;
-            output::say("the job paused, and here nobody can resume it: cancelling; use `atta serve` for jobs that pause\n");
+            output::say(
+                "the job paused, and here nobody can resume it: cancelling; use `atta serve` for jobs that pause\n",
+            );
             cancel(server.queen(), job, "the job paused, and `atta run` cannot resume it".to_owned()).await?;
         }
     }

@@ -2,6 +2,13 @@
 
 #![expect(clippy::expect_used, reason = "these are tests; clippy knows that of test functions only")]
 
+mod bad_definitions;
+mod control_flow;
 mod demo;
+mod hostile;
+mod lifecycle;
 mod live_server;
+mod recovery;
+mod scratch;
 mod shipped;
+mod surface;

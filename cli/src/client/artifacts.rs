@@ -1,0 +1,109 @@
+//! `atta artifacts`.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use atta_core::protocol::api::{ArtifactResource, JobDetail};
+use serde_json::json;
+
+use super::Server;
+use crate::args::ArtifactsArgs;
+use crate::exit::{CommandResult, Exit, Failure};
+use crate::files::{cannot_write, make_parents, safe_path};
+use crate::output;
+
+/// An artifact of the latest attempt of a task.
+struct Found<'a> {
+    task: &'a str,
+    attempt: u32,
+    artifact: &'a ArtifactResource,
+}
+
+/// `atta artifacts JOB [TASK] [-o DIR]`: of the latest attempt of each task.
+pub(crate) async fn artifacts(args: ArtifactsArgs) -> CommandResult {
+    let server = Server::new(&args.server)?;
+    let id = server.job_id(&args.job).await?;
+    let job = server.job(&id).await?;
+    let found = found(&job, args.task.as_deref())?;
+    if let Some(dir) = &args.output {
+        fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
+        for one in &found {
+            let file = download(&server, &job, one, dir).await?;
+            if !args.json {
+                output::print(&format!("{}\n", file.display()))?;
+            }
+        }
+    } else if !args.json {
+        let rows: Vec<Vec<String>> = found
+            .iter()
+            .map(|one| {
+                vec![
+                    one.task.to_owned(),
+                    output::harmless(&one.artifact.name),
+                    output::size(one.artifact.size),
+                    one.artifact.digest.0.chars().take(16).collect(),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            output::say("No artifacts.\n");
+        } else {
+            output::print(&output::table(&["TASK", "NAME", "SIZE", "BLAKE3"], &rows))?;
+        }
+    }
+    if args.json {
+        let list: Vec<_> = found
+            .iter()
+            .map(|one| {
+                json!({ "task_type": one.task, "attempt": one.attempt, "name": one.artifact.name,
+                        "size": one.artifact.size, "digest": one.artifact.digest })
+            })
+            .collect();
+        output::print_json(&list)?;
+    }
+    Ok(Exit::Success)
+}
+
+fn found<'a>(job: &'a JobDetail, task: Option<&str>) -> CommandResult<Vec<Found<'a>>> {
+    if let Some(name) = task
+        && !job.tasks.iter().any(|task| task.task_type == name)
+    {
+        let message = format!("{} has no task {name}.", job.summary.job_id);
+        return Err(Failure::new(Exit::Refused, "NOT_FOUND", message));
+    }
+    Ok(job
+        .tasks
+        .iter()
+        .filter(|one| task.is_none_or(|name| name == one.task_type))
+        .filter_map(|one| {
+            one.attempt_list.last().map(|attempt| (one.task_type.as_str(), attempt.number, &one.artifacts))
+        })
+        .flat_map(|(task, attempt, artifacts)| artifacts.iter().map(move |artifact| Found { task, attempt, artifact }))
+        .collect())
+}
+
+/// Writes beside the target and renames, so that a broken download leaves no half file under the name.
+async fn download(server: &Server, job: &JobDetail, found: &Found<'_>, dir: &Path) -> CommandResult<PathBuf> {
+    let file = safe_path(dir, found.task, &found.artifact.name)?;
+    make_parents(dir, &file)?;
+    let number = found.attempt.to_string();
+    let mut segments = vec!["jobs", job.summary.job_id.0.as_str(), "attempts", &number, "artifacts"];
+    segments.extend(found.artifact.name.split('/'));
+    let mut response = server.send(server.get(&segments, &[])).await?;
+    let parent = file.parent().unwrap_or(dir);
+    let mut partial =
+        tempfile::Builder::new().prefix(".atta-").tempfile_in(parent).map_err(|error| cannot_write(parent, &error))?;
+    while let Some(bytes) = response.chunk().await.map_err(|error| server.no_answer(&error))? {
+        partial.write_all(&bytes).map_err(|error| cannot_write(&file, &error))?;
+    }
+    let length = partial.as_file().metadata().map_err(|error| cannot_write(&file, &error))?.len();
+    if length != found.artifact.size {
+        return Err(Failure::failed(format!(
+            "{} is incomplete: {length} bytes came, {} were announced.",
+            found.artifact.name, found.artifact.size
+        )));
+    }
+    partial.persist(&file).map_err(|error| cannot_write(&file, &error.error))?;
+    Ok(file)
+}
