@@ -1,6 +1,13 @@
 //! Contextual shell quoting: values are bound to shell variables, never spliced into the script.
+//!
+//! [`lexer`] follows the text of a script and knows what a value becomes in each place, [`command`] which programs
+//! evaluate their arguments, [`sink`] writes the script and the assignments, [`check`] does the same without values.
 
 mod check;
+mod command;
+mod frame;
+mod lexer;
+mod place;
 mod sink;
 
 pub use check::{ScriptWarning, check_script};
@@ -14,3 +21,8 @@ pub enum ShellDialect {
     /// `bash`, `zsh`, `ksh`, and what may be either.
     Bash,
 }
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;
