@@ -269,3 +269,18 @@ fn hostile_templates_are_refused_before_they_cost_anything() {
     let source = format!("{}{{{{ x | length }}}}", "{% set x = [x] %}".repeat(80));
     assert_eq!(problem(&source, &[("x", json!(1))]).code, "E-TEMPLATE-LIMIT");
 }
+
+/// The same in a process that may have little memory and processor time.
+#[test]
+fn hostile_templates_cost_little_memory_and_time() {
+    let output = std::process::Command::new("sh")
+        // 160 MB of addresses, the test program itself included; 20 s of processor time for all of them.
+        .args(["-c", "ulimit -v 160000; ulimit -t 20; exec \"$@\"", "_"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "template::tests::hostile_templates_are_refused_before_they_cost_anything", "--test-threads=1"])
+        .env("MALLOC_ARENA_MAX", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
