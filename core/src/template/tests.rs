@@ -277,7 +277,11 @@ fn hostile_templates_cost_little_memory_and_time() {
         // 160 MB of addresses, the test program itself included; 20 s of processor time for all of them.
         .args(["-c", "ulimit -v 160000; ulimit -t 20; exec \"$@\"", "_"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "template::tests::hostile_templates_are_refused_before_they_cost_anything", "--test-threads=1"])
+        .args([
+            "--exact",
+            "template::tests::hostile_templates_are_refused_before_they_cost_anything",
+            "--test-threads=1",
+        ])
         .env("MALLOC_ARENA_MAX", "1")
         .output()
         .unwrap();

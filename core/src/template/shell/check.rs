@@ -91,11 +91,18 @@ impl Walk<'_> {
                 let offset = emit.span().start_offset as usize;
                 let marks = strip_marks(&emit.expr).1;
                 if marks.raw {
-                    self.warn(offset, "W-RAW", "`| raw` makes the value part of the script".to_owned(),
-                        "leave `| raw` out unless the value is shell code that you wrote yourself");
+                    self.warn(
+                        offset,
+                        "W-RAW",
+                        "`| raw` makes the value part of the script".to_owned(),
+                        "leave `| raw` out unless the value is shell code that you wrote yourself",
+                    );
                     // What it is cannot be known; most often it is a word.
                     ways.iter_mut().try_for_each(|way| way.feed("x"))?;
-                    return { self.depth -= 1; Ok(ways) };
+                    return {
+                        self.depth -= 1;
+                        Ok(ways)
+                    };
                 }
                 self.value(ways, marks.option, offset)
             }
@@ -126,8 +133,12 @@ impl Walk<'_> {
         for way in &mut ways {
             let printed = Printed { text: None, origin: Origin::Trusted, option, offset };
             if let Some(reason) = way.value(&printed)?.1 {
-                self.warn(offset, "W-SECOND-EVAL", format!("the value is evaluated a second time: {reason}"),
-                    "pass it as an argument or by `environment:`; a value from outside is refused here");
+                self.warn(
+                    offset,
+                    "W-SECOND-EVAL",
+                    format!("the value is evaluated a second time: {reason}"),
+                    "pass it as an argument or by `environment:`; a value from outside is refused here",
+                );
             }
         }
         Ok(ways)

@@ -8,21 +8,62 @@ pub(super) const RESERVED_BEFORE_COMMAND: &[&str] =
 
 /// Programs that run the command which follows them.
 const PREFIXES: &[&str] = &[
-    "builtin", "busybox", "chrt", "command", "doas", "env", "exec", "ionice", "nice", "nohup", "setsid", "stdbuf", "sudo",
-    "time", "timeout",
+    "builtin", "busybox", "chrt", "command", "doas", "env", "exec", "ionice", "nice", "nohup", "setsid", "stdbuf",
+    "sudo", "time", "timeout",
 ];
 
 /// Commands that evaluate any of their arguments as code, names with subscripts, or files to execute.
 const EVALUATE_ALL: &[&str] = &[
-    ".", "alias", "at", "batch", "bind", "compgen", "complete", "crontab", "dc", "eval", "expect", "fc", "getopts", "gdb", "let",
-    "make", "gmake", "mapfile", "parallel", "read", "readarray", "socat", "source", "sqlite3", "ssh", "tclsh", "trap", "unset",
-    "watch", "xargs",
+    ".",
+    "alias",
+    "at",
+    "batch",
+    "bind",
+    "compgen",
+    "complete",
+    "crontab",
+    "dc",
+    "eval",
+    "expect",
+    "fc",
+    "getopts",
+    "gdb",
+    "let",
+    "make",
+    "gmake",
+    "mapfile",
+    "parallel",
+    "read",
+    "readarray",
+    "socat",
+    "source",
+    "sqlite3",
+    "ssh",
+    "tclsh",
+    "trap",
+    "unset",
+    "watch",
+    "xargs",
 ];
 
-const SHELLS: &[&str] = &["ash", "bash", "dash", "fish", "flock", "ksh", "mksh", "rbash", "script", "sh", "su", "yash", "zsh"];
+const SHELLS: &[&str] =
+    &["ash", "bash", "dash", "fish", "flock", "ksh", "mksh", "rbash", "script", "sh", "su", "yash", "zsh"];
 
 const INTERPRETERS: &[&str] = &[
-    "bun", "deno", "julia", "lua", "mysql", "node", "nodejs", "osascript", "perl", "php", "psql", "python", "Rscript", "ruby",
+    "bun",
+    "deno",
+    "julia",
+    "lua",
+    "mysql",
+    "node",
+    "nodejs",
+    "osascript",
+    "perl",
+    "php",
+    "psql",
+    "python",
+    "Rscript",
+    "ruby",
 ];
 
 const DECLARATIONS: &[&str] = &["declare", "typeset", "local", "export", "readonly"];
@@ -133,11 +174,13 @@ pub(super) fn evaluates(code: &Code) -> Option<String> {
         return Some("`printf -v` evaluates the subscript of the name".to_owned());
     }
     if matches!(name, "awk" | "gawk" | "mawk" | "nawk") {
-        return program_word(arguments, &["-v", "-F", "-f"], &["-f"]).then(|| format!("it is part of the program of `{name}`"));
+        return program_word(arguments, &["-v", "-F", "-f"], &["-f"])
+            .then(|| format!("it is part of the program of `{name}`"));
     }
     if matches!(name, "sed" | "gsed") {
         let first = program_word(arguments, &["-e", "-f"], &["-f", "-e"]);
-        return (first || option_of(previous, &word.text, "e", &["--expression="])).then(|| "it is part of the program of `sed`".to_owned());
+        return (first || option_of(previous, &word.text, "e", &["--expression="]))
+            .then(|| "it is part of the program of `sed`".to_owned());
     }
     for (index, candidate) in words.iter().enumerate().skip(name_at) {
         let candidate = base(candidate);

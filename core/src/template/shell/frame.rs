@@ -6,14 +6,20 @@ pub(super) enum Frame {
     Code(Code),
     Single,
     /// `"…"`; `$"…"` is translated by bash, values there are refused.
-    Double { locale: bool },
+    Double {
+        locale: bool,
+    },
     /// `$'…'`.
     DollarSingle,
     Backtick,
     /// `${…}`; whether double quotes or a here-document are around it.
-    Parameter { in_double: bool },
+    Parameter {
+        in_double: bool,
+    },
     /// `$((…))`, or `((…))` as a command.
-    Arithmetic { depth: u32 },
+    Arithmetic {
+        depth: u32,
+    },
     Comment,
     HereDocument(HereDocument),
 }

@@ -60,11 +60,18 @@ impl Lexer {
         self.read(true)?;
         let offset = value.offset;
         if let Some(reason) = self.unsure {
-            return Err(refused(offset, &format!("behind {reason}: it is not certain how the shell reads what follows"),
-                "put the value into `environment:` and write \"$NAME\""));
+            return Err(refused(
+                offset,
+                &format!("behind {reason}: it is not certain how the shell reads what follows"),
+                "put the value into `environment:` and write \"$NAME\"",
+            ));
         }
         if self.escaped {
-            return Err(refused(offset, "right behind a backslash", "leave the backslash out: the value needs no escaping"));
+            return Err(refused(
+                offset,
+                "right behind a backslash",
+                "leave the backslash out: the value needs no escaping",
+            ));
         }
         if self.after_dollar {
             return Err(refused(offset, "right behind `$`", "leave the `$` out, or escape it: \\$"));
@@ -101,20 +108,26 @@ impl Lexer {
             Some(Frame::Backtick) => Some("backticks".to_owned()),
             Some(Frame::Parameter { .. }) => Some("`${`".to_owned()),
             Some(Frame::Arithmetic { .. }) => Some("`((`".to_owned()),
-            Some(Frame::HereDocument(document)) => Some(format!("the here-document that ends with {:?}", document.delimiter)),
+            Some(Frame::HereDocument(document)) => {
+                Some(format!("the here-document that ends with {:?}", document.delimiter))
+            }
             Some(Frame::Code(code)) => match code.kind {
                 CodeKind::Substitution => Some("`$(`".to_owned()),
                 CodeKind::Array => Some("an array's `(`".to_owned()),
                 CodeKind::Test => Some("`[[`".to_owned()),
-                _ if self.escaped || self.continues || code.word.is_some() => Some("a line that goes on behind a backslash".to_owned()),
+                _ if self.escaped || self.continues || code.word.is_some() => {
+                    Some("a line that goes on behind a backslash".to_owned())
+                }
                 // A compound command may go on in the next entry.
                 _ => None,
             },
             Some(Frame::Comment) | None => None,
         };
         match open {
-            Some(open) => Err(TemplateProblem::new(E_OPEN, offset, format!("this entry of the script ends inside {open}"))
-                .with_help("close it in the same entry; use `- |` for an entry of several lines")),
+            Some(open) => {
+                Err(TemplateProblem::new(E_OPEN, offset, format!("this entry of the script ends inside {open}"))
+                    .with_help("close it in the same entry; use `- |` for an entry of several lines"))
+            }
             None => Ok(()),
         }
     }
@@ -129,18 +142,26 @@ impl Lexer {
             Some(Frame::Comment) => Ok(Place::Comment),
             Some(Frame::Single) => self.check_word(value, true).map(|()| Place::Single),
             Some(Frame::Double { locale: false }) => self.check_word(value, true).map(|()| Place::Expanded),
-            Some(Frame::Double { locale: true }) => Err(refused(offset, "inside $\"…\"", "use plain double quotes: \"…\"")),
+            Some(Frame::Double { locale: true }) => {
+                Err(refused(offset, "inside $\"…\"", "use plain double quotes: \"…\""))
+            }
             Some(Frame::DollarSingle) => Err(refused(offset, "inside $'…'", "use double quotes: \"{{ x }}\"")),
             Some(Frame::Backtick) => Err(refused(offset, "inside backticks", "write $( … ) instead of ` … `")),
             Some(Frame::Arithmetic { .. }) => match value.text {
-                Some(text) if !is_whole_number(text) => Err(TemplateProblem::new(E_VALUE, offset,
-                    "only a whole number can stand in shell arithmetic")
-                    .with_help("compute it in the template: {{ x | int + 1 }}")),
+                Some(text) if !is_whole_number(text) => {
+                    Err(TemplateProblem::new(E_VALUE, offset, "only a whole number can stand in shell arithmetic")
+                        .with_help("compute it in the template: {{ x | int + 1 }}"))
+                }
                 _ => Ok(Place::Arithmetic),
             },
-            Some(Frame::HereDocument(document)) if document.quoted => Err(refused(offset,
+            Some(Frame::HereDocument(document)) if document.quoted => Err(refused(
+                offset,
                 &format!("in a here-document with a quoted delimiter (`<<'{}'`)", document.delimiter),
-                &format!("write <<{} without quotes (then escape the document's own $ as \\$), or use `environment:`", document.delimiter))),
+                &format!(
+                    "write <<{} without quotes (then escape the document's own $ as \\$), or use `environment:`",
+                    document.delimiter
+                ),
+            )),
             Some(Frame::HereDocument(_)) => Ok(Place::Expanded),
             Some(Frame::Code(_)) => self.check_word(value, false).map(|()| Place::Bare),
             Some(Frame::Parameter { .. }) | None => Err(refused(offset, "here", "put it into `environment:`")),
@@ -195,7 +216,8 @@ impl Lexer {
         if let Some(code) = self.word_owner() {
             let index = code.command.words.len();
             let word = code.word_mut();
-            let still_open = word.open_start && word.text.is_empty() && value.text.is_some_and(str::is_empty) && !quoted;
+            let still_open =
+                word.open_start && word.text.is_empty() && value.text.is_some_and(str::is_empty) && !quoted;
             word.expanded = true;
             if !still_open {
                 word.text.push(UNKNOWN);
@@ -310,7 +332,10 @@ impl Lexer {
             return Ok(c.len_utf8());
         }
         self.continues = false;
-        if c == '\n' && !self.here_documents.is_empty() && !matches!(self.stack.last(), Some(Frame::Code(_) | Frame::Comment)) {
+        if c == '\n'
+            && !self.here_documents.is_empty()
+            && !matches!(self.stack.last(), Some(Frame::Code(_) | Frame::Comment))
+        {
             self.doubt("a line break inside quotes or an expansion behind `<<`");
         }
         match self.stack.last_mut() {
@@ -630,9 +655,11 @@ impl Lexer {
             return Ok(1);
         }
         // `2>`: the number belongs to the operator.
-        if code.word.as_ref().is_some_and(|word| {
-            !word.quoted && !word.text.is_empty() && word.text.chars().all(|c| c.is_ascii_digit())
-        }) {
+        if code
+            .word
+            .as_ref()
+            .is_some_and(|word| !word.quoted && !word.text.is_empty() && word.text.chars().all(|c| c.is_ascii_digit()))
+        {
             code.word = None;
         }
         self.end_word()?;
@@ -742,7 +769,9 @@ impl Lexer {
         }
         let first = code.command.words.first().map_or("", String::as_str);
         let body = match first {
-            "for" | "select" => word.text == "do" && code.command.words.len() <= 2 || word.text == "{" && code.command.words.len() == 1,
+            "for" | "select" => {
+                word.text == "do" && code.command.words.len() <= 2 || word.text == "{" && code.command.words.len() == 1
+            }
             "function" => word.text == "{",
             _ => false,
         };

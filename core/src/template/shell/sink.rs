@@ -68,7 +68,11 @@ impl Sink for ScriptSink {
     fn value(&mut self, value: &Value, marks: Marks, offset: usize) -> Result<(), TemplateProblem> {
         let text: Arc<str> = value.printed()?.unwrap_or_else(|| "".into());
         if text.contains('\0') {
-            return Err(TemplateProblem::new(E_VALUE, offset, "the value contains a NUL byte, which no shell can hold"));
+            return Err(TemplateProblem::new(
+                E_VALUE,
+                offset,
+                "the value contains a NUL byte, which no shell can hold",
+            ));
         }
         let printed = Printed { text: Some(&text), origin: value.origin(), option: marks.option, offset };
         if marks.raw {
