@@ -78,10 +78,6 @@ pub const ROUTE_TARGET: &str = "E-ROUTE-TARGET";
 pub const ROUTE_OVERLAP: &str = "E-ROUTE-OVERLAP";
 /// A word that an `always_run` task may not use.
 pub const ALWAYS_RUN: &str = "E-ALWAYS-RUN";
-/// A template that cannot be parsed.
-pub const TEMPLATE: &str = "E-TEMPLATE";
-/// Go template syntax.
-pub const GO_TEMPLATE: &str = "E-GO-TEMPLATE";
 /// A template uses a name that nothing declares.
 pub const UNDECLARED: &str = "E-UNDECLARED";
 /// A templated duration or number that did not render to one.

@@ -1,6 +1,6 @@
 //! The job's own keys.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use indexmap::IndexMap;
 
@@ -170,7 +170,7 @@ impl Walk {
     fn job_variables(&mut self, node: &Node<'_>) -> IndexMap<String, VariableValue> {
         let mut variables = IndexMap::new();
         for entry in self.mapping("job_variables", node).unwrap_or_default() {
-            self.check_identifier("a job variable", &entry.key, entry.key_span);
+            self.check_template_name("a job variable", &entry.key, entry.key_span);
             variables.insert(entry.key.to_string(), variable(&entry.value));
         }
         variables
@@ -295,13 +295,13 @@ impl Walk {
             return Vec::new();
         }
         let mut tasks: Vec<TaskDefinition> = Vec::with_capacity(items.len().min(self.limits.tasks));
-        let mut first: HashMap<String, Span> = HashMap::new();
+        let mut names: HashSet<String> = HashSet::new();
         for item in items.iter().take(self.limits.tasks) {
             let Some(task) = self.task(item, &defaults) else {
                 self.graph_incomplete = true;
                 continue;
             };
-            if first.contains_key(&task.name) {
+            if !names.insert(task.name.clone()) {
                 self.problems.error_with_help(
                     code::DUPLICATE_TASK,
                     task.span,
@@ -309,9 +309,7 @@ impl Walk {
                     "every task needs a name of its own",
                 );
                 self.graph_incomplete = true;
-                continue;
             }
-            first.insert(task.name.clone(), task.span);
             tasks.push(task);
         }
         tasks

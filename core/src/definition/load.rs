@@ -45,7 +45,7 @@ pub fn load(file_name: &str, source: &[u8], limits: &Limits) -> Loaded {
     let definition = walk.job(&root);
     drop(root);
     if let Some(definition) = &definition {
-        super::check::check(definition, walk.graph_incomplete, &mut walk.problems);
+        super::check::check(definition, text, walk.graph_incomplete, &mut walk.problems);
     }
     let definition = definition.filter(|_| !walk.problems.has_errors());
     Loaded { definition, diagnostics: walk.problems.finish(limits.problems) }

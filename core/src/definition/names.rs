@@ -101,6 +101,20 @@ impl Walk {
         }
     }
 
+    /// Names of params and job variables: templates use them bare, so they must not hide what Atta defines.
+    pub(super) fn check_template_name(&mut self, what: &str, name: &str, span: Span) {
+        if crate::template::BUILTINS.contains(&name) || matches!(name, "secrets" | "true" | "false" | "none" | "loop") {
+            self.problems.error_with_help(
+                code::RESERVED_NAME,
+                span,
+                format!("{what} cannot be named {name}: the name means something of its own in templates"),
+                "choose another name",
+            );
+        } else {
+            self.check_identifier(what, name, span);
+        }
+    }
+
     /// Names of params, job variables and outputs.
     pub(super) fn check_identifier(&mut self, what: &str, name: &str, span: Span) {
         if !is_identifier(name) {

@@ -43,7 +43,7 @@ impl Walk {
         let mut params = IndexMap::new();
         if let Some(entry) = keys.take("params") {
             for entry in self.mapping("params", &entry.value).unwrap_or_default() {
-                self.check_identifier("a param", &entry.key, entry.key_span);
+                self.check_template_name("a param", &entry.key, entry.key_span);
                 let spec = self.param(entry);
                 params.insert(entry.key.to_string(), spec);
             }
@@ -51,7 +51,7 @@ impl Walk {
         if let Some(entry) = keys.take("required_params") {
             for item in self.list("required_params", &entry.value).unwrap_or_default() {
                 let Some(name) = self.text("an entry of required_params", item) else { continue };
-                self.check_identifier("a param", &name, item.span);
+                self.check_template_name("a param", &name, item.span);
                 let spec: &mut ParamSpec = params.entry(name.clone()).or_insert_with(|| string_param(item.span));
                 if spec.default.is_some() {
                     self.problems.error_with_help(
@@ -140,7 +140,7 @@ impl Walk {
                 node.span,
                 format!("{what} of the param {name} is refused by the param itself: {reason}"),
             );
-            if spec.param_type == ParamType::String && !node.is_null() {
+            if spec.param_type == ParamType::String && !node.to_json().is_string() && !node.is_null() {
                 problem = problem.with_help("numbers and booleans are strings only in quotes");
             }
             self.problems.push(problem);

@@ -18,14 +18,18 @@ pub fn position(source: &str, offset: usize) -> Position {
 #[derive(Debug, Clone)]
 pub struct LineIndex<'s> {
     source: &'s str,
-    starts: Vec<usize>,
+    starts: Vec<u32>,
 }
 
 impl<'s> LineIndex<'s> {
     /// Finds all line breaks once.
     pub fn new(source: &'s str) -> Self {
-        let breaks = source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Self { source, starts: std::iter::once(0).chain(breaks).collect() }
+        let is_break = |byte: &u8| *byte == b'\n';
+        let mut starts = Vec::with_capacity(source.bytes().filter(is_break).count() + 1);
+        starts.push(0);
+        // Definitions are far from 4 GiB; what stands behind that counts as one line.
+        starts.extend((1u32..).zip(source.bytes()).filter(|(_, byte)| is_break(byte)).map(|(after, _)| after));
+        Self { source, starts }
     }
 
     /// The position of a byte offset; offsets behind the end are the end.
@@ -34,16 +38,15 @@ impl<'s> LineIndex<'s> {
         while !self.source.is_char_boundary(offset) {
             offset -= 1;
         }
-        let line = self.starts.partition_point(|start| *start <= offset);
-        // A line of many megabytes is not text that anybody counts columns in.
-        let start = self.starts[line - 1];
+        let line = self.starts.partition_point(|start| *start as usize <= offset);
+        let start = self.starts[line - 1] as usize;
         Position { line, column: self.source[start..offset].chars().count() + 1 }
     }
 
     /// The text of a line (from 1) without its break, and the offset at which it begins.
     pub fn line(&self, line: usize) -> (usize, &'s str) {
-        let start = self.starts.get(line - 1).copied().unwrap_or(self.source.len());
-        let end = self.starts.get(line).map_or(self.source.len(), |next| next - 1);
+        let start = self.starts.get(line - 1).map_or(self.source.len(), |start| *start as usize);
+        let end = self.starts.get(line).map_or(self.source.len(), |next| *next as usize - 1);
         (start, self.source[start..end.max(start)].trim_end_matches('\r'))
     }
 }

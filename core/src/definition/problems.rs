@@ -1,5 +1,6 @@
 //! Collects problems while checks go on.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use super::{Diagnostic, Severity, Span, code};
@@ -7,8 +8,8 @@ use super::{Diagnostic, Severity, Span, code};
 /// Problems kept before they are sorted and cut to the listed number; more are only counted.
 const KEPT: usize = 5_000;
 
-/// Suggestions cost a comparison with every known name, so they are made for this many problems only.
-const WITH_SUGGESTIONS: usize = 300;
+/// Suggestions cost a comparison with every known name, so only so many are made in one definition.
+const COMPARISONS: usize = 200_000;
 
 /// The problems found so far. The same problem at the same place (a shared `defaults` value, an aliased node) counts
 /// once.
@@ -18,6 +19,7 @@ pub(super) struct Problems {
     seen: HashSet<(&'static str, usize, u64)>,
     errors: usize,
     uncounted: usize,
+    comparisons: Cell<usize>,
 }
 
 impl Problems {
@@ -61,7 +63,13 @@ impl Problems {
 
     /// The name that was probably meant.
     pub(super) fn suggestion<'n>(&self, wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-        if self.found.len() >= WITH_SUGGESTIONS { None } else { closest(wrong, names) }
+        let counted = names.into_iter().inspect(|_| self.comparisons.set(self.comparisons.get() + 1));
+        if self.suggests() { closest(wrong, counted) } else { None }
+    }
+
+    /// Whether there are so few problems that looking for what was meant is worth its time.
+    pub(super) fn suggests(&self) -> bool {
+        self.comparisons.get() < COMPARISONS && self.found.len() < KEPT
     }
 
     /// In order of position, cut to `listed` with the number of those that are left out.

@@ -71,14 +71,14 @@ pub fn render_diagnostics(
             printable(&diagnostic.message)
         ));
         let (line_start, line) = lines.line(start.line);
-        if line.trim().is_empty() || is_binary(line) {
+        let from = diagnostic.span.start.saturating_sub(line_start);
+        let (shown, from, to) = excerpt(line, from, diagnostic.span.end.saturating_sub(line_start));
+        if shown.trim().is_empty() || is_binary(&shown) {
             if let Some(help) = &diagnostic.help {
                 out.push_str(&format!("  = help: {}\n", printable(help)));
             }
             continue;
         }
-        let (shown, from, to) =
-            excerpt(line, diagnostic.span.start - line_start, diagnostic.span.end.saturating_sub(line_start));
         let level = match diagnostic.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -107,11 +107,10 @@ fn printable(text: &str) -> String {
 fn excerpt(line: &str, from: usize, to: usize) -> (String, usize, usize) {
     let from = floor(line, from.min(line.len()));
     let to = floor(line, to.clamp(from, line.len()));
-    let lead = line[..from].chars().count().saturating_sub(SHOWN / 2);
+    let first = line[..from].char_indices().rev().take(SHOWN / 2).last().map_or(from, |(at, _)| at);
     let mut shown = String::new();
     let (mut start, mut end) = (None, None);
-    let first = line.char_indices().nth(lead).map_or(line.len(), |(at, _)| at);
-    if lead > 0 {
+    if first > 0 {
         shown.push('…');
     }
     for (at, c) in line[first..].char_indices().take(SHOWN) {

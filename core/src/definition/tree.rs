@@ -102,6 +102,8 @@ enum KeyRole {
     Dropped,
     /// A flow mapping as the key of a flow mapping: `{{ X }}`.
     Braces,
+    /// The same around one that has been reported.
+    MoreBraces,
 }
 
 /// The tree of the one document, and the problems that did not stop the reading. `Err` is the one problem that did.
@@ -225,13 +227,17 @@ impl<'s> Builder<'s, '_> {
             }
             Content::Mapping { flow, entries, merges, key } => {
                 span.end = entries.last().map_or(span.end, |entry| entry.value.span.end).max(span.end);
-                if flow && key.is_some_and(|(_, _, role)| role == KeyRole::Braces) {
-                    span.end = end.end;
-                    self.unquoted_template(span);
-                    Kind::Reported
-                } else {
-                    let entries = self.without_duplicates(entries);
-                    Kind::Mapping(Rc::new(self.merged(entries, merges)))
+                match key.map(|(_, _, role)| role) {
+                    Some(KeyRole::Braces) if flow => {
+                        span.end = end.end;
+                        self.unquoted_template(span);
+                        Kind::Reported
+                    }
+                    Some(KeyRole::MoreBraces) if flow => Kind::Reported,
+                    _ => {
+                        let entries = self.without_duplicates(entries);
+                        Kind::Mapping(Rc::new(self.merged(entries, merges)))
+                    }
                 }
             }
         };
@@ -274,7 +280,8 @@ impl<'s> Builder<'s, '_> {
                             (scalar.text, node.span, KeyRole::Merge)
                         }
                         Kind::Scalar(scalar) => (scalar.text, node.span, KeyRole::Field),
-                        Kind::Mapping(_) | Kind::Reported if *flow => (empty, node.span, KeyRole::Braces),
+                        Kind::Mapping(_) if *flow => (empty, node.span, KeyRole::Braces),
+                        Kind::Reported if *flow => (empty, node.span, KeyRole::MoreBraces),
                         Kind::Reported => (empty, node.span, KeyRole::Dropped),
                         Kind::Sequence(_) | Kind::Mapping(_) => {
                             self.problems.push(
@@ -289,7 +296,9 @@ impl<'s> Builder<'s, '_> {
                 Some((_, _, KeyRole::Merge)) => merges.push(node),
                 Some((_, _, KeyRole::Dropped)) => {}
                 // Kept as the key, so that the end of the mapping knows what it was.
-                Some((text, key_span, KeyRole::Braces)) => *key = Some((text, key_span, KeyRole::Braces)),
+                Some((text, key_span, role @ (KeyRole::Braces | KeyRole::MoreBraces))) => {
+                    *key = Some((text, key_span, role));
+                }
             },
         }
         Ok(())
@@ -519,11 +528,17 @@ fn tab_near(source: &str, offset: usize, kind: &ErrorKind) -> Option<Diagnostic>
             | ErrorKind::TabAtBlockScalarStart
             | ErrorKind::TabInPlainScalar
     );
-    let line = line_at(source, offset);
-    let text = &source[line.start..line.end];
-    let indentation = &text[..text.len() - text.trim_start_matches([' ', '\t']).len()];
-    let tab = indentation.find('\t').or_else(|| if about_tabs { text.find('\t') } else { None })?;
-    let start = line.start + tab;
+    // The error may show at the end of the line before.
+    let here = line_at(source, offset);
+    let next = line_at(source, (here.end + 1).min(source.len()));
+    let indented_by_tab = |line: &Span| {
+        let text = &source[line.start..line.end];
+        let indentation = &text[..text.len() - text.trim_start_matches([' ', '\t']).len()];
+        indentation.find('\t').map(|tab| line.start + tab)
+    };
+    let elsewhere =
+        || if about_tabs { source[here.start..here.end].find('\t').map(|tab| here.start + tab) } else { None };
+    let start = indented_by_tab(&here).or_else(|| indented_by_tab(&next).filter(|_| about_tabs)).or_else(elsewhere)?;
     let end = start + source[start..].bytes().take_while(|byte| *byte == b'\t').count();
     Some(
         Diagnostic::error(code::TAB, Span { start, end }, "YAML does not allow tabs for indentation")
@@ -545,8 +560,14 @@ fn explain(kind: &ErrorKind) -> (String, Option<&'static str>) {
                 Some("check the indentation, and that the key is followed by `: `"),
             );
         }
-        ErrorKind::UnclosedQuotedScalar => {
+        ErrorKind::InvalidQuotedScalarIndent | ErrorKind::UnclosedQuotedScalar => {
             return ("a quoted text is never closed".to_owned(), Some("look for a missing quote before this place"));
+        }
+        ErrorKind::UnexpectedCharacter { character } if character.is_control() => {
+            return (
+                format!("the control character U+{:04X} cannot stand in a file", u32::from(*character)),
+                Some("remove it; most editors can show it"),
+            );
         }
         ErrorKind::UnexpectedCharacter { character } => {
             return (format!("unquoted text cannot begin with `{character}`"), Some("put the whole value in quotes"));

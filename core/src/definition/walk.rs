@@ -94,12 +94,15 @@ impl Walk {
             return;
         }
         let diagnostic = if node.is_null() {
-            Diagnostic::error(code::TYPE, node.span, format!("`{key}` has no value; it must be {wanted}"))
+            Diagnostic::error(code::TYPE, node.span, format!("{} has no value; it must be {wanted}", named(key)))
                 .with_help("give it a value or remove the key")
         } else {
             let found = node.described();
-            let diagnostic =
-                Diagnostic::error(code::TYPE, node.span, format!("`{key}` must be {wanted}, and this is {found}"));
+            let diagnostic = Diagnostic::error(
+                code::TYPE,
+                node.span,
+                format!("{} must be {wanted}, and this is {found}", named(key)),
+            );
             match help {
                 Some(help) => diagnostic.with_help(help),
                 None => diagnostic,
@@ -286,6 +289,11 @@ impl Walk {
         );
         None
     }
+}
+
+/// Keys stand in backquotes; phrases such as `an entry of script` do not.
+fn named(key: &str) -> String {
+    if key.contains(' ') { key.to_owned() } else { format!("`{key}`") }
 }
 
 /// Whether a duration may be nothing.

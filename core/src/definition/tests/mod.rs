@@ -1,6 +1,10 @@
 //! What the loader accepts and what it says.
 
 mod accepted;
+mod parameters;
+mod refused;
+mod schedules;
+mod shown;
 
 use super::*;
 
