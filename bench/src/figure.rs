@@ -22,7 +22,7 @@ struct Line<'a> {
     value: f64,
     unit: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ratio_to: Option<Ratio<'a>>,
+    ratio_to: Option<Comparison<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     aim: Option<&'a str>,
     machine: &'a str,
@@ -33,7 +33,7 @@ struct Line<'a> {
 
 /// The same work done by something else in the same run.
 #[derive(Debug, Serialize)]
-struct Ratio<'a> {
+struct Comparison<'a> {
     yardstick: &'a str,
     value: f64,
     ratio: f64,
@@ -71,7 +71,7 @@ impl Reporter {
         yardstick_value: f64,
         aim: Option<&str>,
     ) {
-        let ratio = Ratio {
+        let ratio = Comparison {
             yardstick,
             value: rounded(yardstick_value),
             ratio: rounded(value / yardstick_value.max(f64::EPSILON)),
@@ -79,7 +79,7 @@ impl Reporter {
         self.print(name, value, unit, Some(ratio), aim);
     }
 
-    fn print(&self, name: &str, value: f64, unit: &str, ratio_to: Option<Ratio<'_>>, aim: Option<&str>) {
+    fn print(&self, name: &str, value: f64, unit: &str, ratio_to: Option<Comparison<'_>>, aim: Option<&str>) {
         let line = Line {
             name,
             value: rounded(value),
