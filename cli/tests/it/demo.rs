@@ -188,12 +188,12 @@ macro_rules! kill_tests {
 kill_tests! {
     a_killed_server_repeats_setup: "setup" at "setup*bundle*", NEEDS_A_FIX => "COMPLETED";
     a_killed_server_repeats_plan: "plan" at "plan*clone*", NEEDS_A_FIX => "COMPLETED";
-    a_killed_server_repeats_implement: "implement" at "implement*bundle\\ create*", NEEDS_A_FIX => "COMPLETED";
+    a_killed_server_repeats_implement: "implement" at "implement*bundle create*", NEEDS_A_FIX => "COMPLETED";
     a_killed_server_repeats_unit_test: "unit-test" at "unit-test*clone*", NEEDS_A_FIX => "COMPLETED";
     a_killed_server_repeats_fix_tests: "fix-tests" at "fix-tests*commit*", NEEDS_A_FIX => "COMPLETED";
     a_killed_server_repeats_self_verify: "self-verify" at "self-verify*clone*", NEEDS_A_FIX => "COMPLETED";
     a_killed_server_repeats_publish_before_the_push: "publish" at "publish*push*", NEEDS_A_FIX => "COMPLETED";
-    a_killed_server_repeats_publish_after_the_push: "publish" at "publish*rev-parse\\ refs/heads/*", NEEDS_A_FIX => "COMPLETED";
+    a_killed_server_repeats_publish_after_the_push: "publish" at "publish*rev-parse refs/heads/*", NEEDS_A_FIX => "COMPLETED";
     a_killed_server_repeats_cleanup: "cleanup" at "cleanup*", NEEDS_A_FIX => "COMPLETED";
     a_killed_server_still_blocks_a_contradiction: "plan" at "plan*clone*", CONTRADICTS_ITSELF => "BLOCKED";
 }
