@@ -4,8 +4,10 @@
 //! through a [`QueenLink`] and runs each attempt under a small supervising process of its own.
 
 mod ant;
+mod executor;
 mod link;
 mod supervisor;
+mod workspace;
 
 pub use ant::{Ant, AntConfig, RunningAttempt, StartError};
 pub use link::*;

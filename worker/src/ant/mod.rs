@@ -1,15 +1,34 @@
 //! The ant's life: start, poll, report, drain, abort.
 
+mod outbox;
+mod retry;
+
+use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use atta_core::protocol::ant::{Assignment, Orders, PollRequest, Report, ReportBody};
 use atta_core::protocol::{AntId, AttemptId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
-use crate::{IsolationLevel, Launcher, QueenLink};
+use crate::executor;
+use crate::supervisor::{self, ContainmentPlan};
+use crate::workspace::remove_tree;
+use crate::{IsolationLevel, Launcher, LinkError, QueenLink};
+
+use outbox::Outbox;
+use retry::Backoff;
+pub(crate) use retry::{Said, say};
+
+/// How long one question for work may stay open.
+const POLL_WAIT: Duration = Duration::from_mins(1);
 
 /// What an ant is told at its start.
 #[derive(Clone)]
@@ -56,7 +75,11 @@ impl AntConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Another ant, or what a previous one left running, holds the directory.
-    #[error("{} is held by another ant, or by processes of a previous one that are not gone after {waited:?}; stop that ant (`fuser -v` on the file shows who holds it) or use another data directory", path.display())]
+    #[error(
+        "{} is held by another ant, or by processes of a previous one that were not gone after {waited:?}; \
+         stop that ant (`fuser -v` on the file shows who holds it) or use another data directory",
+        path.display()
+    )]
     Locked {
         /// The lock file.
         path: PathBuf,
@@ -89,33 +112,281 @@ pub struct RunningAttempt {
     pub since: UnixMillis,
 }
 
+/// What an attempt is to do, beyond running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Go on.
+    Run,
+    /// TERM, grace, KILL; report it.
+    Stop(String),
+    /// KILL, and no word to the queen.
+    Forget,
+}
+
+struct Entry {
+    token: u64,
+    task: String,
+    since: UnixMillis,
+    orders: watch::Sender<Order>,
+}
+
+/// What the parts of an ant share.
+pub(crate) struct Core {
+    pub(crate) config: AntConfig,
+    pub(crate) session: u64,
+    pub(crate) link: Arc<dyn QueenLink>,
+    pub(crate) launcher: Launcher,
+    pub(crate) plan: ContainmentPlan,
+    /// `ant/attempts`, absolute.
+    pub(crate) attempts_dir: PathBuf,
+    pub(crate) outbox: Outbox,
+    attempts: Mutex<HashMap<AttemptId, Entry>>,
+    tasks: TaskTracker,
+    /// Held by launcher and shims too.
+    _lock: File,
+}
+
 /// A running ant.
-pub struct Ant {}
+pub struct Ant {
+    core: Arc<Core>,
+    poll: JoinHandle<()>,
+    deliver: JoinHandle<()>,
+}
 
 impl Ant {
     /// Waits until the trees of a previous ant on this directory are gone (at most [`AntConfig::lock_wait`]), removes
     /// what it left, and starts to poll.
-    #[expect(clippy::unused_async, reason = "signatures first")]
     pub async fn start(config: AntConfig, launcher: Launcher, link: Arc<dyn QueenLink>) -> Result<Self, StartError> {
-        drop((config, launcher, link));
-        unimplemented!()
+        let directory = config.data_dir.join("ant");
+        let failed = |action: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |source| StartError::Directory { action, path, source }
+        };
+        let attempts_dir = directory.join("attempts");
+        fs::create_dir_all(&attempts_dir).map_err(failed("create", &attempts_dir))?;
+        let attempts_dir = attempts_dir.canonicalize().map_err(failed("use", &attempts_dir))?;
+        let lock = lock(&directory.join("ant.lock"), config.lock_wait).await?;
+
+        let strongest = config.isolation.unwrap_or(IsolationLevel::CgroupKill);
+        let name = format!("atta-{}", &blake3::hash(attempts_dir.as_os_str().as_encoded_bytes()).to_hex()[..16]);
+        let swept = attempts_dir.clone();
+        let sweep = tokio::task::spawn_blocking(move || {
+            // What the strongest level finds may be of an ant with a weaker one, so all are looked at.
+            supervisor::sweep(&name);
+            let plan = supervisor::detect(&name, strongest);
+            let stale = sweep_directories(&swept)?;
+            if stale > 0 {
+                tracing::info!(stale, "removed the directories of attempts that a previous ant did not finish");
+            }
+            Ok(plan)
+        });
+        let plan = sweep.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        let plan = plan.map_err(failed("clean", &attempts_dir))?;
+        launcher.adopt(&lock, &plan).map_err(StartError::Launcher)?;
+
+        let (outbox, queue) = Outbox::new();
+        let core = Arc::new(Core {
+            session: config.entropy.next_u64(),
+            config,
+            link,
+            launcher,
+            plan,
+            attempts_dir,
+            outbox,
+            attempts: Mutex::default(),
+            tasks: TaskTracker::new(),
+            _lock: lock,
+        });
+        let deliver = tokio::spawn(outbox::deliver(core.clone(), queue));
+        let poll = tokio::spawn(ask_for_work(core.clone()));
+        Ok(Self { core, poll, deliver })
     }
 
-    /// Takes no more work, finishes what runs and delivers it, then ends the launcher.
-    #[expect(clippy::unused_async, reason = "signatures first")]
-    pub async fn drain(self) {}
+    /// Takes no more work, finishes what runs and delivers it, then ends the launcher. Waits as long as the queen is
+    /// away.
+    pub async fn drain(self) {
+        // The open question stays open while attempts run: an answer to it may be an order to stop one.
+        loop {
+            self.core.tasks.close();
+            self.core.tasks.wait().await;
+            self.core.outbox.empty().await;
+            if self.core.attempts().is_empty() && self.core.tasks.is_empty() {
+                break;
+            }
+        }
+        self.end().await;
+    }
 
     /// Kills all trees, waits until they are empty, delivers nothing more, then ends the launcher.
-    #[expect(clippy::unused_async, reason = "signatures first")]
-    pub async fn abort(self) {}
+    pub async fn abort(self) {
+        self.poll.abort();
+        self.deliver.abort();
+        self.core.forget_all();
+        self.core.tasks.close();
+        self.core.tasks.wait().await;
+        self.end().await;
+    }
+
+    async fn end(self) {
+        self.poll.abort();
+        self.deliver.abort();
+        let core = self.core.clone();
+        if let Err(panic) = tokio::task::spawn_blocking(move || core.launcher.shut_down()).await {
+            tracing::error!(%panic, "the launcher was not waited for");
+        }
+    }
 
     /// What runs now, in no particular order.
     pub fn running(&self) -> Vec<RunningAttempt> {
-        Vec::new()
+        let attempts = self.core.attempts();
+        attempts
+            .iter()
+            .map(|(id, entry)| RunningAttempt { attempt_id: id.clone(), task: entry.task.clone(), since: entry.since })
+            .collect()
     }
 
     /// How process trees are contained.
     pub fn isolation(&self) -> IsolationLevel {
-        IsolationLevel::Subreaper
+        self.core.plan.level()
     }
+}
+
+impl Drop for Ant {
+    fn drop(&mut self) {
+        self.poll.abort();
+        self.deliver.abort();
+        self.core.forget_all();
+    }
+}
+
+impl Core {
+    fn attempts(&self) -> MutexGuard<'_, HashMap<AttemptId, Entry>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget_all(&self) {
+        for entry in self.attempts().values() {
+            entry.orders.send_replace(Order::Forget);
+        }
+    }
+
+    /// Does what the queen says. Orders about attempts that are not here are late, and nothing is left to do for them.
+    fn obey(self: &Arc<Self>, orders: Orders) {
+        for id in orders.stale {
+            if let Some(entry) = self.attempts().get(&id) {
+                entry.orders.send_replace(Order::Forget);
+            }
+        }
+        for stop in orders.stops {
+            if let Some(entry) = self.attempts().get(&stop.attempt_id)
+                && entry.token == stop.token
+            {
+                entry.orders.send_if_modified(|order| {
+                    let first = *order == Order::Run;
+                    if first {
+                        *order = Order::Stop(stop.reason);
+                    }
+                    first
+                });
+            }
+        }
+        for assignment in orders.assignments {
+            self.begin(assignment);
+        }
+    }
+
+    fn begin(self: &Arc<Self>, assignment: Assignment) {
+        let (sender, orders) = watch::channel(Order::Run);
+        {
+            let mut attempts = self.attempts();
+            // Said twice: it runs already.
+            if attempts.contains_key(&assignment.attempt_id) {
+                return;
+            }
+            let entry = Entry {
+                token: assignment.token,
+                task: assignment.task.clone(),
+                since: self.config.clock.now(),
+                orders: sender,
+            };
+            attempts.insert(assignment.attempt_id.clone(), entry);
+        }
+        let core = self.clone();
+        self.tasks.spawn(async move {
+            let (id, token) = (assignment.attempt_id.clone(), assignment.token);
+            let finished = executor::execute(&core, assignment, orders).await;
+            core.attempts().remove(&id);
+            if let Some(report) = finished.report {
+                core.report(&id, token, 2, ReportBody::Finished(Box::new(report)));
+            }
+            if let Some(directory) = finished.directory {
+                let removal = tokio::task::spawn_blocking(move || remove_tree(&directory).map_err(|e| (directory, e)));
+                if let Ok(Err((directory, error))) = removal.await {
+                    tracing::warn!(directory = %directory.display(), %error, "an attempt's directory cannot be removed");
+                }
+            }
+        });
+    }
+
+    /// Puts a report into the outbox.
+    pub(crate) fn report(&self, attempt_id: &AttemptId, token: u64, sequence: u64, body: ReportBody) {
+        let at = self.config.clock.now();
+        self.outbox.push(Report { attempt_id: attempt_id.clone(), token, sequence, at, body });
+    }
+}
+
+async fn ask_for_work(core: Arc<Core>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let running = u32::try_from(core.attempts().len()).unwrap_or(u32::MAX);
+        let draining = core.tasks.is_closed();
+        let slots = if draining { 0 } else { core.config.slots };
+        let request = PollRequest {
+            ant: core.config.id.clone(),
+            session: core.session,
+            slots,
+            free_slots: slots.saturating_sub(running),
+            tags: core.config.tags.clone(),
+        };
+        match core.link.poll(request, POLL_WAIT).await {
+            Ok(orders) => {
+                backoff.reset();
+                core.obey(orders);
+            }
+            Err(error) => {
+                if let LinkError::Unreachable(detail) = &error {
+                    tracing::debug!(detail, "the queen is away");
+                } else {
+                    tracing::warn!(%error, "the queen does not give work to this ant");
+                }
+                tokio::time::sleep(backoff.next(&*core.config.entropy)).await;
+            }
+        }
+    }
+}
+
+/// Takes the lock; it is held by launcher and shims too, and free when the last of them has ended.
+async fn lock(path: &Path, wait: Duration) -> Result<File, StartError> {
+    let failed = |source| StartError::Directory { action: "lock", path: path.to_owned(), source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    let give_up = tokio::time::Instant::now() + wait;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() >= give_up => {
+                return Err(StartError::Locked { path: path.to_owned(), waited: wait });
+            }
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+fn sweep_directories(attempts: &Path) -> io::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir(attempts)? {
+        remove_tree(&entry?.path())?;
+        count += 1;
+    }
+    Ok(count)
 }

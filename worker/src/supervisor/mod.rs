@@ -1,40 +1,22 @@
-//! Process trees: launcher, shims, containment.
+//! Process trees: the launcher that was forked before the first thread, one shim per attempt, and containment.
+//!
+//! A shim is a single-threaded process that starts one program, pumps its output into a spool file, watches its clocks
+//! and does not end before the whole tree below it is gone. It depends on nothing but its socket: when the ant at the
+//! other end dies, the tree is killed.
 
-use std::io;
+mod containment;
+mod isolation;
+mod launcher;
+mod proc;
+mod shim;
+mod spool;
+mod sys;
+mod wire;
 
-/// How a process tree is contained and killed, from strongest to weakest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum IsolationLevel {
-    /// Own cgroup v2, killed by `cgroup.kill`.
-    CgroupKill,
-    /// Own cgroup v1 freezer: frozen, killed, thawed.
-    Freezer,
-    /// A subreaper that kills its children until none is left.
-    Subreaper,
-}
+pub use isolation::{IsolationLevel, isolation_level};
+pub use launcher::Launcher;
 
-impl IsolationLevel {
-    /// The name as attempts and `atta doctor` show it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CgroupKill => "cgroup.kill",
-            Self::Freezer => "freezer",
-            Self::Subreaper => "subreaper",
-        }
-    }
-}
-
-/// The strongest isolation that works for this process here; looks, and leaves nothing behind.
-pub fn isolation_level() -> IsolationLevel {
-    IsolationLevel::Subreaper
-}
-
-/// The line to the launcher process.
-pub struct Launcher {}
-
-impl Launcher {
-    /// Forks the launcher. Must be called in `main` before any thread exists; fails when the process has threads.
-    pub fn fork() -> io::Result<Self> {
-        Ok(Self {})
-    }
-}
+pub(crate) use isolation::{ContainmentPlan, detect, sweep};
+pub(crate) use launcher::StartFault;
+pub(crate) use spool::SpoolReader;
+pub(crate) use wire::{ExitRecord, ExitStatus, Frame, FromShim, SpawnRequest, StopCause, ToShim, next_frame};

@@ -1,0 +1,112 @@
+//! An attempt's log on its way to the queen.
+
+use std::sync::Arc;
+
+use atta_core::protocol::AttemptId;
+use atta_core::protocol::ant::{LogChunk, LogSegment, LogStream};
+use tokio::sync::watch;
+
+use crate::ant::{Core, Order, Said, say};
+use crate::supervisor::SpoolReader;
+
+/// Bytes of one chunk.
+const CHUNK: usize = 256 << 10;
+
+/// Sends chunks in order. After a refusal the rest is read and dropped, so that the program does not wait for ever.
+pub(super) struct Log {
+    core: Arc<Core>,
+    attempt_id: AttemptId,
+    token: u64,
+    orders: watch::Receiver<Order>,
+    offset: u64,
+    refused: Option<String>,
+    stdout: Option<Captured>,
+}
+
+/// The program's stdout, when an output is read from it.
+struct Captured {
+    bytes: Vec<u8>,
+    limit: usize,
+    overflowed: bool,
+}
+
+impl Log {
+    pub(super) fn new(
+        core: Arc<Core>,
+        attempt_id: AttemptId,
+        token: u64,
+        orders: watch::Receiver<Order>,
+        capture_stdout: Option<usize>,
+    ) -> Self {
+        let stdout = capture_stdout.map(|limit| Captured { bytes: Vec::new(), limit, overflowed: false });
+        Self { core, attempt_id, token, orders, offset: 0, refused: None, stdout }
+    }
+
+    /// How many bytes there are.
+    pub(super) fn bytes(&self) -> u64 {
+        self.offset
+    }
+
+    /// Why the log is not complete.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    /// Takes the stdout that was captured; `None` when it was too long.
+    pub(super) fn take_stdout(&mut self) -> Option<Vec<u8>> {
+        match self.stdout.take() {
+            None => Some(Vec::new()),
+            Some(captured) => (!captured.overflowed).then_some(captured.bytes),
+        }
+    }
+
+    /// A line of Atta's own.
+    pub(super) async fn system(&mut self, line: &str) {
+        let bytes = format!("{line}\n").into_bytes();
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let at = self.core.config.clock.now();
+        self.send(vec![LogSegment { stream: LogStream::System, at, len }], bytes).await;
+    }
+
+    /// Sends what the spool has up to `end`.
+    pub(super) async fn spool(&mut self, reader: &mut SpoolReader, base: u64, end: u64) {
+        while reader.position() < end {
+            let (mut bytes, mut segments) = (Vec::new(), Vec::new());
+            if let Err(error) = reader.read(base, end, CHUNK, &mut bytes, &mut segments) {
+                self.refused.get_or_insert_with(|| format!("the spool cannot be read: {error}"));
+                reader.skip(end);
+                return;
+            }
+            self.capture(&bytes, &segments);
+            self.send(segments, bytes).await;
+        }
+    }
+
+    fn capture(&mut self, bytes: &[u8], segments: &[LogSegment]) {
+        let Some(captured) = &mut self.stdout else { return };
+        let mut rest = bytes;
+        for segment in segments {
+            let (part, after) = rest.split_at(rest.len().min(segment.len as usize));
+            rest = after;
+            if segment.stream == LogStream::Stdout && !captured.overflowed {
+                captured.overflowed = captured.bytes.len() + part.len() > captured.limit;
+                captured.bytes.extend_from_slice(&part[..part.len().min(captured.limit - captured.bytes.len())]);
+            }
+        }
+    }
+
+    async fn send(&mut self, segments: Vec<LogSegment>, bytes: Vec<u8>) {
+        if self.refused.is_some() || bytes.is_empty() {
+            return;
+        }
+        let length = bytes.len() as u64;
+        let chunk =
+            LogChunk { attempt_id: self.attempt_id.clone(), token: self.token, offset: self.offset, segments, bytes };
+        let link = &self.core.link;
+        match say(&*self.core.config.entropy, &mut self.orders, || link.append_log(chunk.clone())).await {
+            Said::Answer(()) => self.offset += length,
+            Said::Refused(error) => self.refused = Some(error.to_string()),
+            Said::Forgotten => self.refused = Some("the attempt was forgotten".to_owned()),
+        }
+    }
+}

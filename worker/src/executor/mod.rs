@@ -1,0 +1,31 @@
+//! What an attempt does, one file per method, and what the methods share.
+
+mod environment;
+mod log;
+mod phrase;
+mod process;
+mod program;
+mod shell;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use atta_core::protocol::ant::{Action, Assignment, AttemptReport};
+use tokio::sync::watch;
+
+use crate::ant::{Core, Order};
+
+/// The end of an attempt.
+pub(crate) struct Finished {
+    /// What is reported; nothing when the attempt is to be forgotten.
+    pub(crate) report: Option<AttemptReport>,
+    /// To be removed.
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// Executes an attempt to its end: its log and artifacts are delivered when this returns.
+pub(crate) async fn execute(core: &Arc<Core>, assignment: Assignment, orders: watch::Receiver<Order>) -> Finished {
+    match &assignment.action {
+        Action::Shell { .. } => shell::execute(core, assignment, orders).await,
+    }
+}

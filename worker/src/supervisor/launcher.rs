@@ -1,0 +1,283 @@
+//! The launcher: a process with one thread and little memory that forks a shim per attempt. It dies with its ant, but
+//! not before its shims.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::isolation::ContainmentPlan;
+use super::sys::{self, Forked};
+use super::{proc, shim};
+
+const ADOPT: u8 = b'A';
+const START: u8 = b'S';
+const LONGEST_MESSAGE: usize = 8192;
+
+/// The line to the launcher process. When it is dropped, the launcher and all trees below it end.
+pub struct Launcher {
+    socket: Mutex<Option<OwnedFd>>,
+    pid: Pid,
+}
+
+/// Why a program did not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StartFault {
+    /// No process could be made.
+    Fork,
+    /// It could not enter its cgroup.
+    Join,
+    /// Its working directory cannot be entered.
+    Directory,
+    /// The program cannot be executed.
+    Execute,
+}
+
+impl StartFault {
+    pub(crate) fn from_byte(byte: u8) -> Self {
+        match sys::SpawnStep::from_byte(byte) {
+            sys::SpawnStep::Fork => Self::Fork,
+            sys::SpawnStep::Join => Self::Join,
+            sys::SpawnStep::Directory => Self::Directory,
+            sys::SpawnStep::Execute => Self::Execute,
+        }
+    }
+}
+
+impl Launcher {
+    /// Forks the launcher. Must be called in `main` before any thread exists: fails when the process has threads.
+    pub fn fork() -> io::Result<Self> {
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        match sys::fork()? {
+            Forked::Parent(pid) => Ok(Self { socket: Mutex::new(Some(ours)), pid }),
+            Forked::Child => {
+                drop(ours);
+                let code = std::panic::catch_unwind(|| serve(theirs)).unwrap_or(101);
+                sys::exit_now(code)
+            }
+        }
+    }
+
+    /// The launcher's process id.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
+    }
+
+    /// Tells the launcher what the shims inherit: the lock that shows that they live, and where cgroups are made.
+    pub(crate) fn adopt(&self, lock: &File, plan: &ContainmentPlan) -> io::Result<()> {
+        let mut message = vec![ADOPT, plan.level().byte()];
+        if let Some(path) = plan.directory() {
+            message.extend_from_slice(path.as_os_str().as_bytes());
+        }
+        self.send(&message, lock.as_raw_fd())
+    }
+
+    /// Forks a shim and returns the socket to it; the request is still to be written.
+    pub(crate) fn start(&self) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        self.send(&[START], theirs.as_raw_fd())?;
+        Ok(ours)
+    }
+
+    fn send(&self, message: &[u8], descriptor: i32) -> io::Result<()> {
+        let socket = self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(socket) = socket.as_ref() else {
+            return Err(io::Error::new(io::ErrorKind::NotConnected, "the ant is ending"));
+        };
+        let descriptors = [descriptor];
+        loop {
+            match sendmsg::<()>(
+                socket.as_raw_fd(),
+                &[IoSlice::new(message)],
+                &[ControlMessage::ScmRights(&descriptors)],
+                MsgFlags::MSG_NOSIGNAL,
+                None,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Ends the launcher and waits until it, its shims and their trees are gone. Blocks.
+    pub(crate) fn shut_down(&self) {
+        let socket = self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if socket.is_some() {
+            drop(socket);
+            while matches!(waitpid(self.pid, None), Err(Errno::EINTR)) {}
+        }
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+/// The launcher process.
+fn serve(socket: OwnedFd) -> i32 {
+    match prepare(&socket).and_then(|signals| Serving::new(socket, signals).run()) {
+        Ok(()) => 0,
+        Err(_) => 1,
+    }
+}
+
+fn prepare(socket: &OwnedFd) -> io::Result<SignalFd> {
+    sys::quiet_signals();
+    sys::close_all_but(&[socket.as_raw_fd()]);
+    let _ = nix::unistd::setsid();
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    sys::replace_standard_streams(null.as_fd())?;
+    std::env::set_current_dir("/")?;
+    let _ = nix::sys::prctl::set_name(c"atta-launcher");
+    nix::sys::prctl::set_child_subreaper(true)?;
+    child_signals()
+}
+
+/// A descriptor that is readable when a child has ended.
+pub(super) fn child_signals() -> io::Result<SignalFd> {
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGCHLD);
+    Ok(SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+}
+
+struct Serving {
+    socket: Option<OwnedFd>,
+    signals: SignalFd,
+    plan: ContainmentPlan,
+    lock: Option<OwnedFd>,
+    shims: Vec<Pid>,
+    /// A shim was killed by force: what it watched is now a child of this process, to be killed.
+    orphans: bool,
+}
+
+impl Serving {
+    fn new(socket: OwnedFd, signals: SignalFd) -> Self {
+        Self {
+            socket: Some(socket),
+            signals,
+            plan: ContainmentPlan::Subreaper,
+            lock: None,
+            shims: Vec::new(),
+            orphans: false,
+        }
+    }
+
+    fn run(mut self) -> io::Result<()> {
+        loop {
+            let (ant, child) = self.wait()?;
+            if child {
+                while let Ok(Some(_)) = self.signals.read_signal() {}
+                let alone = self.reap();
+                if alone && self.socket.is_none() {
+                    break;
+                }
+            }
+            if ant {
+                self.receive();
+                if self.socket.is_none() && self.reap() {
+                    break;
+                }
+            }
+        }
+        self.plan.remove();
+        Ok(())
+    }
+
+    fn wait(&self) -> io::Result<(bool, bool)> {
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        if let Some(socket) = &self.socket {
+            fds.push(PollFd::new(socket.as_fd(), PollFlags::POLLIN));
+        }
+        let timeout = if self.orphans { PollTimeout::from(10u8) } else { PollTimeout::NONE };
+        match poll(&mut fds, timeout) {
+            Ok(0) => return Ok((false, true)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let ready = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
+        Ok((ready(1), ready(0)))
+    }
+
+    fn receive(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        let mut buffer = [0u8; LONGEST_MESSAGE];
+        let Ok(Some((length, descriptor))) = sys::receive(socket.as_fd(), &mut buffer) else {
+            self.socket = None;
+            return;
+        };
+        match (&buffer[..length], descriptor) {
+            ([ADOPT, level, path @ ..], Some(lock)) => {
+                self.lock = Some(lock);
+                self.plan = ContainmentPlan::from_parts(*level, PathBuf::from(OsStr::from_bytes(path)));
+            }
+            ([START], Some(channel)) => match sys::fork_known_single() {
+                Ok(Forked::Parent(pid)) => self.shims.push(pid),
+                Ok(Forked::Child) => {
+                    let keep = self.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+                    sys::close_all_but(&[keep, channel.as_raw_fd()]);
+                    let plan = &self.plan;
+                    let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shim::run(channel, plan)));
+                    sys::exit_now(code.unwrap_or(101))
+                }
+                // The ant sees that its socket closes.
+                Err(_) => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// Reaps what has ended; true when no child is left.
+    fn reap(&mut self) -> bool {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Err(Errno::ECHILD) => {
+                    self.orphans = false;
+                    return true;
+                }
+                Err(Errno::EINTR) => {}
+                Ok(WaitStatus::StillAlive) | Err(_) => break,
+                Ok(status) => {
+                    if let Some(pid) = status.pid()
+                        && let Some(index) = self.shims.iter().position(|shim| *shim == pid)
+                    {
+                        self.shims.swap_remove(index);
+                        self.orphans |= !matches!(status, WaitStatus::Exited(_, 0));
+                    }
+                }
+            }
+        }
+        if self.orphans {
+            self.kill_orphans();
+        }
+        false
+    }
+
+    fn kill_orphans(&mut self) {
+        let shims = &self.shims;
+        let orphans: Vec<i32> = proc::children(nix::unistd::getpid().as_raw())
+            .into_iter()
+            .filter(|child| !shims.iter().any(|shim| shim.as_raw() == *child))
+            .collect();
+        self.orphans = !orphans.is_empty();
+        for orphan in orphans {
+            for pid in proc::descendants(orphan).into_iter().chain([orphan]) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The spool file: records of `stream, time, length, bytes`, in order of arrival. The shim writes, the ant reads.
+//!
+//! Positions count bytes of records since the attempt began. When the ant has taken all there is, the shim cuts the file
+//! to nothing and its first byte gets a higher position (`base`): so output of any length needs a bounded file.
+
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use atta_core::protocol::ant::{LogSegment, LogStream};
+use atta_core::time::UnixMillis;
+
+/// Bytes before the content of a record.
+pub(super) const HEADER: usize = 13;
+
+/// Beyond this a file that was taken as a whole is cut.
+const CUT_AT: u64 = 4 << 20;
+
+/// The writing side.
+pub(super) struct SpoolWriter {
+    path: PathBuf,
+    file: Option<File>,
+    base: u64,
+    end: u64,
+    taken: u64,
+    bound: u64,
+    /// The file cannot be cut; then it grows, and only what was not taken is bounded.
+    grows: bool,
+}
+
+impl SpoolWriter {
+    pub(super) fn new(path: CString, bound: u64) -> Self {
+        let path = PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes()));
+        Self { path, file: None, base: 0, end: 0, taken: 0, bound, grows: false }
+    }
+
+    /// Appends one record; `record` has [`HEADER`] bytes of room in front of the content. After an error nothing of it
+    /// is in the file.
+    pub(super) fn append(&mut self, stream: LogStream, at: UnixMillis, record: &mut [u8]) -> io::Result<()> {
+        let length = u32::try_from(record.len() - HEADER).map_err(io::Error::other)?;
+        record[0] = match stream {
+            LogStream::Stdout => 1,
+            LogStream::Stderr => 2,
+            LogStream::System => 3,
+        };
+        record[1..9].copy_from_slice(&at.0.to_le_bytes());
+        record[9..HEADER].copy_from_slice(&length.to_le_bytes());
+        if self.file.is_none() {
+            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
+            self.file = Some(file);
+        }
+        let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
+        if let Err(error) = file.write_all(record) {
+            let _ = file.set_len(self.end - self.base);
+            return Err(error);
+        }
+        self.end += record.len() as u64;
+        Ok(())
+    }
+
+    /// The ant has taken everything up to `position`.
+    pub(super) fn taken(&mut self, position: u64) {
+        self.taken = self.taken.max(position.min(self.end));
+        if self.taken == self.end && self.end - self.base >= CUT_AT.min(self.bound) {
+            self.cut();
+        }
+    }
+
+    /// Makes room by cutting what was taken; only possible when all was.
+    pub(super) fn cut(&mut self) -> bool {
+        if self.taken < self.end || self.base == self.end {
+            return false;
+        }
+        let Some(file) = &self.file else { return false };
+        self.grows = file.set_len(0).is_err();
+        if !self.grows {
+            self.base = self.end;
+        }
+        !self.grows
+    }
+
+    /// Whether writing waits until the ant has taken all there is.
+    pub(super) fn is_full(&self) -> bool {
+        let kept_from = if self.grows { self.taken } else { self.base };
+        self.end - kept_from >= self.bound
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken == self.end
+    }
+
+    /// Position of the file's first byte, and of the end.
+    pub(super) fn range(&self) -> (u64, u64) {
+        (self.base, self.end)
+    }
+}
+
+/// The reading side.
+pub(crate) struct SpoolReader {
+    path: PathBuf,
+    file: Option<File>,
+    position: u64,
+    /// What is left of a record that did not fit into the last chunk.
+    rest: Option<LogSegment>,
+}
+
+impl SpoolReader {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, file: None, position: 0, rest: None }
+    }
+
+    /// Everything before this was read.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Gives up what lies before `position`.
+    pub(crate) fn skip(&mut self, position: u64) {
+        self.position = position;
+        self.rest = None;
+    }
+
+    /// Reads at most `limit` bytes of content up to `end`, where the file begins at `base`.
+    pub(crate) fn read(
+        &mut self,
+        base: u64,
+        end: u64,
+        limit: usize,
+        bytes: &mut Vec<u8>,
+        segments: &mut Vec<LogSegment>,
+    ) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(File::open(&self.path)?),
+        };
+        while self.position < end && bytes.len() < limit {
+            let segment = if let Some(rest) = self.rest.take() {
+                rest
+            } else {
+                let mut header = [0u8; HEADER];
+                file.read_exact_at(&mut header, self.position - base)?;
+                self.position += HEADER as u64;
+                parse(header)?
+            };
+            let length = (limit - bytes.len()).min(segment.len as usize);
+            let start = bytes.len();
+            bytes.resize(start + length, 0);
+            file.read_exact_at(&mut bytes[start..], self.position - base)?;
+            self.position += length as u64;
+            let part = u32::try_from(length).map_err(io::Error::other)?;
+            if part < segment.len {
+                self.rest = Some(LogSegment { len: segment.len - part, ..segment });
+            }
+            match segments.last_mut() {
+                Some(last) if last.stream == segment.stream && last.at == segment.at => last.len += part,
+                _ => segments.push(LogSegment { len: part, ..segment }),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse(header: [u8; HEADER]) -> io::Result<LogSegment> {
+    let [stream, rest @ ..] = header;
+    let stream = match stream {
+        1 => LogStream::Stdout,
+        2 => LogStream::Stderr,
+        3 => LogStream::System,
+        other => return Err(io::Error::other(format!("no log stream has the number {other}"))),
+    };
+    let (mut at, mut len) = ([0; 8], [0; 4]);
+    at.copy_from_slice(&rest[..8]);
+    len.copy_from_slice(&rest[8..]);
+    Ok(LogSegment { stream, at: UnixMillis(i64::from_le_bytes(at)), len: u32::from_le_bytes(len) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(content: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; HEADER];
+        record.extend_from_slice(content);
+        record
+    }
+
+    #[test]
+    fn what_was_written_is_read_in_order_in_chunks_of_any_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("spool");
+        let c_path = CString::new(path.to_str().unwrap()).unwrap();
+        for limit in [1, 2, 7, 1000] {
+            let _ = std::fs::remove_file(&path);
+            let mut writer = SpoolWriter::new(c_path.clone(), 1 << 20);
+            for (n, (stream, text)) in
+                [(LogStream::Stdout, "hello "), (LogStream::Stderr, "oh"), (LogStream::Stdout, "\u{fc}nd\n")]
+                    .into_iter()
+                    .enumerate()
+            {
+                writer.append(stream, UnixMillis(i64::try_from(n).unwrap()), &mut record(text.as_bytes())).unwrap();
+            }
+            let (base, end) = writer.range();
+            let mut reader = SpoolReader::new(path.clone());
+            let (mut all, mut segments) = (Vec::new(), Vec::new());
+            while reader.position() < end {
+                let mut bytes = Vec::new();
+                let mut part = Vec::new();
+                reader.read(base, end, limit, &mut bytes, &mut part).unwrap();
+                assert!(bytes.len() <= limit);
+                assert_eq!(part.iter().map(|s| s.len as usize).sum::<usize>(), bytes.len());
+                all.extend(bytes);
+                segments.extend(part);
+            }
+            assert_eq!(all, "hello oh\u{fc}nd\n".as_bytes());
+            assert_eq!(segments.iter().filter(|s| s.stream == LogStream::Stderr).map(|s| s.len).sum::<u32>(), 2);
+        }
+    }
+
+    #[test]
+    fn a_spool_that_was_taken_is_cut_and_positions_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("spool");
+        let mut writer = SpoolWriter::new(CString::new(path.to_str().unwrap()).unwrap(), 100);
+        writer.append(LogStream::Stdout, UnixMillis(1), &mut record(&[b'x'; 200])).unwrap();
+        assert!(writer.is_full());
+        assert!(!writer.cut(), "nothing was taken");
+        let mut reader = SpoolReader::new(path.clone());
+        let (mut bytes, mut segments) = (Vec::new(), Vec::new());
+        reader.read(0, 213, 1000, &mut bytes, &mut segments).unwrap();
+        writer.taken(reader.position());
+        assert!(!writer.is_full());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        writer.append(LogStream::Stderr, UnixMillis(2), &mut record(b"after")).unwrap();
+        let (base, end) = writer.range();
+        assert_eq!((base, end), (213, 231));
+        bytes.clear();
+        reader.read(base, end, 1000, &mut bytes, &mut segments).unwrap();
+        assert_eq!(bytes, b"after");
+    }
+}

@@ -1,0 +1,26 @@
+//! The ant against a queen of the tests, over real processes and directories.
+//!
+//! The launcher must be forked before any thread exists, so this program has no test harness that would start some: it
+//! speaks the part of libtest's language that `cargo test` and nextest use, and runs each test in a process of its own.
+
+mod artifacts;
+mod ends;
+mod harness;
+mod life;
+mod output;
+mod shell;
+mod trees;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut tests = Vec::new();
+    tests.extend(artifacts::TESTS);
+    tests.extend(ends::TESTS);
+    tests.extend(life::TESTS);
+    tests.extend(output::TESTS);
+    tests.extend(shell::TESTS);
+    tests.extend(trees::TESTS);
+    harness::main(&tests)
+}
