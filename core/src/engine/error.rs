@@ -37,7 +37,7 @@ pub enum EngineError {
     #[error("the job is {}, not PAUSED", .0.as_str())]
     NotPaused(JobState),
     /// Nothing failed.
-    #[error("the job is {} and no task of it failed, was blocked or was cancelled; rerun it from a task instead", .0.as_str())]
+    #[error("the job is {}: there is nothing that failed to be retried; rerun it from a task or submit it again", .0.as_str())]
     NothingToRetry(JobState),
     /// The attempt may not be given to an ant.
     #[error("the job is {}: attempt {} must not be dispatched now", .state.as_str(), .attempt.0)]

@@ -25,3 +25,6 @@ pub use error::EngineError;
 pub use event::*;
 pub use run::{AttemptInfo, JobRun};
 pub use status::*;
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ impl Step<'_> {
 
     pub(super) fn retry_failed_requested(&mut self) -> Done {
         self.refuse_unless_over()?;
-        if self.culprits().is_empty() {
+        if self.run.state == JobState::Completed {
             return Err(EngineError::NothingToRetry(self.run.state));
         }
         self.await_admission(NextFrom::Failed, "retry of what failed was requested".to_owned())
@@ -116,8 +116,12 @@ impl Step<'_> {
         if let NextFrom::Task(task) = from {
             self.start_from(task)?;
         }
-        let free: Vec<TaskIndex> =
-            self.plan.tasks().filter(|task| reset.contains(task) && self.task(*task).unresolved == 0).collect();
+        let forced = |task: TaskIndex| from == NextFrom::Task(task) && !self.plan_task(task).always_run;
+        let free: Vec<TaskIndex> = self
+            .plan
+            .tasks()
+            .filter(|task| reset.contains(task) && self.task(*task).unresolved == 0 && !forced(*task))
+            .collect();
         self.joins.extend(free);
         Ok(())
     }

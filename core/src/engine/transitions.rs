@@ -10,8 +10,8 @@ pub(super) fn job_may(from: JobState, to: JobState) -> bool {
         Pending => matches!(to, Running | Cancelled | Skipped),
         Running => matches!(to, Waiting | Paused | Cancelling | Completed | Failed | Blocked | Cancelled),
         Waiting => matches!(to, Running | Paused | Cancelling | Completed | Failed | Blocked | Cancelled),
-        // A FATAL result or a cancel ends a paused job.
-        Paused => matches!(to, Running | Waiting | Cancelling | Failed | Cancelled),
+        // A FATAL result ends a paused job; a resume may find nothing left to do.
+        Paused => matches!(to, Running | Waiting | Cancelling | Completed | Failed | Blocked),
         Cancelling => matches!(to, Completed | Failed | Blocked | Cancelled),
         // Retry and rerun make a new job attempt, which waits for admission like a new job.
         Completed | Failed | Blocked | Cancelled => to == Pending,
@@ -31,9 +31,8 @@ pub(super) fn task_may(from: TaskState, to: TaskState) -> bool {
             (from == Leased && to == Running) || matches!(to, Ready | Waiting | Completed | Failed | Cancelled)
         }
         Waiting => matches!(to, Ready | Failed | Cancelled),
-        // PENDING: the next round, or a new job attempt. FAILED: the loop's limit.
-        Completed | Skipped => matches!(to, Pending | Failed),
-        Failed => matches!(to, Pending | Failed),
+        // PENDING: the next round. The others: the loop's limit, which a header that has settled stands for.
+        Completed | Failed | Skipped => matches!(to, Pending | Completed | Failed),
         Cancelled => to == Pending,
     }
 }

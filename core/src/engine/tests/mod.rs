@@ -1,0 +1,7 @@
+//! Rules one by one, and properties over generated graphs and orders of events.
+
+mod driver;
+mod generator;
+mod kit;
+mod properties;
+mod reference;

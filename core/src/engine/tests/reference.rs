@@ -1,0 +1,1 @@
+//! A second, independent evaluation of joins and dead paths.
