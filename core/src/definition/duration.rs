@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The longest that a definition may ask for: ten years.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 const FORMS: &str = "write a number with a unit, such as 250ms, 90s, 15m, 2h30m or 7d";
 
@@ -79,7 +79,8 @@ pub fn format_duration(duration: Duration) -> String {
     let mut text = String::new();
     for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
         if millis >= size {
-            text.push_str(&format!("{}{unit}", millis / size));
+            text.push_str(&(millis / size).to_string());
+            text.push_str(unit);
             millis %= size;
         }
     }

@@ -66,7 +66,7 @@ fn readable<'s>(file_name: &str, source: &'s [u8], limits: &Limits) -> Result<&'
     }
     let binary = |byte: &u8| *byte == 0 || (*byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x1b | 0x0c));
     if let Some(at) = source.iter().position(binary) {
-        let (byte, line) = (source[at], source[..at].iter().filter(|byte| **byte == b'\n').count() + 1);
+        let (byte, line) = (source[at], tree::line_of(source, at));
         return refuse(
             code::BINARY,
             0,
@@ -78,7 +78,7 @@ fn readable<'s>(file_name: &str, source: &'s [u8], limits: &Limits) -> Result<&'
         Ok(text) => text,
         Err(error) => {
             let at = error.valid_up_to();
-            let line = source[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = tree::line_of(source, at);
             return refuse(
                 code::ENCODING,
                 at,

@@ -36,4 +36,10 @@ pub use render::{DiagnosticResource, diagnostic_resources, render_diagnostics, s
 pub use schedule::ScheduleError;
 
 #[cfg(test)]
+#[expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::duration_suboptimal_units,
+    reason = "tests are read, not tuned"
+)]
 mod tests;

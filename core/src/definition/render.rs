@@ -63,19 +63,22 @@ pub fn render_diagnostics(
             (true, Severity::Error) => ("\u{1b}[1;31m", "\u{1b}[0m"),
             (true, Severity::Warning) => ("\u{1b}[1;33m", "\u{1b}[0m"),
         };
-        out.push_str(&format!(
+        let headline = format!(
             "{file_name}:{}:{}: {bold}{severity}{}{reset}: {}\n",
             start.line,
             start.column,
             diagnostic.code,
             printable(&diagnostic.message)
-        ));
+        );
+        out.push_str(&headline);
         let (line_start, line) = lines.line(start.line);
         let from = diagnostic.span.start.saturating_sub(line_start);
         let (shown, from, to) = excerpt(line, from, diagnostic.span.end.saturating_sub(line_start));
         if shown.trim().is_empty() || is_binary(&shown) {
             if let Some(help) = &diagnostic.help {
-                out.push_str(&format!("  = help: {}\n", printable(help)));
+                out.push_str("  = help: ");
+                out.push_str(&printable(help));
+                out.push('\n');
             }
             continue;
         }

@@ -184,17 +184,16 @@ impl Walk {
         let mut keys = with_defaults(own, defaults);
         let named = keys.take("task_type");
         let label_span = own.first().map_or(node.span, |entry| entry.key_span);
-        let name = match named {
-            Some(entry) => self.text("task_type", &entry.value),
-            None => {
-                self.problems.error_with_help(
-                    code::MISSING_KEY,
-                    label_span,
-                    "this task has no `task_type`",
-                    "give it a name: `task_type: build`",
-                );
-                None
-            }
+        let name = if let Some(entry) = named {
+            self.text("task_type", &entry.value)
+        } else {
+            self.problems.error_with_help(
+                code::MISSING_KEY,
+                label_span,
+                "this task has no `task_type`",
+                "give it a name: `task_type: build`",
+            );
+            None
         };
         let span = named.map_or(label_span, |entry| entry.value.span);
         if let Some(name) = &name {
@@ -526,17 +525,16 @@ impl Walk {
         }
         let entries = self.mapping("artifacts", node)?;
         let mut keys = Keys::new(entries);
-        let paths = match keys.take("paths") {
-            Some(entry) => self.templates("artifacts.paths", &entry.value),
-            None => {
-                self.problems.error_with_help(
-                    code::MISSING_KEY,
-                    node.span,
-                    "`artifacts` needs `paths`",
-                    "name files or globs: `paths: [report.json, \"logs/**\"]`",
-                );
-                Vec::new()
-            }
+        let paths = if let Some(entry) = keys.take("paths") {
+            self.templates("artifacts.paths", &entry.value)
+        } else {
+            self.problems.error_with_help(
+                code::MISSING_KEY,
+                node.span,
+                "`artifacts` needs `paths`",
+                "name files or globs: `paths: [report.json, \"logs/**\"]`",
+            );
+            Vec::new()
         };
         for path in &paths {
             self.check_path("artifacts.paths", &path.source, path.span);

@@ -329,7 +329,8 @@ impl<'s> Builder<'s, '_> {
         let (Some(span), Some(tag)) = (span, tag) else { return };
         let core = tag.handle() == "tag:yaml.org,2002:"
             && matches!(tag.suffix(), "str" | "int" | "float" | "bool" | "null" | "seq" | "map");
-        if !core && !(tag.handle().is_empty() && tag.suffix() == "!") {
+        let non_specific = tag.handle().is_empty() && tag.suffix() == "!";
+        if !core && !non_specific {
             self.problems.push(
                 Diagnostic::error(code::YAML_TAG, span, "YAML tags have no meaning in a definition")
                     .with_help("remove it; text that begins with `!` must be quoted"),
@@ -356,7 +357,7 @@ impl<'s> Builder<'s, '_> {
         let mut kept: Vec<Entry<'s>> = Vec::with_capacity(entries.len());
         for entry in entries {
             if let Some(&earlier) = first.get(&*entry.key) {
-                let line = line_of(self.source, earlier);
+                let line = line_of(self.source.as_bytes(), earlier);
                 self.problems.push(
                     Diagnostic::error(
                         code::DUPLICATE_KEY,
@@ -453,8 +454,9 @@ fn unquoted_template(span: Span, written: Option<&str>) -> Diagnostic {
     }
 }
 
-fn line_of(source: &str, offset: usize) -> usize {
-    source.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
+/// The line of an offset, from 1.
+pub(super) fn line_of(source: &[u8], offset: usize) -> usize {
+    source[..offset].split(|byte| *byte == b'\n').count()
 }
 
 /// The line that contains `offset`, without its break.

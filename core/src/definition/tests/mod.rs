@@ -1,6 +1,7 @@
 //! What the loader accepts and what it says.
 
 mod accepted;
+mod documented;
 mod graphs;
 mod parameters;
 mod refused;
