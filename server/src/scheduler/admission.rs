@@ -122,7 +122,7 @@ impl State {
     /// Ends a PENDING job as SKIPPED.
     pub(super) fn skip_job(&mut self, job: &JobId, reason: String) {
         if let Err(error) = self.feed(job, Event::SkipRequested { reason }, None) {
-            self.damage(job, &error.to_string());
+            self.damage(job, &error);
         }
     }
 
@@ -177,7 +177,7 @@ impl State {
             _ => Event::TimerFired { timer },
         };
         if let Err(error) = self.feed(job, event, None) {
-            self.damage(job, &error.to_string());
+            self.damage(job, &error);
         }
         if matches!(timer, Timer::Resume { .. }) {
             self.forget_timer(job, timer);
@@ -217,7 +217,7 @@ impl State {
                     self.jobs.get_mut(&job).map(|live| std::mem::take(&mut live.held_timers)).unwrap_or_default();
                 if held.is_empty() {
                     if let Err(error) = self.feed(&job, Event::Admitted, None) {
-                        self.damage(&job, &error.to_string());
+                        self.damage(&job, &error);
                     }
                 }
                 for timer in held {

@@ -26,6 +26,8 @@ pub(super) struct Ant {
 /// A poll that waits for orders.
 pub(super) struct Poll {
     pub(super) deadline: Instant,
+    /// How many attempts the ant can take, as it sees it.
+    pub(super) free_slots: usize,
     pub(super) reply: Reply<Orders>,
 }
 
@@ -68,6 +70,11 @@ impl Ant {
         self.replaced.insert(self.session);
         self.session = request.session;
         self.notices = Orders::default();
+    }
+
+    /// Whether its poll waits for an answer.
+    pub(super) fn can_be_told(&self) -> bool {
+        self.poll.as_ref().is_some_and(|poll| !poll.reply.is_closed())
     }
 
     /// Slots that nothing holds.

@@ -16,12 +16,15 @@ impl State {
         let ids: Vec<AntId> = self
             .ants
             .iter()
-            .filter(|(id, ant)| ant.poll.is_some() || reporting.contains(id))
+            .filter(|(id, ant)| ant.can_be_told() || reporting.contains(id))
             .map(|(id, _)| id.clone())
             .collect();
         for id in ids {
+            let reports = reporting.contains(&id);
+            let mut given = 0;
             while let Some(ant) = self.ants.get(&id)
                 && ant.free_slots() > 0
+                && (reports || ant.poll.as_ref().is_some_and(|poll| poll.free_slots > given))
                 && let Some(key) = self.ready.pop(&ant.tags)
             {
                 if !self.jobs.get(&key.job).is_some_and(|live| live.run.may_dispatch()) {
@@ -31,6 +34,7 @@ impl State {
                 }
                 if let Some(assignment) = self.lease(&id, &key) {
                     self.staged.orders.entry(id.clone()).or_default().assignments.push(assignment);
+                    given += 1;
                 }
             }
         }
@@ -53,13 +57,13 @@ impl State {
                     failure: Some(Failure { code: ResultName::Invalid.as_str().to_owned(), message }),
                 };
                 if let Err(error) = self.feed(&key.job, event, None) {
-                    self.damage(&key.job, &error.to_string());
+                    self.damage(&key.job, &error);
                 }
                 return None;
             }
         };
         if let Err(error) = self.feed(&key.job, Event::AttemptLeased { attempt: key.attempt }, None) {
-            self.damage(&key.job, &error.to_string());
+            self.damage(&key.job, &error);
             return None;
         }
         let row = self.jobs.get_mut(&key.job)?.attempt_row(key.attempt)?;
@@ -82,7 +86,7 @@ impl State {
                 ant.held.remove(&assignment.attempt_id);
             }
             if let Err(error) = self.feed(&job, Event::AttemptReturned { attempt: number }, None) {
-                self.damage(&job, &error.to_string());
+                self.damage(&job, &error);
             }
         }
         if let Some(ant) = self.ants.get_mut(ant) {

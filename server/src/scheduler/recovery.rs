@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::engine::{AttemptNumber, AttemptState, Effect, Event, JobState, TaskIndex, decide};
+use atta_core::engine::{AttemptNumber, AttemptState, Effect, EngineError, Event, JobState, TaskIndex, decide};
 use atta_core::protocol::{AntId, AttemptId, JobId};
 use atta_core::template::{Limits, Renderer};
 use atta_core::time::{Clock, Entropy, UnixMillis};
@@ -250,10 +250,14 @@ impl State {
         Ok(live)
     }
 
-    /// Something that cannot be: nothing more is done with the job until a restart has looked at it again.
-    pub(super) fn damage(&mut self, job: &JobId, reason: &str) {
-        tracing::error!(%job, %reason, "the engine refused what it must accept");
+    /// The engine refused what the queen must be able to tell it. A defect of the engine sets the job aside: nothing
+    /// more is done with it until a restart has looked at it again.
+    pub(super) fn damage(&mut self, job: &JobId, error: &EngineError) {
+        tracing::error!(%job, %error, "the engine refused an event");
         metrics::counter!("atta_engine_refusals_total").increment(1);
+        if matches!(error, EngineError::Internal(_)) {
+            self.damaged.insert(job.clone(), error.to_string());
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl State {
         let Some(ant) = self.ants.get_mut(&request.ant) else { return };
         ant.slots = request.slots as usize;
         ant.tags = request.tags.iter().cloned().collect();
-        if let Some(old) = ant.poll.replace(Poll { deadline, reply }) {
+        if let Some(old) = ant.poll.replace(Poll { deadline, free_slots: request.free_slots as usize, reply }) {
             // The newer poll of the same ant gets the orders.
             let _ = old.reply.send(Ok(Orders::default()));
         }
@@ -56,7 +56,7 @@ impl State {
     pub(super) fn interrupt(&mut self, attempt: &AttemptId) {
         let Some((job, number)) = attempt.parts() else { return };
         if let Err(error) = self.feed(&job, Event::AttemptInterrupted { attempt: number }, None) {
-            self.damage(&job, &error.to_string());
+            self.damage(&job, &error);
         }
     }
 

@@ -71,6 +71,9 @@ impl State {
 
     /// Feeds an event to a live job, evaluates the conditions that this asks for, and takes note of what follows.
     pub(super) fn feed(&mut self, job: &JobId, event: Event, finish: Option<Finish>) -> Result<(), EngineError> {
+        if let Some(reason) = self.damaged.get(job) {
+            return Err(EngineError::Internal(format!("set aside: {reason}")));
+        }
         let mut next = Some((event, finish));
         let mut conditions = std::collections::VecDeque::new();
         loop {

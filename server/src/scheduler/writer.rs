@@ -282,7 +282,7 @@ impl Writer {
         tracing::error!(error = %message, "nothing can be stored");
         metrics::counter!("atta_commit_failures_total").increment(1);
         self.retry_at = Some(Instant::now() + RETRY);
-        self.health.send_replace(Err(message));
+        drop(self.health.send_replace(Err(message)));
     }
 
     async fn apply(&mut self, command: Command, answers: &mut Answers) {

@@ -1,1 +1,144 @@
-//! Tests.
+//! Disks and files that do not do what they should.
+
+use std::path::Path;
+
+use atta_core::time::Clock;
+use atta_server::scheduler::{OpenError, Queen, Refusal};
+
+use super::rig::{Ant, Rig, definition};
+
+#[tokio::test]
+async fn a_full_disk_is_said_loses_nothing_and_is_overcome() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("params: {Text: {default: x}}", &[("a", ""), ("b", "dependencies: [a]")])).await;
+    let job = rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let first = ant.poll(&rig.queen).await.assignments.remove(0);
+    let before = rig.rows("SELECT sequence, event FROM events").await;
+
+    rig.queen.limit_database_pages(Some(1)).await.unwrap();
+    let mut health = rig.queen.health_changes();
+    // Reports of the end fail until there is room; the attempt stays the ant's.
+    let mut refused = None;
+    for _ in 0..50 {
+        let mut request = super::rig::request("flow");
+        request.params.insert("Text".to_owned(), "y".repeat(9000).into());
+        if let Err(refusal) = rig.queen.submit(request, "test", None).await {
+            refused = Some(refusal);
+            break;
+        }
+    }
+    match refused.expect("no page is left") {
+        Refusal::Unavailable { message } => assert!(message.contains("the disk is full"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+    health.wait_for(Result::is_err).await.unwrap();
+    assert!(rig.queen.health().unwrap_err().contains("free some space"));
+    let after = rig.rows("SELECT sequence, event FROM events").await;
+    assert_eq!(before[..], after[..before.len()], "what was stored is as it was");
+
+    rig.queen.limit_database_pages(None).await.unwrap();
+    health.wait_for(Result::is_ok).await.unwrap();
+    ant.finish(&rig.queen, &first).await;
+    ant.work(&rig.queen).await;
+    assert_eq!(rig.state(&job).await, "COMPLETED");
+    assert_eq!(rig.tasks(&job).await, ["a COMPLETED 1 1 0", "b COMPLETED 1 1 0"]);
+}
+
+#[tokio::test]
+async fn after_a_failed_write_memory_and_database_are_equal() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("user_key: one\nparams: {Text: {default: x}}", &[("a", "")])).await;
+    rig.queen.limit_database_pages(Some(1)).await.unwrap();
+    let mut request = super::rig::request("flow");
+    request.params.insert("Text".to_owned(), "y".repeat(200_000).into());
+    let refusal = rig.queen.submit(request.clone(), "test", Some("key")).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Unavailable { .. }), "{refusal:?}");
+    assert_eq!(rig.rows("SELECT count(*) FROM jobs").await, ["0"]);
+    rig.queen.limit_database_pages(None).await.unwrap();
+    // Neither the user_key nor the Idempotency-Key of the lost submit is remembered.
+    let job = rig.queen.submit(request, "test", Some("key")).await.unwrap().job_id;
+    let mut ant = Ant::new("ant", 1);
+    ant.work(&rig.queen).await;
+    assert_eq!(rig.state(&job).await, "COMPLETED");
+    rig.restart().await;
+    assert_eq!(rig.rows("SELECT count(*) FROM jobs").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_directory_is_refused() {
+    let rig = Rig::new().await;
+    let error = Queen::open(rig.config()).await.err().unwrap();
+    let expected = format!(
+        "data directory {} is in use by another server (process {})",
+        rig.dir.path().display(),
+        std::process::id()
+    );
+    assert_eq!(error.to_string(), expected);
+}
+
+async fn open_error(dir: &Path, rig: &Rig) -> OpenError {
+    let config = atta_server::scheduler::QueenConfig { data_dir: dir.to_owned(), ..rig.config() };
+    Queen::open(config).await.err().expect("it must not open")
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_is_said() {
+    let rig = Rig::new().await;
+    let error = open_error(Path::new("/proc/atta-data"), &rig).await;
+    assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
+    assert!(error.to_string().starts_with("data directory /proc/atta-data cannot be written: "), "{error}");
+    let file = rig.dir.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let error = open_error(&file, &rig).await;
+    assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_said_and_left_alone() {
+    let rig = Rig::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("atta.db");
+    std::fs::write(&file, "this is no database, it is a text that somebody put here".repeat(50)).unwrap();
+    let error = open_error(dir.path(), &rig).await;
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("database {} is damaged: ", file.display())), "{text}");
+    assert!(text.ends_with("restore a backup or move it away"), "{text}");
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("this is no database"));
+}
+
+#[tokio::test]
+async fn a_database_with_overwritten_pages_is_found_when_it_is_opened() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    for _ in 0..20 {
+        rig.submit("flow").await;
+    }
+    rig.queen.shutdown().await;
+    let file = rig.dir.path().join("atta.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let from = bytes.len() / 2;
+    bytes[from..from + 8192].fill(0xA5);
+    std::fs::write(&file, &bytes).unwrap();
+    let error = Queen::open(rig.config()).await.err().expect("it must not open");
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
+    // The rig still has a queen to drop.
+    std::fs::remove_file(&file).unwrap();
+    rig.restart().await;
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_program_is_refused() {
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{Connection, SqliteConnection};
+    let rig = Rig::new().await;
+    rig.queen.shutdown().await;
+    let options = SqliteConnectOptions::new().filename(rig.dir.path().join("atta.db"));
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("INSERT INTO schema_migrations VALUES (999, 'future', 'x', 0)").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let error = Queen::open(rig.config()).await.err().expect("it must not open");
+    assert!(error.to_string().ends_with("has schema 999, this program knows up to 1: use a newer atta"), "{error}");
+    assert!(rig.clock.now().0 > 0);
+}

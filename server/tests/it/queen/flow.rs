@@ -108,7 +108,7 @@ tasks:
     let file = ArtifactFile { path: "out/x".to_owned(), digest: Digest("ab".repeat(32)), size: 7, executable: true };
     ant.artifacts.insert("make".to_owned(), vec![file.clone()]);
     let (job, state) = rig.run("flow", &mut ant).await;
-    assert_eq!(state, "COMPLETED");
+    assert_eq!(state, "COMPLETED", "{:?}", rig.rows("SELECT error_message FROM attempts").await);
     let used = &ant.seen[1];
     assert_eq!(used.inputs[0].files, [file]);
     assert_eq!(used.environment["GREETING"], "hello flow");

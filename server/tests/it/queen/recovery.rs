@@ -1,1 +1,164 @@
-//! Tests.
+//! The queen is killed and started again.
+
+use std::time::Duration;
+
+use atta_server::scheduler::{JobCommand, Refusal};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+
+use super::rig::{Ant, Rig, definition, report};
+
+/// A small workflow with a loop, a join and a final phase.
+fn workflow() -> String {
+    definition(
+        "",
+        &[
+            ("setup", "on_completed: test"),
+            ("test", "max_visits: 5\non_exit_code: {0: publish, 3: fix}"),
+            ("fix", "on_completed: test"),
+            ("publish", ""),
+            ("cleanup", "always_run: true"),
+        ],
+    )
+}
+
+#[tokio::test]
+async fn a_kill_after_any_message_changes_nothing_about_the_end() {
+    for kill_after in 0..8 {
+        let mut rig = Rig::new().await;
+        rig.upload(&workflow()).await;
+        let job = rig.submit("flow").await;
+        let mut ant = Ant::new("ant", 1).with_code("test", &[3, 0]);
+        let mut messages = 0;
+        let mut work = ant.poll(&rig.queen).await.assignments;
+        while let Some(assignment) = work.pop() {
+            if messages == kill_after {
+                rig.restart().await;
+                ant = Ant { session: ant.session + 1, ..Ant::new("ant", 1) }.with_code("test", &ant.codes["test"]);
+                work = ant.poll(&rig.queen).await.assignments;
+                messages += 1;
+                continue;
+            }
+            messages += 1;
+            work = ant.finish(&rig.queen, &assignment).await.assignments;
+        }
+        assert_eq!(rig.state(&job).await, "COMPLETED", "killed after {kill_after}");
+        let names = rig.rows("SELECT name, state, visits FROM tasks ORDER BY task").await;
+        let expected =
+            ["setup COMPLETED 1", "test COMPLETED 2", "fix COMPLETED 1", "publish COMPLETED 1", "cleanup COMPLETED 1"];
+        assert_eq!(names, expected, "killed after {kill_after}");
+        let completed = rig.rows("SELECT count(*) FROM attempts WHERE result = 'COMPLETED'").await;
+        assert_eq!(completed, ["5"], "a completed task never runs again");
+    }
+}
+
+#[tokio::test]
+async fn reports_of_attempts_from_before_the_restart_are_stale() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments.remove(0);
+    rig.restart().await;
+    let body = ant.report_of(&work);
+    let orders = rig.queen.report(ant.batch(vec![report(&work, 2, body)])).await.unwrap();
+    assert_eq!(orders.stale, [work.attempt_id]);
+    assert_eq!(rig.rows("SELECT state, result FROM attempts ORDER BY number").await, ["FINISHED LOST", "READY -"]);
+}
+
+#[tokio::test]
+async fn timers_that_came_due_while_the_queen_was_down_fire_at_once() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("flaky", "retry: 1\ndelay_between_retries: 30s")])).await;
+    let mut ant = Ant::new("ant", 1).with_code("flaky", &[1]);
+    let (job, _) = rig.run("flow", &mut ant).await;
+    assert_eq!(rig.state(&job).await, "WAITING");
+    rig.set_clock(super::rig::START + 3_600_000);
+    rig.restart().await;
+    assert_eq!(rig.state(&job).await, "RUNNING");
+    ant.session += 1;
+    ant.work(&rig.queen).await;
+    assert_eq!(rig.state(&job).await, "COMPLETED");
+}
+
+#[tokio::test]
+async fn a_cancel_before_the_kill_is_carried_through_after_it() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", ""), ("cleanup", "always_run: true")])).await;
+    let job = rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments.remove(0);
+    ant.start(&rig.queen, &work).await;
+    rig.queen.command(&job, JobCommand::Cancel { reason: "x".to_owned(), force: false }).await.unwrap();
+    rig.restart().await;
+    let mut ant = Ant { session: 2, ..Ant::new("ant", 1) };
+    ant.work(&rig.queen).await;
+    assert_eq!(ant.tasks_seen(), ["cleanup"]);
+    assert_eq!(rig.state(&job).await, "CANCELLED");
+}
+
+#[tokio::test]
+async fn a_job_whose_rows_disagree_with_its_history_is_set_aside_and_the_others_go_on() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let bad = rig.submit("flow").await;
+    let good = rig.submit("flow").await;
+    rig.queen.abandon().await;
+    let options = SqliteConnectOptions::new().filename(rig.dir.path().join("atta.db"));
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    let sql = format!("UPDATE tasks SET state = 'WAITING' WHERE job_id = '{bad}'");
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    rig.restart().await;
+    Ant::new("ant", 1).work(&rig.queen).await;
+    assert_eq!(rig.state(&good).await, "COMPLETED");
+    assert_eq!(rig.state(&bad).await, "RUNNING");
+    match rig.queen.command(&bad, JobCommand::Pause).await.unwrap_err() {
+        Refusal::Conflict { code: "JOB_DAMAGED", message } => {
+            assert!(message.ends_with("its history says that task a is READY, its row says WAITING"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn many_live_jobs_and_one_with_many_tasks_come_back() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", ""), ("b", "dependencies: [a]")])).await;
+    for _ in 0..50 {
+        rig.submit("flow").await;
+    }
+    let mut wide = "job_type: wide\ntasks:\n".to_owned();
+    for n in 0..500 {
+        wide.push_str(&format!("  - task_type: t{n}\n    script: [\"true\"]\n"));
+    }
+    rig.upload(&wide).await;
+    let job = rig.submit("wide").await;
+    let mut ant = Ant::new("ant", 100);
+    let work = ant.poll(&rig.queen).await.assignments;
+    for assignment in &work[..60] {
+        ant.finish(&rig.queen, assignment).await;
+    }
+    rig.restart().await;
+    let mut ant = Ant { session: 2, ..Ant::new("ant", 100) };
+    ant.work(&rig.queen).await;
+    assert_eq!(rig.state(&job).await, "COMPLETED");
+    assert_eq!(rig.rows("SELECT DISTINCT state FROM jobs").await, ["COMPLETED"]);
+}
+
+#[tokio::test]
+async fn an_ordinary_shutdown_loses_nothing_and_frees_the_directory() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let ant = Ant::new("ant", 1);
+    let queen = rig.queen.clone();
+    let request = ant.poll_request();
+    let poll = tokio::spawn(async move { queen.poll(request, Duration::from_secs(600)).await });
+    rig.settle().await;
+    rig.queen.shutdown().await;
+    let refusal = poll.await.unwrap().unwrap_err();
+    assert_eq!(refusal.to_string(), "the server is shutting down");
+    assert_eq!(rig.queen.health().unwrap_err(), "the writer has stopped");
+    rig.restart().await;
+    rig.submit("flow").await;
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use atta_core::engine::{AttemptResult, Failure, JobState};
+use atta_core::engine::{AttemptResult, Failure};
 use atta_core::protocol::ant::{
     Action, Assignment, AttemptReport, Orders, PollRequest, Report, ReportBatch, ReportBody,
 };
@@ -176,7 +176,7 @@ pub(crate) struct Ant {
     pub(crate) artifacts: HashMap<String, Vec<atta_core::protocol::ant::ArtifactFile>>,
     /// What it was given, in order.
     pub(crate) seen: Vec<Assignment>,
-    held: u32,
+    pub(crate) held: u32,
 }
 
 impl Ant {
@@ -280,8 +280,4 @@ pub(crate) fn report(assignment: &Assignment, sequence: u64, body: ReportBody) -
 pub(crate) fn script_of(assignment: &Assignment) -> &str {
     let Action::Shell { script, .. } = &assignment.action;
     &script.text
-}
-
-pub(crate) fn state_name(state: JobState) -> &'static str {
-    state.as_str()
 }
