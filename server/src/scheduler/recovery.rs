@@ -68,6 +68,8 @@ impl State {
         let sequence = database.latest_sequence().await?;
         let stored = database.load_jobs(Which::Live).await?;
         self.staged = Staged::default();
+        // A version that was never stored must not be found again.
+        self.versions.clear();
         self.jobs.clear();
         self.damaged.clear();
         self.user_keys.clear();

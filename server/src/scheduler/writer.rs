@@ -37,6 +37,8 @@ pub(super) struct Writer {
     clock_changed: Arc<Notify>,
     /// Commands for the next batch that the writer gives itself.
     backlog: Vec<Command>,
+    /// Orders to take back whose taking back could not be stored.
+    not_taken_back: Vec<(AntId, Orders)>,
     /// Since when reports wait that nobody waits for.
     late_since: Option<Instant>,
     /// Memory must be read again before anything else.
@@ -92,6 +94,7 @@ impl Writer {
             health,
             clock_changed,
             backlog: Vec::new(),
+            not_taken_back: Vec::new(),
             late_since: None,
             stale: false,
             retry_at: None,
@@ -111,6 +114,10 @@ impl Writer {
         let mut batch = Vec::with_capacity(BATCH);
         let end = loop {
             batch.append(&mut self.backlog);
+            if self.retry_at.is_none_or(|at| at <= Instant::now()) {
+                let again = std::mem::take(&mut self.not_taken_back);
+                batch.extend(again.into_iter().map(|(ant, orders)| Command::Undelivered { ant, orders }));
+            }
             let room = BATCH.saturating_sub(batch.len()).max(1);
             if batch.is_empty() || self.late_since.is_some() {
                 let wake = self.wake_at();
@@ -193,24 +200,25 @@ impl Writer {
         if self.stale
             && let Err(error) = self.state.reload(&mut self.database).await
         {
-            self.fail(commands, Refusal::from(error));
+            self.fail(commands, &Refusal::from(error));
             return;
         }
         if std::mem::take(&mut self.stale) {
             self.state.resume();
         }
         let size = commands.len();
+        let undelivered: Vec<(AntId, Orders)> = commands.iter().filter_map(Command::undelivered).collect();
         let mut answers = Answers::default();
         for command in commands {
             self.apply(command, &mut answers).await;
         }
         let reporting: BTreeSet<AntId> = answers.reports.iter().map(|report| report.ant.clone()).collect();
         if let Err(error) = self.follow_up(&reporting).await {
-            self.roll_back(answers, Refusal::from(error));
+            self.roll_back(answers, undelivered, &Refusal::from(error));
             return;
         }
         if let Err(error) = self.write().await {
-            self.roll_back(answers, Refusal::from(error));
+            self.roll_back(answers, undelivered, &Refusal::from(error));
             return;
         }
         metrics::histogram!("atta_batch_commands").record(size as f64);
@@ -259,21 +267,23 @@ impl Writer {
     }
 
     /// Nothing of the batch happened.
-    fn roll_back(&mut self, answers: Answers, refusal: Refusal) {
+    fn roll_back(&mut self, answers: Answers, undelivered: Vec<(AntId, Orders)>, refusal: &Refusal) {
         self.stale = true;
-        self.say_broken(&refusal);
+        self.not_taken_back.extend(undelivered);
+        self.say_broken(refusal);
         for answer in answers.plain {
-            answer(Err(&refusal));
+            answer(Err(refusal));
         }
         for report in answers.reports {
             let _ = report.reply.send(Err(refusal.clone()));
         }
     }
 
-    fn fail(&mut self, commands: Vec<Command>, refusal: Refusal) {
-        self.say_broken(&refusal);
+    fn fail(&mut self, commands: Vec<Command>, refusal: &Refusal) {
+        self.say_broken(refusal);
         for command in commands {
-            command.refuse(&refusal);
+            self.not_taken_back.extend(command.undelivered());
+            command.refuse(refusal);
         }
     }
 
@@ -356,6 +366,14 @@ impl Writer {
 }
 
 impl Command {
+    /// The orders to take back, if that is what it is.
+    fn undelivered(&self) -> Option<(AntId, Orders)> {
+        match self {
+            Self::Undelivered { ant, orders } => Some((ant.clone(), orders.clone())),
+            _ => None,
+        }
+    }
+
     fn refuse(self, refusal: &Refusal) {
         let refusal = refusal.clone();
         match self {

@@ -55,13 +55,6 @@ fn describe(error: &sqlx::Error) -> String {
     }
 }
 
-impl StoreError {
-    /// The database file is damaged.
-    pub(crate) fn is_corruption(&self) -> bool {
-        matches!(self, Self::Database(error) if matches!(primary_code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB)))
-    }
-}
-
 /// Why a data directory could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
