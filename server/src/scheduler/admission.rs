@@ -215,10 +215,10 @@ impl State {
                 self.admission.leave(&job);
                 let held =
                     self.jobs.get_mut(&job).map(|live| std::mem::take(&mut live.held_timers)).unwrap_or_default();
-                if held.is_empty() {
-                    if let Err(error) = self.feed(&job, Event::Admitted, None) {
-                        self.damage(&job, &error);
-                    }
+                if held.is_empty()
+                    && let Err(error) = self.feed(&job, Event::Admitted, None)
+                {
+                    self.damage(&job, &error);
                 }
                 for timer in held {
                     self.fire_now(&job, timer);

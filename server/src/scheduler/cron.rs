@@ -19,7 +19,7 @@ use super::submit::{NewJob, job_id};
 use crate::store::{StoreError, StoreWriter};
 
 /// A tick that is looked at this late was not missed.
-const ON_TIME: Duration = Duration::from_secs(60);
+const ON_TIME: Duration = Duration::from_mins(1);
 
 /// How many ticks are looked at, and how many jobs `run_all` makes at once.
 const MOST_TICKS: usize = 100;

@@ -137,15 +137,15 @@ impl State {
                 created_at: now,
             });
         }
-        if entry.row.latest_version != version.version {
+        if entry.row.latest_version == version.version {
+            self.versions.entry(key).or_insert(version);
+        } else {
             entry.row.latest_version.clone_from(&version.version);
             entry.row.updated_at = now;
             entry.row.degraded = None;
             self.versions.insert(key, version.clone());
             self.staged.definitions.insert(job_type.clone());
             self.reschedule(&job_type, &version, now);
-        } else {
-            self.versions.entry(key).or_insert(version);
         }
         self.definition_resource(database, &job_type).await
     }

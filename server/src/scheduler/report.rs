@@ -143,10 +143,10 @@ impl State {
                 .as_ref()
                 .is_some_and(|poll| !is_empty(&orders) || poll.deadline <= now || poll.reply.is_closed());
             if answer && let Some(poll) = ant.poll.take() {
-                if let Err(Ok(orders)) = poll.reply.send(Ok(orders)) {
-                    if !is_empty(&orders) {
-                        undelivered.push((id.clone(), orders));
-                    }
+                if let Err(Ok(orders)) = poll.reply.send(Ok(orders))
+                    && !is_empty(&orders)
+                {
+                    undelivered.push((id.clone(), orders));
                 }
             } else if !orders.assignments.is_empty() {
                 undelivered.push((id.clone(), orders));

@@ -105,8 +105,7 @@ impl Writer {
     pub(super) async fn recover(&mut self) -> Result<(), String> {
         self.state.resume();
         self.run_batch(Vec::new()).await;
-        let health = self.health.borrow().clone();
-        health
+        (*self.health.borrow()).clone()
     }
 
     /// Runs until told to stop, or until nobody can tell it anything any more.
@@ -206,7 +205,7 @@ impl Writer {
         if std::mem::take(&mut self.stale) {
             self.state.resume();
         }
-        let size = commands.len();
+        let size = u32::try_from(commands.len()).unwrap_or(u32::MAX);
         let undelivered: Vec<(AntId, Orders)> = commands.iter().filter_map(Command::undelivered).collect();
         let mut answers = Answers::default();
         for command in commands {
@@ -221,7 +220,7 @@ impl Writer {
             self.roll_back(answers, undelivered, &Refusal::from(error));
             return;
         }
-        metrics::histogram!("atta_batch_commands").record(size as f64);
+        metrics::histogram!("atta_batch_commands").record(f64::from(size));
         self.retry_at = None;
         self.health.send_if_modified(|health| std::mem::replace(health, Ok(())).is_err());
         let mut staged = self.state.committed();

@@ -91,7 +91,7 @@ async fn a_report_with_a_wrong_token_is_stale_and_changes_nothing() {
     let mut wrong = work.clone();
     wrong.token += 1;
     let orders = rig.queen.report(ant.batch(vec![report(&wrong, 2, body.clone())])).await.unwrap();
-    assert_eq!(orders.stale, [work.attempt_id.clone()]);
+    assert_eq!(orders.stale, std::slice::from_ref(&work.attempt_id));
     assert_eq!(rig.tasks(&job).await, ["a LEASED 1 1 -"]);
     // Nor does the right token help another ant.
     let thief = Ant::new("thief", 1);
@@ -129,7 +129,7 @@ async fn orders_that_nobody_took_go_to_the_next_ant() {
     let gone = Ant::new("gone", 1);
     let queen = rig.queen.clone();
     let request = gone.poll_request();
-    let poll = tokio::spawn(async move { queen.poll(request, Duration::from_secs(600)).await });
+    let poll = tokio::spawn(async move { queen.poll(request, Duration::from_mins(10)).await });
     rig.settle().await;
     poll.abort();
     assert!(poll.await.unwrap_err().is_cancelled());

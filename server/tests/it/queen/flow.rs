@@ -67,7 +67,7 @@ async fn a_waiting_poll_is_woken_by_a_submit() {
     let ant = Ant::new("ant", 1);
     let queen = rig.queen.clone();
     let request = ant.poll_request();
-    let poll = tokio::spawn(async move { queen.poll(request, Duration::from_secs(600)).await });
+    let poll = tokio::spawn(async move { queen.poll(request, Duration::from_mins(10)).await });
     rig.submit("flow").await;
     assert_eq!(poll.await.unwrap().unwrap().assignments.len(), 1);
 }

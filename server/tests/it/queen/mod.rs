@@ -6,5 +6,6 @@ mod failures;
 mod flow;
 mod recovery;
 mod rig;
+mod scale;
 mod schedules;
 mod submit;

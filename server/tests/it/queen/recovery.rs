@@ -130,7 +130,7 @@ async fn many_live_jobs_and_one_with_many_tasks_come_back() {
     }
     let mut wide = "job_type: wide\ntasks:\n".to_owned();
     for n in 0..500 {
-        wide.push_str(&format!("  - task_type: t{n}\n    script: [\"true\"]\n"));
+        wide += &format!("  - task_type: t{n}\n    script: [\"true\"]\n");
     }
     rig.upload(&wide).await;
     let job = rig.submit("wide").await;
@@ -153,7 +153,7 @@ async fn an_ordinary_shutdown_loses_nothing_and_frees_the_directory() {
     let ant = Ant::new("ant", 1);
     let queen = rig.queen.clone();
     let request = ant.poll_request();
-    let poll = tokio::spawn(async move { queen.poll(request, Duration::from_secs(600)).await });
+    let poll = tokio::spawn(async move { queen.poll(request, Duration::from_mins(10)).await });
     rig.settle().await;
     rig.queen.shutdown().await;
     let refusal = poll.await.unwrap().unwrap_err();

@@ -1,4 +1,5 @@
 //! What the tests of the queen share.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -156,9 +157,9 @@ pub(crate) fn request(job_type: &str) -> SubmitRequest {
 pub(crate) fn definition(job_keys: &str, tasks: &[(&str, &str)]) -> String {
     let mut text = format!("job_type: flow\n{job_keys}\ntasks:\n");
     for (name, keys) in tasks {
-        text.push_str(&format!("  - task_type: {name}\n    script: [\"echo {name}\"]\n"));
+        text += &format!("  - task_type: {name}\n    script: [\"echo {name}\"]\n");
         for line in keys.lines().filter(|line| !line.trim().is_empty()) {
-            text.push_str(&format!("    {line}\n"));
+            text += &format!("    {line}\n");
         }
     }
     text

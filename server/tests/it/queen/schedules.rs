@@ -41,9 +41,8 @@ async fn missed_ticks_are_skipped_visibly() {
     assert_eq!(jobs(&rig).await, ["SKIPPED 180"]);
     let reasons = rig.rows("SELECT reason FROM jobs").await;
     assert!(
-        reasons[0].ends_with(
-            "missed 3 ticks from 2026-01-05T01:00:00.000Z to 2026-01-05T03:00:00.000Z (misfire: skip)"
-        ),
+        reasons[0]
+            .ends_with("missed 3 ticks from 2026-01-05T01:00:00.000Z to 2026-01-05T03:00:00.000Z (misfire: skip)"),
         "{reasons:?}"
     );
     rig.restart().await;
@@ -52,7 +51,9 @@ async fn missed_ticks_are_skipped_visibly() {
 
 #[tokio::test]
 async fn run_once_makes_one_job_of_all_missed_ticks_and_run_all_one_each() {
-    for (misfire, expected) in [("run_once", vec!["RUNNING 180"]), ("run_all", vec!["RUNNING 60", "RUNNING 120", "RUNNING 180"])] {
+    for (misfire, expected) in
+        [("run_once", vec!["RUNNING 180"]), ("run_all", vec!["RUNNING 60", "RUNNING 120", "RUNNING 180"])]
+    {
         let mut rig = Rig::new().await;
         rig.upload(&definition(&format!("cron_trigger: \"0 * * * *\"\nmisfire: {misfire}"), &[("a", "")])).await;
         rig.set_clock(START + 3 * 3_600_000 + 30 * 60_000);

@@ -203,9 +203,8 @@ async fn max_concurrency_one_means_one_and_the_others_wait_in_order() {
     let urgent = SubmitRequest { priority: Some(Priority::Critical), ..request("flow") };
     let third = rig.queen.submit(urgent, "test", None).await.unwrap().job_id;
     assert_eq!(rig.reason(&second).await, "waits for max_concurrency 1");
-    let states = async |rig: &Rig| {
-        [rig.state(&first).await, rig.state(&second).await, rig.state(&third).await].join(" ")
-    };
+    let states =
+        async |rig: &Rig| [rig.state(&first).await, rig.state(&second).await, rig.state(&third).await].join(" ");
     assert_eq!(states(&rig).await, "RUNNING PENDING PENDING");
     rig.restart().await;
     assert_eq!(states(&rig).await, "RUNNING PENDING PENDING");
@@ -214,10 +213,7 @@ async fn max_concurrency_one_means_one_and_the_others_wait_in_order() {
     assert_eq!(work.len(), 1);
     ant.finish(&rig.queen, &work[0]).await;
     assert_eq!(states(&rig).await, "COMPLETED PENDING RUNNING");
-    rig.queen
-        .command(&third, JobCommand::Cancel { reason: "enough".to_owned(), force: false })
-        .await
-        .unwrap();
+    rig.queen.command(&third, JobCommand::Cancel { reason: "enough".to_owned(), force: false }).await.unwrap();
     let stopped = ant.seen[1].clone();
     let next = ant.finish(&rig.queen, &stopped).await.assignments;
     assert_eq!(states(&rig).await, "COMPLETED RUNNING CANCELLED");
