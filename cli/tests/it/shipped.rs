@@ -140,7 +140,7 @@ fn a_timeout_can_be_routed() {
     let (code, job) = run("time-limits.yaml", &[]);
     assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
     assert_eq!(task(&job, "slow")["result"], "TIMED_OUT");
-    assert_eq!(outline(&job), ["slow FAILED shortcut", "shortcut COMPLETED -"]);
+    assert_eq!(outline(&job), ["slow FAILED shortcut", "shortcut COMPLETED END_COMPLETED"]);
 }
 
 #[test]
