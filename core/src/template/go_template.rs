@@ -32,8 +32,7 @@ fn jinja_form(action: &str) -> Option<String> {
         "end" if rest.is_empty() => Some("{% endif %} or {% endfor %}".to_owned()),
         "else" if rest.is_empty() => Some("{% else %}".to_owned()),
         "else" if rest.starts_with("if ") => Some(format!("{{% elif {} %}}", expression(&rest[3..]))),
-        "if" if !rest.is_empty() => Some(format!("{{% if {} %}} … {{% endif %}}", expression(rest))),
-        "with" if !rest.is_empty() => Some(format!("{{% if {} %}} … {{% endif %}}", expression(rest))),
+        "if" | "with" if !rest.is_empty() => Some(format!("{{% if {} %}} … {{% endif %}}", expression(rest))),
         "range" if !rest.is_empty() => {
             let list = rest.split_once(":=").map_or(rest, |(_, list)| list.trim());
             Some(format!("{{% for item in {} %}} … {{% endfor %}}", expression(list)))

@@ -7,7 +7,7 @@ pub fn is_truthy(text: &str) -> bool {
     if matches!(text.as_str(), "" | "false" | "no" | "off" | "none" | "null" | "[]" | "{}") {
         return false;
     }
-    text.parse::<f64>().map_or(true, |number| number != 0.0)
+    text.parse::<f64>() != Ok(0.0)
 }
 
 #[cfg(test)]

@@ -179,7 +179,7 @@ impl VariablesBuilder {
     /// The definition's job variables, rendered when they are first used.
     #[must_use]
     pub fn job_variables(mut self, variables: &IndexMap<String, VariableValue>) -> Self {
-        self.job_variables = variables.clone();
+        self.job_variables.clone_from(variables);
         self
     }
 

@@ -159,9 +159,9 @@ impl<'t> Evaluator<'t, '_> {
                 let mut title = String::new();
                 for c in text.chars() {
                     if start {
-                        title.extend(c.to_uppercase())
+                        title.extend(c.to_uppercase());
                     } else {
-                        title.extend(c.to_lowercase())
+                        title.extend(c.to_lowercase());
                     }
                     start = !c.is_alphanumeric() && c != '\'';
                 }
@@ -281,7 +281,7 @@ impl<'t> Evaluator<'t, '_> {
             "sum" => {
                 let mut sum = Value::of(Data::Int(0));
                 for item in items {
-                    sum = self.binary(minijinja::machinery::ast::BinOpKind::Add, sum, item, offset)?;
+                    sum = self.binary(minijinja::machinery::ast::BinOpKind::Add, &sum, &item, offset)?;
                 }
                 return Ok(sum);
             }

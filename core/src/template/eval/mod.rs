@@ -236,7 +236,7 @@ impl<'t, 's> Evaluator<'t, 's> {
             Expr::Const(constant) => self.constant(&constant.value, offset),
             Expr::GetAttr(access) => {
                 let owner = self.expression(&access.expr)?;
-                self.attribute(&owner, access.name, expr, offset)
+                Self::attribute(&owner, access.name, expr, offset)
             }
             Expr::GetItem(access) => {
                 let owner = self.expression(&access.expr)?;
@@ -263,7 +263,7 @@ impl<'t, 's> Evaluator<'t, 's> {
                 op => {
                     let left = self.value_of(&operation.left)?;
                     let right = self.value_of(&operation.right)?;
-                    self.binary(op, left, right, offset)
+                    self.binary(op, &left, &right, offset)
                 }
             },
             Expr::Compare(compare) => {
@@ -297,7 +297,7 @@ impl<'t, 's> Evaluator<'t, 's> {
             }
             Expr::Test(test) => {
                 let value = self.expression(&test.expr)?;
-                self.test(test.name, value, &test.args, offset)
+                self.test(test.name, &value, &test.args, offset)
             }
             Expr::Call(call) => self.call(call, offset),
             Expr::List(list) => self.list(&list.items, offset),
@@ -348,7 +348,7 @@ impl<'t, 's> Evaluator<'t, 's> {
         }
     }
 
-    fn attribute(&mut self, owner: &Value, name: &str, expr: &Expr<'_>, offset: usize) -> Outcome<Value> {
+    fn attribute(owner: &Value, name: &str, expr: &Expr<'_>, offset: usize) -> Outcome<Value> {
         let missing = |names: Vec<String>, title: Option<String>| {
             let owner_path = match expr {
                 Expr::GetAttr(access) => path(&access.expr),
@@ -387,9 +387,9 @@ impl<'t, 's> Evaluator<'t, 's> {
             (Data::Map(_) | Data::Namespace(_), Data::Text(name)) => {
                 let name = name.clone();
                 // Which entry is chosen says something about the key, not about who wrote the entry.
-                self.attribute(owner, &name, expr, offset)
+                Self::attribute(owner, &name, expr, offset)
             }
-            (Data::Map(_), Data::Int(number)) => self.attribute(owner, &number.to_string(), expr, offset),
+            (Data::Map(_), Data::Int(number)) => Self::attribute(owner, &number.to_string(), expr, offset),
             (Data::List(items), Data::Int(index)) => {
                 Ok(index_of(*index, items.len()).and_then(|index| items.get(index).cloned()).unwrap_or_else(|| {
                     Value::undefined(format!("the list has {} items, there is no item {index}", items.len()), None)

@@ -21,20 +21,20 @@ pub(super) fn negate(value: &Value, offset: usize) -> Outcome<Value> {
 }
 
 impl<'t> Evaluator<'t, '_> {
-    pub(super) fn binary(&mut self, op: BinOpKind, left: Value, right: Value, offset: usize) -> Outcome<Value> {
+    pub(super) fn binary(&mut self, op: BinOpKind, left: &Value, right: &Value, offset: usize) -> Outcome<Value> {
         let origin = left.origin.join(right.origin);
         let truth = |result: bool| Ok(Value::from(result).tainted(origin));
         match op {
-            BinOpKind::Eq => truth(self.equal(&left, &right, offset)?),
-            BinOpKind::Ne => truth(!self.equal(&left, &right, offset)?),
-            BinOpKind::Lt => truth(self.order(&left, &right, offset)? == Ordering::Less),
-            BinOpKind::Lte => truth(self.order(&left, &right, offset)? != Ordering::Greater),
-            BinOpKind::Gt => truth(self.order(&left, &right, offset)? == Ordering::Greater),
-            BinOpKind::Gte => truth(self.order(&left, &right, offset)? != Ordering::Less),
-            BinOpKind::In => truth(self.contains(&right, &left, offset)?),
+            BinOpKind::Eq => truth(self.equal(left, right, offset)?),
+            BinOpKind::Ne => truth(!self.equal(left, right, offset)?),
+            BinOpKind::Lt => truth(self.order(left, right, offset)? == Ordering::Less),
+            BinOpKind::Lte => truth(self.order(left, right, offset)? != Ordering::Greater),
+            BinOpKind::Gt => truth(self.order(left, right, offset)? == Ordering::Greater),
+            BinOpKind::Gte => truth(self.order(left, right, offset)? != Ordering::Less),
+            BinOpKind::In => truth(self.contains(right, left, offset)?),
             BinOpKind::Concat => {
-                let left = self.text_of(&left, offset)?;
-                let right = self.text_of(&right, offset)?;
+                let left = self.text_of(left, offset)?;
+                let right = self.text_of(right, offset)?;
                 self.charge(left.len() + right.len(), offset)?;
                 self.make_text([left.as_ref(), right.as_ref()].concat(), origin, offset)
             }
@@ -48,7 +48,7 @@ impl<'t> Evaluator<'t, '_> {
                     let items = a.iter().chain(b.iter()).cloned().collect();
                     self.make(Data::List(Arc::new(items)), offset)
                 }
-                _ => arithmetic(op, &left, &right, offset),
+                _ => arithmetic(op, left, right, offset),
             },
             BinOpKind::Mul => match (&left.data, &right.data) {
                 (Data::Text(text), Data::Int(times)) | (Data::Int(times), Data::Text(text)) => {
@@ -56,9 +56,9 @@ impl<'t> Evaluator<'t, '_> {
                     self.charge(text.len().saturating_mul(times), offset)?;
                     self.make_text(text.repeat(times), origin, offset)
                 }
-                _ => arithmetic(op, &left, &right, offset),
+                _ => arithmetic(op, left, right, offset),
             },
-            _ => arithmetic(op, &left, &right, offset),
+            _ => arithmetic(op, left, right, offset),
         }
     }
 

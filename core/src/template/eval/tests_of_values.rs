@@ -40,7 +40,7 @@ pub(crate) const TESTS: &[&str] = &[
 ];
 
 impl<'t> Evaluator<'t, '_> {
-    pub(super) fn test(&mut self, name: &str, value: Value, args: &'t [CallArg<'t>], offset: usize) -> Outcome<Value> {
+    pub(super) fn test(&mut self, name: &str, value: &Value, args: &'t [CallArg<'t>], offset: usize) -> Outcome<Value> {
         let result = match name {
             "defined" => !value.is_undefined(),
             "undefined" => value.is_undefined(),

@@ -12,6 +12,28 @@ const PREFIXES: &[&str] = &[
     "sudo", "time", "timeout",
 ];
 
+/// Options of those programs that take the next word.
+fn takes_argument(prefix: &str, option: &str) -> bool {
+    let letters = match prefix {
+        "chrt" => "TPD",
+        "doas" => "uC",
+        "env" => "uCS",
+        "exec" => "a",
+        "ionice" => "cnpPu",
+        "nice" => "n",
+        "stdbuf" => "ioe",
+        "sudo" => "CDghpRrTtUu",
+        "time" => "fo",
+        "timeout" => "ks",
+        _ => "",
+    };
+    let mut chars = option.chars();
+    // In a cluster the last letter counts.
+    chars.next() == Some('-')
+        && !option.starts_with("--")
+        && chars.next_back().is_some_and(|last| letters.contains(last))
+}
+
 /// Commands that evaluate any of their arguments as code, names with subscripts, or files to execute.
 const EVALUATE_ALL: &[&str] = &[
     ".",
@@ -26,15 +48,19 @@ const EVALUATE_ALL: &[&str] = &[
     "eval",
     "expect",
     "fc",
-    "getopts",
     "gdb",
+    "getopts",
+    "gmake",
     "let",
     "make",
-    "gmake",
     "mapfile",
+    "mosh",
     "parallel",
+    "pdsh",
     "read",
     "readarray",
+    "rsh",
+    "scp",
     "socat",
     "source",
     "sqlite3",
@@ -92,8 +118,13 @@ fn command_index(words: &[String]) -> Option<usize> {
         if !PREFIXES.contains(&base(word)) {
             return Some(index);
         }
+        let prefix = base(word);
         index += 1;
         while let Some(word) = words.get(index) {
+            if takes_argument(prefix, word) {
+                index += 2;
+                continue;
+            }
             let number = word.starts_with(|c: char| c.is_ascii_digit());
             if word.starts_with(['-', '+']) || is_assignment(word) || number {
                 index += 1;
@@ -160,8 +191,13 @@ pub(super) fn evaluates(code: &Code) -> Option<String> {
     if matches!(name, "test" | "[") {
         return test_operand(previous, name);
     }
-    if EVALUATE_ALL.contains(&name) {
+    // Behind `sudo` and the like the command may be further on than it seems.
+    let names = if name_at > 0 { &words[1..] } else { &words[..1] };
+    if let Some(name) = names.iter().map(|word| base(word)).find(|name| EVALUATE_ALL.contains(name)) {
         return Some(format!("`{name}` evaluates its arguments"));
+    }
+    if name == "printf" && arguments.iter().all(|argument| argument == "--") {
+        return Some("`printf` evaluates `%` and `\\` in its format; write printf '%s' {{ x }}".to_owned());
     }
     if DECLARATIONS.contains(&name) {
         let evaluates = arguments.iter().any(|word| word.starts_with('-') && word.contains(['i', 'n']));

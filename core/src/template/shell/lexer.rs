@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 
 use super::ShellDialect;
-use super::command::{ARITHMETIC_TESTS, RESERVED_BEFORE_COMMAND, Role, evaluates, is_assignment, role};
+use super::command::{ARITHMETIC_TESTS, RESERVED_BEFORE_COMMAND, is_assignment};
 use super::frame::{Code, CodeKind, Command, Expects, Frame, HereDocument, UNKNOWN, Word};
-use super::place::{Place, Printed, evaluated, is_whole_number, refused};
+use super::place::evaluated;
 use crate::template::TemplateProblem;
-use crate::template::problem::{E_OPEN, E_OUTSIDE, E_VALUE};
+use crate::template::problem::{E_OPEN, E_VALUE};
 
 /// Longest operator: what stands before the last bytes may depend on what comes.
 const LOOKAHEAD: usize = 16;
@@ -18,22 +18,22 @@ const MAX_FRAMES: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Lexer {
-    dialect: ShellDialect,
-    stack: Vec<Frame>,
+    pub(super) dialect: ShellDialect,
+    pub(super) stack: Vec<Frame>,
     /// Text that has come but is not read yet.
     pending: String,
     here_documents: VecDeque<HereDocument>,
     /// An unquoted backslash came last.
-    escaped: bool,
+    pub(super) escaped: bool,
     /// An unquoted `$` came last and began nothing.
-    after_dollar: bool,
+    pub(super) after_dollar: bool,
     /// A line ended with a backslash and nothing came since.
     continues: bool,
     /// Since when the lexer cannot be sure, and why.
-    unsure: Option<&'static str>,
+    pub(super) unsure: Option<&'static str>,
 }
 
-type Outcome<T> = Result<T, TemplateProblem>;
+pub(super) type Outcome<T> = Result<T, TemplateProblem>;
 
 impl Lexer {
     pub(super) fn new(dialect: ShellDialect) -> Self {
@@ -53,45 +53,6 @@ impl Lexer {
     pub(super) fn feed(&mut self, text: &str) -> Outcome<()> {
         self.pending.push_str(text);
         self.read(false)
-    }
-
-    /// A value is printed here: where, and why it would be evaluated, if it would.
-    pub(super) fn value(&mut self, value: &Printed<'_>) -> Outcome<(Place, Option<String>)> {
-        self.read(true)?;
-        let offset = value.offset;
-        if let Some(reason) = self.unsure {
-            return Err(refused(
-                offset,
-                &format!("behind {reason}: it is not certain how the shell reads what follows"),
-                "put the value into `environment:` and write \"$NAME\"",
-            ));
-        }
-        if self.escaped {
-            return Err(refused(
-                offset,
-                "right behind a backslash",
-                "leave the backslash out: the value needs no escaping",
-            ));
-        }
-        if self.after_dollar {
-            return Err(refused(offset, "right behind `$`", "leave the `$` out, or escape it: \\$"));
-        }
-        let place = self.place(value)?;
-        let reason = self.second_evaluation();
-        if let Some(reason) = &reason
-            && value.is_outside()
-            && !value.is_harmless()
-        {
-            return Err(evaluated(offset, reason));
-        }
-        let inner_arithmetic = self.stack.iter().any(|frame| matches!(frame, Frame::Arithmetic { .. }));
-        if inner_arithmetic && value.is_outside() && !value.is_harmless() {
-            return Err(evaluated(offset, "arithmetic evaluates names and subscripts in it"));
-        }
-        if place != Place::Comment {
-            self.note_value(value);
-        }
-        Ok((place, reason))
     }
 
     /// The entry ends: everything must be closed.
@@ -132,105 +93,8 @@ impl Lexer {
         }
     }
 
-    fn place(&self, value: &Printed<'_>) -> Outcome<Place> {
-        let offset = value.offset;
-        let around = self.stack.iter().rev().take_while(|frame| !matches!(frame, Frame::Code(_)));
-        if around.into_iter().any(|frame| matches!(frame, Frame::Parameter { .. })) {
-            return Err(refused(offset, "inside ${…}", "assign it to a variable first: x={{ x }}, then use $x"));
-        }
-        match self.stack.last() {
-            Some(Frame::Comment) => Ok(Place::Comment),
-            Some(Frame::Single) => self.check_word(value, true).map(|()| Place::Single),
-            Some(Frame::Double { locale: false }) => self.check_word(value, true).map(|()| Place::Expanded),
-            Some(Frame::Double { locale: true }) => {
-                Err(refused(offset, "inside $\"…\"", "use plain double quotes: \"…\""))
-            }
-            Some(Frame::DollarSingle) => Err(refused(offset, "inside $'…'", "use double quotes: \"{{ x }}\"")),
-            Some(Frame::Backtick) => Err(refused(offset, "inside backticks", "write $( … ) instead of ` … `")),
-            Some(Frame::Arithmetic { .. }) => match value.text {
-                Some(text) if !is_whole_number(text) => {
-                    Err(TemplateProblem::new(E_VALUE, offset, "only a whole number can stand in shell arithmetic")
-                        .with_help("compute it in the template: {{ x | int + 1 }}"))
-                }
-                _ => Ok(Place::Arithmetic),
-            },
-            Some(Frame::HereDocument(document)) if document.quoted => Err(refused(
-                offset,
-                &format!("in a here-document with a quoted delimiter (`<<'{}'`)", document.delimiter),
-                &format!(
-                    "write <<{} without quotes (then escape the document's own $ as \\$), or use `environment:`",
-                    document.delimiter
-                ),
-            )),
-            Some(Frame::HereDocument(_)) => Ok(Place::Expanded),
-            Some(Frame::Code(_)) => self.check_word(value, false).map(|()| Place::Bare),
-            Some(Frame::Parameter { .. }) | None => Err(refused(offset, "here", "put it into `environment:`")),
-        }
-    }
-
-    /// Refuses a value as (part of) a command's name or a delimiter, and options from outside.
-    fn check_word(&self, value: &Printed<'_>, quoted: bool) -> Outcome<()> {
-        let offset = value.offset;
-        let Some(code) = self.stack.iter().rev().find_map(|frame| match frame {
-            Frame::Code(code) => Some(code),
-            _ => None,
-        }) else {
-            return Ok(());
-        };
-        if matches!(code.command.expects, Expects::Delimiter { .. }) {
-            return Err(refused(offset, "in the delimiter of a here-document", "write a fixed word: <<EOF"));
-        }
-        let spliced = "write the name itself and pass the value as an argument; if the value is shell code that you wrote yourself: {{ x | raw }}";
-        match role(code) {
-            Role::Name if code.command.words.is_empty() || value.text.is_some_and(|text| !is_whole_number(text)) => {
-                return Err(refused(offset, "where the name of a command is read", spliced));
-            }
-            Role::HeaderName => return Err(refused(offset, "as the name of a variable or function", spliced)),
-            _ => {}
-        }
-        let starts_word = code.word.as_ref().is_none_or(|word| word.text.is_empty() && word.open_start && !word.quoted);
-        let is_argument = role(code) == Role::Argument
-            && code.command.expects == Expects::Argument
-            && !code.command.after_dashes
-            && matches!(code.kind, CodeKind::Top | CodeKind::Substitution | CodeKind::Subshell | CodeKind::CaseBody)
-            && code.command.words.first().is_none_or(|word| word != "for" && word != "select");
-        let dash = value.text.is_some_and(|text| text.starts_with('-') && !is_whole_number(text));
-        if !quoted && starts_word && is_argument && dash && !value.option && value.is_outside() {
-            return Err(TemplateProblem::new(E_OUTSIDE, offset, "this value from outside starts with `-`: the program would take it for an option")
-                .with_help("write -- before it, put it in quotes if the program reads no options there, or allow it: {{ x | option }}"));
-        }
-        Ok(())
-    }
-
-    fn second_evaluation(&self) -> Option<String> {
-        self.stack.iter().rev().find_map(|frame| match frame {
-            Frame::Code(code) => evaluates(code),
-            _ => None,
-        })
-    }
-
-    fn note_value(&mut self, value: &Printed<'_>) {
-        let outside = value.is_outside() && !value.is_harmless();
-        let quoted = !matches!(self.stack.last(), Some(Frame::Code(_)));
-        self.line_push(UNKNOWN);
-        if let Some(code) = self.word_owner() {
-            let index = code.command.words.len();
-            let word = code.word_mut();
-            let still_open =
-                word.open_start && word.text.is_empty() && value.text.is_some_and(str::is_empty) && !quoted;
-            word.expanded = true;
-            if !still_open {
-                word.text.push(UNKNOWN);
-                word.open_start = false;
-            }
-            if outside {
-                code.command.tested.push((index, value.offset));
-            }
-        }
-    }
-
     /// The code frame whose word is being written, when only quotes are between.
-    fn word_owner(&mut self) -> Option<&mut Code> {
+    pub(super) fn word_owner(&mut self) -> Option<&mut Code> {
         for frame in self.stack.iter_mut().rev() {
             match frame {
                 Frame::Code(code) => return Some(code),
@@ -266,7 +130,7 @@ impl Lexer {
         }
     }
 
-    fn line_push(&mut self, c: char) {
+    pub(super) fn line_push(&mut self, c: char) {
         for frame in &mut self.stack {
             if let Frame::HereDocument(document) = frame
                 && document.line.len() <= document.delimiter.len() + 64
@@ -288,7 +152,7 @@ impl Lexer {
         }
     }
 
-    fn read(&mut self, all: bool) -> Outcome<()> {
+    pub(super) fn read(&mut self, all: bool) -> Outcome<()> {
         let text = std::mem::take(&mut self.pending);
         let mut at = 0;
         while at < text.len() && (all || text.len() - at > LOOKAHEAD) {
@@ -381,13 +245,13 @@ impl Lexer {
                     self.stack.pop();
                     Ok(1)
                 }
-                _ => self.expansion(c, rest, true),
+                _ => Ok(self.expansion(c, rest, true)),
             },
             Some(Frame::HereDocument(document)) => {
                 if document.quoted {
                     return Ok(c.len_utf8());
                 }
-                self.expansion(c, rest, true)
+                Ok(self.expansion(c, rest, true))
             }
             Some(Frame::Parameter { in_double }) => {
                 let in_double = *in_double;
@@ -408,10 +272,10 @@ impl Lexer {
                         self.push(Frame::Double { locale: false });
                         Ok(1)
                     }
-                    _ => self.expansion(c, rest, in_double),
+                    _ => Ok(self.expansion(c, rest, in_double)),
                 }
             }
-            Some(Frame::Arithmetic { .. }) => self.arithmetic(c, rest),
+            Some(Frame::Arithmetic { .. }) => Ok(self.arithmetic(c, rest)),
             Some(Frame::Code(_)) => self.code(c, rest),
             None => {
                 self.doubt("an unmatched parenthesis");
@@ -420,77 +284,77 @@ impl Lexer {
         }
     }
 
-    fn arithmetic(&mut self, c: char, rest: &str) -> Outcome<usize> {
-        let Some(Frame::Arithmetic { depth }) = self.stack.last_mut() else { return Ok(c.len_utf8()) };
+    fn arithmetic(&mut self, c: char, rest: &str) -> usize {
+        let Some(Frame::Arithmetic { depth }) = self.stack.last_mut() else { return c.len_utf8() };
         match c {
             '(' => *depth += 1,
             ')' if *depth > 0 => *depth -= 1,
             ')' if rest.starts_with("))") => {
                 self.stack.pop();
-                return Ok(2);
+                return 2;
             }
             ')' => self.doubt("`((` that is not closed by `))`"),
             '\'' => self.doubt("a quote inside arithmetic"),
             '"' => self.push(Frame::Double { locale: false }),
             _ => return self.expansion(c, rest, false),
         }
-        Ok(c.len_utf8())
+        c.len_utf8()
     }
 
     /// What `\`, `$` and backticks begin, alike in words, double quotes and here-documents.
-    fn expansion(&mut self, c: char, rest: &str, in_double: bool) -> Outcome<usize> {
+    fn expansion(&mut self, c: char, rest: &str, in_double: bool) -> usize {
         match c {
             '\\' => {
                 if in_double && !rest[1..].starts_with(['$', '`', '"', '\\', '\n']) && rest.len() > 1 {
                     self.word_push('\\');
-                    return Ok(1);
+                    return 1;
                 }
                 self.escaped = true;
-                Ok(1)
+                1
             }
             '`' => {
                 self.word_expanded();
                 self.push(Frame::Backtick);
-                Ok(1)
+                1
             }
             '$' if rest.starts_with("$((") => {
                 self.word_expanded();
                 self.push(Frame::Arithmetic { depth: 0 });
-                Ok(3)
+                3
             }
             '$' if rest.starts_with("$(") => {
                 self.word_expanded();
                 self.push(Frame::Code(Code::new(CodeKind::Substitution)));
-                Ok(2)
+                2
             }
             '$' if rest.starts_with("${") => {
                 self.word_expanded();
                 self.push(Frame::Parameter { in_double });
-                Ok(2)
+                2
             }
             '$' if rest.starts_with("$[") => {
                 self.doubt("`$[`");
-                Ok(2)
+                2
             }
             '$' if rest.starts_with("$'") && !in_double => {
                 self.word_quoted();
                 self.push(Frame::DollarSingle);
-                Ok(2)
+                2
             }
             '$' if rest.starts_with("$\"") && !in_double => {
                 self.word_quoted();
                 self.push(Frame::Double { locale: true });
-                Ok(2)
+                2
             }
             '$' => {
                 self.word_expanded();
                 let special = rest[1..].chars().next().filter(|c| "?!#@*$-0123456789".contains(*c));
                 self.after_dollar = rest.len() == 1;
-                Ok(1 + special.map_or(0, char::len_utf8))
+                1 + special.map_or(0, char::len_utf8)
             }
             _ => {
                 self.word_push(c);
-                Ok(c.len_utf8())
+                c.len_utf8()
             }
         }
     }
@@ -527,15 +391,11 @@ impl Lexer {
                 self.begin_here_document();
                 Ok(1)
             }
-            '(' | ')' if kind == CodeKind::Test => {
+            '(' | ')' | '<' | '>' | '&' | '|' if kind == CodeKind::Test => {
                 self.end_word()?;
                 Ok(1)
             }
-            '<' | '>' | '&' | '|' if kind == CodeKind::Test => {
-                self.end_word()?;
-                Ok(1)
-            }
-            '(' => self.open_parenthesis(rest),
+            '(' => Ok(self.open_parenthesis(rest)),
             ')' => {
                 self.end_word()?;
                 self.close_parenthesis();
@@ -543,17 +403,17 @@ impl Lexer {
             }
             ';' | '&' | '|' => self.separator(c, rest),
             '<' | '>' => self.redirection(c, rest),
-            _ => self.expansion(c, rest, false),
+            _ => Ok(self.expansion(c, rest, false)),
         }
     }
 
-    fn open_parenthesis(&mut self, rest: &str) -> Outcome<usize> {
-        let Some(Frame::Code(code)) = self.stack.last_mut() else { return Ok(1) };
+    fn open_parenthesis(&mut self, rest: &str) -> usize {
+        let Some(Frame::Code(code)) = self.stack.last_mut() else { return 1 };
         if let Some(word) = &code.word {
             let text = word.text.as_str();
             if text.ends_with('=') && is_assignment(text) && !word.quoted {
                 self.push(Frame::Code(Code::new(CodeKind::Array)));
-                return Ok(1);
+                return 1;
             }
             let name = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:".contains(c)) && !word.quoted;
             if name && code.command.words.is_empty() && rest[1..].trim_start_matches([' ', '\t']).starts_with(')') {
@@ -562,16 +422,16 @@ impl Lexer {
                     code.word = None;
                     code.command = Command::default();
                 });
-                return Ok(rest.len() - rest[1..].trim_start_matches([' ', '\t']).len() + 1);
+                return rest.len() - rest[1..].trim_start_matches([' ', '\t']).len() + 1;
             }
             self.doubt("`(` inside a word");
-            return Ok(1);
+            return 1;
         }
         match code.kind {
-            CodeKind::CasePattern => return Ok(1),
+            CodeKind::CasePattern => return 1,
             CodeKind::Array | CodeKind::CaseWord => {
                 self.doubt("an unexpected `(`");
-                return Ok(1);
+                return 1;
             }
             _ => {}
         }
@@ -581,17 +441,17 @@ impl Lexer {
             let behind = rest[1..].trim_start_matches([' ', '\t']);
             if header && behind.starts_with(')') {
                 code.command = Command::default();
-                return Ok(rest.len() - behind.len() + 1);
+                return rest.len() - behind.len() + 1;
             }
             self.doubt("an unexpected `(`");
-            return Ok(1);
+            return 1;
         }
         if rest.starts_with("((") {
             self.push(Frame::Arithmetic { depth: 0 });
-            return Ok(2);
+            return 2;
         }
         self.push(Frame::Code(Code::new(CodeKind::Subshell)));
-        Ok(1)
+        1
     }
 
     fn close_parenthesis(&mut self) {

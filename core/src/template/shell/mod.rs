@@ -1,8 +1,9 @@
 //! Contextual shell quoting: values are bound to shell variables, never spliced into the script.
 //!
-//! [`lexer`] follows the text of a script and knows what a value becomes in each place, [`command`] which programs
+//! [`lexer`] follows the text of a script, [`accept`] knows what a value becomes in each place, [`command`] which programs
 //! evaluate their arguments, [`sink`] writes the script and the assignments, [`check`] does the same without values.
 
+mod accept;
 mod check;
 mod command;
 mod frame;

@@ -88,10 +88,9 @@ impl Sink for ScriptSink {
         }
         let reference = match self.lexer.value(&printed)?.0 {
             Place::Bare => format!("\"${{{}}}\"", self.bind(&text, offset)?),
-            Place::Expanded => format!("${{{}}}", self.bind(&text, offset)?),
             Place::Single => format!("'\"${{{}}}\"'", self.bind(&text, offset)?),
             Place::Arithmetic if text.starts_with('-') => format!("(${{{}}})", self.bind(&text, offset)?),
-            Place::Arithmetic => format!("${{{}}}", self.bind(&text, offset)?),
+            Place::Expanded | Place::Arithmetic => format!("${{{}}}", self.bind(&text, offset)?),
             Place::Comment => comment_text(&text),
         };
         self.push(&reference, offset)

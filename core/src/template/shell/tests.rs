@@ -158,6 +158,8 @@ fn commands_names_cannot_be_values() {
         ">f {{ x }}",
         "sudo {{ x }}",
         "env A=b {{ x }}",
+        "timeout -s KILL 5 {{ x }}",
+        "sudo -u me {{ x }}",
         "exec {{ x }}",
         "case a in a) {{ x }};; esac",
         "a & {{ x }}",
@@ -181,6 +183,9 @@ fn values_from_outside_are_refused_where_they_would_be_evaluated() {
     let expected = "E-SHELL-OUTSIDE: a value from outside cannot stand here unless it is a whole number or a boolean: ";
     for source in [
         "eval {{ x }}",
+        "printf {{ x }}",
+        "printf \"{{ x }}\" a",
+        "timeout -s KILL 5 xargs {{ x }}",
         "eval \"echo {{ x }}\"",
         "eval 'echo {{ x }}'",
         "sh -c {{ x }}",
