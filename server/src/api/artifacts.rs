@@ -37,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Context> {
     get, path = "/api/v1/jobs/{id}/artifacts", tag = "artifacts", operation_id = "list_job_artifacts",
     params(
         ("id" = String, Path, description = "The job's id"),
+        ("task" = Option<String>, Query, description = "Only of this task"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Rows of a page, 50 by default"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
@@ -45,13 +46,14 @@ pub(super) fn routes() -> OpenApiRouter<Context> {
 async fn of_job(
     State(context): State<Context>,
     Path(id): Path<String>,
-    params: Params,
+    mut params: Params,
 ) -> Result<Json<Page<JobArtifactResource>>, ApiError> {
     let job = JobId(id);
+    let task = params.one("task")?;
     if !context.reads.job_exists(&job).await? {
         return Err(super::jobs::unknown(&job));
     }
-    list(&context, &job, None, params).await
+    list(&context, &job, None, task, params).await
 }
 
 /// List the artifacts of an attempt, by name
@@ -77,21 +79,22 @@ async fn of_attempt(
     if context.reads.attempt_state(&job, attempt).await?.is_none() {
         return Err(unknown());
     }
-    list(&context, &job, Some(attempt), params).await
+    list(&context, &job, Some(attempt), None, params).await
 }
 
 async fn list(
     context: &Context,
     job: &JobId,
     attempt: Option<u32>,
+    task: Option<String>,
     mut params: Params,
 ) -> Result<Json<Page<JobArtifactResource>>, ApiError> {
     let limit = params.limit()?;
     let cursor = params.one("cursor")?;
     params.finish()?;
-    let binding = Binding::new("artifacts", &(job, attempt));
+    let binding = Binding::new("artifacts", &(job, attempt, &task));
     let (number, name): (u32, String) = binding.key(cursor.as_deref())?.unwrap_or_default();
-    let rows = context.reads.artifacts(job, attempt, (number, &name), limit + 1).await?;
+    let rows = context.reads.artifacts(job, attempt, task.as_deref(), (number, &name), limit + 1).await?;
     Ok(Json(binding.page(rows, limit, |row| (row.attempt, row.name.clone()))?))
 }
 

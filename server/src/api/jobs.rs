@@ -106,7 +106,7 @@ fn state_by_name(name: &str) -> Result<JobState, String> {
 #[utoipa::path(
     get, path = "/api/v1/jobs", tag = "jobs", operation_id = "list_jobs",
     params(
-        ("state" = Option<Vec<JobState>>, Query, description = "Any of these; may be repeated"),
+        ("state" = Option<Vec<JobState>>, Query, description = "Any of these; may be repeated, or a list with commas"),
         ("job_type" = Option<String>, Query, description = "Of this definition"),
         ("user_key" = Option<String>, Query, description = "With this key"),
         ("created_after" = Option<String>, Query, description = "Submitted at or after this instant"),
@@ -119,8 +119,8 @@ fn state_by_name(name: &str) -> Result<JobState, String> {
 )]
 async fn list(State(context): State<Context>, headers: HeaderMap, mut params: Params) -> Result<Response, ApiError> {
     let mut states = Vec::new();
-    for name in params.many("state") {
-        states.push(state_by_name(&name).map_err(|message| {
+    for name in params.many("state").iter().flat_map(|names| names.split(',')) {
+        states.push(state_by_name(name).map_err(|message| {
             ApiError::new(StatusCode::BAD_REQUEST, "BAD_QUERY", "the request's query is not valid").with_violation(
                 "state",
                 "INVALID",

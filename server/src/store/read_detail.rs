@@ -80,11 +80,12 @@ impl Reads {
         }))
     }
 
-    /// Artifacts of a job, or of one of its attempts, in order of attempt and path.
+    /// Artifacts of a job, or of one of its attempts or tasks, in order of attempt and path.
     pub async fn artifacts(
         &self,
         job: &JobId,
         attempt: Option<u32>,
+        task: Option<&str>,
         after: (u32, &str),
         limit: u32,
     ) -> Result<Vec<JobArtifactResource>, StoreError> {
@@ -93,7 +94,7 @@ impl Reads {
              FROM artifacts f
              JOIN attempts a ON a.job_id = f.job_id AND a.number = f.attempt
              JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task
-             WHERE f.job_id = $1 AND ($2 IS NULL OR f.attempt = $2) AND (f.attempt, f.path) > ($3, $4)
+             WHERE f.job_id = $1 AND ($2 IS NULL OR f.attempt = $2) AND ($6 IS NULL OR t.name = $6) AND (f.attempt, f.path) > ($3, $4)
              ORDER BY f.attempt, f.path LIMIT $5",
         )
         .bind(&job.0)
@@ -101,6 +102,7 @@ impl Reads {
         .bind(after.0)
         .bind(after.1)
         .bind(limit)
+        .bind(task)
         .fetch_all(self.store.readers())
         .await?;
         rows.iter()

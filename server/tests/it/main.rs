@@ -1,3 +1,4 @@
-//! Tests of the queen as a whole, each with a data directory of its own.
+//! Tests of the server as a whole, each with a data directory of its own.
 
+mod api;
 mod queen;

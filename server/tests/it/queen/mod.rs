@@ -5,7 +5,7 @@ mod dispatch;
 mod failures;
 mod flow;
 mod recovery;
-mod rig;
+pub(crate) mod rig;
 mod scale;
 mod schedules;
 mod submit;

@@ -1,0 +1,89 @@
+//! History and its streams.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::rig::TestServer;
+use crate::queen::rig::{Ant, definition};
+
+async fn finished_job() -> (TestServer, String) {
+    let server = TestServer::start().await;
+    server.upload(&definition("", &[("a", ""), ("b", "dependencies: [a]")])).await;
+    let id = server.submit("flow").await.0;
+    Ant::new("ant", 1).work(server.server.queen()).await;
+    (server, id)
+}
+
+#[tokio::test]
+async fn history_names_tasks_and_pages_do_not_lose_lines() {
+    let (server, id) = finished_job().await;
+    let all = server.get(&format!("/api/v1/jobs/{id}/events?limit=500")).await.json();
+    let all = all["items"].as_array().unwrap();
+    assert!(all.len() > 10, "{all:#?}");
+    assert!(all.iter().any(|e| e["kind"] == "task_changed" && e["data"]["task"] == "b"), "{all:#?}");
+    assert_eq!(all.last().unwrap()["kind"], "job_finished", "{all:#?}");
+    for limit in [1, 2, 7] {
+        let mut paged: Vec<Value> = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = server.get(&format!("/api/v1/jobs/{id}/events?limit={limit}{cursor}")).await.json();
+            assert!(page["items"].as_array().unwrap().len() <= limit);
+            paged.extend(page["items"].as_array().unwrap().iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(&paged, all, "limit {limit}");
+    }
+    assert_eq!(server.get("/api/v1/jobs/x/events").await.problem(), "404 NOT_FOUND: job x not found");
+}
+
+#[tokio::test]
+async fn a_stream_resumes_after_the_last_id_and_ends_with_the_job() {
+    let (server, id) = finished_job().await;
+    let request = || server.request(Method::GET, &format!("/api/v1/jobs/{id}/events/stream"));
+    let all = server.stream(request(), |_| false).await;
+    assert_eq!(all.last().unwrap().0, "end");
+    let resume_at = all.iter().position(|(_, id, _)| !id.is_empty()).unwrap();
+    let last_id = all[resume_at].1.clone();
+    let rest = server.stream(request().header("last-event-id", &last_id), |_| false).await;
+    assert_eq!(rest, all[resume_at + 1..]);
+    let path = format!("/api/v1/jobs/{id}/events/stream?after={last_id}");
+    assert_eq!(server.stream(server.request(Method::GET, &path), |_| false).await, rest);
+    let sequences: Vec<i64> = all
+        .iter()
+        .filter(|(kind, ..)| kind != "end")
+        .map(|(kind, _, data)| {
+            let line: Value = serde_json::from_str(data).unwrap();
+            assert_eq!(line["kind"], *kind);
+            line["sequence"].as_i64().unwrap()
+        })
+        .collect();
+    assert!(sequences.is_sorted());
+    let bad = server.send(request().header("last-event-id", "x")).await;
+    assert_eq!(bad.problem(), "400 BAD_REQUEST: Last-Event-ID must be the id of a message of this stream");
+    assert!(
+        server.get(&format!("/api/v1/jobs/{id}/events/stream?after=-1")).await.problem().contains("sequence number")
+    );
+    assert_eq!(server.get("/api/v1/jobs/x/events/stream").await.problem(), "404 NOT_FOUND: job x not found");
+}
+
+#[tokio::test]
+async fn streams_wake_when_something_happens() {
+    let server = TestServer::start().await;
+    server.upload(&definition("", &[("a", "")])).await;
+    let id = server.submit("flow").await.0;
+    let path = format!("/api/v1/jobs/{id}/events/stream");
+    let of_job = server.stream(server.request(Method::GET, &path), |_| false);
+    let of_all = server.stream(server.request(Method::GET, "/api/v1/events/stream?after=0"), |seen| {
+        seen.iter().any(|(kind, ..)| kind == "job_finished")
+    });
+    let work = async {
+        // Both streams are open by now, or find everything in the history: either way they must come to their end.
+        server.post(&format!("/api/v1/jobs/{id}/cancel"), &json!({"reason": "enough"})).await
+    };
+    let (of_job, of_all, _) = tokio::join!(of_job, of_all, work);
+    assert_eq!(of_job.last().unwrap().0, "end");
+    assert!(of_all.iter().any(|(_, _, data)| data.contains("enough")), "{of_all:?}");
+}

@@ -1,0 +1,11 @@
+//! The server over real HTTP. Every answer is checked against the API's own description.
+
+mod artifacts;
+mod definitions;
+mod envelope;
+mod events;
+mod jobs;
+mod logs;
+mod openapi;
+mod rig;
+mod start;
