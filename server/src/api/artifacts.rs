@@ -230,7 +230,8 @@ fn disposition(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b".-_~".contains(&byte) {
             exact.push(char::from(byte));
         } else {
-            exact.push_str(&format!("%{byte:02X}"));
+            exact.push('%');
+            exact.push_str(&hex::encode_upper([byte]));
         }
     }
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}")

@@ -28,17 +28,7 @@ pub(super) async fn wrap(State(context): State<Context>, request: Request, next:
         Err(refused) => refused.into_response(),
     };
     let mut response = match problem_of(&response, &method, &path) {
-        Some(problem) => {
-            let rendered = problem.render(&request_id);
-            // Such as Allow, which only the router knows.
-            let (mut parts, body) = rendered.into_parts();
-            for (name, value) in response.headers() {
-                if name == header::ALLOW {
-                    parts.headers.insert(name, value.clone());
-                }
-            }
-            Response::from_parts(parts, body)
-        }
+        Some(problem) => problem.render(&request_id),
         None => response,
     };
     let status = response.status();
@@ -85,12 +75,11 @@ fn problem_of(response: &Response, method: &Method, path: &str) -> Option<ApiErr
     if is_problem || !(status.is_client_error() || status.is_server_error()) || carries_report(response) {
         return None;
     }
-    let allowed = response.headers().get(header::ALLOW).and_then(|value| value.to_str().ok()).unwrap_or("others");
     Some(match status {
         StatusCode::METHOD_NOT_ALLOWED => ApiError::new(
             status,
             "METHOD_NOT_ALLOWED",
-            format!("{method} is not allowed on {path}; allowed: {}", allowed.replace(',', ", ")),
+            format!("{method} is not allowed on {path}: see the header Allow"),
         ),
         StatusCode::NOT_FOUND => ApiError::new(status, "NO_ROUTE", format!("there is nothing at {path}")),
         _ => ApiError::new(status, "REFUSED", status.canonical_reason().unwrap_or("the request was refused")),
@@ -103,6 +92,7 @@ fn carries_report(response: &Response) -> bool {
 }
 
 /// A handler panicked: the server lives on.
+#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let detail = panic
         .downcast_ref::<&str>()

@@ -2,7 +2,7 @@
 
 use atta_core::protocol::api::{FieldViolation, Problem};
 use axum::Json;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::artifacts::ArtifactError;
@@ -20,12 +20,12 @@ pub(super) struct ApiError {
     pub code: &'static str,
     pub detail: String,
     pub violations: Vec<FieldViolation>,
-    pub headers: HeaderMap,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), violations: Vec::new(), headers: HeaderMap::new() }
+        Self { status, code, detail: detail.into(), violations: Vec::new(), headers: Vec::new() }
     }
 
     pub(super) fn not_found(what: impl std::fmt::Display) -> Self {
@@ -49,7 +49,7 @@ impl ApiError {
 
     #[must_use]
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 
@@ -75,7 +75,8 @@ impl ApiError {
             request_id: request_id.to_owned(),
             field_violations: self.violations,
         };
-        let mut response = (self.status, self.headers, Json(problem)).into_response();
+        let mut response = (self.status, Json(problem)).into_response();
+        response.headers_mut().extend(self.headers);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }

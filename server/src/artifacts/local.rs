@@ -142,7 +142,7 @@ impl Inner {
         // A file with another name could be changed there later, so only a file with one name is moved.
         let moved = metadata.nlink() == 1;
         let temporary = if moved { None } else { Some(self.temporary().map_err(&failed)?) };
-        let checked = self.check(digest, size, &mut source, temporary.as_ref().map(|(_, file)| file));
+        let checked = check(digest, size, &mut source, temporary.as_ref().map(|(_, file)| file));
         let placed = checked.and_then(|()| match &temporary {
             Some((temporary, _)) => place(temporary, &path).map_err(&failed),
             None => match place(file, &path) {
@@ -163,26 +163,12 @@ impl Inner {
         let mut source = File::open(file).map_err(&failed)?;
         let (temporary, out) = self.temporary().map_err(&failed)?;
         let placed =
-            self.check(digest, size, &mut source, Some(&out)).and_then(|()| place(&temporary, path).map_err(&failed));
+            check(digest, size, &mut source, Some(&out)).and_then(|()| place(&temporary, path).map_err(&failed));
         if placed.is_err() {
             // Swept at the next start if this fails too.
             let _ = fs::remove_file(&temporary);
         }
         placed
-    }
-
-    /// Reads a file to its end, copies it if asked to, and compares digest and size with what was said.
-    fn check(&self, digest: &Digest, size: u64, source: &mut File, copy: Option<&File>) -> Result<(), ArtifactError> {
-        let (found, length) = hash(source, copy).map_err(write_error(digest))?;
-        if length != size {
-            let detail = format!("{size} bytes were announced, the file has {length}");
-            return Err(ArtifactError::Mismatch { digest: digest.clone(), detail });
-        }
-        if found != *digest {
-            let detail = format!("the file has digest {found}");
-            return Err(ArtifactError::Mismatch { digest: digest.clone(), detail });
-        }
-        Ok(())
     }
 
     fn get(&self, digest: &Digest, to: &Path) -> Result<(), ArtifactError> {
@@ -230,6 +216,20 @@ fn place(from: &Path, to: &Path) -> io::Result<()> {
         }
         other => other,
     }
+}
+
+/// Reads a file to its end, copies it if asked to, and compares digest and size with what was said.
+fn check(digest: &Digest, size: u64, source: &mut File, copy: Option<&File>) -> Result<(), ArtifactError> {
+    let (found, length) = hash(source, copy).map_err(write_error(digest))?;
+    if length != size {
+        let detail = format!("{size} bytes were announced, the file has {length}");
+        return Err(ArtifactError::Mismatch { digest: digest.clone(), detail });
+    }
+    if found != *digest {
+        let detail = format!("the file has digest {found}");
+        return Err(ArtifactError::Mismatch { digest: digest.clone(), detail });
+    }
+    Ok(())
 }
 
 /// Digest and length of what is left of a file, which is copied on the way if asked for.

@@ -16,8 +16,11 @@ const OUTLINES: usize = 64;
 #[derive(Clone)]
 pub struct Reads {
     pub(super) store: Store,
-    outlines: Arc<Mutex<HashMap<(String, String), Arc<Outline>>>>,
+    outlines: Arc<Mutex<Outlines>>,
 }
+
+/// By definition and version.
+type Outlines = HashMap<(String, String), Arc<Outline>>;
 
 /// What reading needs to know of a definition's version.
 #[derive(Debug, Default, PartialEq, Eq)]

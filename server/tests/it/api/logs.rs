@@ -126,7 +126,7 @@ async fn following_ends_although_nobody_finishes_the_log() {
         server.log(&assignment.attempt_id, 0, &[(LogStream::Stdout, b"a"), (LogStream::Stderr, b"b")]).await;
         ant.finish(server.server.queen(), &assignment).await;
     };
-    let (messages, _) = tokio::join!(follow, write);
+    let (messages, _orders) = tokio::join!(follow, write);
     assert_eq!(messages.len(), 2, "{messages:?}");
     assert!(messages[0].2.contains("\"offset\":1"), "{messages:?}");
     assert_eq!(messages[1].0, "end");

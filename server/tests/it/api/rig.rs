@@ -87,7 +87,7 @@ impl Answer {
                 .iter()
                 .map(|one| format!("{}: {}", one["field"].as_str().unwrap(), one["message"].as_str().unwrap()))
                 .collect();
-            text.push_str(&format!(" ({})", all.join("; ")));
+            text = format!("{text} ({})", all.join("; "));
         }
         text
     }
