@@ -16,7 +16,8 @@ pub(super) fn duration(duration: Duration) -> String {
     let mut text = String::new();
     for (unit, millis) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
         if rest >= millis {
-            text.push_str(&format!("{}{unit}", rest / millis));
+            text.push_str(&(rest / millis).to_string());
+            text.push_str(unit);
             rest %= millis;
         }
     }

@@ -35,13 +35,11 @@ impl Containment {
             IsolationLevel::CgroupKill => File::open(&path),
             _ => OpenOptions::new().write(true).open(path.join("cgroup.procs")),
         };
-        match entrance {
-            Ok(entrance) => Self { level: plan.level(), cgroup: Some(path), entrance: Some(entrance) },
-            Err(_) => {
-                let _ = fs::remove_dir(&path);
-                bare
-            }
-        }
+        let Ok(entrance) = entrance else {
+            let _ = fs::remove_dir(&path);
+            return bare;
+        };
+        Self { level: plan.level(), cgroup: Some(path), entrance: Some(entrance) }
     }
 
     pub(super) fn level(&self) -> IsolationLevel {

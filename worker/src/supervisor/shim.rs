@@ -3,7 +3,8 @@
 use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,6 @@ fn say(channel: &UnixStream, message: &FromShim) -> bool {
     let bytes = message.encode();
     let mut rest = &bytes[..];
     while !rest.is_empty() {
-        use std::os::fd::AsRawFd;
         match send(channel.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
             Ok(count) => rest = &rest[count..],
             Err(Errno::EINTR) => {}
@@ -541,7 +541,6 @@ impl Shim {
             // For whoever looks at the directory later; the file lies beside the spool.
             let mut path = self.spool_path.into_bytes();
             path.extend_from_slice(b".exit");
-            use std::os::unix::ffi::OsStringExt;
             let _ = fs::write(std::ffi::OsString::from_vec(path), record.encode());
         }
         self.survivors

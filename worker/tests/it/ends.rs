@@ -85,7 +85,7 @@ async fn stop_orders_arrive_while_all_slots_are_taken(mut launchers: Launchers) 
     let world = World::with(launchers.take(), |config| config.slots = 1).await;
     let id = world.begin(world.assignment("echo ready; sleep 1000"));
     world.log_has(&id, "ready").await;
-    assert_eq!(world.ant.running().iter().map(|r| r.attempt_id.clone()).collect::<Vec<_>>(), [id.clone()]);
+    assert_eq!(world.ant.running().iter().map(|r| r.attempt_id.clone()).collect::<Vec<_>>(), std::slice::from_ref(&id));
     world.stop(&id, "enough");
     assert_eq!(world.done(&id).await.result(), AttemptResult::Named(ResultName::Cancelled));
     world.end().await;

@@ -56,13 +56,10 @@ struct OneOrder(std::sync::Mutex<Option<Orders>>);
 impl QueenLink for OneOrder {
     async fn poll(&self, _: PollRequest, wait: Duration) -> Result<Orders, LinkError> {
         let order = self.0.lock().unwrap().take();
-        match order {
-            Some(orders) => Ok(orders),
-            None => {
-                tokio::time::sleep(wait).await;
-                Ok(Orders::default())
-            }
+        if order.is_none() {
+            tokio::time::sleep(wait).await;
         }
+        Ok(order.unwrap_or_default())
     }
     async fn report(&self, _: ReportBatch) -> Result<Orders, LinkError> {
         Ok(Orders::default())

@@ -3,6 +3,8 @@
 //! The launcher must be forked before any thread exists, so this program has no test harness that would start some: it
 //! speaks the part of libtest's language that `cargo test` and nextest use, and runs each test in a process of its own.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests end where something is not as they say")]
+
 mod artifacts;
 mod ends;
 mod harness;

@@ -46,7 +46,7 @@ async fn bound_values_reach_the_script_and_line_numbers_stay(mut launchers: Laun
         let mut assignment = world.assignment("# first line\necho \"$v\"\necho two; nonsense_command\n");
         let (chosen, script, _) = shell(&mut assignment);
         *chosen = program;
-        script.preamble = "v='$(touch pwned)'\"'\"'`x`'\n".to_owned();
+        script.preamble.push_str("v='$(touch pwned)'\"'\"'`x`'\n");
         let done = world.run(assignment).await;
         assert_eq!(done.result(), AttemptResult::Exit(127));
         assert!(done.log.starts_with("$(touch pwned)'`x`\ntwo\n"), "{}", done.log);
@@ -78,7 +78,7 @@ async fn interpreters_get_the_script_as_a_file(mut launchers: Launchers) {
     assert_eq!((done.result(), done.log.as_str()), (AttemptResult::Exit(3), "from awk\n"));
     let mut assignment = world.assignment("");
     *shell(&mut assignment).0 = Program::Interpreter(vec!["awk".to_owned(), "-f".to_owned()]);
-    shell(&mut assignment).1.preamble = "v=1\n".to_owned();
+    shell(&mut assignment).1.preamble.push_str("v=1\n");
     let done = world.run(assignment).await;
     assert_eq!(done.result(), AttemptResult::Named(ResultName::Invalid));
     world.end().await;

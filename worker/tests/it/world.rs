@@ -10,7 +10,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use atta_core::definition::{InheritEnv, Program};
 use atta_core::engine::AttemptResult;
-use atta_core::protocol::ant::*;
+use atta_core::protocol::ant::{
+    Action, Assignment, AttemptReport, LogChunk, LogSegment, Orders, PollRequest, RenderedScript, ReportBatch,
+    ReportBody, StopOrder,
+};
 use atta_core::protocol::{AntId, AttemptId, Digest, JobId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use atta_worker::{Ant, AntConfig, IsolationLevel, Launcher, LinkError, QueenLink, StartError};
@@ -386,7 +389,7 @@ pub(crate) fn assignment(number: u64, script: &str, mark: &str) -> Assignment {
         },
         environment: IndexMap::from([("TEST_MARK".to_owned(), mark.to_owned())]),
         inherit_env: InheritEnv::None,
-        timeout: Duration::from_secs(3600),
+        timeout: Duration::from_hours(1),
         idle_timeout: None,
         kill_grace: Duration::from_millis(300),
         inputs: Vec::new(),
