@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::executor;
 use crate::supervisor::{self, ContainmentPlan};
-use crate::workspace::remove_tree;
+use crate::workspace::{SpareDirectories, remove_tree};
 use crate::{IsolationLevel, Launcher, LinkError, QueenLink};
 
 use outbox::Outbox;
@@ -139,6 +139,7 @@ pub(crate) struct Core {
     pub(crate) plan: ContainmentPlan,
     /// `ant/attempts`, absolute.
     pub(crate) attempts_dir: PathBuf,
+    pub(crate) spares: SpareDirectories,
     pub(crate) outbox: Outbox,
     attempts: Mutex<HashMap<AttemptId, Entry>>,
     tasks: TaskTracker,
@@ -169,12 +170,14 @@ impl Ant {
 
         let strongest = config.isolation.unwrap_or(IsolationLevel::CgroupKill);
         let name = format!("atta-{}", &blake3::hash(attempts_dir.as_os_str().as_encoded_bytes()).to_hex()[..16]);
-        let swept = attempts_dir.clone();
+        let spare_dir = attempts_dir.with_file_name("spare");
+        let (swept, old_spares) = (attempts_dir.clone(), spare_dir.clone());
         let sweep = tokio::task::spawn_blocking(move || {
             // What the strongest level finds may be of an ant with a weaker one, so all are looked at.
             supervisor::sweep(&name);
             let plan = supervisor::detect(&name, strongest);
             let stale = sweep_directories(&swept)?;
+            remove_tree(&old_spares)?;
             if stale > 0 {
                 tracing::info!(stale, "removed the directories of attempts that a previous ant did not finish");
             }
@@ -184,6 +187,7 @@ impl Ant {
         let plan = plan.map_err(failed("clean", &attempts_dir))?;
         launcher.adopt(&lock, &plan).map_err(StartError::Launcher)?;
 
+        let spares = SpareDirectories::new(spare_dir, usize::try_from(config.slots).unwrap_or(usize::MAX));
         let (outbox, queue) = Outbox::new();
         let core = Arc::new(Core {
             session: config.entropy.next_u64(),
@@ -192,6 +196,7 @@ impl Ant {
             launcher,
             plan,
             attempts_dir,
+            spares,
             outbox,
             attempts: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -231,8 +236,14 @@ impl Ant {
         self.poll.abort();
         self.deliver.abort();
         let core = self.core.clone();
-        if let Err(panic) = tokio::task::spawn_blocking(move || core.launcher.shut_down()).await {
-            tracing::error!(%panic, "the launcher was not waited for");
+        let end = move || {
+            core.launcher.shut_down();
+            core.spares.remove()
+        };
+        match tokio::task::spawn_blocking(end).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "spare directories cannot be removed"),
+            Err(panic) => tracing::error!(%panic, "the launcher was not waited for"),
         }
     }
 
@@ -320,7 +331,9 @@ impl Core {
                 core.report(&id, token, 2, ReportBody::Finished(Box::new(report)));
             }
             if let Some(directory) = finished.directory {
-                let removal = tokio::task::spawn_blocking(move || remove_tree(&directory).map_err(|e| (directory, e)));
+                let removal = tokio::task::spawn_blocking(move || {
+                    core.spares.take(&directory).map_err(|error| (directory, error))
+                });
                 if let Ok(Err((directory, error))) = removal.await {
                     tracing::warn!(directory = %directory.display(), %error, "an attempt's directory cannot be removed");
                 }

@@ -163,7 +163,7 @@ impl Attempt {
         let (core, id, program) = (self.core.clone(), assignment.attempt_id.clone(), program.clone());
         let (script, after_script) = (script.clone(), after_script.clone());
         blocking(move || {
-            let directory = AttemptDirectory::create(&core.attempts_dir, &id)
+            let directory = AttemptDirectory::create(&core.attempts_dir, &id, &core.spares)
                 .map_err(|error| start_failed(format!("the attempt's directory cannot be made: {error}")))?;
             let mut environment = environment;
             environment.set("TASK_DIR", directory.work());

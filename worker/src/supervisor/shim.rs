@@ -29,6 +29,8 @@ use super::{launcher, proc};
 
 /// Largest piece of output that is taken at once; a pipe holds as much.
 const PIECE: usize = 64 << 10;
+/// Most programs say little: memory for more is touched when it is needed.
+const FIRST_PIECE: usize = 2 << 10;
 /// How long a process may take to die of KILL (it is stuck in the kernel) before it is given up.
 const UNKILLABLE: Duration = Duration::from_secs(30);
 
@@ -429,13 +431,18 @@ impl Shim {
     /// Takes one piece of output; false when there is none now.
     fn pump(&mut self, index: usize) -> bool {
         let Some(pipe) = &self.pipes[index] else { return false };
-        self.buffer.resize(HEADER + PIECE, 0);
+        if self.buffer.is_empty() {
+            self.buffer.resize(HEADER + FIRST_PIECE, 0);
+        }
         match nix::unistd::read(pipe, &mut self.buffer[HEADER..]) {
             Ok(0) => {
                 self.pipes[index] = None;
                 false
             }
             Ok(count) => {
+                if HEADER + count == self.buffer.len() {
+                    self.buffer.resize(HEADER + PIECE, 0);
+                }
                 let stream = if index == 0 { LogStream::Stdout } else { LogStream::Stderr };
                 let now = Instant::now();
                 if let Some(idle) = &mut self.idle {

@@ -6,6 +6,6 @@ mod inputs;
 mod outputs;
 
 pub(crate) use artifacts::{Found, collect};
-pub(crate) use directory::{AttemptDirectory, remove_tree};
+pub(crate) use directory::{AttemptDirectory, SpareDirectories, remove_tree};
 pub(crate) use inputs::plan as plan_inputs;
 pub(crate) use outputs::read as read_outputs;
