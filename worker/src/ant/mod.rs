@@ -8,14 +8,16 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use atta_core::protocol::ant::{Assignment, Orders, PollRequest, Report, ReportBody};
 use atta_core::protocol::{AntId, AttemptId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::executor;
@@ -143,6 +145,9 @@ pub(crate) struct Core {
     pub(crate) outbox: Outbox,
     attempts: Mutex<HashMap<AttemptId, Entry>>,
     tasks: TaskTracker,
+    /// Slots that the queen heard of as free in the newest open question, and the wish for a newer one.
+    asked_for: AtomicU32,
+    ask_again: Notify,
     /// Held by launcher and shims too.
     _lock: File,
 }
@@ -152,6 +157,7 @@ pub struct Ant {
     core: Arc<Core>,
     poll: JoinHandle<()>,
     deliver: JoinHandle<()>,
+    aborted: CancellationToken,
 }
 
 impl Ant {
@@ -200,30 +206,41 @@ impl Ant {
             outbox,
             attempts: Mutex::default(),
             tasks: TaskTracker::new(),
+            asked_for: AtomicU32::new(0),
+            ask_again: Notify::new(),
             _lock: lock,
         });
         let deliver = tokio::spawn(outbox::deliver(core.clone(), queue));
         let poll = tokio::spawn(ask_for_work(core.clone()));
-        Ok(Self { core, poll, deliver })
+        Ok(Self { core, poll, deliver, aborted: CancellationToken::new() })
     }
 
     /// Takes no more work, finishes what runs and delivers it, then ends the launcher. Waits as long as the queen is
-    /// away.
-    pub async fn drain(self) {
-        // The open question stays open while attempts run: an answer to it may be an order to stop one.
-        loop {
-            self.core.tasks.close();
-            self.core.tasks.wait().await;
-            self.core.outbox.empty().await;
-            if self.core.attempts().is_empty() && self.core.tasks.is_empty() {
-                break;
+    /// away, or until [`Self::abort`] is called.
+    pub async fn drain(&self) {
+        self.core.tasks.close();
+        // The newest question says that there are no slots any more.
+        self.core.ask_again.notify_one();
+        let finish = async {
+            // Questions stay open while attempts run: an answer may be an order to stop one, or work given just before.
+            loop {
+                self.core.tasks.wait().await;
+                self.core.outbox.empty().await;
+                if self.core.tasks.is_empty() {
+                    break;
+                }
             }
+        };
+        tokio::select! {
+            () = finish => {}
+            () = self.aborted.cancelled() => {}
         }
         self.end().await;
     }
 
     /// Kills all trees, waits until they are empty, delivers nothing more, then ends the launcher.
-    pub async fn abort(self) {
+    pub async fn abort(&self) {
+        self.aborted.cancel();
         self.poll.abort();
         self.deliver.abort();
         self.core.forget_all();
@@ -232,7 +249,7 @@ impl Ant {
         self.end().await;
     }
 
-    async fn end(self) {
+    async fn end(&self) {
         self.poll.abort();
         self.deliver.abort();
         let core = self.core.clone();
@@ -341,6 +358,33 @@ impl Core {
         });
     }
 
+    fn free_slots(&self) -> u32 {
+        let running = u32::try_from(self.attempts().len()).unwrap_or(u32::MAX);
+        if self.tasks.is_closed() { 0 } else { self.config.slots.saturating_sub(running) }
+    }
+
+    /// Opens a question for work.
+    fn ask(&self, open: &mut JoinSet<Result<Orders, LinkError>>) {
+        let free_slots = self.free_slots();
+        self.asked_for.store(free_slots, Ordering::SeqCst);
+        let request = PollRequest {
+            ant: self.config.id.clone(),
+            session: self.session,
+            slots: if self.tasks.is_closed() { 0 } else { self.config.slots },
+            free_slots,
+            tags: self.config.tags.clone(),
+        };
+        let link = self.link.clone();
+        open.spawn(async move { link.poll(request, POLL_WAIT).await });
+    }
+
+    /// After the answer to a report: when it left slots free that the open question does not offer, asks again.
+    fn offer_free_slots(&self) {
+        if self.free_slots() > self.asked_for.load(Ordering::SeqCst) {
+            self.ask_again.notify_one();
+        }
+    }
+
     /// Puts a report into the outbox.
     pub(crate) fn report(&self, attempt_id: &AttemptId, token: u64, sequence: u64, body: ReportBody) {
         let at = self.config.clock.now();
@@ -348,25 +392,28 @@ impl Core {
     }
 }
 
+/// Keeps a question for work open. When slots have become free, a newer one replaces it; the older one is still heard to
+/// its end, because its answer may be on the way already.
 async fn ask_for_work(core: Arc<Core>) {
     let mut backoff = Backoff::default();
+    let mut open = JoinSet::new();
     loop {
-        let running = u32::try_from(core.attempts().len()).unwrap_or(u32::MAX);
-        let draining = core.tasks.is_closed();
-        let slots = if draining { 0 } else { core.config.slots };
-        let request = PollRequest {
-            ant: core.config.id.clone(),
-            session: core.session,
-            slots,
-            free_slots: slots.saturating_sub(running),
-            tags: core.config.tags.clone(),
+        if open.is_empty() {
+            core.ask(&mut open);
+        }
+        let answer = tokio::select! {
+            answer = open.join_next() => answer,
+            () = core.ask_again.notified() => {
+                core.ask(&mut open);
+                continue;
+            }
         };
-        match core.link.poll(request, POLL_WAIT).await {
-            Ok(orders) => {
+        match answer {
+            Some(Ok(Ok(orders))) => {
                 backoff.reset();
                 core.obey(orders);
             }
-            Err(error) => {
+            Some(Ok(Err(error))) => {
                 if let LinkError::Unreachable(detail) = &error {
                     tracing::debug!(detail, "the queen is away");
                 } else {
@@ -374,6 +421,8 @@ async fn ask_for_work(core: Arc<Core>) {
                 }
                 tokio::time::sleep(backoff.next(&*core.config.entropy)).await;
             }
+            Some(Err(panic)) => tracing::error!(%panic, "a question for work failed"),
+            None => {}
         }
     }
 }

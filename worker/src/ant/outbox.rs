@@ -75,6 +75,7 @@ async fn send(core: &Arc<Core>, batch: ReportBatch) {
         match core.link.report(batch.clone()).await {
             Ok(orders) => {
                 core.obey(orders);
+                core.offer_free_slots();
                 return;
             }
             Err(LinkError::Unreachable(detail)) => {
