@@ -117,12 +117,12 @@ async fn stop(ant: Ant, signal: &str, signals: &mut Signals, grace: Duration) ->
     } else {
         tracing::info!(signal, "asked to stop");
     }
-    // Dropping the drain drops the ant, and that kills what runs.
     tokio::select! {
         () = ant.drain() => return false,
         second = signals.next() => tracing::warn!(signal = second, "killing what runs"),
         () = tokio::time::sleep(grace) => tracing::warn!("the grace is over: killing what runs"),
     }
+    ant.abort().await;
     true
 }
 

@@ -15,6 +15,8 @@ use crate::world::{World, assert_no_process, assignment, config, eventually, mar
 tests![
     draining_finishes_what_runs,
     aborting_leaves_no_process,
+    an_abort_overtakes_a_drain,
+    slots_that_became_free_are_offered_at_once,
     kill_minus_nine_of_the_ant_leaves_no_process,
     a_second_ant_on_the_same_directory_is_refused,
     a_restarted_ant_waits_for_the_old_trees_and_sweeps,
@@ -28,7 +30,7 @@ async fn draining_finishes_what_runs(mut launchers: Launchers) {
     world.log_has(&id, "ready").await;
     let go = world.attempts_dir().join(&id.0).join("work/go");
     let World { ant, queen, directory, .. } = world;
-    let draining = tokio::spawn(ant.drain());
+    let draining = tokio::spawn(async move { ant.drain().await });
     tokio::task::yield_now().await;
     std::fs::write(go, "").unwrap();
     draining.await.unwrap();
@@ -47,6 +49,30 @@ async fn aborting_leaves_no_process(mut launchers: Launchers) {
     let World { ant, directory, .. } = world;
     ant.abort().await;
     assert_no_process(&mark_of(directory.path()));
+}
+
+async fn an_abort_overtakes_a_drain(mut launchers: Launchers) {
+    let world = World::new(launchers.take()).await;
+    let id = world.begin(world.assignment("echo ready; sleep 1000"));
+    world.log_has(&id, "ready").await;
+    tokio::join!(world.ant.drain(), async {
+        tokio::task::yield_now().await;
+        world.ant.abort().await;
+    });
+    world.assert_empty();
+    assert!(world.ant.running().is_empty());
+}
+
+async fn slots_that_became_free_are_offered_at_once(mut launchers: Launchers) {
+    let world = World::with(launchers.take(), |config| config.slots = 1).await;
+    let asked = || world.queen.asked.lock().unwrap().clone();
+    let id = world.begin(world.assignment("while [ ! -e go ]; do sleep 0.01; done"));
+    eventually("the next question says that no slot is free", || asked() == [1, 0]).await;
+    let go = world.attempts_dir().join(&id.0).join("work/go");
+    eventually("it runs", || std::fs::write(&go, "").is_ok()).await;
+    world.done(&id).await;
+    eventually("a newer question offers the slot again", || asked() == [1, 0, 1]).await;
+    world.end().await;
 }
 
 /// The queen of a helper: one order, then silence.

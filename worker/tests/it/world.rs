@@ -67,6 +67,8 @@ pub(crate) struct TestQueen {
     /// Attempts whose reports are answered as stale.
     pub(crate) stale: Mutex<Vec<AttemptId>>,
     pub(crate) reports: AtomicU64,
+    /// The free slots of each question for work.
+    pub(crate) asked: Mutex<Vec<u32>>,
 }
 
 impl TestQueen {
@@ -81,6 +83,7 @@ impl TestQueen {
             disk_full: AtomicBool::new(false),
             stale: Mutex::default(),
             reports: AtomicU64::new(0),
+            asked: Mutex::default(),
         }
     }
 
@@ -132,7 +135,8 @@ impl TestQueen {
 
 #[async_trait::async_trait]
 impl QueenLink for TestQueen {
-    async fn poll(&self, _request: PollRequest, wait: Duration) -> Result<Orders, LinkError> {
+    async fn poll(&self, request: PollRequest, wait: Duration) -> Result<Orders, LinkError> {
+        self.asked.lock().unwrap().push(request.free_slots);
         let mut changes = self.changed.subscribe();
         let orders = async {
             loop {
