@@ -31,6 +31,8 @@ struct Piece {
 struct Wanted {
     task: Arc<str>,
     number: u32,
+    /// Nothing more comes.
+    finished: bool,
 }
 
 /// `atta logs JOB [TASK] [-f]`.
@@ -56,10 +58,11 @@ fn wanted(job: &JobDetail, args: &LogsArgs) -> Vec<Wanted> {
         .filter(|task| args.task.as_ref().is_none_or(|name| *name == task.task_type))
         .flat_map(|task| {
             let name: Arc<str> = Arc::from(task.task_type.as_str());
-            task.attempt_list
-                .iter()
-                .filter(|attempt| attempt.state != AttemptState::Ready)
-                .map(move |attempt| Wanted { task: Arc::clone(&name), number: attempt.number })
+            task.attempt_list.iter().filter(|attempt| attempt.state != AttemptState::Ready).map(move |attempt| Wanted {
+                task: Arc::clone(&name),
+                number: attempt.number,
+                finished: attempt.state == AttemptState::Finished,
+            })
         })
         .filter(|wanted| args.attempt.is_none_or(|number| number == wanted.number))
         .collect();
@@ -82,16 +85,26 @@ async fn show(server: &Server, job: &JobDetail, args: &LogsArgs, prefixes: bool)
     }
     let mut printer = Printer::new(prefixes);
     for attempt in wanted {
-        let number = attempt.number.to_string();
-        let query: Vec<(&str, &str)> = args.stream.map(|stream| ("stream", stream_name(stream))).into_iter().collect();
-        let request = server.get(&["jobs", &job.summary.job_id.0, "attempts", &number, "log"], &query);
-        let mut response = server.send(request).await?;
-        while let Some(bytes) = response.chunk().await.map_err(|error| server.no_answer(&error))? {
-            printer.print(&attempt.task, &bytes)?;
-        }
-        printer.end(&attempt.task)?;
+        show_attempt(server, &job.summary.job_id, &attempt, args.stream, &mut printer).await?;
     }
     Ok(Exit::Success)
+}
+
+/// What an attempt has written so far.
+async fn show_attempt(
+    server: &Server,
+    job: &JobId,
+    attempt: &Wanted,
+    stream: Option<StreamName>,
+    printer: &mut Printer,
+) -> CommandResult<()> {
+    let number = attempt.number.to_string();
+    let query: Vec<(&str, &str)> = stream.map(|stream| ("stream", stream_name(stream))).into_iter().collect();
+    let mut response = server.send(server.get(&["jobs", &job.0, "attempts", &number, "log"], &query)).await?;
+    while let Some(bytes) = response.chunk().await.map_err(|error| server.no_answer(&error))? {
+        printer.print(&attempt.task, &bytes)?;
+    }
+    printer.end(&attempt.task)
 }
 
 fn no_attempt(job: &JobId, number: u32) -> Failure {
@@ -131,9 +144,13 @@ async fn follow(server: &Server, id: &JobId, args: &LogsArgs, prefixes: bool) ->
                 if may_have_started {
                     let job = server.job(id).await?;
                     for attempt in wanted(&job, args) {
-                        if started.insert(attempt.number)
-                            && let Some(sender) = &sender
-                        {
+                        if !started.insert(attempt.number) {
+                            continue;
+                        }
+                        if attempt.finished {
+                            // In order, one after another; those that run go on meanwhile.
+                            show_attempt(server, id, &attempt, args.stream, &mut printer).await?;
+                        } else if let Some(sender) = &sender {
                             let stream = args.stream;
                             let (server, id, sender, places) =
                                 (server.clone(), id.clone(), sender.clone(), Arc::clone(&places));

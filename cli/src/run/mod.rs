@@ -17,6 +17,7 @@ use atta_server::{Server, ServerConfig};
 use atta_worker::Launcher;
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use crate::ambient::{self, SystemClock, SystemEntropy};
 use crate::args::RunArgs;
@@ -29,6 +30,9 @@ use source::JobSource;
 
 /// How many lines of a failed attempt's log are shown.
 const TAIL_LINES: usize = 15;
+
+/// How long the queen may be unable to write until the job is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is checked before any process is started.
 struct Prepared {
@@ -166,9 +170,14 @@ async fn watch(server: &Server, job: &JobId, resumes_by_itself: bool, signals: &
     let mut source = JobSource::new(server, job);
     let mut progress = Progress::default();
     let mut cancelled = false;
+    let broken = stays_broken(server.queen().health_changes());
+    tokio::pin!(broken);
     loop {
         let events = tokio::select! {
             events = source.next_events() => events?,
+            why = &mut broken => {
+                return Err(Failure::new(Exit::Failed, "UNAVAILABLE", format!("The job was given up: {why}.")));
+            }
             signal = signals.next() => {
                 if cancelled {
                     return Err(Failure::new(Exit::Refused, "ABORTED", "Given up after a second signal: everything was killed."));
@@ -199,6 +208,19 @@ async fn watch(server: &Server, job: &JobId, resumes_by_itself: bool, signals: &
                 "the job paused, and here nobody can resume it: cancelling; use `atta serve` for jobs that pause\n",
             );
             cancel(server.queen(), job, "the job paused, and `atta run` cannot resume it".to_owned()).await?;
+        }
+    }
+}
+
+/// Ends with the reason when the queen could not write for a while: here nobody else frees the disk.
+async fn stays_broken(mut health: watch::Receiver<Result<(), String>>) -> String {
+    loop {
+        let why = match health.wait_for(Result::is_err).await {
+            Ok(state) => state.as_ref().err().cloned().unwrap_or_default(),
+            Err(_) => return "the queen stopped".to_owned(),
+        };
+        if tokio::time::timeout(PATIENCE, health.wait_for(Result::is_ok)).await.is_err() {
+            return why;
         }
     }
 }

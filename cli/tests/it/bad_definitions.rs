@@ -42,7 +42,7 @@ fn cases() -> Vec<Case> {
         case("timeout.yaml", task_with("    timeout: -1\n"), "E-DURATION", &["-1"]),
         case("unknown-key.yaml", task_with("    tiemout: 3s\n"), "E-UNKNOWN-KEY", &["tiemout", "timeout"]),
         case("unquoted.yaml", task_with("    environment: {A: {{ X }}}\n"), "E-UNQUOTED-TEMPLATE", &["quote"]),
-        case("go.yaml", task_with("    environment: {A: \"{{.X}}\"}\n"), "E-GO-TEMPLATE", &["{{ X }}"]),
+        case("go.yaml", task_with("    environment: {A: \"{{.X}}\"}\n"), "E-TEMPLATE-GO", &["{{ X }}"]),
         case("later.yaml", task_with("    cache: {key: a, paths: [b]}\n"), "E-UNSUPPORTED", &["cache"]),
     ]
 }

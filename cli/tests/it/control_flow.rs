@@ -130,7 +130,7 @@ tasks:
     script: ["true"]
     on_completed: test
 "#;
-    check(unhandled, &[], failed("LOOP_LIMIT"), &["test FAILED LOOP_LIMIT 3 -", "fix COMPLETED COMPLETED 3 test"]);
+    check(unhandled, &[], failed("LOOP_LIMIT"), &["test FAILED LOOP_LIMIT 3 fix", "fix COMPLETED COMPLETED 3 test"]);
     let handled = unhandled.replace("    on_failed: fix\n", "    on_exit_code: {LOOP_LIMIT: give-up, FAILED: fix}\n")
         + "  - {task_type: give-up, script: [exit 0], on_completed: END_BLOCKED}\n";
     check(
@@ -320,7 +320,7 @@ tasks:
 "#,
         &[],
         failed("ERR_RESTART_TASK"),
-        &["again FAILED FAILED 1 -"],
+        &["again FAILED FAILED 1 RESTART_TASK"],
     );
     assert_eq!(task(&job, "again")["attempts"], 3);
     let scratch = Scratch::new();
