@@ -32,7 +32,7 @@ pub(crate) async fn latency(atta: &Path, reporter: &Reporter) -> anyhow::Result<
 
 /// Waits for the first message of the stream of the job's first attempt that carries output.
 async fn first_output(server: &Server, job: &str, start: Instant) -> anyhow::Result<()> {
-    let url = format!("{}/api/v1/jobs/{job}/attempts/1/log/stream", server.url);
+    let url = format!("{}/api/v1/jobs/{job}/attempts/1/log?follow=true", server.url);
     loop {
         ensure!(start.elapsed() < LIMIT, "no output of {job}");
         let answer = server.client.get(&url).send().await?;
@@ -52,7 +52,7 @@ async fn first_output(server: &Server, job: &str, start: Instant) -> anyhow::Res
     }
 }
 
-/// `here` in base64, in a message of the stream.
+/// Whether a message of the stream has come that holds what the task printed.
 fn carries_output(text: &str) -> bool {
-    text.lines().any(|line| line.starts_with("data:") && line.contains("aGVyZ"))
+    text.lines().any(|line| line.starts_with("data:") && line.contains("here"))
 }
