@@ -27,4 +27,4 @@ pub use run::{AttemptInfo, JobRun};
 pub use status::*;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -193,7 +193,12 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn condition(&self, task: TaskIndex, visit: u32) -> Result<bool, String> {
+    /// The result of a task's only attempt, in a job without retries.
+    pub(super) fn outcome_of_attempt(&self, task: TaskIndex) -> AttemptResult {
+        self.outcome(task, 1, 0)
+    }
+
+    pub(super) fn condition(&self, task: TaskIndex, visit: u32) -> Result<bool, String> {
         let bits = mix(self.outcomes ^ mix(u64::from(task.0) << 20 | u64::from(visit)));
         match bits % 20 {
             0..12 => Ok(true),

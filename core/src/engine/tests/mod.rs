@@ -2,6 +2,8 @@
 
 mod driver;
 mod generator;
-mod kit;
+pub(crate) mod kit;
 mod properties;
 mod reference;
+mod rules;
+mod story;
