@@ -53,13 +53,11 @@ impl Step<'_> {
             return self.begin_visit(task);
         }
         let Some(verdict) = self.run.verdict.clone() else { return Ok(()) };
-        match verdict.follow_up {
-            Some(next) => self.wait_for_next_attempt(next, verdict.failure.as_ref()),
-            None => {
-                self.cancel_left_over()?;
-                self.finish_job(verdict.state, verdict.failure)
-            }
+        if let Some(next) = verdict.follow_up {
+            return self.wait_for_next_attempt(next, verdict.failure.as_ref());
         }
+        self.cancel_left_over()?;
+        self.finish_job(verdict.state, verdict.failure)
     }
 
     /// A job that was cancelled before anything started has no final phase.

@@ -12,6 +12,15 @@ use super::settle::Visit;
 use super::status::{Failure, JobState, SkipReason, TaskState};
 use crate::graph::{Edge, EdgeKind, PlanTarget, ROOT};
 
+/// What becomes of a task that completed after its job attempt was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Late {
+    /// It is kept, with this route to tasks.
+    Kept(Option<usize>),
+    /// It is done again.
+    Again,
+}
+
 impl Step<'_> {
     /// A PENDING job begins; any other that lives ignores it.
     pub(super) fn admitted(&mut self) -> Done {
@@ -140,24 +149,24 @@ impl Step<'_> {
                 state.state == TaskState::Cancelled
                     || self.makes_job_fail(*task)
                     || blocked
-                    || (outcome.ending == Ending::Recorded && self.late_route(*task).is_none())
+                    || (outcome.ending == Ending::Recorded && self.late_route(*task) == Late::Again)
             })
             .collect()
     }
 
     /// How a task that completed after the stop goes on if it is kept: by no route, or by one to tasks. Everything else
     /// that was recorded only is done again.
-    fn late_route(&self, task: TaskIndex) -> Option<Option<usize>> {
-        let outcome = self.task(task).outcome.as_ref()?;
-        let result = outcome.result?;
+    fn late_route(&self, task: TaskIndex) -> Late {
+        let Some(outcome) = &self.task(task).outcome else { return Late::Again };
+        let Some(result) = outcome.result else { return Late::Again };
         if outcome.state != TaskState::Completed || !self.is_outside_loops(task) {
-            return None;
+            return Late::Again;
         }
         let route = self.find_route(task, result, Class::Completed, Visit::Ran { template_error: false });
         match route.map(|route| &self.plan_task(task).routes[route].target) {
-            None => Some(None),
-            Some(PlanTarget::Tasks { .. }) => Some(route),
-            Some(PlanTarget::Word(_)) => None,
+            None => Late::Kept(None),
+            Some(PlanTarget::Tasks { .. }) => Late::Kept(route),
+            Some(PlanTarget::Word(_)) => Late::Again,
         }
     }
 
@@ -167,7 +176,7 @@ impl Step<'_> {
             if !recorded || reset.contains(&task) || self.plan_task(task).always_run {
                 continue;
             }
-            if let Some(route) = self.late_route(task)
+            if let Late::Kept(route) = self.late_route(task)
                 && let Some(outcome) = &mut self.task_mut(task).outcome
             {
                 outcome.ending = Ending::Completed;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+const UNSEEN: usize = usize::MAX;
+
 /// An arc between two nodes.
 pub(super) type Pair = (u32, u32);
 
@@ -11,7 +13,6 @@ pub(super) fn components(nodes: &[u32], arcs: &[Pair]) -> Vec<Vec<u32>> {
     let local: HashMap<u32, usize> = nodes.iter().enumerate().map(|(at, node)| (*node, at)).collect();
     let (starts, targets) = adjacency(nodes.len(), arcs.iter().map(|(from, to)| (local[from], local[to])));
 
-    const UNSEEN: usize = usize::MAX;
     let mut order = vec![UNSEEN; nodes.len()];
     let mut low = vec![0; nodes.len()];
     let mut on_stack = vec![false; nodes.len()];

@@ -158,14 +158,11 @@ impl Finder<'_> {
             self.loops.found.push(FoundLoop { parent, depth, header, tasks: tasks.clone() });
             return Some(Region { tasks, arcs: left, parent: index });
         }
-        let left = self.without_closing_dependencies(&tasks, &arcs);
-        match left {
-            Some(left) => Some(Region { tasks, arcs: left, parent }),
-            None => {
-                self.report_cycle(&tasks, &arcs, component);
-                None
-            }
+        if let Some(left) = self.without_closing_dependencies(&tasks, &arcs) {
+            return Some(Region { tasks, arcs: left, parent });
         }
+        self.report_cycle(&tasks, &arcs, component);
+        None
     }
 
     /// The first declared task with `max_visits` that an edge enters from outside; failing that the first with

@@ -55,7 +55,7 @@ fn loops(text: &str) -> Vec<String> {
 #[test]
 fn a_loop_has_the_first_bounded_task_that_is_entered_from_outside_as_its_header() {
     assert_eq!(loops("start -> test, test3 -> fix, fix -> test"), ["test: test fix"]);
-    assert_eq!(loops("start -> y, x2 -> y, y2 -> x"), ["y: x y"]);
+    assert_eq!(loops("start, x2 -> y2, y -> x, start -> y"), ["y: x y"]);
     assert_eq!(loops("start -> y, start -> x, x2 -> y, y -> x"), ["x: y x"]);
 }
 

@@ -29,15 +29,15 @@ pub(crate) fn definition(seed: u64, features: Features) -> JobDefinition {
     let mut targets: Vec<Vec<usize>> = vec![Vec::new(); count];
     let mut sources: Vec<Vec<(usize, bool)>> = vec![Vec::new(); count];
 
-    for to in 1..count {
-        for from in 0..to {
+    for (to, sources) in sources.iter_mut().enumerate() {
+        for (from, targets) in targets.iter_mut().enumerate().take(to) {
             if !random.chance(density) || (from + 4 < to && random.chance(60)) {
                 continue;
             }
             if random.chance(50) {
-                targets[from].push(to);
+                targets.push(to);
             } else {
-                sources[to].push((from, random.chance(25)));
+                sources.push((from, random.chance(25)));
             }
         }
     }

@@ -168,7 +168,7 @@ fn a_false_condition_skips_the_task_and_follows_its_completed_route() {
     let skipped = story("", tasks, &[]).when("a", Ok(false)).play();
     assert_eq!(
         (skipped.state(), skipped.task("a"), skipped.started().as_str()),
-        (Completed, TaskState::Skipped, "b c")
+        (Completed, TaskState::Skipped, "c b")
     );
     let invalid = story("", tasks, &[]).when("a", Err("undefined value")).play();
     assert_eq!((invalid.state(), invalid.task("a")), (Failed, TaskState::Failed));

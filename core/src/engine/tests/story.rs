@@ -28,13 +28,14 @@ pub(super) struct Story {
 
 /// `tasks` is the text below `tasks:`, one flow map a line; `head` holds job keys.
 pub(super) fn story(head: &str, tasks: &str, results: &[(&str, &str)]) -> Story {
-    let lines: String = tasks
+    let lines: Vec<String> = tasks
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
-        .map(|line| format!("  - {{script: [x], task_type: {line}}}\n"))
+        .map(|line| format!("  - {{script: [x], task_type: {line}}}"))
         .collect();
-    let source = format!("job_type: story\n{head}\ntasks:\n{lines}");
+    let lines = lines.join("\n");
+    let source = format!("job_type: story\n{head}\ntasks:\n{lines}\n");
     let loaded = load("story.yaml", source.as_bytes(), &Limits::default());
     let definition = loaded.definition.unwrap_or_else(|| panic!("{:?}\n{source}", loaded.diagnostics));
     let (plan, _) = Plan::build(&definition).unwrap();
