@@ -69,7 +69,16 @@ pub(super) struct TaskData {
     pub(super) artifacts: Vec<ArtifactFile>,
 }
 
-/// What came with the end of an attempt and is no matter of the engine's.
+/// What an ant said with an event and is no matter of the engine's.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    /// When it happened, by the ant's clock.
+    pub(super) at: UnixMillis,
+    /// With the end of an attempt.
+    pub(super) finish: Option<Finish>,
+}
+
+/// What came with the end of an attempt.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Finish {
     pub(super) outputs: IndexMap<String, Value>,
@@ -120,12 +129,12 @@ impl LiveJob {
         event: Event,
         now: UnixMillis,
         entropy: u64,
-        finish: Option<Finish>,
+        told: Option<Told>,
     ) -> Result<Applied, EngineError> {
         let stamped = Stamped { at: now.max(self.last_at), entropy, event };
         let effects = decide(&self.plan, &mut self.run, &stamped)?;
         self.last_at = stamped.at;
-        let projection = self.project(&stamped, &effects, finish);
+        let projection = self.project(&stamped, &effects, told);
         self.update_view(&stamped.event, &effects);
         Ok(Applied { stamped, effects, projection })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use atta_core::engine::{AttemptNumber, AttemptState, Effect, Event, JobState, Stamped, TaskIndex, Timer};
 use atta_core::time::UnixMillis;
 
-use super::live::{Finish, LiveJob, TaskData};
+use super::live::{LiveJob, TaskData, Told};
 use crate::store::{ArtifactRows, AttemptRow, json};
 
 /// What of an event's effects concerns more than the job's own rows.
@@ -39,11 +39,13 @@ pub(super) struct TimerUpdate {
 
 impl LiveJob {
     /// Brings the rows up to date with an event and its effects.
-    pub(super) fn project(&mut self, stamped: &Stamped, effects: &[Effect], finish: Option<Finish>) -> Projection {
+    pub(super) fn project(&mut self, stamped: &Stamped, effects: &[Effect], told: Option<Told>) -> Projection {
         let at = stamped.at;
         let mut out = Projection::default();
-        self.project_event(stamped, &mut out);
-        let mut finish = finish;
+        // The ant's clock tells how long an attempt took; it may not contradict ours.
+        let happened = told.as_ref().map_or(at, |told| told.at.min(at));
+        self.project_event(stamped, happened, &mut out);
+        let mut finish = told.and_then(|told| told.finish);
         for effect in effects {
             match effect {
                 Effect::JobChanged { from, to, reason } => {
@@ -87,7 +89,7 @@ impl LiveJob {
                             row.result = *result;
                         }
                         row.failure.clone_from(failure);
-                        row.finished_at = Some(at);
+                        row.finished_at = Some(row.started_at.map_or(happened, |started| started.max(happened)));
                         self.dirty.describe = true;
                     }
                 }
@@ -146,7 +148,8 @@ impl LiveJob {
                         row.state = AttemptState::Finished;
                         row.result = Some(*result);
                         row.failure.clone_from(failure);
-                        row.finished_at = Some(at);
+                        let ended = happened.max(row.started_at.unwrap_or(row.created_at));
+                        row.finished_at = Some(ended);
                         if interrupted {
                             // Whatever still reports under the old token is stale.
                             row.token = None;
@@ -174,7 +177,7 @@ impl LiveJob {
                             self.results.insert(task, data);
                         }
                         let row = self.task_row(task);
-                        row.finished_at = Some(at);
+                        row.finished_at = Some(ended);
                         row.result = Some(*result);
                     }
                     out.closed.push(*attempt);
@@ -194,8 +197,7 @@ impl LiveJob {
     }
 
     /// What the event itself says about an attempt or a timer.
-    fn project_event(&mut self, stamped: &Stamped, out: &mut Projection) {
-        let at = stamped.at;
+    fn project_event(&mut self, stamped: &Stamped, happened: UnixMillis, out: &mut Projection) {
         match &stamped.event {
             Event::AttemptLeased { attempt } => {
                 if let Some(row) = self.attempt_row(*attempt) {
@@ -205,9 +207,10 @@ impl LiveJob {
             Event::AttemptStarted { attempt } => {
                 if let Some(row) = self.attempt_row(*attempt) {
                     row.state = AttemptState::Running;
-                    row.started_at = Some(at);
+                    let started = happened.max(row.created_at);
+                    row.started_at = Some(started);
                     let task = row.task;
-                    self.mark_started(task, at);
+                    self.mark_started(task, started);
                 }
             }
             Event::AttemptFinished { attempt, .. } => {
@@ -215,8 +218,8 @@ impl LiveJob {
                 if let Some(row) = self.attempts.get(attempt)
                     && row.state == AttemptState::Leased
                 {
-                    let task = row.task;
-                    self.mark_started(task, at);
+                    let (task, started) = (row.task, happened.max(row.created_at));
+                    self.mark_started(task, started);
                 }
             }
             Event::TimerFired { timer } => self.clear_timer(*timer, out),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Refusal;
 use super::ants::{Ant, Poll, Session, is_empty};
 use super::command::Reply;
-use super::live::Finish;
+use super::live::{Finish, Told};
 use super::state::State;
 use crate::store::{StoreError, StoreWriter};
 
@@ -104,7 +104,8 @@ impl State {
         let state = self.jobs.get(&job).and_then(|live| live.attempts.get(&number)).map(|row| row.state);
         match (report.body, state) {
             (ReportBody::Started { isolation }, Some(AttemptState::Leased)) => {
-                self.feed(&job, Event::AttemptStarted { attempt: number }, None)?;
+                let told = Told { at: report.at, finish: None };
+                self.feed(&job, Event::AttemptStarted { attempt: number }, Some(told))?;
                 if let Some(row) = self.jobs.get_mut(&job).and_then(|live| live.attempt_row(number)) {
                     row.isolation = Some(isolation);
                 }
@@ -113,7 +114,8 @@ impl State {
             (ReportBody::Finished(end), Some(AttemptState::Leased | AttemptState::Running)) => {
                 let AttemptReport { result, failure, outputs, artifacts, warnings, log_bytes } = *end;
                 let event = Event::AttemptFinished { attempt: number, result, failure };
-                self.feed(&job, event, Some(Finish { outputs, artifacts, warnings, log_bytes }))
+                let finish = Finish { outputs, artifacts, warnings, log_bytes };
+                self.feed(&job, event, Some(Told { at: report.at, finish: Some(finish) }))
             }
             _ => Ok(()),
         }

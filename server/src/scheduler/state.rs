@@ -13,7 +13,7 @@ use atta_core::time::{Clock, Entropy, UnixMillis};
 use super::admission::Admission;
 use super::ants::{self, Ants};
 use super::definitions::{DefinitionEntry, LoadedVersion};
-use super::live::{Applied, Finish, LiveJob};
+use super::live::{Applied, LiveJob, Told};
 use super::queue::{QueueKey, Rank, ReadyQueue};
 use super::variables::JobCounts;
 use crate::store::{ArtifactRows, Changes, ColumnName, EventRow, IdempotencyRow, TimerChange, VersionRow, json};
@@ -70,14 +70,14 @@ impl State {
     }
 
     /// Feeds an event to a live job, evaluates the conditions that this asks for, and takes note of what follows.
-    pub(super) fn feed(&mut self, job: &JobId, event: Event, finish: Option<Finish>) -> Result<(), EngineError> {
+    pub(super) fn feed(&mut self, job: &JobId, event: Event, told: Option<Told>) -> Result<(), EngineError> {
         if let Some(reason) = self.damaged.get(job) {
             return Err(EngineError::Internal(format!("set aside: {reason}")));
         }
-        let mut next = Some((event, finish));
+        let mut next = Some((event, told));
         let mut conditions = std::collections::VecDeque::new();
         loop {
-            let (event, finish) = match next.take() {
+            let (event, told) = match next.take() {
                 Some(next) => next,
                 None => match conditions.pop_front() {
                     Some((task, visit)) => {
@@ -93,7 +93,7 @@ impl State {
             let Some(live) = self.jobs.get_mut(job) else {
                 return Err(EngineError::Internal(format!("{job} is not live")));
             };
-            let applied = live.apply(event, now, entropy, finish)?;
+            let applied = live.apply(event, now, entropy, told)?;
             conditions.extend(applied.projection.conditions.iter().copied());
             self.follow(job, applied);
         }

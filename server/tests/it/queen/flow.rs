@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use atta_core::protocol::Digest;
-use atta_core::protocol::ant::ArtifactFile;
+use atta_core::protocol::ant::{ArtifactFile, Report, ReportBody};
+use atta_core::time::UnixMillis;
 use serde_json::json;
 
-use super::rig::{Ant, Rig, definition, script_of};
+use super::rig::{Ant, Rig, START, definition, report, script_of};
 
 #[tokio::test]
 async fn a_graph_with_dependencies_runs_to_its_end() {
@@ -132,4 +133,31 @@ async fn a_template_error_ends_the_attempt_as_invalid_without_an_ant() {
     assert_eq!(errors.len(), 1, "not retried: {errors:?}");
     assert!(errors[0].starts_with("INVALID script (line 4): "), "{errors:?}");
     assert_eq!(rig.rows(&format!("SELECT result FROM tasks WHERE job_id = '{job}'")).await, ["INVALID"]);
+}
+
+#[tokio::test]
+async fn durations_are_those_that_the_ant_measured_within_our_own_clock() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", ""), ("b", "dependencies: [a]")])).await;
+    rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let first = ant.poll(&rig.queen).await.assignments.remove(0);
+    rig.set_clock(START + 5_000);
+    let started = ReportBody::Started { isolation: "subreaper".to_owned() };
+    let reports = vec![
+        Report { at: UnixMillis(START + 1_000), ..report(&first, 1, started.clone()) },
+        Report { at: UnixMillis(START + 4_000), ..report(&first, 2, ant.report_of(&first)) },
+    ];
+    let second = rig.queen.report(ant.batch(reports)).await.unwrap().assignments.remove(0);
+    // This ant's clock is wrong: nothing starts before it was ready, nothing ends after it was reported.
+    let reports = vec![
+        Report { at: UnixMillis(0), ..report(&second, 1, started) },
+        Report { at: UnixMillis(START + 900_000), ..report(&second, 2, ant.report_of(&second)) },
+    ];
+    rig.queen.report(ant.batch(reports)).await.unwrap();
+    let expected = ["1000 4000", "5000 5000"];
+    for table in ["attempts", "tasks"] {
+        let sql = format!("SELECT started_at - {START}, finished_at - {START} FROM {table}");
+        assert_eq!(rig.rows(&sql).await, expected, "{table}");
+    }
 }
