@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::time::{Clock, Entropy};
+use axum::serve::ListenerExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -179,6 +180,13 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
+    // A message of a stream is a small write of its own: without this it would wait for the client's delayed
+    // acknowledgement of the one before, some 40 ms.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps collecting small writes");
+        }
+    });
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "the HTTP server stopped");
