@@ -147,7 +147,7 @@ fn data_directory(dir: &Path) -> Check {
 
 fn space(dir: &Path) -> Check {
     let name = "disk space";
-    match rustix::fs::statvfs(&existing(dir)) {
+    match rustix::fs::statvfs(existing(dir)) {
         Ok(stat) => {
             let free = stat.f_bavail.saturating_mul(stat.f_frsize);
             let detail = format!("{} free, {} inodes free", output::size(free), stat.f_favail);
@@ -245,7 +245,9 @@ async fn server(args: &DoctorArgs) -> Check {
     let name = "server";
     let server = match Server::new(&args.server) {
         Ok(server) => server,
-        Err(failure) => return Check::failed(name, failure.message, failure.help.unwrap_or_default()),
+        Err(failure) => {
+            return Check::failed(name, failure.message, failure.help.map(String::from).unwrap_or_default());
+        }
     };
     let request = server.request(Method::GET, &["health", "ready"], &[]).timeout(Duration::from_secs(5));
     match request.send().await {

@@ -1,6 +1,7 @@
 //! Exit codes, and errors as people read them: once, in sentences, on stderr.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use atta_core::engine::JobState;
@@ -50,9 +51,9 @@ pub(crate) struct Failure {
     /// What is wrong where.
     pub(crate) violations: Vec<FieldViolation>,
     /// What to do about it.
-    pub(crate) help: Option<String>,
+    pub(crate) help: Option<Box<str>>,
     /// What stderr shows instead of the violations: diagnostics with source lines.
-    pub(crate) rendered: Option<String>,
+    pub(crate) rendered: Option<Box<str>>,
     /// Whoever read our output has gone: nothing is said.
     quiet: bool,
 }
@@ -85,7 +86,7 @@ impl Failure {
     }
 
     /// The same with advice.
-    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn with_help(mut self, help: impl Into<Box<str>>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -106,14 +107,14 @@ impl Failure {
             text.push_str(rendered.trim_end());
             text.push('\n');
         }
-        text.push_str(&format!("{} {}\n", "error:".red().bold(), self.message.trim_end()));
+        let _ = writeln!(text, "{} {}", "error:".red().bold(), self.message.trim_end());
         if self.rendered.is_none() {
             for violation in &self.violations {
-                text.push_str(&format!("  {}: {}: {}\n", violation.field, violation.code, violation.message));
+                let _ = writeln!(text, "  {}: {}: {}", violation.field, violation.code, violation.message);
             }
         }
         if let Some(help) = &self.help {
-            text.push_str(&format!("{} {help}\n", "help:".cyan().bold()));
+            let _ = writeln!(text, "{} {help}", "help:".cyan().bold());
         }
         // When stderr is gone there is nobody left to tell.
         let _ = anstream::stderr().lock().write_all(text.as_bytes());

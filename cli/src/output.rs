@@ -55,7 +55,8 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
             }
         }
         let out = out.trim_end();
-        text.push_str(&if bold { format!("{}\n", out.bold()) } else { format!("{}\n", paint_state_words(out)) });
+        text.push_str(&if bold { out.bold().to_string() } else { paint_state_words(out) });
+        text.push('\n');
     };
     line(&header.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>(), true);
     for row in rows {

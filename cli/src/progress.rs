@@ -20,6 +20,8 @@ pub(crate) struct Progress {
     latest_attempt: HashMap<String, u32>,
     /// The task of each attempt.
     task_of: HashMap<u32, String>,
+    /// How the latest visit of each task was shown: a loop that ends settles its tasks again as they were.
+    shown: HashMap<String, (u64, TaskState, Option<String>)>,
     /// How the latest attempt of each task ended, when that was no success.
     latest_result: HashMap<String, String>,
 }
@@ -62,7 +64,7 @@ impl Progress {
                 "task_changed" => settled = self.task_changed(event, &mut lines),
                 "attempt_created" => self.attempt_created(event),
                 "attempt_closed" => self.attempt_closed(event),
-                "job_attempt_began" => Self::job_attempt_began(event, &mut lines),
+                "job_attempt_began" => self.job_attempt_began(event, &mut lines),
                 "final_phase_began" => {
                     lines.push(Line::Text(format!("{}", "always_run tasks follow".dimmed())));
                 }
@@ -91,9 +93,10 @@ impl Progress {
         }
     }
 
-    fn job_attempt_began(event: &EventResource, lines: &mut Vec<Line>) {
+    fn job_attempt_began(&mut self, event: &EventResource, lines: &mut Vec<Line>) {
         let job_attempt = event.data.get("job_attempt").and_then(Value::as_u64).unwrap_or(1);
         if job_attempt > 1 {
+            self.shown.clear();
             lines.push(Line::Text(format!("{}", format!("job attempt {job_attempt}").bold())));
         }
     }
@@ -130,12 +133,18 @@ impl Progress {
                 None
             }
             state if state.is_settled() => {
+                let result = data.get("result").and_then(result_text);
+                let outcome = (visit, state, result.clone());
+                if visit > 0 && self.shown.get(&task) == Some(&outcome) {
+                    return None;
+                }
+                self.shown.insert(task.clone(), outcome);
                 let mut text = format!("{} {shown}{visit_note}", output::task_mark(state));
                 let started = self.started.remove(&task);
                 if let (Some(start), Some(end)) = (started, at) {
                     let _ = write!(text, "  {}", output::duration(end.duration_since(start).unsigned_abs()).dimmed());
                 }
-                if let Some(result) = data.get("result").and_then(result_text) {
+                if let Some(result) = result {
                     let _ = write!(text, "  {result}");
                 }
                 if let Some(reason) = data.get("skip_reason").and_then(Value::as_str) {
@@ -277,6 +286,20 @@ mod tests {
             event("route_taken", "2026-01-01T00:00:01.500Z", json!({"task": "test", "matched": "3", "target": "fix"})),
         ]);
         assert_eq!(plain(&lines), ["▶ test  visit 2", "✗ test  visit 2  1.5s  exit 3  → fix"]);
+    }
+
+    #[test]
+    fn a_visit_that_settles_again_when_its_loop_ends_is_shown_once() {
+        let mut progress = Progress::default();
+        let settled = |visit| {
+            event(
+                "task_changed",
+                "2026-01-01T00:00:00Z",
+                json!({"task": "fix", "visit": visit, "to": "COMPLETED", "result": {"exit": 0}}),
+            )
+        };
+        assert_eq!(plain(&progress.apply(&[settled(1), settled(1)])), ["✓ fix"]);
+        assert_eq!(plain(&progress.apply(&[settled(2)])), ["✓ fix  visit 2"]);
     }
 
     #[test]

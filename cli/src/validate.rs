@@ -1,5 +1,6 @@
 //! `atta validate`: problems with their places, schedules in words. No server is needed.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -82,21 +83,17 @@ pub(crate) fn load_file(path: &Path) -> CommandResult<(String, JobDefinition)> {
 /// The same for a text that is in memory.
 pub(crate) fn load_text(name: &str, source: &[u8]) -> CommandResult<JobDefinition> {
     let loaded = load(name, source, &Limits::default());
-    match loaded.definition {
-        Some(definition) => {
-            let warnings: Vec<Diagnostic> = loaded.diagnostics;
-            if !warnings.is_empty() {
-                output::say(&render_diagnostics(name, source, &warnings, true));
-            }
-            Ok(definition)
+    let diagnostics = loaded.diagnostics;
+    if let Some(definition) = loaded.definition {
+        if !diagnostics.is_empty() {
+            output::say(&render_diagnostics(name, source, &diagnostics, true));
         }
-        None => {
-            let mut failure = Failure::new(Exit::Usage, "INVALID_DEFINITION", refusal(name, &loaded.diagnostics))
-                .with_violations(violations(name, source, &loaded.diagnostics));
-            failure.rendered = Some(render_diagnostics(name, source, &loaded.diagnostics, true));
-            Err(failure)
-        }
+        return Ok(definition);
     }
+    let mut failure = Failure::new(Exit::Usage, "INVALID_DEFINITION", refusal(name, &diagnostics))
+        .with_violations(violations(name, source, &diagnostics));
+    failure.rendered = Some(render_diagnostics(name, source, &diagnostics, true).into());
+    Err(failure)
 }
 
 /// Reads no more than a definition may have, and one byte to tell that there is more.
@@ -129,18 +126,17 @@ fn human(all: &[Checked], clock: &dyn Clock) -> CommandResult<()> {
         let diagnostics = &checked.loaded.diagnostics;
         let mut text = render_diagnostics(&checked.file, &checked.source, diagnostics, true);
         match &checked.loaded.definition {
-            None => text.push_str(&format!("{} {}\n", "✗".red(), refusal(&checked.file, diagnostics))),
+            None => {
+                let _ = writeln!(text, "{} {}", "✗".red(), refusal(&checked.file, diagnostics));
+            }
             Some(definition) => {
                 let tasks = definition.tasks.len();
                 let plural = if tasks == 1 { "" } else { "s" };
                 let warnings =
                     if diagnostics.is_empty() { String::new() } else { format!(", {}", counts(diagnostics)) };
-                text.push_str(&format!(
-                    "{} {}: {}, {tasks} task{plural}{warnings}\n",
-                    "✓".green(),
-                    checked.file,
-                    definition.job_type.bold()
-                ));
+                let mark = "✓".green();
+                let job_type = definition.job_type.bold();
+                let _ = writeln!(text, "{mark} {}: {job_type}, {tasks} task{plural}{warnings}", checked.file);
                 if let Some(schedule) = &definition.schedule {
                     text.push_str(&in_words(schedule, clock));
                 }
@@ -158,7 +154,7 @@ fn in_words(schedule: &Schedule, clock: &dyn Clock) -> String {
         text.push_str("  it never runs again\n");
     }
     for (index, run) in next.iter().enumerate() {
-        text.push_str(&format!("  {} {run}\n", if index == 0 { "next runs:" } else { "          " }));
+        let _ = writeln!(text, "  {} {run}", if index == 0 { "next runs:" } else { "          " });
     }
     text
 }

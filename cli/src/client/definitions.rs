@@ -117,12 +117,11 @@ async fn upload_all(args: UploadArgs) -> CommandResult {
 
 async fn show(args: DefinitionShowArgs) -> CommandResult {
     let server = Server::new(&args.list.server)?;
-    let version = match args.version {
-        Some(version) => version,
-        None => {
-            let definition: DefinitionResource = server.json(server.get(&["definitions", &args.job_type], &[])).await?;
-            definition.version
-        }
+    let version = if let Some(version) = args.version {
+        version
+    } else {
+        let definition: DefinitionResource = server.json(server.get(&["definitions", &args.job_type], &[])).await?;
+        definition.version
     };
     let version: VersionResource =
         server.json(server.get(&["definitions", &args.job_type, "versions", &version], &[])).await?;

@@ -57,13 +57,12 @@ fn names_a_file(target: &str) -> bool {
 }
 
 async fn source(server: &Server, job_type: &str, version: Option<&str>) -> CommandResult<String> {
-    let version = match version {
-        Some(version) => version.to_owned(),
-        None => {
-            let definition: atta_core::protocol::api::DefinitionResource =
-                server.json(server.get(&["definitions", job_type], &[])).await?;
-            definition.version
-        }
+    let version = if let Some(version) = version {
+        version.to_owned()
+    } else {
+        let definition: atta_core::protocol::api::DefinitionResource =
+            server.json(server.get(&["definitions", job_type], &[])).await?;
+        definition.version
     };
     let version: VersionResource =
         server.json(server.get(&["definitions", job_type, "versions", &version], &[])).await?;

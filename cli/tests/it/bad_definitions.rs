@@ -1,5 +1,7 @@
 //! Definitions that cannot be: each is refused by `validate` and by an upload, with its code, and says where and why.
 
+use std::fmt::Write as _;
+
 use crate::live_server::LiveServer;
 use crate::scratch::Scratch;
 
@@ -23,9 +25,12 @@ fn cases() -> Vec<Case> {
     let mut bomb = String::from("job_type: x\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..9 {
         let before = level - 1;
-        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", vec![format!("*a{before}"); 10].join(", ")));
+        let _ = writeln!(bomb, "a{level}: &a{level} [{}]", vec![format!("*a{before}"); 10].join(", "));
     }
-    let many: String = (0..10_001).map(|n| format!("  - {{task_type: t{n}, script: [echo]}}\n")).collect();
+    let mut many = String::new();
+    for number in 0..10_001 {
+        let _ = writeln!(many, "  - {{task_type: t{number}, script: [echo]}}");
+    }
     vec![
         case("empty.yaml", "", "E-EMPTY", &["is empty"]),
         case("comments.yaml", "# nothing\n\n", "E-EMPTY", &["is empty"]),

@@ -6,7 +6,7 @@ use crate::scratch::{Scratch, lines, task};
 
 /// Runs `tasks` and compares exit code, verdict, error code and all tasks.
 #[track_caller]
-fn check(yaml: &str, params: &[&str], verdict: (i32, &str, Value), expected: &[&str]) -> Value {
+fn check(yaml: &str, params: &[&str], verdict: &(i32, &str, Value), expected: &[&str]) -> Value {
     let scratch = Scratch::new();
     let (code, job) = scratch.job(yaml, params);
     assert_eq!((code, job["state"].as_str(), &job["error_code"]), (verdict.0, Some(verdict.1), &verdict.2), "{job:#}");
@@ -44,7 +44,7 @@ tasks:
     script: ["true"]
 "#,
         &[],
-        COMPLETED,
+        &COMPLETED,
         &[
             "start COMPLETED COMPLETED 1 -",
             "quick COMPLETED COMPLETED 1 -",
@@ -134,13 +134,13 @@ tasks:
     script: ["true"]
     on_completed: test
 "#;
-    check(unhandled, &[], failed("LOOP_LIMIT"), &["test FAILED LOOP_LIMIT 3 fix", "fix COMPLETED COMPLETED 3 test"]);
+    check(unhandled, &[], &failed("LOOP_LIMIT"), &["test FAILED LOOP_LIMIT 3 fix", "fix COMPLETED COMPLETED 3 test"]);
     let handled = unhandled.replace("    on_failed: fix\n", "    on_exit_code: {LOOP_LIMIT: give-up, FAILED: fix}\n")
         + "  - {task_type: give-up, script: [exit 0], on_completed: END_BLOCKED}\n";
     check(
         &handled,
         &[],
-        (4, "BLOCKED", Value::Null),
+        &(4, "BLOCKED", Value::Null),
         &[
             "test FAILED LOOP_LIMIT 3 give-up",
             "fix COMPLETED COMPLETED 3 test",
@@ -160,7 +160,7 @@ tasks:
   - {task_type: publish, dependencies: [lint], script: ["true"]}
 "#,
         &[],
-        COMPLETED,
+        &COMPLETED,
         &["lint FAILED FAILED 1 -", "publish COMPLETED COMPLETED 1 -"],
     );
 }
@@ -178,7 +178,7 @@ tasks:
   - {task_type: after-fine, dependencies: [fine], script: ["true"]}
 "#,
         &[],
-        failed("EXIT_CODE"),
+        &failed("EXIT_CODE"),
         &[
             "broken FAILED FAILED 1 -",
             "fine COMPLETED COMPLETED 1 -",
@@ -210,13 +210,13 @@ tasks:
     check(
         YAML,
         &["Go=yes"],
-        COMPLETED,
+        &COMPLETED,
         &["plan COMPLETED COMPLETED 1 -", "work COMPLETED COMPLETED 1 -", "report COMPLETED COMPLETED 1 -"],
     );
     let job = check(
         YAML,
         &["Go=no"],
-        COMPLETED,
+        &COMPLETED,
         &["plan COMPLETED COMPLETED 1 -", "report COMPLETED COMPLETED 1 -", "work SKIPPED when 0 -"],
     );
     assert_eq!(task(&job, "plan")["outputs"], json!({"go": "no"}));
@@ -323,7 +323,7 @@ tasks:
     on_exit_code: {7: RESTART_TASK}
 "#,
         &[],
-        failed("ERR_RESTART_TASK"),
+        &failed("ERR_RESTART_TASK"),
         &["again FAILED FAILED 1 RESTART_TASK"],
     );
     assert_eq!(task(&job, "again")["attempts"], 3);
@@ -392,7 +392,7 @@ tasks:
   - {task_type: next, script: ["true"]}
 "#,
         &[],
-        failed("TIMED_OUT"),
+        &failed("TIMED_OUT"),
         &["slow FAILED TIMED_OUT 1 -", "idle FAILED IDLE_TIMED_OUT 1 next", "next COMPLETED COMPLETED 1 -"],
     );
     assert_eq!(task(&job, "slow")["exit_code"], Value::Null);
