@@ -6,7 +6,7 @@ use super::names::{WORDS, is_special_word};
 use super::scalar::{Meaning, shortened};
 use super::tree::{Entry, Kind, Node};
 use super::walk::{Keys, Vocabulary, Walk, Zero};
-use super::{Dependency, Diagnostic, Route, RouteMatch, RouteTarget, Span, code};
+use super::{Condition, Dependency, Diagnostic, Route, RouteMatch, RouteTarget, Span, code};
 use crate::engine::ResultName;
 
 /// `RESCHEDULE` without a time.
@@ -342,8 +342,16 @@ impl Walk {
         }
     }
 
-    /// Words that would keep an `always_run` task from ending the job.
-    pub(super) fn check_always_run(&mut self, routes: &[Route]) {
+    /// What would keep an `always_run` task from running, or from ending the job.
+    pub(super) fn check_always_run(&mut self, routes: &[Route], when: Option<&Condition>) {
+        if let Some(condition) = when {
+            self.problems.error_with_help(
+                code::ALWAYS_RUN,
+                condition.template.span,
+                "an `always_run` task cannot have a condition: it runs whatever happened",
+                "decide inside its script, e.g. by `{{ JobResult }}`",
+            );
+        }
         for route in routes {
             let word = match route.target {
                 RouteTarget::Fatal => "FATAL",

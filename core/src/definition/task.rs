@@ -202,8 +202,9 @@ impl Walk {
         let always_run = self.optional(&mut keys, "always_run", Self::boolean).unwrap_or(false);
         let method = self.method(&mut keys, label_span);
         let routes = self.routes(&mut keys);
+        let when = self.condition(&mut keys);
         if always_run {
-            self.check_always_run(&routes);
+            self.check_always_run(&routes, when.as_ref());
         }
         let environment = self.task_environment(&mut keys, defaults);
         let default_timeout = if always_run { Duration::from_mins(5) } else { Duration::from_hours(1) };
@@ -221,7 +222,7 @@ impl Walk {
             routes,
             always_run,
             allow_failure: self.optional(&mut keys, "allow_failure", Self::boolean).unwrap_or(false),
-            when: self.condition(&mut keys),
+            when,
             timeout: self
                 .optional_duration(&mut keys, "timeout", Zero::Refused)
                 .unwrap_or(Field::Value(default_timeout)),

@@ -73,7 +73,7 @@ impl Step<'_> {
     ) -> Done {
         let plan = self.plan_task(task);
         let (mut next, mut failure) = (first, failure);
-        let (mut tried_completed, mut tried_failed, mut allowed) = (false, false, false);
+        let (mut tried_completed, mut tried_failed, mut allowed, mut coded) = (false, false, false, false);
         loop {
             let Some(index) = next else {
                 if class == Class::Failed && plan.allow_failure && !tried_completed {
@@ -108,8 +108,12 @@ impl Step<'_> {
                     tried_completed = true;
                 }
                 RouteTarget::Failed | RouteTarget::Error(_) | RouteTarget::RestartTask => {
-                    if let Some(code) = error_code(word) {
-                        failure = Failure { code, message: failure.message };
+                    // The first code is the most specific one: a FAILED route that comes after it does not replace it.
+                    if let Some(code) = error_code(word)
+                        && !coded
+                    {
+                        failure.code = code;
+                        coded = true;
                     }
                     class = Class::Failed;
                     next = if tried_failed { None } else { self.class_route(task, class, visit) };

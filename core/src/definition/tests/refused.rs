@@ -639,6 +639,15 @@ mod routes {
     }
 
     #[test]
+    fn an_always_run_task_has_no_condition() {
+        for condition in ["when: 'false'", "except: 'true'"] {
+            let found = problems(&shell(&format!("always_run: true\n{condition}")));
+            let message = "E-ALWAYS-RUN: an `always_run` task cannot have a condition: it runs whatever happened";
+            assert!(found.iter().any(|one| one.contains(message)), "{found:?}");
+        }
+    }
+
+    #[test]
     fn dependencies_name_tasks() {
         let dependency = |text: &str| {
             problems(&shell("").replace("  dependencies: []\n  script", &format!("  dependencies: [{text}]\n  script")))

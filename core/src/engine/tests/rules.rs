@@ -108,6 +108,15 @@ fn the_words_completed_and_failed_follow_their_route() {
 }
 
 #[test]
+fn the_first_error_code_is_kept_when_a_failed_route_follows() {
+    let tasks = "a, on_failed: ERR_GENERAL, on_exit_code: {5: ERR_NO_COMMITS}";
+    for (exit, expected) in [("5", "ERR_NO_COMMITS"), ("6", "ERR_GENERAL")] {
+        let story = story("", tasks, &[("a", exit)]).play();
+        assert_eq!(story.run.verdict().unwrap().1.unwrap().code, expected);
+    }
+}
+
+#[test]
 fn a_route_with_a_max_is_used_up() {
     let tasks = "test, max_visits: 9, on_exit_code: {3: {goto: fix, max: 2}, FAILED: notify}
         fix, on_completed: test
