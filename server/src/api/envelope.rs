@@ -177,6 +177,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_panic_is_answered_with_a_problem_that_tells_no_internals() {
+        let response = panicked(Box::new("index out of bounds at secret.rs"));
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let problem = problem_of(&response, &Method::GET, "/x").unwrap();
+        assert_eq!(
+            (problem.code, problem.detail.as_str()),
+            ("INTERNAL", "the server failed on this request; its log says more under the request's id")
+        );
+    }
+
+    #[test]
     fn only_names_of_this_machine_are_hosts() {
         for host in ["localhost", "LOCALHOST:7777", "a.localhost:1", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:80"] {
             assert!(is_loopback(host), "{host}");

@@ -216,7 +216,7 @@ fn body(reader: LogReader, stream: Option<LogStream>, range: Range<u64>, permit:
         let read = tokio::task::spawn_blocking(move || {
             let at_most = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(READ);
             let pieces = reader.read(stream, range.start, at_most)?;
-            let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
+            let bytes = pieces.iter().map(|piece| piece.bytes.as_slice()).collect::<Vec<_>>().concat();
             if bytes.is_empty() {
                 return Err(std::io::Error::other("the log became shorter"));
             }
