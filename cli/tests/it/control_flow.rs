@@ -312,7 +312,7 @@ tasks:
 #[test]
 fn restart_task_and_restart_job_are_bounded() {
     let job = check(
-        r#"
+        r"
 job_type: restart-task
 defaults: {shell: [sh, -eu]}
 tasks:
@@ -321,7 +321,7 @@ tasks:
     delay_between_retries: 5ms
     script: [exit 7]
     on_exit_code: {7: RESTART_TASK}
-"#,
+",
         &[],
         &failed("ERR_RESTART_TASK"),
         &["again FAILED FAILED 1 RESTART_TASK"],
@@ -403,27 +403,27 @@ tasks:
 fn fail_fast_and_the_job_timeout_stop_what_runs() {
     let scratch = Scratch::new();
     let (code, job) = scratch.job(
-        r#"
+        r"
 job_type: fail-fast
 fail_fast: true
 defaults: {shell: [sh, -eu], kill_grace: 1s}
 tasks:
   - {task_type: long, script: [sleep 60]}
   - {task_type: broken, dependencies: [], script: [sleep 0.2, exit 1]}
-"#,
+",
         &[],
     );
     assert_eq!((code, job["state"].as_str()), (1, Some("FAILED")), "{job:#}");
     assert_eq!(task(&job, "long")["state"], "CANCELLED", "{job:#}");
     let scratch = Scratch::new();
     let (code, job) = scratch.job(
-        r#"
+        r"
 job_type: job-timeout
 timeout: 300ms
 defaults: {shell: [sh, -eu], kill_grace: 1s}
 tasks:
   - {task_type: long, script: [sleep 60]}
-"#,
+",
         &[],
     );
     assert_eq!((code, job["state"].as_str()), (1, Some("FAILED")), "{job:#}");
