@@ -1,5 +1,6 @@
 //! A server that has nothing to do, and one that starts.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ pub(crate) async fn idle(atta: &Path, reporter: &Reporter) -> anyhow::Result<()>
     server.define(definition("bench-warm", 100, false)).await?;
     let job = server.submit("bench-warm").await?;
     server.finished(&job).await?;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Threads that were started for that work end after ten idle seconds.
+    tokio::time::sleep(Duration::from_secs(12)).await;
 
     let pid = server.pid()?;
     let before = Usage::read(pid)?;
@@ -45,18 +47,19 @@ pub(crate) async fn idle(atta: &Path, reporter: &Reporter) -> anyhow::Result<()>
     );
     reporter.figure(
         "idle_context_switches",
-        (after.switches - before.switches) / SECONDS,
+        after.switches_since(&before) / SECONDS,
         "1/s",
         Some("nothing beyond timers"),
     );
     server.stop().await
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Usage {
     rss_kib: f64,
     cpu_ticks: f64,
-    switches: f64,
+    /// Voluntary context switches by thread.
+    switches: HashMap<String, f64>,
 }
 
 impl Usage {
@@ -75,22 +78,29 @@ impl Usage {
             for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
                 let path = thread?.path();
                 let Ok(status) = std::fs::read_to_string(path.join("status")) else { continue };
-                usage.switches += field(&status, "voluntary_ctxt_switches:");
+                usage
+                    .switches
+                    .insert(field_text(&status, "Pid:").to_owned(), field(&status, "voluntary_ctxt_switches:"));
                 let children = std::fs::read_to_string(path.join("children")).unwrap_or_default();
                 pending.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
             }
         }
         Ok(usage)
     }
+
+    /// Switches of the threads that are there now; those of a thread that has ended meanwhile are not known.
+    fn switches_since(&self, before: &Self) -> f64 {
+        self.switches.iter().map(|(thread, count)| count - before.switches.get(thread).unwrap_or(&0.0)).sum()
+    }
 }
 
 fn field(status: &str, name: &str) -> f64 {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(name))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0.0)
+    field_text(status, name).parse().unwrap_or(0.0)
+}
+
+fn field_text<'s>(status: &'s str, name: &str) -> &'s str {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next()).unwrap_or_default()
 }
 
 /// Linux reports processor time to programs in hundredths of a second on every platform that we build for.
