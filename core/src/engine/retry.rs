@@ -40,7 +40,9 @@ impl Step<'_> {
 
     /// RESCHEDULE: "not yet".
     pub(super) fn reschedule(&mut self, task: TaskIndex, after: Duration, until: Duration) -> Done {
-        let limit = self.task(task).visit_started.unwrap_or(self.at).plus(until);
+        // An attempt that could not be given to an ant counts from its end: it must not be repeated for ever.
+        let at = self.at;
+        let limit = self.task_mut(task).visit_started.get_or_insert(at).plus(until);
         if self.at >= limit {
             let result = AttemptResult::Named(ResultName::Expired);
             return self.route(task, result, default_failure(result), Visit::Expired);

@@ -79,7 +79,8 @@ impl Step<'_> {
             Phase::Ordinary => {
                 self.run.forced = force;
                 self.set_job_state(JobState::Cancelling, Some(reason.to_owned()))?;
-                self.stop(StopKind::Cancel, failure)
+                self.stop(StopKind::Cancel, failure)?;
+                if force { self.force(reason) } else { Ok(()) }
             }
             Phase::Stopping => {
                 if force {

@@ -411,3 +411,37 @@ fn attempts_that_are_not_known_and_leases_given_twice_are_refused() {
         ("ILLEGAL_TRANSITION", "attempt 1 is LEASED and cannot become LEASED")
     );
 }
+
+#[test]
+fn an_attempt_that_never_started_is_rescheduled_no_longer_than_until() {
+    // The queen ends an attempt that cannot be rendered without giving it to an ant.
+    let mut story = story("", "a, on_exit_code: {INVALID: {reschedule: 1m, until: 3m}}", &[]);
+    story.tell(Event::Admitted).unwrap();
+    let mut attempts = 0;
+    while let Some(attempt) = story.ready.front().copied() {
+        attempts += 1;
+        assert!(attempts <= 4, "it is rescheduled for ever");
+        let result = AttemptResult::Named(ResultName::Invalid);
+        story.tell(Event::AttemptFinished { attempt, result, failure: None }).unwrap();
+        if let Some((timer, due)) = story.timers.pop_first() {
+            story.now = due;
+            story.tell(Event::TimerFired { timer }).unwrap();
+        }
+    }
+    assert_eq!(attempts, 4);
+    assert_eq!((story.state(), story.failure().code.as_str()), (Failed, "EXPIRED"));
+}
+
+#[test]
+fn a_forced_cancel_stops_an_always_run_task_that_a_route_started() {
+    let mut story = story("", "a, on_completed: [w, b]\nb\nw, always_run: true", &[]);
+    story.tell(Event::Admitted).unwrap();
+    let a = story.ready[0];
+    story.tell(Event::AttemptLeased { attempt: a }).unwrap();
+    story.tell(Event::AttemptFinished { attempt: a, result: AttemptResult::Exit(0), failure: None }).unwrap();
+    let w = story.plan.task_index("w").unwrap();
+    let w = story.run.latest_attempt(w).unwrap();
+    story.tell(Event::AttemptLeased { attempt: w }).unwrap();
+    story.tell(Event::CancelRequested { reason: "now".to_owned(), force: true }).unwrap();
+    assert!(story.run.attempt(w).unwrap().killed, "force stops always_run tasks too");
+}
