@@ -53,6 +53,9 @@ pub(crate) struct Driver<'a> {
     finals: u32,
     leased_any: bool,
     commands: u32,
+    nonce: String,
+    /// What happened, by name, and how often.
+    pub(crate) seen: BTreeMap<String, u32>,
 }
 
 type Checked<T = ()> = Result<T, String>;
@@ -79,6 +82,8 @@ impl<'a> Driver<'a> {
             finals: 0,
             leased_any: false,
             commands: 0,
+            nonce: String::new(),
+            seen: BTreeMap::new(),
         }
     }
 
@@ -266,6 +271,9 @@ impl<'a> Driver<'a> {
         if let Event::RerunRequested { .. } | Event::RetryFailedRequested = stamped.event {
             self.commands += 1;
         }
+        if let Event::TimerFired { timer } = &stamped.event {
+            self.timers.remove(timer);
+        }
         self.log.push(stamped);
         let mut conditions = Vec::new();
         for effect in effects {
@@ -278,7 +286,79 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    fn note(&mut self, effect: &Effect) {
+        let event = self.log.last().map(|stamped| &stamped.event);
+        let mut saw = |what: String| *self.seen.entry(what).or_default() += 1;
+        match effect {
+            Effect::JobChanged { from, to, .. } => match (to, event) {
+                (JobState::Paused, _) if !self.given.is_empty() => saw("PAUSED while attempts run".to_owned()),
+                (JobState::Paused, _) if self.run.open_attempts().next().is_none() && *from == JobState::Waiting => {
+                    saw("PAUSED between job attempts".to_owned());
+                }
+                (_, Some(Event::TimerFired { timer: Timer::Resume { .. } })) => saw("resumed by its timer".to_owned()),
+                (JobState::Cancelling, Some(Event::CancelRequested { force: true, .. })) => {
+                    saw("cancelled by force".to_owned());
+                }
+                _ => {}
+            },
+            Effect::JobAttemptBegan { job_attempt, nonce, .. } => {
+                let same = std::mem::replace(&mut self.nonce, nonce.clone()) == *nonce;
+                saw(match (job_attempt, self.commands, same) {
+                    (1, ..) => "first job attempt",
+                    (_, 0, true) => "job attempt that keeps what completed",
+                    (_, 0, false) => "job attempt from the start",
+                    _ => "rerun or retry by command",
+                }
+                .to_owned());
+            }
+            Effect::JobFinished { verdict, .. } => saw(format!("job {}", verdict.as_str())),
+            Effect::FinalPhaseBegan { .. } => saw("final phase".to_owned()),
+            Effect::RouteTaken { task, target, .. } => {
+                if target.starts_with('t') {
+                    return saw("route to tasks".to_owned());
+                }
+                saw(format!("route {target}"));
+                if self.job == JobState::Paused {
+                    saw(format!("route {target} while PAUSED"));
+                }
+                if self.plan.task(*task).in_loop != 0 {
+                    saw(format!("route {target} in a loop"));
+                }
+            }
+            Effect::TaskChanged { result, skip_reason, .. } => {
+                if let Some(AttemptResult::Named(name)) = result {
+                    saw(format!("result {}", name.as_str()));
+                }
+                if let Some(reason) = skip_reason {
+                    saw(format!("skipped {reason:?}"));
+                }
+            }
+            Effect::AttemptCreated { task, visit, task_attempt, .. } => {
+                if *task_attempt > 1 {
+                    saw("second attempt of a visit".to_owned());
+                } else if *visit > 1 {
+                    saw("second visit".to_owned());
+                }
+                if self.plan.is_always_run(*task) && self.run.verdict().is_none() {
+                    saw("always_run by a route".to_owned());
+                }
+            }
+            Effect::AttemptClosed { result: AttemptResult::Named(ResultName::Lost), .. } => {
+                saw("result LOST".to_owned())
+            }
+            Effect::AttemptRequeued { .. } => saw("attempt requeued".to_owned()),
+            Effect::KillAttempt { .. } => {
+                saw("attempt killed".to_owned());
+                if let Some(Event::TimerFired { timer: Timer::JobTimeout { .. } }) = event {
+                    saw("job timeout fired".to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn observe(&mut self, effect: Effect, conditions: &mut Vec<(TaskIndex, u32)>) -> Checked {
+        self.note(&effect);
         match effect {
             Effect::JobChanged { from, to, .. } => {
                 if from != self.job {
