@@ -247,7 +247,6 @@ impl State {
         let occupies = live.takes_a_place();
         let was = std::mem::replace(&mut live.occupies, occupies);
         let state = live.row.state;
-        let limited = live.definition.max_concurrency.is_some();
         let job_type = live.row.job_type.clone();
         if occupies != was {
             let count = self.admission.occupied.entry(job_type.clone()).or_default();
@@ -255,7 +254,8 @@ impl State {
             if *count == 0 {
                 self.admission.occupied.remove(&job_type);
             }
-            if limited && !occupies {
+            // Whatever version it is of: those in line may be of another one.
+            if !occupies && self.admission.lines.contains_key(&job_type) {
                 self.admission.changed.insert(job_type);
             }
         }

@@ -21,7 +21,7 @@ impl State {
             .collect();
         for id in ids {
             let reports = reporting.contains(&id);
-            let mut given = 0;
+            let mut given = self.staged.orders.get(&id).map_or(0, |orders| orders.assignments.len());
             while let Some(ant) = self.ants.get(&id)
                 && ant.free_slots() > 0
                 && (reports || ant.poll.as_ref().is_some_and(|poll| poll.free_slots > given))

@@ -242,11 +242,17 @@ impl Writer {
             // A timer that the engine did not want stays away.
             self.state.timers.remove(&(due, job, timer));
         }
+        // Before ticks, which are skipped while somebody is in line.
+        self.state.admit();
         self.state.fire_schedules(&mut self.database).await?;
-        self.state.admit();
-        self.state.dispatch(reporting);
-        // A job whose assignment failed may have given up its place.
-        self.state.admit();
+        loop {
+            self.state.admit();
+            self.state.dispatch(reporting);
+            // A job whose assignment failed may have given up its place: who gets it has work for the same ants.
+            if self.state.admission.changed.is_empty() {
+                break;
+            }
+        }
         self.state.describe_touched();
         Ok(())
     }

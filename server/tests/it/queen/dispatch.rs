@@ -6,7 +6,7 @@ use atta_core::definition::Priority;
 use atta_core::protocol::api::SubmitRequest;
 use atta_server::scheduler::Refusal;
 
-use super::rig::{Ant, Rig, definition, report, request};
+use super::rig::{Ant, Rig, START, definition, report, request};
 
 #[tokio::test]
 async fn an_ant_gets_no_more_than_it_has_slots_for() {
@@ -172,4 +172,23 @@ async fn reports_with_artifacts_that_cannot_be_are_refused() {
     }
     ant.finish(&rig.queen, &work).await;
     assert_eq!(rig.rows("SELECT state FROM jobs").await, ["COMPLETED"]);
+}
+
+#[tokio::test]
+async fn the_place_of_a_job_that_cannot_be_assigned_is_used_at_once() {
+    let rig = Rig::new().await;
+    let keys = "max_concurrency: 1\nparams: {text: {type: string, required: true}}";
+    let task = "environment: {N: \"{{ text | from_json }}\"}";
+    rig.upload(&definition(keys, &[("a", task)])).await;
+    let mut jobs = Vec::new();
+    for (later, text) in ["no json", "{", "1"].into_iter().enumerate() {
+        rig.set_clock(START + i64::try_from(later).unwrap());
+        let mut submission = request("flow");
+        submission.params.insert("text".to_owned(), text.into());
+        jobs.push(rig.queen.submit(submission, "test", None).await.unwrap().job_id);
+    }
+    let given = Ant::new("ant", 1).poll(&rig.queen).await.assignments;
+    assert_eq!([rig.state(&jobs[0]).await, rig.state(&jobs[1]).await], ["FAILED", "FAILED"]);
+    assert_eq!(given.len(), 1, "the third job is given out with the same answer");
+    assert_eq!(given[0].job_id, jobs[2]);
 }

@@ -114,3 +114,15 @@ async fn a_tick_whose_user_key_is_taken_is_a_visible_skipped_job() {
     let reason = rig.rows("SELECT reason FROM jobs WHERE state = 'SKIPPED'").await.concat();
     assert!(reason.contains("the user_key nightly is held by the job"), "{reason}");
 }
+
+#[tokio::test]
+async fn a_tick_at_the_instant_of_a_scheduled_job_is_not_skipped_while_there_is_room() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("cron_trigger: \"0 * * * *\"\nmax_concurrency: 2", &[("a", "")])).await;
+    let mut later = super::rig::request("flow");
+    later.scheduled_at = Some("2026-01-05T01:00:00Z".to_owned());
+    let later = rig.queen.submit(later, "test", None).await.unwrap().job_id;
+    rig.advance(HOUR).await;
+    assert_eq!(rig.state(&later).await, "RUNNING");
+    assert_eq!(rig.rows("SELECT state FROM jobs WHERE tick IS NOT NULL").await, ["RUNNING"]);
+}
