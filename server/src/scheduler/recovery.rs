@@ -88,6 +88,10 @@ impl State {
         for job in stored {
             let id = job.row.id.clone();
             let (job_type, version) = (job.row.job_type.clone(), job.row.version.clone());
+            // One that is set aside keeps its key too: the database would refuse another one.
+            if let Some(key) = &job.row.user_key {
+                self.user_keys.insert(key.clone(), id.clone());
+            }
             let live = match self.version(database, &job_type, &version).await {
                 Ok(version) => self.replay(job, version),
                 Err(refusal) => Err(format!("its definition cannot be used: {refusal}")),
@@ -107,9 +111,6 @@ impl State {
     /// Enters a recovered job into everything that is derived from jobs.
     fn take_in(&mut self, live: LiveJob) {
         let id = live.row.id.clone();
-        if let Some(key) = &live.row.user_key {
-            self.user_keys.insert(key.clone(), id.clone());
-        }
         for (timer, due) in &live.timers {
             self.timers.insert((*due, id.clone(), *timer));
         }

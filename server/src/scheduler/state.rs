@@ -219,6 +219,8 @@ impl State {
             changes.tasks.extend(live.dirty.tasks.iter().filter_map(|task| Some((id, live.tasks.get(task)?))));
             changes.attempts.extend(live.dirty.attempts.iter().filter_map(|n| Some((id, live.attempts.get(n)?))));
         }
+        // A key that one job gives up may be taken by another one in the same transaction.
+        changes.jobs.sort_by_key(|row| !row.state.is_terminal());
         changes
     }
 

@@ -196,6 +196,23 @@ impl StoreWriter {
             ]);
         })
         .await?;
+        // Before the new ones, which may take a user_key that one of these gives up.
+        for row in &changes.jobs {
+            let done = sqlx::query(UPDATE_JOB)
+                .bind(&row.id.0)
+                .bind(row.state.column_name())
+                .bind(row.reason.as_deref())
+                .bind(row.failure.as_ref().map(|failure| failure.code.as_str()))
+                .bind(row.failure.as_ref().map(|failure| failure.message.as_str()))
+                .bind(row.description.as_deref())
+                .bind(i64::from(row.attempt))
+                .bind(row.nonce.as_deref())
+                .bind(row.started_at.map(|at| at.0))
+                .bind(row.finished_at.map(|at| at.0))
+                .execute(self.connection().await?)
+                .await?;
+            ensure_rows("update job", 1, done.rows_affected())?;
+        }
         self.many(&NEW_JOBS, &changes.new_jobs, |row, cells| {
             cells.extend([
                 Text(&row.id.0),
@@ -220,22 +237,6 @@ impl StoreWriter {
             ]);
         })
         .await?;
-        for row in &changes.jobs {
-            let done = sqlx::query(UPDATE_JOB)
-                .bind(&row.id.0)
-                .bind(row.state.column_name())
-                .bind(row.reason.as_deref())
-                .bind(row.failure.as_ref().map(|failure| failure.code.as_str()))
-                .bind(row.failure.as_ref().map(|failure| failure.message.as_str()))
-                .bind(row.description.as_deref())
-                .bind(i64::from(row.attempt))
-                .bind(row.nonce.as_deref())
-                .bind(row.started_at.map(|at| at.0))
-                .bind(row.finished_at.map(|at| at.0))
-                .execute(self.connection().await?)
-                .await?;
-            ensure_rows("update job", 1, done.rows_affected())?;
-        }
         self.many(&TASKS, &changes.tasks, |(job, row), cells| {
             let result = row.result.map(result_columns);
             cells.extend([

@@ -162,3 +162,27 @@ async fn an_ordinary_shutdown_loses_nothing_and_frees_the_directory() {
     rig.restart().await;
     rig.submit("flow").await;
 }
+
+#[tokio::test]
+async fn a_job_whose_definition_is_not_valid_any_more_is_set_aside_and_keeps_its_user_key() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("user_key: issue-1", &[("a", "")])).await;
+    let job = rig.submit("flow").await;
+    rig.queen.abandon().await;
+    let options = SqliteConnectOptions::new().filename(rig.dir.path().join("atta.db"));
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    let sql = "UPDATE definition_versions SET source = source || '    no_longer_known: 1\n'";
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    rig.restart().await;
+    assert_eq!(rig.state(&job).await, "RUNNING");
+    let refusal = rig.queen.command(&job, JobCommand::Pause).await.unwrap_err().to_string();
+    assert!(refusal.contains("its definition cannot be used") && refusal.contains("no_longer_known"), "{refusal}");
+    // What is uploaded anew is usable, but the key is taken: no write is tried that the database refuses.
+    rig.upload(&definition("user_key: issue-1", &[("b", "")])).await;
+    match rig.queen.submit(super::rig::request("flow"), "test", None).await.unwrap_err() {
+        Refusal::Conflict { code: "DUPLICATE_USER_KEY", message } => assert!(message.contains(&job.0), "{message}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(rig.queen.health(), Ok(()));
+}

@@ -220,3 +220,33 @@ async fn max_concurrency_one_means_one_and_the_others_wait_in_order() {
     ant.finish(&rig.queen, &next[0]).await;
     assert_eq!(states(&rig).await, "COMPLETED COMPLETED CANCELLED");
 }
+
+#[tokio::test]
+async fn a_job_in_line_starts_when_one_of_an_unlimited_version_ends() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let unlimited = rig.submit("flow").await;
+    rig.upload(&definition("max_concurrency: 1", &[("a", "")])).await;
+    let limited = rig.submit("flow").await;
+    assert_eq!(rig.state(&limited).await, "PENDING");
+    Ant::new("ant", 1).work(&rig.queen).await;
+    assert_eq!([rig.state(&unlimited).await, rig.state(&limited).await], ["COMPLETED", "COMPLETED"]);
+}
+
+#[tokio::test]
+async fn a_user_key_passes_from_a_job_that_ends_to_one_that_begins_in_the_same_batch() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("user_key: issue-1", &[("a", "")])).await;
+    let first = rig.submit("flow").await;
+    let cancel = JobCommand::Cancel { reason: "again".to_owned(), force: false };
+    let (cancelled, second) =
+        tokio::join!(rig.queen.command(&first, cancel), rig.queen.submit(request("flow"), "test", None));
+    assert_eq!(cancelled.unwrap(), JobState::Cancelled);
+    let second = second.unwrap().job_id;
+    // And back again: the older row takes the key that the newer one gives up.
+    let cancel = JobCommand::Cancel { reason: "again".to_owned(), force: false };
+    let (cancelled, retried) =
+        tokio::join!(rig.queen.command(&second, cancel), rig.queen.command(&first, JobCommand::RetryFailed));
+    assert_eq!([cancelled.unwrap(), retried.unwrap()], [JobState::Cancelled, JobState::Running]);
+    assert_eq!(rig.queen.health(), Ok(()));
+}
