@@ -22,6 +22,9 @@ pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("
 /// How long the HTTP side and the database may take to close at the end.
 const CLOSING: Duration = Duration::from_secs(10);
 
+/// A process cannot fork a new launcher once it has threads.
+pub(crate) const LAUNCHER_LOST: &str = "The process launcher (atta-launcher) was killed, so no task can be started.";
+
 /// Serves until a signal arrives.
 pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult {
     start_log(&args)?;
@@ -62,13 +65,25 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
     tracing::info!(slots, isolation = ant.isolation().as_str(), data_dir = %data_dir.display(), "ready");
     let upkeep = tokio::spawn(keep_metrics_small(server.queen().latest_event(), metrics));
 
-    let signal = signals.next().await;
+    let mut lost = false;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        () = ant.launcher_lost() => {
+            lost = true;
+            tracing::error!("{LAUNCHER_LOST}");
+            "none"
+        }
+    };
     upkeep.abort();
     let interrupted = stop(ant, signal, &mut signals, Duration::from_secs(args.shutdown_grace)).await;
     if tokio::time::timeout(CLOSING, server.shutdown()).await.is_err() {
         return Err(Failure::failed("The server did not close its database in time; the next start recovers it."));
     }
     tracing::info!(interrupted, "stopped");
+    if lost {
+        return Err(Failure::new(Exit::Failed, "LAUNCHER_LOST", LAUNCHER_LOST)
+            .with_help("Start the server again: it goes on with the jobs where they are."));
+    }
     Ok(Exit::Success)
 }
 

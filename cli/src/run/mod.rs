@@ -134,7 +134,10 @@ async fn on_server(
     let ant = serve::start_ant(server, dir, slots, launcher).await?;
     let submitted = submit(queen, &prepared).await;
     let watched = match &submitted {
-        Ok(job) => watch(server, job, prepared.resumes_by_itself, signals).await,
+        Ok(job) => tokio::select! {
+            watched = watch(server, job, prepared.resumes_by_itself, signals) => watched,
+            () = ant.launcher_lost() => Err(Failure::new(Exit::Failed, "LAUNCHER_LOST", serve::LAUNCHER_LOST)),
+        },
         Err(_) => Ok(()),
     };
     match watched {

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -144,6 +144,9 @@ pub(crate) struct Core {
     pub(crate) spares: SpareDirectories,
     pub(crate) outbox: Outbox,
     attempts: Mutex<HashMap<AttemptId, Entry>>,
+    /// Nothing is begun any more; set and read with `attempts` locked.
+    ended: AtomicBool,
+    launcher_lost: CancellationToken,
     tasks: TaskTracker,
     /// Slots that the queen heard of as free in the newest open question, and the wish for a newer one.
     asked_for: AtomicU32,
@@ -183,7 +186,9 @@ impl Ant {
             supervisor::sweep(&name);
             let plan = supervisor::detect(&name, strongest);
             let stale = sweep_directories(&swept)?;
-            remove_tree(&old_spares)?;
+            if let Err(error) = remove_tree(&old_spares) {
+                tracing::warn!(directory = %old_spares.display(), %error, "spare directories cannot be removed");
+            }
             if stale > 0 {
                 tracing::info!(stale, "removed the directories of attempts that a previous ant did not finish");
             }
@@ -205,6 +210,8 @@ impl Ant {
             spares,
             outbox,
             attempts: Mutex::default(),
+            ended: AtomicBool::new(false),
+            launcher_lost: CancellationToken::new(),
             tasks: TaskTracker::new(),
             asked_for: AtomicU32::new(0),
             ask_again: Notify::new(),
@@ -264,6 +271,12 @@ impl Ant {
         }
     }
 
+    /// Returns when the launcher process was found dead: nothing can be started any more, and attempts that were to start
+    /// are not reported. What runs goes on, and a new ant can take over.
+    pub async fn launcher_lost(&self) {
+        self.core.launcher_lost.cancelled().await;
+    }
+
     /// What runs now, in no particular order.
     pub fn running(&self) -> Vec<RunningAttempt> {
         let attempts = self.core.attempts();
@@ -293,7 +306,9 @@ impl Core {
     }
 
     fn forget_all(&self) {
-        for entry in self.attempts().values() {
+        let attempts = self.attempts();
+        self.ended.store(true, Ordering::SeqCst);
+        for entry in attempts.values() {
             entry.orders.send_replace(Order::Forget);
         }
     }
@@ -327,8 +342,8 @@ impl Core {
         let (sender, orders) = watch::channel(Order::Run);
         {
             let mut attempts = self.attempts();
-            // Said twice: it runs already.
-            if attempts.contains_key(&assignment.attempt_id) {
+            // Said twice: it runs already. Or said while everything is killed: nobody would kill this one.
+            if attempts.contains_key(&assignment.attempt_id) || self.ended.load(Ordering::SeqCst) {
                 return;
             }
             let entry = Entry {
@@ -347,18 +362,27 @@ impl Core {
             if let Some(report) = finished.report {
                 core.report(&id, token, 2, ReportBody::Finished(Box::new(report)));
             }
-            if let Some(directory) = finished.directory {
-                let removal = tokio::task::spawn_blocking(move || {
-                    core.spares.take(&directory).map_err(|error| (directory, error))
-                });
-                if let Ok(Err((directory, error))) = removal.await {
-                    tracing::warn!(directory = %directory.display(), %error, "an attempt's directory cannot be removed");
-                }
+            let directory = finished.directory;
+            let removal = tokio::task::spawn_blocking(move || {
+                let gone = if finished.haunted { remove_tree(&directory) } else { core.spares.take(&directory) };
+                gone.map_err(|error| (directory, error))
+            });
+            if let Ok(Err((directory, error))) = removal.await {
+                tracing::warn!(directory = %directory.display(), %error, "an attempt's directory cannot be removed");
             }
         });
     }
 
+    /// The launcher does not answer any more.
+    pub(crate) fn lose_launcher(&self) {
+        self.launcher_lost.cancel();
+        self.ask_again.notify_one();
+    }
+
     fn free_slots(&self) -> u32 {
+        if self.launcher_lost.is_cancelled() {
+            return 0;
+        }
         let running = u32::try_from(self.attempts().len()).unwrap_or(u32::MAX);
         if self.tasks.is_closed() { 0 } else { self.config.slots.saturating_sub(running) }
     }
@@ -447,8 +471,12 @@ async fn lock(path: &Path, wait: Duration) -> Result<File, StartError> {
 fn sweep_directories(attempts: &Path) -> io::Result<usize> {
     let mut count = 0;
     for entry in fs::read_dir(attempts)? {
-        remove_tree(&entry?.path())?;
-        count += 1;
+        let path = entry?.path();
+        match remove_tree(&path) {
+            Ok(()) => count += 1,
+            // A mount in it, files of another user: no reason not to start, because no other attempt will use it.
+            Err(error) => tracing::warn!(directory = %path.display(), %error, "what a previous ant left stays"),
+        }
     }
     Ok(count)
 }

@@ -20,7 +20,9 @@ pub(crate) struct Finished {
     /// What is reported; nothing when the attempt is to be forgotten.
     pub(crate) report: Option<AttemptReport>,
     /// To be removed.
-    pub(crate) directory: Option<PathBuf>,
+    pub(crate) directory: PathBuf,
+    /// A process of it may still be there, so no other attempt may get its directory.
+    pub(crate) haunted: bool,
 }
 
 /// Executes an attempt to its end: its log and artifacts are delivered when this returns.

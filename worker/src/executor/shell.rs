@@ -27,6 +27,8 @@ const SPOOL_BOUND: u64 = 16 << 20;
 const AFTER_SCRIPT_TIMEOUT: Duration = Duration::from_mins(5);
 /// Tries to read a file that changes meanwhile.
 const DIGEST_TRIES: u32 = 3;
+/// More are counted only: a glob can meet any number of links.
+const MOST_WARNINGS: usize = 100;
 const STDOUT_LIMIT: usize = 1 << 20;
 
 /// Why there is no result yet, or never will be.
@@ -51,6 +53,8 @@ struct Attempt {
     orders: watch::Receiver<Order>,
     log: Log,
     warnings: Vec<String>,
+    /// A process of it may outlive it.
+    haunted: bool,
 }
 
 /// What the commands of an attempt are started with.
@@ -66,7 +70,7 @@ pub(super) async fn execute(core: &Arc<Core>, assignment: Assignment, orders: wa
     let (id, token) = (assignment.attempt_id.clone(), assignment.token);
     let log = Log::new(core.clone(), id.clone(), token, orders.clone(), capture);
     let directory = core.attempts_dir.join(&id.0);
-    let mut attempt = Attempt { core: core.clone(), assignment, orders, log, warnings: Vec::new() };
+    let mut attempt = Attempt { core: core.clone(), assignment, orders, log, warnings: Vec::new(), haunted: false };
     let report = match attempt.run().await {
         Ok(report) => Some(report),
         Err(Interruption::Forget) => None,
@@ -74,7 +78,7 @@ pub(super) async fn execute(core: &Arc<Core>, assignment: Assignment, orders: wa
             Some(attempt.report(AttemptResult::Named(result), Some(failure), IndexMap::new(), Vec::new()))
         }
     };
-    Finished { report, directory: Some(directory) }
+    Finished { report, directory, haunted: attempt.haunted }
 }
 
 impl Attempt {
@@ -127,6 +131,11 @@ impl Attempt {
         outputs: IndexMap<String, Value>,
         artifacts: Vec<ArtifactFile>,
     ) -> AttemptReport {
+        let more = self.warnings.len().saturating_sub(MOST_WARNINGS);
+        if more > 0 {
+            self.warnings.truncate(MOST_WARNINGS);
+            self.warnings.push(format!("and {more} more warnings"));
+        }
         AttemptReport {
             result,
             failure,
@@ -229,7 +238,13 @@ impl Attempt {
                 core.report(id, token, 1, ReportBody::Started { isolation: level.as_str().to_owned() });
             }
         };
-        Ok(process::run(core, &request, spool, &mut self.log, self.orders.clone(), obedience, started).await)
+        let outcome = process::run(core, &request, spool, &mut self.log, self.orders.clone(), obedience, started).await;
+        self.haunted |= match &outcome {
+            Outcome::Ended(record) => record.survivors > 0,
+            Outcome::ShimDied => true,
+            Outcome::NotStarted(..) | Outcome::NoLauncher(_) => false,
+        };
+        Ok(outcome)
     }
 
     fn request(&self, prepared: &Prepared, name: &str, after: bool) -> Result<SpawnRequest, String> {
@@ -262,6 +277,11 @@ impl Attempt {
         let record = match outcome {
             Outcome::Ended(record) => record,
             Outcome::NotStarted(fault, error) => return Err(start_failed(self.start_fault(fault, &error))),
+            // Whoever runs this ant ends it; the attempt is taken up again by the next one.
+            Outcome::NoLauncher(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.core.lose_launcher();
+                return Err(Interruption::Forget);
+            }
             Outcome::NoLauncher(error) => {
                 return Err(start_failed(format!("the ant cannot start processes any more: {error}")));
             }

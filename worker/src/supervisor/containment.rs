@@ -99,10 +99,22 @@ impl Containment {
     /// Removes the cgroup. Fails while a process is in it.
     pub(super) fn remove(&self) -> bool {
         match &self.cgroup {
-            Some(cgroup) => fs::remove_dir(cgroup).is_ok() || !cgroup.exists(),
+            Some(cgroup) => remove_cgroup(cgroup),
             None => true,
         }
     }
+}
+
+/// Removes a cgroup with those that a program has made in it. Fails while a process is in one of them.
+pub(super) fn remove_cgroup(cgroup: &Path) -> bool {
+    if fs::remove_dir(cgroup).is_ok() || !cgroup.exists() {
+        return true;
+    }
+    let inner = walkdir::WalkDir::new(cgroup).min_depth(1).contents_first(true);
+    for entry in inner.into_iter().flatten().filter(|entry| entry.file_type().is_dir()) {
+        let _ = fs::remove_dir(entry.path());
+    }
+    fs::remove_dir(cgroup).is_ok()
 }
 
 fn own_pid() -> i32 {
@@ -111,7 +123,7 @@ fn own_pid() -> i32 {
 
 fn members(cgroup: &Path) -> Vec<i32> {
     fs::read_to_string(cgroup.join("cgroup.procs"))
-        .map(|list| list.lines().filter_map(|pid| pid.parse().ok()).collect())
+        .map(|list| list.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid > 0).collect())
         .unwrap_or_default()
 }
 

@@ -102,7 +102,7 @@ impl ContainmentPlan {
 
     fn empty(&self, cgroup: &Path) {
         for _ in 0..400 {
-            if fs::remove_dir(cgroup).is_ok() || !cgroup.exists() {
+            if super::containment::remove_cgroup(cgroup) {
                 break;
             }
             super::containment::kill_cgroup(self.level(), cgroup);

@@ -244,13 +244,17 @@ impl Serving {
     /// Reaps what has ended; true when no child is left.
     fn reap(&mut self) -> bool {
         loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
                 Err(Errno::ECHILD) => {
                     self.orphans = false;
                     return true;
                 }
                 Err(Errno::EINTR) => {}
                 Ok(WaitStatus::StillAlive) | Err(_) => break,
+                // A stopped shim would watch no clock and hear no order.
+                Ok(WaitStatus::Stopped(pid, _)) => {
+                    let _ = kill(pid, Signal::SIGCONT);
+                }
                 Ok(status) => {
                     if let Some(pid) = status.pid()
                         && let Some(index) = self.shims.iter().position(|shim| *shim == pid)

@@ -8,10 +8,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use atta_core::protocol::ant::{LogSegment, LogStream};
 use atta_core::time::UnixMillis;
+use nix::libc;
 
 /// Bytes before the content of a record.
 pub(super) const HEADER: usize = 13;
@@ -49,8 +50,7 @@ impl SpoolWriter {
         record[1..9].copy_from_slice(&at.0.to_le_bytes());
         record[9..HEADER].copy_from_slice(&length.to_le_bytes());
         if self.file.is_none() {
-            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
-            self.file = Some(file);
+            self.file = Some(open_plain(OpenOptions::new().create(true).append(true).mode(0o600), &self.path)?);
         }
         let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
         if let Err(error) = file.write_all(record) {
@@ -134,7 +134,7 @@ impl SpoolReader {
     ) -> io::Result<()> {
         let file = match &self.file {
             Some(file) => file,
-            None => self.file.insert(File::open(&self.path)?),
+            None => self.file.insert(open_plain(OpenOptions::new().read(true), &self.path)?),
         };
         while self.position < end && bytes.len() < limit {
             let segment = if let Some(rest) = self.rest.take() {
@@ -161,6 +161,12 @@ impl SpoolReader {
         }
         Ok(())
     }
+}
+
+/// The program can put anything where its spool is to be: a link is not followed, a pipe is not waited for.
+fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from_raw_os_error(libc::EINVAL)) }
 }
 
 fn parse(header: [u8; HEADER]) -> io::Result<LogSegment> {

@@ -98,8 +98,8 @@ pub(crate) struct SpareDirectories {
     free: Mutex<Vec<PathBuf>>,
 }
 
-/// Files of ours that are emptied and kept.
-const REUSED: [&str; 3] = ["script", "script.values", "script.spool"];
+/// Files of ours that are emptied and kept, with their modes.
+const REUSED: [(&str, u32); 3] = [("script", 0o700), ("script.values", 0o600), ("script.spool", 0o600)];
 
 impl SpareDirectories {
     /// Keeps at most so many below `directory`, which is made with the first.
@@ -146,13 +146,17 @@ impl SpareDirectories {
 
 /// Empties our own files, removes all others, and sees to it that `work` is as new.
 fn clean(root: &Path) -> io::Result<()> {
+    let as_made = |metadata: &fs::Metadata, mode: u32| metadata.permissions().mode() & 0o7777 == mode;
+    if !as_made(&fs::symlink_metadata(root)?, 0o700) {
+        return Err(io::Error::other("others were let in"));
+    }
     let mut has_work = false;
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
         let path = entry.path();
         let metadata = entry.metadata()?;
-        let ours = REUSED.iter().any(|reused| name == *reused);
+        let ours = REUSED.iter().any(|(reused, mode)| name == *reused && as_made(&metadata, *mode));
         if ours && metadata.is_file() && metadata.nlink() == 1 {
             OpenOptions::new().write(true).open(&path)?.set_len(0)?;
         } else if name == "work" && is_untouched(&path, &metadata)? {
@@ -227,10 +231,12 @@ mod tests {
             names.sort();
             names
         };
-        let dirty: [fn(&AttemptDirectory); 4] = [
+        let dirty: [fn(&AttemptDirectory); 6] = [
             |_| {},
             |d| fs::write(d.work().join("file"), "x").unwrap(),
             |d| fs::set_permissions(d.work(), Permissions::from_mode(0o777)).unwrap(),
+            |d| fs::set_permissions(d.root(), Permissions::from_mode(0o755)).unwrap(),
+            |d| fs::set_permissions(d.root().join("script.values"), Permissions::from_mode(0o666)).unwrap(),
             |d| {
                 fs::write(d.output_file(), "a=1").unwrap();
                 fs::write(d.spool("script"), "log").unwrap();
@@ -248,10 +254,13 @@ mod tests {
             assert_eq!(names(&new.work()), Vec::<String>::new());
             let mode = fs::symlink_metadata(new.work()).unwrap().permissions().mode();
             assert_eq!(mode & 0o177_777, 0o040_700);
+            assert_eq!(fs::symlink_metadata(new.root()).unwrap().permissions().mode() & 0o7777, 0o700);
             assert!(!new.output_file().exists());
             let path = new.write_script("script", &short).unwrap();
             assert_eq!(fs::read_to_string(path).unwrap(), "short");
-            assert_eq!(fs::metadata(new.root().join("script.values")).unwrap().len(), 0);
+            if let Ok(values) = fs::metadata(new.root().join("script.values")) {
+                assert_eq!((values.len(), values.permissions().mode() & 0o7777), (0, 0o600));
+            }
             spares.take(new.root()).unwrap();
         }
         let both =

@@ -8,6 +8,7 @@
 mod artifacts;
 mod ends;
 mod harness;
+mod hostile;
 mod life;
 mod output;
 mod shell;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let mut tests = Vec::new();
     tests.extend(artifacts::TESTS);
     tests.extend(ends::TESTS);
+    tests.extend(hostile::TESTS);
     tests.extend(life::TESTS);
     tests.extend(output::TESTS);
     tests.extend(shell::TESTS);

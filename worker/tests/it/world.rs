@@ -72,7 +72,7 @@ pub(crate) struct TestQueen {
 }
 
 impl TestQueen {
-    fn new(blobs: PathBuf) -> Self {
+    pub(crate) fn new(blobs: PathBuf) -> Self {
         fs::create_dir_all(&blobs).unwrap();
         Self {
             waiting: Mutex::default(),
