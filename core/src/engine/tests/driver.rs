@@ -344,7 +344,7 @@ impl<'a> Driver<'a> {
                 }
             }
             Effect::AttemptClosed { result: AttemptResult::Named(ResultName::Lost), .. } => {
-                saw("result LOST".to_owned())
+                saw("result LOST".to_owned());
             }
             Effect::AttemptRequeued { .. } => saw("attempt requeued".to_owned()),
             Effect::KillAttempt { .. } => {
