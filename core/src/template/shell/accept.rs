@@ -1,7 +1,7 @@
 //! Whether a value may stand where the lexer is, and as what.
 
 use super::command::{Role, evaluates, role};
-use super::frame::{CodeKind, Expects, Frame, UNKNOWN};
+use super::frame::{CodeKind, Expects, Frame, UNKNOWN, note};
 use super::lexer::{Lexer, Outcome};
 use super::place::{Place, Printed, evaluated, is_whole_number, refused};
 use crate::template::TemplateProblem;
@@ -40,6 +40,12 @@ impl Lexer {
         let inner_arithmetic = self.stack.iter().any(|frame| matches!(frame, Frame::Arithmetic { .. }));
         if inner_arithmetic && value.is_outside() && !value.is_harmless() {
             return Err(evaluated(offset, "arithmetic evaluates names and subscripts in it"));
+        }
+        if self.stack.iter().any(|frame| matches!(frame, Frame::Parameter { .. }))
+            && value.is_outside()
+            && !value.is_harmless()
+        {
+            return Err(evaluated(offset, "${…} may evaluate what is in it as arithmetic"));
         }
         if place != Place::Comment {
             self.note_value(value);
@@ -119,7 +125,14 @@ impl Lexer {
 
     fn second_evaluation(&self) -> Option<String> {
         self.stack.iter().rev().find_map(|frame| match frame {
-            Frame::Code(code) => evaluates(code),
+            Frame::Code(code) => evaluates(code).or_else(|| {
+                let (name, _) = code.word.as_ref()?.text.split_once('=')?;
+                let name = name.strip_suffix('+').unwrap_or(name);
+                self.evaluated_names
+                    .contains(name)
+                    .then(|| format!("{name} is declared with -i or -n, so assigning to it evaluates"))
+            }),
+            Frame::HereDocument(document) => document.reader.clone(),
             _ => None,
         })
     }
@@ -128,6 +141,21 @@ impl Lexer {
         let outside = value.is_outside() && !value.is_harmless();
         let quoted = !matches!(self.stack.last(), Some(Frame::Code(_)));
         self.line_push(UNKNOWN);
+        let noted = (value.offset, outside);
+        let done = self.stack.iter().rposition(|frame| matches!(frame, Frame::HereDocument(one) if one.settled));
+        let document = self.stack.iter().rposition(|frame| matches!(frame, Frame::HereDocument(_)));
+        if !value.is_harmless() {
+            for (depth, frame) in self.stack.iter_mut().enumerate() {
+                if let Frame::Code(code) = frame {
+                    note(&mut code.any, noted);
+                    if done.is_none_or(|done| depth > done) {
+                        let argument =
+                            code.command.expects == Expects::Argument && document.is_none_or(|at| depth > at);
+                        note(if argument { &mut code.command.value } else { &mut code.pipeline.value }, noted);
+                    }
+                }
+            }
+        }
         if let Some(code) = self.word_owner() {
             let index = code.command.words.len();
             let word = code.word_mut();

@@ -42,6 +42,9 @@ pub fn check_script(entries: &[&str], dialect: ShellDialect) -> Result<Vec<Scrip
             for way in &mut ways {
                 way.feed("\n")?;
                 way.end_entry(entry.len())?;
+                for (offset, reason) in std::mem::take(&mut way.found_later) {
+                    walk.second_evaluation(offset, &reason);
+                }
             }
             ways = distinct(std::mem::take(&mut ways));
             Ok(())
@@ -133,15 +136,19 @@ impl Walk<'_> {
         for way in &mut ways {
             let printed = Printed { text: None, origin: Origin::Trusted, option, offset };
             if let Some(reason) = way.value(&printed)?.1 {
-                self.warn(
-                    offset,
-                    "W-SECOND-EVAL",
-                    format!("the value is evaluated a second time: {reason}"),
-                    "pass it as an argument or by `environment:`; a value from outside is refused here",
-                );
+                self.second_evaluation(offset, &reason);
             }
         }
         Ok(ways)
+    }
+
+    fn second_evaluation(&mut self, offset: usize, reason: &str) {
+        self.warn(
+            offset,
+            "W-SECOND-EVAL",
+            format!("the value is evaluated a second time: {reason}"),
+            "pass it as an argument or by `environment:`; a value from outside is refused here",
+        );
     }
 
     fn warn(&mut self, offset: usize, code: &'static str, message: String, help: &str) {

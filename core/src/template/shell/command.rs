@@ -1,6 +1,7 @@
 //! Which programs evaluate what they are given.
 
 use super::frame::{Code, CodeKind, Expects, Word};
+use super::reader::{assigns_run, run_by_option};
 
 /// Words after which another command follows.
 pub(super) const RESERVED_BEFORE_COMMAND: &[&str] =
@@ -45,12 +46,14 @@ const EVALUATE_ALL: &[&str] = &[
     "complete",
     "crontab",
     "dc",
+    "enable",
     "eval",
     "expect",
     "fc",
     "gdb",
     "getopts",
     "gmake",
+    "hash",
     "let",
     "make",
     "mapfile",
@@ -66,6 +69,7 @@ const EVALUATE_ALL: &[&str] = &[
     "sqlite3",
     "ssh",
     "tclsh",
+    "tmux",
     "trap",
     "unset",
     "watch",
@@ -73,7 +77,7 @@ const EVALUATE_ALL: &[&str] = &[
 ];
 
 const SHELLS: &[&str] =
-    &["ash", "bash", "dash", "fish", "flock", "ksh", "mksh", "rbash", "script", "sh", "su", "yash", "zsh"];
+    &["ash", "bash", "dash", "fish", "flock", "ksh", "mksh", "rbash", "runuser", "script", "sh", "su", "yash", "zsh"];
 
 const INTERPRETERS: &[&str] = &[
     "bun",
@@ -87,12 +91,13 @@ const INTERPRETERS: &[&str] = &[
     "perl",
     "php",
     "psql",
+    "pwsh",
     "python",
     "Rscript",
     "ruby",
 ];
 
-const DECLARATIONS: &[&str] = &["declare", "typeset", "local", "export", "readonly"];
+pub(super) const DECLARATIONS: &[&str] = &["declare", "typeset", "local", "export", "readonly"];
 
 /// Operators whose operands `[[ … ]]` (and `[ … ]` of some shells) takes for arithmetic.
 pub(super) const ARITHMETIC_TESTS: &[&str] = &["-eq", "-ne", "-lt", "-le", "-gt", "-ge"];
@@ -111,7 +116,7 @@ pub(super) enum Role {
 }
 
 /// The position in `words` of the command itself: behind `sudo`, `env A=b`, `timeout 5`, …; `None` when it has not come yet.
-fn command_index(words: &[String]) -> Option<usize> {
+pub(super) fn command_index(words: &[String]) -> Option<usize> {
     let mut index = 0;
     loop {
         let word = words.get(index)?;
@@ -147,7 +152,8 @@ pub(super) fn role(code: &Code) -> Role {
     if matches!(words.first().map(String::as_str), Some("for" | "select" | "function")) {
         return if words.len() == 1 { Role::HeaderName } else { Role::Argument };
     }
-    if command_index(words).is_some() {
+    let asks = words.len() >= 2 && words[0] == "command" && matches!(words[1].as_str(), "-v" | "-V");
+    if asks || command_index(words).is_some() {
         return Role::Argument;
     }
     if is_assignment(text) {
@@ -163,6 +169,8 @@ pub(super) fn role(code: &Code) -> Role {
 pub(super) fn is_assignment(text: &str) -> bool {
     let Some((name, _)) = text.split_once('=') else { return false };
     let name = name.strip_suffix('+').unwrap_or(name);
+    // `a[0]=`.
+    let name = name.strip_suffix(']').and_then(|name| name.split_once('[')).map_or(name, |(name, _)| name);
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
@@ -185,6 +193,25 @@ pub(super) fn evaluates(code: &Code) -> Option<String> {
         CodeKind::CaseWord | CodeKind::CasePattern => return None,
         _ => {}
     }
+    if let Some(reason) = assigns_run(&word.text) {
+        let assigns = words.first().is_none_or(|first| base(first) == "env" || DECLARATIONS.contains(&first.as_str()));
+        if assigns {
+            return Some(reason);
+        }
+    }
+    if words.is_empty() && word.text.contains('[') && !is_assignment(&word.text) {
+        return Some("an array's subscript is evaluated as arithmetic".to_owned());
+    }
+    if words.first().is_some_and(|first| base(first) == "env")
+        && (word.text.starts_with("--split-string") || word.text.starts_with("-S"))
+    {
+        return Some("`env -S` splits it into a command".to_owned());
+    }
+    if code.command.vanishing {
+        return Some(
+            "if what stands before it expands to nothing, this is the command; write it in double quotes".to_owned(),
+        );
+    }
     let name_at = command_index(words)?;
     let name = base(&words[name_at]);
     let arguments = &words[name_at + 1..];
@@ -196,11 +223,14 @@ pub(super) fn evaluates(code: &Code) -> Option<String> {
     if let Some(name) = names.iter().map(|word| base(word)).find(|name| EVALUATE_ALL.contains(name)) {
         return Some(format!("`{name}` evaluates its arguments"));
     }
+    if let Some(reason) = run_by_option(name, arguments, &word.text) {
+        return Some(reason);
+    }
     if name == "printf" && arguments.iter().all(|argument| argument == "--") {
         return Some("`printf` evaluates `%` and `\\` in its format; write printf '%s' {{ x }}".to_owned());
     }
     if DECLARATIONS.contains(&name) {
-        let evaluates = arguments.iter().any(|word| word.starts_with('-') && word.contains(['i', 'n']));
+        let evaluates = arguments.iter().any(|word| word.starts_with('-') && word.contains(['a', 'A', 'i', 'n']));
         if evaluates || !word.text.contains('=') {
             return Some(format!("`{name}` evaluates the names that it is given"));
         }
@@ -223,9 +253,26 @@ pub(super) fn evaluates(code: &Code) -> Option<String> {
         if SHELLS.contains(&candidate) && command_string(candidate, &words[index + 1..], &word.text) {
             return Some(format!("`{candidate} -c` evaluates its argument"));
         }
+        let options_only = words[index + 1..].iter().all(|word| word.starts_with(['-', '+']));
+        let takes_file = !matches!(candidate, "flock" | "script" | "su" | "runuser") && !word.text.starts_with('-');
+        if index == name_at
+            && SHELLS.contains(&candidate)
+            && takes_file
+            && options_only
+            && previous != "-s"
+            && previous != "--"
+        {
+            return Some(format!("`{candidate}` runs this file"));
+        }
         let interpreter = candidate.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
         if INTERPRETERS.contains(&interpreter)
-            && option_of(previous, &word.text, "ceEprn", &["--eval=", "--command=", "--execute=", "--print=", "--run="])
+            && (matches!(interpreter, "mysql" | "psql") || before_script(&words[index + 1..]))
+            && option_of(
+                previous,
+                &word.text,
+                "ceCEprn",
+                &["--eval=", "--command=", "--execute=", "--print=", "--run="],
+            )
         {
             return Some(format!("`{candidate}` runs this argument as a program"));
         }
@@ -243,7 +290,7 @@ fn test_operand(previous: &str, name: &str) -> Option<String> {
 /// Whether the next word of a shell's arguments is the string behind `-c`.
 fn command_string(shell: &str, arguments: &[String], current: &str) -> bool {
     // `su user -c …`: words may come before the option.
-    let words_first = matches!(shell, "su" | "flock" | "script");
+    let words_first = matches!(shell, "su" | "flock" | "runuser" | "script");
     let (mut has_c, mut skip) = (false, false);
     for argument in arguments {
         if skip {
@@ -260,6 +307,11 @@ fn command_string(shell: &str, arguments: &[String], current: &str) -> bool {
     has_c || (current.starts_with('-') && current.contains('c'))
 }
 
+/// Whether no script or module has been named yet: what follows one is its own.
+fn before_script(arguments: &[String]) -> bool {
+    arguments.iter().all(|word| word.starts_with('-') && word != "-m") || arguments.len() == 1 && arguments[0] == "eval"
+}
+
 /// Whether the word is the first one that is no option.
 fn program_word(arguments: &[String], with_argument: &[&str], given_otherwise: &[&str]) -> bool {
     let mut skip = false;
@@ -271,7 +323,7 @@ fn program_word(arguments: &[String], with_argument: &[&str], given_otherwise: &
                 return false;
             }
             skip = true;
-        } else if !argument.starts_with('-') || argument == "-" {
+        } else if !argument.is_empty() && (!argument.starts_with('-') || argument == "-") {
             return false;
         }
     }
@@ -289,6 +341,6 @@ fn option_of(previous: &str, current: &str, letters: &str, long: &[&str]) -> boo
 }
 
 /// The last component of a path.
-fn base(word: &str) -> &str {
+pub(super) fn base(word: &str) -> &str {
     if word == "." { word } else { word.rsplit('/').next().unwrap_or(word) }
 }

@@ -30,6 +30,30 @@ pub(super) struct Code {
     pub(super) kind: CodeKind,
     pub(super) command: Command,
     pub(super) word: Option<Word>,
+    pub(super) pipeline: Pipeline,
+    /// A value anywhere in this code: what a compound command prints is not followed.
+    pub(super) any: Option<Noted>,
+}
+
+/// Where a value stood, and whether it came from outside.
+pub(super) type Noted = (usize, bool);
+
+/// The commands so far of the pipeline that is being read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Pipeline {
+    /// A value in it.
+    pub(super) value: Option<Noted>,
+    /// One of its commands takes a program from its standard input.
+    pub(super) reader: Option<String>,
+    /// A `|` came last.
+    pub(super) goes_on: bool,
+}
+
+/// The value that matters more.
+pub(super) fn note(known: &mut Option<Noted>, new: Noted) {
+    if known.is_none_or(|known| new.1 && !known.1) {
+        *known = Some(new);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +80,10 @@ pub(super) struct Command {
     pub(super) words: Vec<String>,
     /// `--` was among them.
     pub(super) after_dashes: bool,
+    /// A value among its arguments: what it prints may contain it.
+    pub(super) value: Option<Noted>,
+    /// All words so far may expand to nothing.
+    pub(super) vanishing: bool,
     /// What the next word is, when it is no argument.
     pub(super) expects: Expects,
     /// Values from outside that are no numbers, by the index of their word (only for tests).
@@ -94,6 +122,10 @@ pub(super) struct HereDocument {
     pub(super) line: String,
     /// The line before ended with a backslash.
     pub(super) continued: bool,
+    /// The pipeline it belongs to has ended.
+    pub(super) settled: bool,
+    /// Why its text is run, if it is.
+    pub(super) reader: Option<String>,
 }
 
 /// Stands for something whose text is not known.
@@ -101,7 +133,7 @@ pub(super) const UNKNOWN: char = '\u{FFFC}';
 
 impl Code {
     pub(super) fn new(kind: CodeKind) -> Self {
-        Self { kind, command: Command::default(), word: None }
+        Self { kind, command: Command::default(), word: None, pipeline: Pipeline::default(), any: None }
     }
 
     pub(super) fn word_mut(&mut self) -> &mut Word {

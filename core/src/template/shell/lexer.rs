@@ -3,12 +3,13 @@
 //! A mistake here cannot make a value part of the script (it is bound to a variable, and the text only ever gets the
 //! variable's name): it would make the reference stand in a place where it means something else.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::ShellDialect;
-use super::command::{ARITHMETIC_TESTS, RESERVED_BEFORE_COMMAND, is_assignment};
-use super::frame::{Code, CodeKind, Command, Expects, Frame, HereDocument, UNKNOWN, Word};
+use super::command::{ARITHMETIC_TESTS, DECLARATIONS, RESERVED_BEFORE_COMMAND, is_assignment};
+use super::frame::{Code, CodeKind, Command, Expects, Frame, HereDocument, UNKNOWN, Word, note};
 use super::place::evaluated;
+use super::reader::reads_program;
 use crate::template::TemplateProblem;
 use crate::template::problem::{E_OPEN, E_VALUE};
 
@@ -31,6 +32,10 @@ pub(super) struct Lexer {
     continues: bool,
     /// Since when the lexer cannot be sure, and why.
     pub(super) unsure: Option<&'static str>,
+    /// Variables declared as integers or references: assigning to them evaluates.
+    pub(super) evaluated_names: BTreeSet<String>,
+    /// Values that turned out to be evaluated after they had been read, and why.
+    pub(super) found_later: Vec<(usize, String)>,
 }
 
 pub(super) type Outcome<T> = Result<T, TemplateProblem>;
@@ -46,6 +51,8 @@ impl Lexer {
             after_dollar: false,
             continues: false,
             unsure: None,
+            evaluated_names: BTreeSet::new(),
+            found_later: Vec::new(),
         }
     }
 
@@ -386,18 +393,23 @@ impl Lexer {
             '\n' => {
                 self.end_word()?;
                 if !matches!(kind, CodeKind::Array | CodeKind::Test | CodeKind::CaseWord) {
-                    self.end_command();
+                    self.end_command(false)?;
                 }
                 self.begin_here_document();
                 Ok(1)
             }
             '(' | ')' | '<' | '>' | '&' | '|' if kind == CodeKind::Test => {
                 self.end_word()?;
-                Ok(1)
+                // `]]` directly before it has ended the test: then it is read again.
+                Ok(usize::from(matches!(self.stack.last(), Some(Frame::Code(code)) if code.kind == CodeKind::Test)))
             }
             '(' => Ok(self.open_parenthesis(rest)),
             ')' => {
                 self.end_word()?;
+                if matches!(self.stack.last(), Some(Frame::Code(code)) if matches!(code.kind, CodeKind::Substitution | CodeKind::Subshell))
+                {
+                    self.end_command(false)?;
+                }
                 self.close_parenthesis();
                 Ok(1)
             }
@@ -486,7 +498,8 @@ impl Lexer {
             code.command = Command::default();
             return Ok(1);
         }
-        self.end_command();
+        let double = rest.starts_with("||") || rest.starts_with("&&");
+        self.end_command(c == '|' && !double)?;
         let Some(Frame::Code(code)) = self.stack.last_mut() else { return Ok(1) };
         if c == ';' && (rest.starts_with(";;") || rest.starts_with(";&")) {
             let used = if rest.starts_with(";;&") { 3 } else { 2 };
@@ -497,7 +510,7 @@ impl Lexer {
             }
             return Ok(used);
         }
-        Ok(1)
+        Ok(if double || rest.starts_with("|&") { 2 } else { 1 })
     }
 
     fn redirection(&mut self, c: char, rest: &str) -> Outcome<usize> {
@@ -547,8 +560,34 @@ impl Lexer {
         }
     }
 
-    fn end_command(&mut self) {
-        self.stack_code(|code| code.command = Command::default());
+    /// Ends a command; in a pipeline the next one reads what it prints.
+    fn end_command(&mut self, pipe: bool) -> Outcome<()> {
+        let depth = self.stack.len();
+        let Some(Frame::Code(code)) = self.stack.last_mut() else { return Ok(()) };
+        let command = std::mem::take(&mut code.command);
+        if command.words.is_empty() && code.pipeline.goes_on && code.word.is_none() {
+            return Ok(());
+        }
+        if let Some(reason) = reads_program(&command.words) {
+            match code.pipeline.value {
+                Some((offset, true)) => return Err(evaluated(offset, &reason)),
+                Some((offset, false)) => self.found_later.push((offset, reason.clone())),
+                None => {}
+            }
+            code.pipeline.reader.get_or_insert(reason);
+        }
+        if let Some(value) = command.value {
+            note(&mut code.pipeline.value, value);
+        }
+        code.pipeline.goes_on = pipe;
+        if !pipe {
+            let ended = std::mem::take(&mut code.pipeline);
+            for document in self.here_documents.iter_mut().filter(|one| one.depth == depth && !one.settled) {
+                document.settled = true;
+                document.reader.clone_from(&ended.reader);
+            }
+        }
+        Ok(())
     }
 
     fn end_word(&mut self) -> Outcome<()> {
@@ -569,6 +608,8 @@ impl Lexer {
                     depth,
                     line: String::new(),
                     continued: false,
+                    settled: false,
+                    reader: None,
                 });
                 return Ok(());
             }
@@ -620,9 +661,14 @@ impl Lexer {
                 }
                 if word.text == "esac" && code.kind == CodeKind::CaseBody {
                     self.stack.pop();
+                    self.stack_code(|code| code.pipeline.value = code.any);
                     return Ok(());
                 }
-                if RESERVED_BEFORE_COMMAND.contains(&word.text.as_str()) {
+                if matches!(word.text.as_str(), "fi" | "done" | "}") {
+                    code.pipeline.value = code.any;
+                }
+                // An option there is one of `time`.
+                if RESERVED_BEFORE_COMMAND.contains(&word.text.as_str()) || word.text.starts_with('-') {
                     return Ok(());
                 }
             }
@@ -639,6 +685,19 @@ impl Lexer {
             code.command = Command::default();
             return Ok(());
         }
+        let vanishes = word.expanded
+            && !word.quoted
+            && word.text.starts_with(UNKNOWN)
+            && word.text.chars().all(|c| c == UNKNOWN || c == '_' || c.is_ascii_alphanumeric());
+        code.command.vanishing = vanishes && (code.command.words.is_empty() || code.command.vanishing);
+        if DECLARATIONS.contains(&first) {
+            let evaluates = code.command.words.iter().any(|word| word.starts_with('-') && word.contains(['i', 'n']));
+            if evaluates && !word.text.starts_with('-') {
+                let name = word.text.split_once('=').map_or(word.text.as_str(), |(name, _)| name);
+                self.evaluated_names.insert(name.to_owned());
+            }
+        }
+        let Some(Frame::Code(code)) = self.stack.last_mut() else { return Ok(()) };
         code.command.after_dashes |= plain && word.text == "--";
         let words = &mut code.command.words;
         let index = words.len();

@@ -9,6 +9,7 @@ mod command;
 mod frame;
 mod lexer;
 mod place;
+mod reader;
 mod sink;
 
 pub use check::{ScriptWarning, check_script};
@@ -23,6 +24,8 @@ pub enum ShellDialect {
     Bash,
 }
 
+#[cfg(test)]
+mod attacks;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
