@@ -262,6 +262,8 @@ impl Ant {
         let core = self.core.clone();
         let end = move || {
             core.launcher.shut_down();
+            // A launcher that was killed has left it.
+            core.plan.remove();
             core.spares.remove()
         };
         match tokio::task::spawn_blocking(end).await {

@@ -87,7 +87,7 @@ impl ContainmentPlan {
     }
 
     /// Removes the directory if it is empty; it is no loss when it stays.
-    pub(super) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         if let Some(path) = self.directory() {
             let _ = fs::remove_dir(path);
         }

@@ -78,6 +78,7 @@ async fn a_dead_launcher_is_noticed_and_what_runs_goes_on(mut launchers: Launche
     world.ant.launcher_lost().await;
     std::fs::write(world.attempts_dir().join(&id.0).join("work/go"), "").unwrap();
     assert_eq!(world.done(&id).await.log, "ready\nwent\n");
+    eventually("the attempt that did not start has gone", || world.ant.running().is_empty()).await;
     world.end().await;
 }
 
