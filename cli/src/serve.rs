@@ -65,6 +65,7 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
     tracing::info!(slots, isolation = ant.isolation().as_str(), data_dir = %data_dir.display(), "ready");
     let upkeep = tokio::spawn(keep_metrics_small(server.queen().latest_event(), metrics));
 
+    let queen = server.queen().clone();
     let mut lost = false;
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -72,6 +73,12 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
             lost = true;
             tracing::error!("{LAUNCHER_LOST}");
             "none"
+        }
+        () = queen.stopped() => {
+            upkeep.abort();
+            ant.abort().await;
+            let message = "The queen's writer has stopped; what is stored is whole, start the server again.";
+            return Err(Failure::new(Exit::Failed, "WRITER_LOST", message));
         }
     };
     upkeep.abort();

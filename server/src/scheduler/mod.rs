@@ -215,6 +215,11 @@ impl Queen {
         self.inner.health.borrow().clone()
     }
 
+    /// Returns when the writer has ended, in order or by a panic.
+    pub async fn stopped(&self) {
+        self.inner.commands.closed().await;
+    }
+
     /// Changes of [`Self::health`].
     pub fn health_changes(&self) -> watch::Receiver<Result<(), String>> {
         self.inner.health.clone()

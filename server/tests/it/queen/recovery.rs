@@ -1,5 +1,6 @@
 //! The queen is killed and started again.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use atta_server::scheduler::{JobCommand, Refusal};
@@ -130,7 +131,7 @@ async fn many_live_jobs_and_one_with_many_tasks_come_back() {
     }
     let mut wide = "job_type: wide\ntasks:\n".to_owned();
     for n in 0..500 {
-        wide += &format!("  - task_type: t{n}\n    script: [\"true\"]\n");
+        writeln!(wide, "  - task_type: t{n}\n    script: [\"true\"]").unwrap();
     }
     rig.upload(&wide).await;
     let job = rig.submit("wide").await;

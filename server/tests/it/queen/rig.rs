@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -157,9 +158,9 @@ pub(crate) fn request(job_type: &str) -> SubmitRequest {
 pub(crate) fn definition(job_keys: &str, tasks: &[(&str, &str)]) -> String {
     let mut text = format!("job_type: flow\n{job_keys}\ntasks:\n");
     for (name, keys) in tasks {
-        text += &format!("  - task_type: {name}\n    script: [\"echo {name}\"]\n");
+        writeln!(text, "  - task_type: {name}\n    script: [\"echo {name}\"]").unwrap();
         for line in keys.lines().filter(|line| !line.trim().is_empty()) {
-            text += &format!("    {line}\n");
+            writeln!(text, "    {line}").unwrap();
         }
     }
     text

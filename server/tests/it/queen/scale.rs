@@ -1,6 +1,7 @@
 //! Work per message does not grow with the number of tasks or jobs.
 
 use atta_core::protocol::ant::{Report, ReportBatch};
+use std::fmt::Write as _;
 
 use super::rig::{Ant, Rig, report};
 
@@ -9,7 +10,7 @@ async fn two_thousand_tasks_are_given_out_and_reported_in_batches() {
     let mut rig = Rig::new().await;
     let mut source = "job_type: wide\ntasks:\n".to_owned();
     for n in 0..2000 {
-        source += &format!("  - task_type: t{n}\n    script: [\"true\"]\n");
+        writeln!(source, "  - task_type: t{n}\n    script: [\"true\"]").unwrap();
     }
     rig.upload(&source).await;
     let job = rig.submit("wide").await;
