@@ -99,6 +99,14 @@ async fn a_cancel_before_the_kill_is_carried_through_after_it() {
 }
 
 #[tokio::test]
+async fn the_end_of_the_writer_is_told_and_health_says_so() {
+    let rig = Rig::new().await;
+    rig.queen.abandon().await;
+    rig.queen.stopped().await;
+    assert_eq!(rig.queen.health().unwrap_err(), "the writer has stopped");
+}
+
+#[tokio::test]
 async fn a_job_whose_rows_disagree_with_its_history_is_set_aside_and_the_others_go_on() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
