@@ -42,6 +42,7 @@ impl LogFollower {
 
     /// The next bytes, when there are some; `None` when the log has ended. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Vec<LogPiece>>, LogError> {
+        let mut reopened = false;
         loop {
             // Looked at before reading: what is written afterwards shows as a change.
             let progress = *self.progress.borrow_and_update();
@@ -51,6 +52,12 @@ impl LogFollower {
                 if let Some(last) = pieces.last() {
                     self.offset = last.offset + last.bytes.len() as u64;
                     return Ok(Some(pieces));
+                }
+                if progress.bytes > self.offset && !reopened {
+                    // The file was opened while the first chunk was on its way: that reader does not see it grow.
+                    reopened = true;
+                    self.reader = None;
+                    continue;
                 }
                 if ended {
                     return Ok(None);

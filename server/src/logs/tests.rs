@@ -247,3 +247,18 @@ async fn bytes_that_are_no_text_are_kept() {
     store.append(chunk(&attempt(1), 0, &[(Stdout, &all)])).await.unwrap();
     assert_eq!(bytes(store.read(&attempt(1), 0..256, None).await.unwrap().0), all);
 }
+
+#[tokio::test]
+async fn a_follower_that_opened_the_file_before_its_writer_sees_it_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LogStore::open(dir.path()).unwrap();
+    let attempt = attempt(1);
+    let mut follower = store.follow(&attempt, 0).await.unwrap();
+    // The file is there, but this store has not opened it for writing yet.
+    LogStore::open(dir.path()).unwrap().append(chunk(&attempt, 0, &[(Stdout, b"one ")])).await.unwrap();
+    assert_eq!(bytes(follower.next().await.unwrap().unwrap()), b"one ");
+    store.append(chunk(&attempt, 4, &[(Stdout, b"two")])).await.unwrap();
+    assert_eq!(bytes(follower.next().await.unwrap().unwrap()), b"two");
+    store.finish(&attempt);
+    assert!(follower.next().await.unwrap().is_none());
+}
