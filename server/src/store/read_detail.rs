@@ -30,10 +30,12 @@ impl Reads {
     /// A job with its tasks, attempts and artifacts, all as of one moment.
     pub async fn job(&self, id: &JobId) -> Result<Option<JobDetail>, StoreError> {
         let mut transaction = self.store.readers().begin().await?;
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{SUMMARY} WHERE id = $1")))
-            .bind(&id.0)
-            .fetch_optional(&mut *transaction)
-            .await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "{SUMMARY}, params, nonce, error_message FROM jobs WHERE id = $1"
+        )))
+        .bind(&id.0)
+        .fetch_optional(&mut *transaction)
+        .await?;
         let Some(row) = row else {
             return Ok(None);
         };

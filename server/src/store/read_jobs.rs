@@ -39,9 +39,9 @@ pub enum TaskLookup {
     Attempt(u32, AttemptState),
 }
 
+/// The columns of a list. Params may be large and are not among them.
 pub(super) const SUMMARY: &str = "SELECT id, job_type, version, state, reason, error_code, priority, user_key, attempt, \
-     description, submitted_by, created_at, coalesce(tick, scheduled_at), started_at, finished_at, params, nonce, \
-     error_message FROM jobs";
+     description, submitted_by, created_at, coalesce(tick, scheduled_at), started_at, finished_at";
 
 pub(super) fn summary(row: &SqliteRow) -> Result<JobSummary, StoreError> {
     Ok(JobSummary {
@@ -72,7 +72,7 @@ impl Reads {
         limit: u32,
     ) -> Result<Vec<JobSummary>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(SUMMARY);
-        query.push(" WHERE 1");
+        query.push(" FROM jobs WHERE 1");
         if let Some(before) = before {
             query.push(" AND id < ").push_bind(before);
         }
