@@ -90,6 +90,7 @@ impl Server {
             None => None,
         };
         let local_addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        describe_metrics();
         let data_dir = config.data_dir;
         let queen = Queen::open(QueenConfig {
             data_dir: data_dir.clone(),
@@ -167,6 +168,22 @@ impl Server {
         self.queen.shutdown().await;
         self.logs.settle().await;
     }
+}
+
+/// What `/metrics` says about each name.
+fn describe_metrics() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("atta_http_requests_total", "HTTP requests answered, by method, route and status.");
+    describe_histogram!("atta_http_request_seconds", "Time until an HTTP answer began, in seconds.");
+    describe_counter!("atta_jobs_finished_total", "Jobs that reached a terminal state, by state.");
+    describe_counter!("atta_attempts_finished_total", "Attempts that ended, by result.");
+    describe_gauge!("atta_queue_depth", "READY attempts that wait for an ant.");
+    describe_histogram!("atta_batch_commands", "Commands per transaction of the writer.");
+    describe_histogram!("atta_commit_seconds", "Time to write and commit one transaction, in seconds.");
+    describe_counter!("atta_commit_failures_total", "Transactions that could not be stored.");
+    describe_counter!("atta_jobs_damaged_total", "Jobs set aside because history and rows disagree.");
+    describe_counter!("atta_engine_refusals_total", "Events that the engine refused though the queen must tell them.");
+    describe_counter!("atta_schedule_ticks_total", "Ticks of schedules that made a job.");
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::Context;
 use super::problem::ApiError;
@@ -24,7 +25,8 @@ pub(super) async fn wrap(State(context): State<Context>, request: Request, next:
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
     let response = match check_sender(&method, request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        // What is logged on the way carries the request's id.
+        Ok(()) => next.run(request).instrument(tracing::error_span!("request", request_id)).await,
         Err(refused) => refused.into_response(),
     };
     let mut response = match problem_of(&response, &method, &path) {
@@ -40,7 +42,7 @@ pub(super) async fn wrap(State(context): State<Context>, request: Request, next:
     }
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     let labels = [
-        ("method", method.to_string()),
+        ("method", method_label(&method)),
         ("route", route.unwrap_or_else(|| "none".to_owned())),
         ("status", status.as_u16().to_string()),
     ];
@@ -48,6 +50,12 @@ pub(super) async fn wrap(State(context): State<Context>, request: Request, next:
     metrics::histogram!("atta_http_request_seconds", &labels).record(began.elapsed().as_secs_f64());
     tracing::debug!(%method, path, status = status.as_u16(), request_id, "request");
     response
+}
+
+/// Clients can make up methods, and each label is kept for ever.
+fn method_label(method: &Method) -> String {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    if known.contains(method) { method.to_string() } else { "other".to_owned() }
 }
 
 /// The client's id if it is a sane one, else one of our own.
