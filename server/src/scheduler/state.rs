@@ -18,6 +18,9 @@ use super::queue::{QueueKey, Rank, ReadyQueue};
 use super::variables::JobCounts;
 use crate::store::{ArtifactRows, Changes, ColumnName, EventRow, IdempotencyRow, TimerChange, VersionRow, json};
 
+/// Parsed versions that are kept besides the newest of each definition.
+const VERSIONS_KEPT: usize = 64;
+
 /// What a batch wants to store and say, besides the rows of live jobs.
 #[derive(Default)]
 pub(super) struct Staged {
@@ -239,6 +242,13 @@ impl State {
                     live.attempts.remove(&number);
                 }
             }
+        }
+        if self.versions.len() > VERSIONS_KEPT + self.definitions.len() {
+            // What a live job uses is kept by the job; the newest are what is asked for next.
+            let definitions = &self.definitions;
+            self.versions.retain(|(job_type, version), _| {
+                definitions.get(job_type).is_some_and(|entry| entry.row.latest_version == *version)
+            });
         }
         for state in &staged.finished_jobs {
             metrics::counter!("atta_jobs_finished_total", "state" => state.column_name()).increment(1);

@@ -43,6 +43,8 @@ pub(super) struct Writer {
     late_since: Option<Instant>,
     /// Memory must be read again before anything else.
     stale: bool,
+    /// So many commands more get a transaction of their own.
+    alone: usize,
     /// When to try again after a failed write.
     retry_at: Option<Instant>,
 }
@@ -97,6 +99,7 @@ impl Writer {
             not_taken_back: Vec::new(),
             late_since: None,
             stale: false,
+            alone: 0,
             retry_at: None,
         }
     }
@@ -117,7 +120,8 @@ impl Writer {
                 let again = std::mem::take(&mut self.not_taken_back);
                 batch.extend(again.into_iter().map(|(ant, orders)| Command::Undelivered { ant, orders }));
             }
-            let room = BATCH.saturating_sub(batch.len()).max(1);
+            let most = if self.alone > 0 { 1 } else { BATCH };
+            let room = most.saturating_sub(batch.len()).max(1);
             if batch.is_empty() || self.late_since.is_some() {
                 let wake = self.wake_at();
                 tokio::select! {
@@ -126,14 +130,14 @@ impl Writer {
                     () = self.clock_changed.notified() => {}
                 }
             } else {
-                while batch.len() < BATCH
+                while batch.len() < most
                     && let Ok(command) = self.commands.try_recv()
                 {
                     batch.push(command);
                 }
             }
             let only_late = !batch.is_empty() && batch.iter().all(|command| matches!(command, Command::LateReport(_)));
-            if only_late && batch.len() < BATCH {
+            if only_late && batch.len() < BATCH && !self.is_due() {
                 let since = *self.late_since.get_or_insert_with(Instant::now);
                 if since + LATE > Instant::now() {
                     // They ride with the next batch.
@@ -144,6 +148,7 @@ impl Writer {
             self.late_since = None;
             let end = batch.iter().position(|command| matches!(command, Command::Shutdown(_)));
             let shutdown = end.map(|at| batch.remove(at));
+            self.alone = self.alone.saturating_sub(batch.len());
             self.run_batch(std::mem::take(&mut batch)).await;
             if let Some(Command::Shutdown(reply)) = shutdown {
                 break Some(reply);
@@ -195,6 +200,15 @@ impl Writer {
         instants.into_iter().flatten().chain(due).min()
     }
 
+    /// Whether something is to be done without anybody saying anything.
+    fn is_due(&self) -> bool {
+        let (state, now) = (&self.state, self.state.clock.now());
+        state.timers.first().is_some_and(|(due, _, _)| *due <= now)
+            || state.admission.scheduled.first().is_some_and(|(due, _)| *due <= now)
+            || state.next_tick().is_some_and(|due| due <= now)
+            || state.next_poll_deadline().is_some_and(|deadline| deadline <= Instant::now())
+    }
+
     async fn run_batch(&mut self, commands: Vec<Command>) {
         if self.stale
             && let Err(error) = self.state.reload(&mut self.database).await
@@ -217,12 +231,18 @@ impl Writer {
             return;
         }
         if let Err(error) = self.write().await {
+            if error.is_constraint() {
+                // One command is at fault: when the others are tried again it must not take them along.
+                self.alone = BATCH;
+            }
             self.roll_back(answers, undelivered, &Refusal::from(error));
             return;
         }
         metrics::histogram!("atta_batch_commands").record(f64::from(size));
         self.retry_at = None;
-        self.health.send_if_modified(|health| std::mem::replace(health, Ok(())).is_err());
+        if self.health.send_if_modified(|health| std::mem::replace(health, Ok(())).is_err()) {
+            tracing::info!("the database can be written again");
+        }
         let mut staged = self.state.committed();
         self.sequence.send_if_modified(|sequence| {
             let newest = self.state.latest_sequence();
@@ -294,7 +314,10 @@ impl Writer {
 
     fn say_broken(&mut self, refusal: &Refusal) {
         let message = refusal.to_string();
-        tracing::error!(error = %message, "nothing can be stored");
+        // Said once, however many try in vain.
+        if self.health.borrow().as_ref().err() != Some(&message) {
+            tracing::error!(error = %message, "nothing can be stored");
+        }
         metrics::counter!("atta_commit_failures_total").increment(1);
         self.retry_at = Some(Instant::now() + RETRY);
         drop(self.health.send_replace(Err(message)));

@@ -30,12 +30,24 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether what was to be written contradicts what is stored, so that trying again will not help.
+    pub(crate) fn is_constraint(&self) -> bool {
+        match self {
+            Self::Database(error) => primary_code(error) == Some(SQLITE_CONSTRAINT),
+            Self::RowsAffected { .. } => true,
+            Self::Value { .. } => false,
+        }
+    }
+}
+
 /// SQLite's primary result codes that need words of their own.
 const SQLITE_READONLY: i32 = 8;
 const SQLITE_IOERR: i32 = 10;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_CANTOPEN: i32 = 14;
+const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_NOTADB: i32 = 26;
 
 /// SQLite's primary result code.
@@ -50,6 +62,7 @@ fn describe(error: &sqlx::Error) -> String {
         Some(SQLITE_FULL) => format!("the database cannot grow, the disk is full ({detail}): free some space"),
         Some(SQLITE_READONLY) => format!("the database is read-only ({detail})"),
         Some(SQLITE_IOERR) => format!("the disk does not work ({detail}): is it full or failing?"),
+        Some(SQLITE_CONSTRAINT) => format!("what was to be stored contradicts what is stored ({detail})"),
         Some(SQLITE_CORRUPT | SQLITE_NOTADB) => format!("the database is damaged ({detail})"),
         _ => detail,
     }

@@ -195,3 +195,33 @@ async fn a_job_whose_definition_is_not_valid_any_more_is_set_aside_and_keeps_its
     }
     assert_eq!(rig.queen.health(), Ok(()));
 }
+
+#[tokio::test]
+async fn a_command_that_breaks_a_constraint_does_not_take_the_others_along_for_ever() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let other = definition("", &[("a", "")]).replace("flow", "other");
+    rig.upload(&other).await;
+    change(&rig, "DELETE FROM definition_versions WHERE job_type = 'flow'").await;
+    // As a client would: what is refused for now is tried again, all at the same time.
+    let mut stored = 0;
+    for _ in 0..4 {
+        let (bad, good) = tokio::join!(
+            rig.queen.submit(super::rig::request("flow"), "test", None),
+            rig.queen.submit(super::rig::request("other"), "test", None),
+        );
+        let refusal = bad.unwrap_err();
+        assert!(refusal.to_string().contains("contradicts what is stored"), "{refusal}");
+        stored += u32::from(good.is_ok());
+    }
+    assert!(stored >= 3, "{stored}");
+    assert_eq!(rig.rows("SELECT count(*) FROM jobs").await, [stored.to_string()]);
+}
+
+/// Changes the database behind the queen's back.
+async fn change(rig: &Rig, sql: &str) {
+    let options = SqliteConnectOptions::new().filename(rig.dir.path().join("atta.db")).foreign_keys(false);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
