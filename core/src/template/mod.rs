@@ -1,12 +1,12 @@
 //! The template language, and contextual shell quoting.
 //!
-//! The language is minijinja's: its parser makes the syntax tree. The evaluator is ours ([`eval`]), because two
+//! The language is minijinja's: its parser makes the syntax tree. The evaluator is ours (`eval`), because two
 //! promises need it: one budget bounds time *and* memory, and every value knows whether it came from outside.
 //!
 //! * [`Renderer`]: text, values, scripts
 //! * [`Scope`], [`Variables`]: where names come from
 //! * [`inspect`], [`check_script`]: what can be said about a template without values, at upload
-//! * [`shell`]: the lexer that follows a script, and what a value becomes in each place
+//! * `shell`: the lexer that follows a script, and what a value becomes in each place
 
 mod eval;
 mod go_template;

@@ -2,7 +2,7 @@
 //! so that another database can stand behind the same methods.
 //!
 //! * [`Store`]: for reads, with a pool of its own
-//! * [`StoreWriter`]: for writes; there is one, and the queen's writer task owns it
+//! * `StoreWriter`: for writes; there is one, and the queen's writer task owns it
 
 mod definitions;
 mod error;
