@@ -4,59 +4,14 @@ use std::collections::HashSet;
 
 use indexmap::IndexMap;
 
+use super::keys::{JOB, TASK};
 use super::scalar::Meaning;
-use super::task::{PRIORITIES, TASK, defaults_help};
+use super::task::{PRIORITIES, defaults_help};
 use super::tree::{Entry, Kind, Node};
-use super::walk::{Keys, Vocabulary, Walk, Zero};
+use super::walk::{Keys, Walk, Zero};
 use super::{
     FailOn, InheritEnv, JobDefinition, Misfire, RetryFrom, Schedule, Span, TaskDefinition, TemplateText, VariableValue,
     code,
-};
-
-const JOB: Vocabulary = Vocabulary {
-    what: "a job",
-    known: &[
-        "job_type",
-        "version",
-        "description",
-        "labels",
-        "params",
-        "required_params",
-        "job_variables",
-        "environment",
-        "cron_trigger",
-        "timezone",
-        "misfire",
-        "skip_if",
-        "max_concurrency",
-        "priority",
-        "user_key",
-        "timeout",
-        "retry",
-        "retry_from",
-        "delay_between_retries",
-        "retry_backoff",
-        "fail_on",
-        "fail_fast",
-        "resume_after",
-        "inherit_env",
-        "defaults",
-        "tasks",
-    ],
-    later: &["triggers", "concurrency", "budget", "workspace", "notify", "webhook", "retention"],
-    foreign: &[
-        ("name", "job_type"),
-        ("jobs", "tasks"),
-        ("steps", "tasks"),
-        ("env", "environment"),
-        ("variables", "job_variables"),
-        ("schedule", "cron_trigger"),
-        ("cron", "cron_trigger"),
-        ("on", "cron_trigger"),
-        ("inputs", "params"),
-        ("parameters", "params"),
-        ("retries", "retry"),
-    ],
 };
 
 /// Cron lines of one definition; each costs a search for its next tick.
@@ -342,7 +297,7 @@ impl Walk {
         }
         // Unknown keys are found in any case, also when every task overrides what is around them.
         let mut keys = Keys::new(&kept);
-        for known in TASK.known {
+        for known in TASK.known() {
             keys.take(known);
         }
         self.unknown_keys(&keys, &TASK);

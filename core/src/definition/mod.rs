@@ -9,6 +9,7 @@ pub mod code;
 mod diagnostic;
 mod duration;
 mod job;
+mod keys;
 mod limits;
 mod load;
 mod model;

@@ -4,20 +4,14 @@ use indexmap::IndexMap;
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 
+use super::keys::PARAM;
 use super::problems::closest;
 use super::scalar::shortened;
 use super::task::TYPES;
 use super::tree::{Entry, Node};
-use super::walk::{Keys, Vocabulary, Walk};
+use super::walk::{Keys, Walk};
 use super::{Diagnostic, JobDefinition, ParamSpec, ParamType, code};
 use crate::protocol::api::FieldViolation;
-
-const PARAM: Vocabulary = Vocabulary {
-    what: "a param",
-    known: &["type", "required", "default", "enum", "pattern", "description"],
-    later: &["secret"],
-    foreign: &[("choices", "enum"), ("options", "enum"), ("values", "enum"), ("regex", "pattern")],
-};
 
 impl ParamType {
     /// The name as it is written in definitions.

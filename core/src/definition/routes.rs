@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::keys::{LONG_DEPENDENCY, LONG_ROUTE};
 use super::names::{WORDS, is_special_word};
 use super::scalar::{Meaning, shortened};
 use super::tree::{Entry, Kind, Node};
-use super::walk::{Keys, Vocabulary, Walk, Zero};
+use super::walk::{Keys, Walk, Zero};
 use super::{Condition, Dependency, Diagnostic, Route, RouteMatch, RouteTarget, Span, code};
 use crate::engine::ResultName;
 
@@ -16,20 +17,6 @@ const RESCHEDULE_UNTIL: Duration = Duration::from_hours(14 * 24);
 
 /// All codes, the ranges between them, the results and the words: nobody needs more.
 const MOST_ROUTES: usize = 400;
-
-const LONG_ROUTE: Vocabulary = Vocabulary {
-    what: "a route",
-    known: &["goto", "max", "reschedule", "until"],
-    later: &[],
-    foreign: &[("task", "goto"), ("target", "goto"), ("after", "reschedule"), ("max_visits", "max")],
-};
-
-const LONG_DEPENDENCY: Vocabulary = Vocabulary {
-    what: "a dependency",
-    known: &["task", "optional", "artifacts"],
-    later: &[],
-    foreign: &[("job", "task"), ("task_type", "task"), ("name", "task")],
-};
 
 impl Walk {
     /// `on_completed`, `on_failed` and `on_exit_code`, checked for overlaps.

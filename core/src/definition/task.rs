@@ -4,89 +4,13 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::keys::{ARTIFACTS, BACKOFF, OUTPUT, TASK};
 use super::scalar::Meaning;
 use super::tree::{Entry, Kind, Node};
-use super::walk::{Keys, Vocabulary, Walk, Zero, listed};
+use super::walk::{Keys, Walk, Zero, listed};
 use super::{
     ArtifactsSpec, ArtifactsWhen, Condition, Field, Method, OutputSource, OutputSpec, ParamType, Priority, Program,
     RetryDelay, RetryPolicy, RouteMatch, ShellOptions, Span, TaskDefinition, TemplateText, code,
-};
-
-pub(super) const TASK: Vocabulary = Vocabulary {
-    what: "a task",
-    known: &[
-        "task_type",
-        "method",
-        "description",
-        "script",
-        "before_script",
-        "after_script",
-        "shell",
-        "interpreter",
-        "environment",
-        "dependencies",
-        "on_completed",
-        "on_failed",
-        "on_exit_code",
-        "always_run",
-        "allow_failure",
-        "when",
-        "except",
-        "timeout",
-        "idle_timeout",
-        "kill_grace",
-        "retry",
-        "retry_on",
-        "delay_between_retries",
-        "retry_backoff",
-        "max_visits",
-        "artifacts",
-        "outputs",
-        "tags",
-        "priority",
-        "report_stdout",
-    ],
-    later: &[
-        "agent",
-        "approval",
-        "cache",
-        "container",
-        "env_from",
-        "env_value_from",
-        "fan_out",
-        "node_selector",
-        "queue_timeout",
-        "resources",
-        "sandbox",
-        "service_account",
-        "services",
-        "start_timeout",
-        "sub_workflow",
-    ],
-    foreign: &[
-        ("name", "task_type"),
-        ("id", "task_type"),
-        ("run", "script"),
-        ("command", "script"),
-        ("commands", "script"),
-        ("steps", "script"),
-        ("needs", "dependencies"),
-        ("depends_on", "dependencies"),
-        ("depends", "dependencies"),
-        ("env", "environment"),
-        ("variables", "environment"),
-        ("if", "when"),
-        ("condition", "when"),
-        ("retries", "retry"),
-        ("on_success", "on_completed"),
-        ("on_failure", "on_failed"),
-        ("on_error", "on_failed"),
-        ("continue_on_error", "allow_failure"),
-        ("continue-on-error", "allow_failure"),
-        ("timeout-minutes", "timeout"),
-        ("always", "always_run"),
-        ("output", "outputs"),
-    ],
 };
 
 /// Options of methods that are not SHELL: an error in a SHELL task, whatever the version.
@@ -127,27 +51,6 @@ const LATER_METHODS: [&str; 16] = [
 
 /// Shells whose quoting the template engine knows.
 const SHELLS: [&str; 5] = ["bash", "sh", "dash", "ash", "ksh"];
-
-const BACKOFF: Vocabulary = Vocabulary {
-    what: "retry_backoff",
-    known: &["initial", "factor", "max", "jitter"],
-    later: &[],
-    foreign: &[("delay", "initial"), ("multiplier", "factor"), ("max_delay", "max"), ("base", "initial")],
-};
-
-const ARTIFACTS: Vocabulary = Vocabulary {
-    what: "artifacts",
-    known: &["paths", "exclude", "when"],
-    later: &["expire_after", "name"],
-    foreign: &[("path", "paths"), ("files", "paths")],
-};
-
-const OUTPUT: Vocabulary = Vocabulary {
-    what: "an output",
-    known: &["from", "file", "json_path", "type"],
-    later: &["schema"],
-    foreign: &[("path", "file"), ("json", "json_path")],
-};
 
 pub(super) const PRIORITIES: [(&str, Priority); 4] =
     [("CRITICAL", Priority::Critical), ("HIGH", Priority::High), ("NORMAL", Priority::Normal), ("LOW", Priority::Low)];

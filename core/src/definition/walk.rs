@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::keys::Vocabulary;
 use super::problems::Problems;
 use super::scalar::{Meaning, shortened};
 use super::tree::{Entry, Kind, Node, Scalar};
@@ -43,16 +44,6 @@ impl<'n, 's> Keys<'n, 's> {
     }
 }
 
-/// Keys of one kind of mapping: what is known, and what is known but comes later.
-pub(super) struct Vocabulary {
-    /// How a message names the mapping, e.g. `a task`.
-    pub(super) what: &'static str,
-    pub(super) known: &'static [&'static str],
-    pub(super) later: &'static [&'static str],
-    /// Words that people bring from other tools, and the word to use here.
-    pub(super) foreign: &'static [(&'static str, &'static str)],
-}
-
 impl Walk {
     pub(super) fn new(limits: Limits) -> Self {
         Self { problems: Problems::default(), limits, graph_incomplete: false }
@@ -70,11 +61,12 @@ impl Walk {
             let mut problem =
                 Diagnostic::error(code::UNKNOWN_KEY, entry.key_span, format!("{what} has no key `{}`", shortened(key)));
             let foreign = vocabulary.foreign.iter().find(|(word, _)| *word == key).map(|(_, ours)| *ours);
-            let names = vocabulary.known.iter().chain(vocabulary.later).copied();
+            let names = vocabulary.known().chain(vocabulary.later.iter().copied());
             if let Some(meant) = foreign.or_else(|| self.problems.suggestion(key, names)) {
                 problem = problem.with_help(format!("did you mean `{meant}`?"));
-            } else if vocabulary.known.len() <= 8 {
-                problem = problem.with_help(format!("its keys are {}", listed(vocabulary.known)));
+            } else if vocabulary.keys.len() <= 8 {
+                let known: Vec<&str> = vocabulary.known().collect();
+                problem = problem.with_help(format!("its keys are {}", listed(&known)));
             }
             self.problems.push(problem);
         }

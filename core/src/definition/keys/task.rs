@@ -1,0 +1,227 @@
+//! The keys of a task.
+
+use super::data::{ARTIFACTS, OUTPUT};
+use super::route::{DEPENDENCY, RESULT, ROUTE};
+use super::{DURATION, ENVIRONMENT, IDENTIFIER, PRIORITY, Shape, TASK_NAME, Vocabulary, key, list};
+
+/// A program and its arguments.
+const COMMAND_LINE: Shape = Shape::OneOf(&[Shape::Text, Shape::List(&Shape::Scalar, 1, usize::MAX)]);
+
+pub(in super::super) const TASK: Vocabulary = Vocabulary {
+    what: "a task",
+    keys: &[
+        key(
+            "task_type",
+            TASK_NAME,
+            "diamond",
+            "The name of the task, unique in the definition: letters, digits, `.`, `_` and `-`, at most 100, a letter or \
+             digit first. Routes, dependencies and templates use it.",
+        )
+        .required(),
+        key("method", Shape::Choice(&["SHELL"]), "scripts", "What the task does; each method has options of its own.")
+            .default("SHELL"),
+        key("description", Shape::Template, "scripts", "For people."),
+        key(
+            "script",
+            Shape::List(&Shape::Template, 1, usize::MAX),
+            "scripts",
+            "The commands. All entries run in one process of the shell, so that `cd` and variables carry over; the first \
+             that fails ends it, and its exit code is the task's. Values in templates are never parsed as shell syntax.",
+        ),
+        key(
+            "before_script",
+            list(&Shape::Template),
+            "scripts",
+            "Runs before `script`, in the same process.",
+        ),
+        key(
+            "after_script",
+            list(&Shape::Template),
+            "scripts",
+            "Runs afterwards in a process of its own, whatever happened, and changes no result.",
+        ),
+        key(
+            "shell",
+            COMMAND_LINE,
+            "diamond",
+            "The shell and its options: `bash`, `sh`, `dash`, `ash` or `ksh`. Excludes `interpreter`.",
+        )
+        .default("`[bash, -euo, pipefail]`, or `[sh, -eu]` where there is no bash"),
+        key(
+            "interpreter",
+            COMMAND_LINE,
+            "interpreter",
+            "Another program that gets `script` as the file to run, such as `python3`. Values from outside reach it by \
+             `environment`. Excludes `shell`.",
+        ),
+        key("environment", ENVIRONMENT, "variables", "Environment variables, on top of the job's."),
+        key(
+            "dependencies",
+            list(&DEPENDENCY),
+            "dependencies",
+            "The tasks that come before this one, and whose artifacts it gets. `[]` says that it starts with the job.",
+        ),
+        key("on_completed", ROUTE, "exit-codes", "Where to go after a success; the same as the route `COMPLETED`."),
+        key("on_failed", ROUTE, "words", "Where to go after a failure; the same as the route `FAILED`."),
+        key(
+            "on_exit_code",
+            Shape::Map(RESULT, &ROUTE),
+            "exit-codes",
+            "Where to go on which result. The first that fits is taken: exact code, range (`\"64-78\"`), name of the \
+             result, `COMPLETED` or `FAILED`, `\"*\"`. If none fits, success ends the path and failure fails the job.",
+        ),
+        key(
+            "always_run",
+            Shape::Boolean,
+            "always-run",
+            "Runs once per job attempt, after everything else, however the job ends; does not change the verdict.",
+        )
+        .default("false"),
+        key(
+            "allow_failure",
+            Shape::Boolean,
+            "allow-failure",
+            "A failure counts as completed, for what follows and for the verdict, and stays visible.",
+        )
+        .default("false"),
+        key(
+            "when",
+            Shape::TemplateScalar,
+            "when",
+            "Rendered when the task would start; if the text is false (`false`, `0`, `no`, `off`, empty, …) the task is \
+             SKIPPED and what follows goes on. Excludes `except`.",
+        ),
+        key("except", Shape::TemplateScalar, "except", "The opposite of `when`: the task is SKIPPED if it is true."),
+        key("timeout", DURATION, "time-limits", "The longest that an attempt may run; then its result is `TIMED_OUT`.")
+            .default("1h; 5m with `always_run`"),
+        key(
+            "idle_timeout",
+            DURATION,
+            "idle",
+            "The longest that an attempt may neither write nor use the processor nor touch files; then its result is \
+             `IDLE_TIMED_OUT`.",
+        )
+        .default("off"),
+        key(
+            "kill_grace",
+            DURATION,
+            "time-limits",
+            "The time from SIGTERM to SIGKILL when an attempt has to end.",
+        )
+        .default("10s"),
+        key(
+            "retry",
+            Shape::OrTemplate(&Shape::Integer(0, 1_000)),
+            "retry",
+            "Further attempts after a failure. A route by code, range or result that decides something is followed \
+             without one, unless `retry_on` names the result.",
+        )
+        .default("0"),
+        key(
+            "retry_on",
+            list(&Shape::Form("code, range or result", RESULT)),
+            "backoff",
+            "Results that are tried again although they have a route of their own.",
+        ),
+        key(
+            "delay_between_retries",
+            DURATION,
+            "retry",
+            "The time before each further attempt, always the same. Excludes `retry_backoff`.",
+        ),
+        key(
+            "retry_backoff",
+            Shape::Mapping(&BACKOFF),
+            "backoff",
+            "The time before each further attempt, growing. Excludes `delay_between_retries`.",
+        )
+        .default("1s, doubling, at most 5m, jittered"),
+        key(
+            "max_visits",
+            Shape::Integer(1, 100_000),
+            "loop",
+            "The bound of the loop that begins with this task: how often it may start, the first time included. Beyond it \
+             the result is `LOOP_LIMIT`.",
+        ),
+        key("artifacts", Shape::Mapping(&ARTIFACTS), "artifacts", "Files to keep, and to give to later tasks."),
+        key(
+            "outputs",
+            Shape::OneOf(&[
+                list(&Shape::Form("name", IDENTIFIER)),
+                Shape::Map(IDENTIFIER, &Shape::OneOf(&[Shape::Mapping(&OUTPUT), Shape::Nothing])),
+            ]),
+            "outputs",
+            "Small values to keep: `tasks.<name>.outputs.<output>` in templates. Names alone come from `$ATTA_OUTPUT`.",
+        ),
+        key("tags", list(&Shape::Template), "tags", "The ant that runs it must have all of these."),
+        key("priority", PRIORITY, "scripts", "Order of dispatch, instead of the job's."),
+        key(
+            "report_stdout",
+            Shape::Boolean,
+            "scripts",
+            "Whether what it writes to stdout is shown in reports.",
+        )
+        .default("true"),
+    ],
+    later: &[
+        "agent",
+        "approval",
+        "cache",
+        "container",
+        "env_from",
+        "env_value_from",
+        "fan_out",
+        "node_selector",
+        "queue_timeout",
+        "resources",
+        "sandbox",
+        "service_account",
+        "services",
+        "start_timeout",
+        "sub_workflow",
+    ],
+    foreign: &[
+        ("name", "task_type"),
+        ("id", "task_type"),
+        ("run", "script"),
+        ("command", "script"),
+        ("commands", "script"),
+        ("steps", "script"),
+        ("needs", "dependencies"),
+        ("depends_on", "dependencies"),
+        ("depends", "dependencies"),
+        ("env", "environment"),
+        ("variables", "environment"),
+        ("if", "when"),
+        ("condition", "when"),
+        ("retries", "retry"),
+        ("on_success", "on_completed"),
+        ("on_failure", "on_failed"),
+        ("on_error", "on_failed"),
+        ("continue_on_error", "allow_failure"),
+        ("continue-on-error", "allow_failure"),
+        ("timeout-minutes", "timeout"),
+        ("always", "always_run"),
+        ("output", "outputs"),
+    ],
+};
+
+pub(in super::super) const BACKOFF: Vocabulary = Vocabulary {
+    what: "retry_backoff",
+    keys: &[
+        key("initial", Shape::Duration, "backoff", "Before the first further attempt.").default("1s"),
+        key("factor", Shape::Number(1.0, 100.0), "backoff", "How much longer each wait is than the one before.")
+            .default("2"),
+        key("max", Shape::Duration, "backoff", "The longest wait; not shorter than `initial`.").default("5m"),
+        key(
+            "jitter",
+            Shape::OneOf(&[Shape::Choice(&["full", "none"]), Shape::Boolean]),
+            "backoff",
+            "`full`: the wait is a random time up to the computed one, so that many tasks do not come back at once. \
+             `none`: exactly that.",
+        )
+        .default("full"),
+    ],
+    later: &[],
+    foreign: &[("delay", "initial"), ("multiplier", "factor"), ("max_delay", "max"), ("base", "initial")],
+};
