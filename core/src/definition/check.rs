@@ -147,7 +147,7 @@ impl<'d, 'p> Checker<'d, 'p> {
         self.optional_field(task.idle_timeout.as_ref(), created);
         self.field(&task.kill_grace, created);
         self.retry(&task.retry, created);
-        let Method::Shell(shell) = &task.method;
+        let Method::Shell(shell) = &task.method else { return };
         for entry in shell.before_script.iter().chain(&shell.script).chain(&shell.after_script) {
             self.script_text(entry, here);
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::{ApprovalOptions, AwaitOptions, ExpireOptions, ForkOptions, HttpOptions, SubmitJobsOptions};
+
 /// A region of the source text: byte offsets, end exclusive. Lines and columns are derived from the text when shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Span {
@@ -298,6 +300,33 @@ pub struct Condition {
 pub enum Method {
     /// Commands in one shell process on the ant.
     Shell(ShellOptions),
+    /// An HTTP request, made by the ant.
+    Http(HttpOptions),
+    /// One job per item.
+    SubmitJobs(SubmitJobsOptions),
+    /// A job inside this one.
+    ForkJob(ForkOptions),
+    /// Waits for forked jobs.
+    AwaitForkedJob(AwaitOptions),
+    /// Waits for people.
+    Approval(ApprovalOptions),
+    /// Removes stored artifacts.
+    ExpireArtifacts(ExpireOptions),
+}
+
+impl Method {
+    /// The commands, when that is what it is.
+    pub fn shell(&self) -> Option<&ShellOptions> {
+        match self {
+            Self::Shell(options) => Some(options),
+            _ => None,
+        }
+    }
+
+    /// Whether an ant does it; the queen does the others herself.
+    pub fn runs_on_ant(&self) -> bool {
+        matches!(self, Self::Shell(_) | Self::Http(_))
+    }
 }
 
 /// Options of `method: SHELL`.

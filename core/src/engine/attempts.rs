@@ -3,7 +3,7 @@
 use super::decide::{Done, Step};
 use super::effect::{Effect, MAX_INTERRUPTIONS};
 use super::error::EngineError;
-use super::event::{AttemptNumber, TaskIndex};
+use super::event::{AttemptNumber, TaskIndex, Timer};
 use super::run::{AttemptRun, Hold, Phase};
 use super::settle::Visit;
 use super::status::{AttemptResult, AttemptState, Failure, ResultName, TaskState};
@@ -48,7 +48,16 @@ impl Step<'_> {
             killed: false,
         });
         self.run.active_attempts += 1;
-        self.emit(Effect::AttemptCreated { attempt: number, task, visit, task_attempt, job_attempt, routed_from });
+        let instance = None;
+        self.emit(Effect::AttemptCreated {
+            attempt: number,
+            task,
+            visit,
+            task_attempt,
+            job_attempt,
+            routed_from,
+            instance,
+        });
         Ok(())
     }
 
@@ -82,7 +91,7 @@ impl Step<'_> {
     pub(super) fn started(&mut self, number: AttemptNumber) -> Done {
         let attempt = self.known(number)?;
         match attempt.state {
-            AttemptState::Running | AttemptState::Finished => Ok(()),
+            AttemptState::Running | AttemptState::Waiting | AttemptState::Finished => Ok(()),
             AttemptState::Ready => Err(EngineError::IllegalTransition {
                 attempt: number,
                 from: AttemptState::Ready,
@@ -91,6 +100,25 @@ impl Step<'_> {
             AttemptState::Leased => {
                 self.set_attempt_state(number, AttemptState::Running)?;
                 self.set_task_state(attempt.task, TaskState::Running)
+            }
+        }
+    }
+
+    /// The attempt waits for something outside of every ant. Late or repeated: ignored.
+    pub(super) fn waiting(&mut self, number: AttemptNumber, reason: &str) -> Done {
+        let attempt = self.known(number)?;
+        match attempt.state {
+            AttemptState::Waiting | AttemptState::Finished => Ok(()),
+            AttemptState::Ready => Err(EngineError::IllegalTransition {
+                attempt: number,
+                from: AttemptState::Ready,
+                to: AttemptState::Waiting,
+            }),
+            AttemptState::Leased | AttemptState::Running if attempt.killed => self.cancel_attempt(number, attempt.task),
+            AttemptState::Leased | AttemptState::Running => {
+                self.set_attempt_state(number, AttemptState::Waiting)?;
+                self.emit(Effect::AttemptWaits { attempt: number, reason: reason.to_owned() });
+                self.set_task_state(attempt.task, TaskState::Waiting)
             }
         }
     }
@@ -138,7 +166,11 @@ impl Step<'_> {
     }
 
     fn close(&mut self, number: AttemptNumber, result: AttemptResult, failure: &Failure) -> Done {
+        let waited = self.run.attempts[number.0 as usize - 1].state == AttemptState::Waiting;
         self.set_attempt_state(number, AttemptState::Finished)?;
+        if waited {
+            self.emit(Effect::ClearTimer { timer: Timer::AttemptWait { attempt: number } });
+        }
         let failure = (!result.is_success()).then(|| failure.clone());
         self.emit(Effect::AttemptClosed { attempt: number, result, failure });
         Ok(())
@@ -158,11 +190,9 @@ impl Step<'_> {
         let attempt = self.known(number)?;
         match attempt.state {
             AttemptState::Ready | AttemptState::Finished => Ok(()),
-            AttemptState::Running => Err(EngineError::IllegalTransition {
-                attempt: number,
-                from: AttemptState::Running,
-                to: AttemptState::Ready,
-            }),
+            AttemptState::Running | AttemptState::Waiting => {
+                Err(EngineError::IllegalTransition { attempt: number, from: attempt.state, to: AttemptState::Ready })
+            }
             AttemptState::Leased if attempt.killed => self.cancel_attempt(number, attempt.task),
             AttemptState::Leased => {
                 self.set_attempt_state(number, AttemptState::Ready)?;
@@ -176,7 +206,7 @@ impl Step<'_> {
     /// The ant died: a new attempt of the same visit, or LOST after too many. Late or repeated: ignored.
     pub(super) fn interrupted(&mut self, number: AttemptNumber) -> Done {
         let attempt = self.known(number)?;
-        if matches!(attempt.state, AttemptState::Ready | AttemptState::Finished) {
+        if matches!(attempt.state, AttemptState::Ready | AttemptState::Waiting | AttemptState::Finished) {
             return Ok(());
         }
         if attempt.killed {
@@ -210,6 +240,7 @@ fn recorded_state(result: AttemptResult, killed: bool) -> TaskState {
 pub(super) fn default_failure(result: AttemptResult) -> Failure {
     let (code, message) = match result {
         AttemptResult::Exit(code) => ("EXIT_CODE", format!("exit code {code}")),
+        AttemptResult::Http(status) => ("HTTP_STATUS", format!("HTTP status {status}")),
         AttemptResult::Named(name) => {
             let sentence = match name {
                 ResultName::TimedOut => "it ran longer than its timeout",
@@ -222,6 +253,8 @@ pub(super) fn default_failure(result: AttemptResult) -> Failure {
                 ResultName::Invalid => "a template or an artifact was not valid",
                 ResultName::Expired => "it was rescheduled until its limit",
                 ResultName::LoopLimit => "the loop came round too often",
+                ResultName::Approved => "it was approved",
+                ResultName::Rejected => "it was rejected",
             };
             (name.as_str(), sentence.to_owned())
         }

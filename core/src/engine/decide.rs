@@ -49,6 +49,8 @@ impl<'a> Step<'a> {
             Event::AttemptLeased { attempt } => self.leased(*attempt),
             Event::AttemptStarted { attempt } => self.started(*attempt),
             Event::AttemptFinished { attempt, result, failure } => self.finished(*attempt, *result, failure.clone()),
+            Event::AttemptWaiting { attempt, reason } => self.waiting(*attempt, reason),
+            Event::ItemsExpanded { .. } => Err(EngineError::Internal("nobody asked for items".to_owned())),
             Event::AttemptReturned { attempt } => self.returned(*attempt),
             Event::AttemptInterrupted { attempt } => self.interrupted(*attempt),
             Event::TimerFired { timer } => match *timer {
@@ -56,6 +58,9 @@ impl<'a> Step<'a> {
                 Timer::JobRetry { job_attempt } => self.job_retry_due(job_attempt),
                 Timer::TaskRetry { task, visit, attempt } => self.task_retry_due(task, visit, attempt),
                 Timer::Resume { pause } => self.resume_due(pause),
+                // What a waiting attempt ends with comes with its result.
+                Timer::AttemptWait { .. } => Ok(()),
+                Timer::QueueTimeout { .. } | Timer::InstanceRetry { .. } => Ok(()),
             },
             Event::CancelRequested { reason, force } => self.cancel(reason, *force),
             Event::PauseRequested => self.pause_requested(),
@@ -140,11 +145,15 @@ impl<'a> Step<'a> {
 
     pub(super) fn set_attempt_state(&mut self, number: AttemptNumber, to: AttemptState) -> Done {
         let attempt = &mut self.run.attempts[number.0 as usize - 1];
-        if !attempt_may(attempt.state, to) {
-            return Err(EngineError::IllegalTransition { attempt: number, from: attempt.state, to });
+        let from = attempt.state;
+        if !attempt_may(from, to) {
+            return Err(EngineError::IllegalTransition { attempt: number, from, to });
         }
-        if to == AttemptState::Finished {
-            self.run.active_attempts -= 1;
+        // One that waits does not keep its job RUNNING.
+        match (from, to) {
+            (AttemptState::Waiting, _) => {}
+            (_, AttemptState::Finished | AttemptState::Waiting) => self.run.active_attempts -= 1,
+            _ => {}
         }
         attempt.state = to;
         Ok(())

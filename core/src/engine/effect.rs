@@ -82,6 +82,28 @@ pub enum Effect {
         /// The visit that would begin.
         visit: u32,
     },
+    /// Evaluate the task's `fan_out.items`; answer with [`super::Event::ItemsExpanded`] in the same transaction.
+    ExpandItems {
+        /// The task.
+        task: TaskIndex,
+        /// The visit that would begin.
+        visit: u32,
+    },
+    /// One instance of a `fan_out` changed.
+    InstanceChanged {
+        /// The task.
+        task: TaskIndex,
+        /// The visit.
+        visit: u32,
+        /// Its index among the items, from 0.
+        instance: u32,
+        /// Its state now: PENDING, READY, LEASED, RUNNING, WAITING, COMPLETED, FAILED or CANCELLED.
+        state: TaskState,
+        /// Once settled.
+        result: Option<AttemptResult>,
+        /// Why, when it is no success.
+        failure: Option<Failure>,
+    },
     /// A new attempt is READY for dispatch.
     AttemptCreated {
         /// Its number.
@@ -96,6 +118,16 @@ pub enum Effect {
         job_attempt: u32,
         /// The edges that started this visit.
         routed_from: Vec<RoutedFrom>,
+        /// The instance of a `fan_out`, from 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<u32>,
+    },
+    /// An attempt waits for something outside of every ant.
+    AttemptWaits {
+        /// The attempt.
+        attempt: AttemptNumber,
+        /// What for.
+        reason: String,
     },
     /// An attempt is READY again (it never started).
     AttemptRequeued {

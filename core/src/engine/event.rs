@@ -57,7 +57,7 @@ pub enum Event {
         /// The attempt.
         attempt: AttemptNumber,
     },
-    /// The attempt has its result. Accepted in READY too (a template error at dispatch never reaches an ant).
+    /// The attempt has its result. Accepted in READY and WAITING too (a template error at dispatch never reaches an ant).
     AttemptFinished {
         /// The attempt.
         attempt: AttemptNumber,
@@ -82,6 +82,23 @@ pub enum Event {
         /// Which.
         timer: Timer,
     },
+    /// The attempt began and now waits for something outside of every ant (a vote, another job): its task is WAITING, the
+    /// job need not be RUNNING for it. [`Event::AttemptFinished`] ends it. Accepted in LEASED and RUNNING.
+    AttemptWaiting {
+        /// The attempt.
+        attempt: AttemptNumber,
+        /// What it waits for, as the end of the sentence "task x waits for …".
+        reason: String,
+    },
+    /// Answer to [`super::Effect::ExpandItems`].
+    ItemsExpanded {
+        /// The task.
+        task: TaskIndex,
+        /// The visit that would begin.
+        visit: u32,
+        /// The items in order (the engine only counts them). An error makes the visit FAILED with result INVALID.
+        outcome: Result<Vec<FanOutItem>, String>,
+    },
     /// Somebody cancels the job.
     CancelRequested {
         /// Why, for people.
@@ -100,6 +117,15 @@ pub enum Event {
         /// The task.
         task: TaskIndex,
     },
+}
+
+/// One item of a `fan_out`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FanOutItem {
+    /// Names the instance in paths and lists; unique within the task.
+    pub key: String,
+    /// What the item variable stands for.
+    pub value: serde_json::Value,
 }
 
 /// A timer, identified so that a late or repeated firing is recognised and ignored.
@@ -129,5 +155,27 @@ pub enum Timer {
     Resume {
         /// How many pauses there were, this one included.
         pause: u32,
+    },
+    /// `queue_timeout`: no ant took the attempt in time.
+    QueueTimeout {
+        /// The attempt.
+        attempt: AttemptNumber,
+    },
+    /// A waiting attempt's waiting is over, or its time is. The queen sets it and says what it means with
+    /// [`Event::AttemptFinished`]; the engine only clears it when the attempt ends.
+    AttemptWait {
+        /// The attempt.
+        attempt: AttemptNumber,
+    },
+    /// The delay before the next attempt of one instance of a `fan_out`.
+    InstanceRetry {
+        /// The task.
+        task: TaskIndex,
+        /// Its visit.
+        visit: u32,
+        /// The instance.
+        instance: u32,
+        /// The attempt of the instance that will begin.
+        attempt: u32,
     },
 }

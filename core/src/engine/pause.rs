@@ -19,7 +19,9 @@ impl Step<'_> {
 
     /// PAUSE_JOB: on resume the task gets a new attempt of this visit.
     pub(super) fn pause_by_task(&mut self, task: TaskIndex) -> Done {
-        self.set_task_state(task, TaskState::Waiting)?;
+        if self.task(task).state != TaskState::Waiting {
+            self.set_task_state(task, TaskState::Waiting)?;
+        }
         self.task_mut(task).hold = Hold::Resume;
         self.run.pause.held.push(task);
         self.pause(format!("task \"{}\" paused the job", self.plan.task_name(task)))

@@ -55,7 +55,9 @@ impl Step<'_> {
         if due <= self.at {
             return self.begin_attempt(task);
         }
-        self.set_task_state(task, TaskState::Waiting)?;
+        if self.task(task).state != TaskState::Waiting {
+            self.set_task_state(task, TaskState::Waiting)?;
+        }
         self.task_mut(task).hold = Hold::Until(due);
         let timer = self.task_timer(task);
         self.emit(Effect::SetTimer { timer, due });

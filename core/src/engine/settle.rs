@@ -311,6 +311,8 @@ pub(super) fn describe_result(result: AttemptResult) -> String {
     match result {
         AttemptResult::Exit(0) => "completed".to_owned(),
         AttemptResult::Exit(code) => format!("failed with exit code {code}"),
+        AttemptResult::Http(status) if result.is_success() => format!("completed with HTTP status {status}"),
+        AttemptResult::Http(status) => format!("failed with HTTP status {status}"),
         AttemptResult::Named(name) => format!("ended with {}", name.as_str()),
     }
 }

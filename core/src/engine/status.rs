@@ -91,6 +91,8 @@ pub enum AttemptState {
     Leased,
     /// The ant said that it started.
     Running,
+    /// It began and waits for something outside of every ant: a vote, another job.
+    Waiting,
     /// Has a result.
     Finished,
 }
@@ -102,6 +104,7 @@ impl AttemptState {
             Self::Ready => "READY",
             Self::Leased => "LEASED",
             Self::Running => "RUNNING",
+            Self::Waiting => "WAITING",
             Self::Finished => "FINISHED",
         }
     }
@@ -143,11 +146,15 @@ pub enum ResultName {
     Expired,
     /// The loop's `max_visits` was used up.
     LoopLimit,
+    /// An approval was given: a success.
+    Approved,
+    /// An approval was refused.
+    Rejected,
 }
 
 impl ResultName {
     /// All names, for lookups and suggestions.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::TimedOut,
         Self::IdleTimedOut,
         Self::QueueTimedOut,
@@ -158,6 +165,8 @@ impl ResultName {
         Self::Invalid,
         Self::Expired,
         Self::LoopLimit,
+        Self::Approved,
+        Self::Rejected,
     ];
 
     /// The name as it is written in definitions and shown to people.
@@ -173,6 +182,8 @@ impl ResultName {
             Self::Invalid => "INVALID",
             Self::Expired => "EXPIRED",
             Self::LoopLimit => "LOOP_LIMIT",
+            Self::Approved => "APPROVED",
+            Self::Rejected => "REJECTED",
         }
     }
 }
@@ -181,31 +192,37 @@ impl ResultName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptResult {
-    /// It ran to its end with this exit code (0–255; an HTTP status for HTTP methods). 0 is success for processes.
+    /// It ran to its end with this exit code (0–255); 0 is success.
     Exit(u16),
+    /// An HTTP exchange ended with this status (100–599); 2xx and 3xx are success.
+    Http(u16),
     /// It ended otherwise.
     Named(ResultName),
 }
 
 impl AttemptResult {
-    /// The exit code, if there is one.
+    /// The exit code (of an HTTP exchange: the status), if there is one.
     pub fn exit_code(self) -> Option<u16> {
         match self {
-            Self::Exit(code) => Some(code),
+            Self::Exit(code) | Self::Http(code) => Some(code),
             Self::Named(_) => None,
         }
     }
 
-    /// Whether it counts as success for a process.
+    /// Whether it counts as success.
     pub fn is_success(self) -> bool {
-        self == Self::Exit(0)
+        match self {
+            Self::Exit(code) => code == 0,
+            Self::Http(status) => (200..400).contains(&status),
+            Self::Named(name) => name == ResultName::Approved,
+        }
     }
 
     /// The name shown to people: a result name, or COMPLETED / FAILED for exit codes.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Exit(0) => "COMPLETED",
-            Self::Exit(_) => "FAILED",
+            Self::Exit(_) | Self::Http(_) if self.is_success() => "COMPLETED",
+            Self::Exit(_) | Self::Http(_) => "FAILED",
             Self::Named(name) => name.as_str(),
         }
     }

@@ -45,6 +45,7 @@ impl Step<'_> {
         let state = self.task(task);
         match (state.state, state.current) {
             (TaskState::Ready, Some(number)) => self.cancel_attempt(number, task),
+            (TaskState::Waiting, Some(number)) if self.waits_outside(number) => self.cancel_attempt(number, task),
             (TaskState::Leased | TaskState::Running, Some(number)) => {
                 self.kill(number, reason);
                 Ok(())
@@ -59,6 +60,11 @@ impl Step<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the attempt waits for something that is no time: no ant has it.
+    fn waits_outside(&self, number: AttemptNumber) -> bool {
+        self.run.attempts[number.0 as usize - 1].state == AttemptState::Waiting
     }
 
     fn kill(&mut self, number: AttemptNumber, reason: &str) {

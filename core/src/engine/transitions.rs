@@ -30,7 +30,8 @@ pub(super) fn task_may(from: TaskState, to: TaskState) -> bool {
         Leased | Running => {
             (from == Leased && to == Running) || matches!(to, Ready | Waiting | Completed | Failed | Cancelled)
         }
-        Waiting => matches!(to, Ready | Failed | Cancelled),
+        // COMPLETED: what it waited for has come.
+        Waiting => matches!(to, Ready | Completed | Failed | Cancelled),
         // PENDING: the next round. The others: the loop's limit, which a header that has settled stands for.
         Completed | Failed | Skipped => matches!(to, Pending | Completed | Failed),
         Cancelled => to == Pending,
@@ -39,11 +40,12 @@ pub(super) fn task_may(from: TaskState, to: TaskState) -> bool {
 
 /// Whether an attempt may go from one state to another.
 pub(super) fn attempt_may(from: AttemptState, to: AttemptState) -> bool {
-    use AttemptState::{Finished, Leased, Ready, Running};
+    use AttemptState::{Finished, Leased, Ready, Running, Waiting};
     match from {
         Ready => matches!(to, Leased | Finished),
-        Leased => matches!(to, Ready | Running | Finished),
-        Running => to == Finished,
+        Leased => matches!(to, Ready | Running | Waiting | Finished),
+        Running => matches!(to, Waiting | Finished),
+        Waiting => to == Finished,
         Finished => false,
     }
 }

@@ -226,8 +226,10 @@ impl Plan {
 /// Whether a route's match or a `retry_on` entry names this result directly: by code, range or result name.
 pub(crate) fn names_result(matches: &RouteMatch, result: AttemptResult) -> bool {
     match (matches, result) {
-        (RouteMatch::Code(code), AttemptResult::Exit(exit)) => *code == exit,
-        (RouteMatch::Range(first, last), AttemptResult::Exit(exit)) => (*first..=*last).contains(&exit),
+        (RouteMatch::Code(code), AttemptResult::Exit(exit) | AttemptResult::Http(exit)) => *code == exit,
+        (RouteMatch::Range(first, last), AttemptResult::Exit(exit) | AttemptResult::Http(exit)) => {
+            (*first..=*last).contains(&exit)
+        }
         (RouteMatch::Result(name), AttemptResult::Named(result)) => *name == result,
         _ => false,
     }

@@ -125,6 +125,7 @@ pub struct Variables {
 }
 
 struct Inner {
+    locals: IndexMap<String, Value>,
     params: Arc<Given>,
     configs: Arc<Given>,
     builtins: IndexMap<String, Value>,
@@ -147,6 +148,7 @@ pub struct VariablesBuilder {
     params: IndexMap<String, Value>,
     configs: IndexMap<String, Value>,
     builtins: Builtins,
+    locals: IndexMap<String, Value>,
     job_variables: IndexMap<String, VariableValue>,
     tasks: Option<Arc<dyn TaskView>>,
 }
@@ -190,6 +192,14 @@ impl VariablesBuilder {
         self
     }
 
+    /// Names that exist in one place only and hide all others: the item of a `fan_out`, a webhook's payload. They come
+    /// from outside.
+    #[must_use]
+    pub fn local(mut self, name: &str, value: &Json) -> Self {
+        self.locals.insert(name.to_owned(), Value::from_json(value, Origin::Outside));
+        self
+    }
+
     /// The built-ins that are known.
     #[must_use]
     pub fn builtins(mut self, builtins: Builtins) -> Self {
@@ -210,6 +220,7 @@ impl VariablesBuilder {
         let builtins = self.builtins.values.iter().map(|(name, value)| ((*name).to_owned(), Value::trusted(value)));
         Variables {
             inner: Arc::new(Inner {
+                locals: self.locals,
                 params: Arc::new(Given { title: "params", values: self.params }),
                 configs: Arc::new(Given { title: "configs", values: self.configs }),
                 builtins: builtins.collect(),
@@ -333,7 +344,7 @@ impl Scope for Names {
             }
             _ => {}
         }
-        if let Some(value) = self.inner.params.values.get(name) {
+        if let Some(value) = self.inner.locals.get(name).or_else(|| self.inner.params.values.get(name)) {
             return Ok(Some(value.clone()));
         }
         if let Some(value) = self.job_variable(name)? {
@@ -350,7 +361,12 @@ impl Scope for Names {
 
     fn names(&self) -> Vec<String> {
         let inner = &self.inner;
-        let given = inner.params.values.keys().chain(inner.configs.values.keys()).chain(inner.job_variables.keys());
+        let given = inner
+            .locals
+            .keys()
+            .chain(inner.params.values.keys())
+            .chain(inner.configs.values.keys())
+            .chain(inner.job_variables.keys());
         given.cloned().chain(BUILTINS.iter().map(|name| (*name).to_owned())).collect()
     }
 }

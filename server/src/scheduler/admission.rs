@@ -146,7 +146,14 @@ impl State {
     /// A timer is due. One that would make the job run waits for a place; `true` when it fired.
     pub(super) fn fire(&mut self, job: &JobId, timer: Timer) {
         let Some(live) = self.jobs.get_mut(job) else { return };
-        let wakes = matches!(timer, Timer::TaskRetry { .. } | Timer::JobRetry { .. } | Timer::Resume { .. });
+        let wakes = matches!(
+            timer,
+            Timer::TaskRetry { .. }
+                | Timer::InstanceRetry { .. }
+                | Timer::JobRetry { .. }
+                | Timer::Resume { .. }
+                | Timer::AttemptWait { .. }
+        );
         let limit = live.definition.max_concurrency;
         let job_type = live.row.job_type.clone();
         if wakes && limit.is_some() && !live.occupies {
@@ -174,6 +181,11 @@ impl State {
                 }
                 Event::ResumeRequested
             }
+            // Its method says what that means.
+            Timer::AttemptWait { attempt } => {
+                self.waits_over.insert((job.clone(), attempt));
+                return;
+            }
             _ => Event::TimerFired { timer },
         };
         if let Err(error) = self.feed(job, event, None) {
@@ -185,7 +197,7 @@ impl State {
     }
 
     /// Removes a timer that the engine does not ask for any more.
-    fn forget_timer(&mut self, job: &JobId, timer: Timer) {
+    pub(super) fn forget_timer(&mut self, job: &JobId, timer: Timer) {
         if let Some(live) = self.jobs.get_mut(job)
             && let Some(due) = live.timers.remove(&timer)
         {

@@ -26,7 +26,9 @@ impl LiveJob {
         let row = self.attempts.get(&number).ok_or_else(|| format!("attempt {} is gone", number.0))?;
         let task = self.task(row.task);
         let scope = self.variables(self.builtins(Some(row)), renderer, self.needs_names(task));
-        let Method::Shell(shell) = &task.method;
+        let Method::Shell(shell) = &task.method else {
+            return Err("an ant cannot do what this task does".to_owned());
+        };
         self.render_tags(number, renderer)?;
         let always_run = task.always_run;
         Ok(Assignment {
@@ -49,8 +51,9 @@ impl LiveJob {
 
     /// Whether some template of the task uses a name that is no built-in's environment.
     fn needs_names(&self, task: &TaskDefinition) -> bool {
-        let Method::Shell(shell) = &task.method;
-        let scripts = shell.before_script.iter().chain(&shell.script).chain(&shell.after_script);
+        let shell = task.method.shell().into_iter();
+        let scripts =
+            shell.flat_map(|shell| shell.before_script.iter().chain(&shell.script).chain(&shell.after_script));
         let environment = self.definition.environment.values().chain(task.environment.values());
         let paths = task.artifacts.iter().flat_map(|artifacts| &artifacts.paths);
         scripts.chain(environment).chain(paths).any(|template| template.source.contains('{'))

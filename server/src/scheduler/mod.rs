@@ -5,6 +5,7 @@
 //! * `live`: one live job: feeds events to the engine and projects what it decides into rows
 //! * `definitions`, `submit`, `admission`, `commands`, `cron`: from a definition to a running job
 //! * `ants`, `queue`, `dispatch`, `assignment`, `report`: from a ready attempt to an ant and back
+//! * `methods`: tasks that the queen performs herself
 //! * `recovery`: from the database to memory
 
 mod admission;
@@ -16,6 +17,7 @@ mod cron;
 mod definitions;
 mod dispatch;
 mod live;
+mod methods;
 mod project;
 mod queue;
 mod recovery;

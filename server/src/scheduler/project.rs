@@ -95,7 +95,7 @@ impl LiveJob {
                 }
                 Effect::RouteTaken { task, target, .. } => self.task_row(*task).route = Some(target.clone()),
                 Effect::EvaluateCondition { task, visit } => out.conditions.push((*task, *visit)),
-                Effect::AttemptCreated { attempt, task, visit, task_attempt, job_attempt, routed_from } => {
+                Effect::AttemptCreated { attempt, task, visit, task_attempt, job_attempt, routed_from, instance } => {
                     let row = self.task_row(*task);
                     row.attempts += 1;
                     row.last_attempt = Some(*attempt);
@@ -115,6 +115,8 @@ impl LiveJob {
                         task_attempt: *task_attempt,
                         job_attempt: *job_attempt,
                         state: AttemptState::Ready,
+                        instance: *instance,
+                        reason: None,
                         token: None,
                         ant: None,
                         isolation: None,
@@ -132,6 +134,14 @@ impl LiveJob {
                     self.dirty.attempts.insert(*attempt);
                     out.ready.push(*attempt);
                 }
+                Effect::AttemptWaits { attempt, reason } => {
+                    if let Some(row) = self.attempt_row(*attempt) {
+                        row.state = AttemptState::Waiting;
+                        row.reason = Some(reason.clone());
+                    }
+                }
+                // What concerns instances of a fan_out.
+                Effect::ExpandItems { .. } | Effect::InstanceChanged { .. } => {}
                 Effect::AttemptRequeued { attempt } => {
                     if let Some(row) = self.attempt_row(*attempt) {
                         row.state = AttemptState::Ready;
@@ -146,6 +156,7 @@ impl LiveJob {
                     let job = self.row.id.clone();
                     if let Some(row) = self.attempt_row(*attempt) {
                         row.state = AttemptState::Finished;
+                        row.reason = None;
                         row.result = Some(*result);
                         row.failure.clone_from(failure);
                         let ended = happened.max(row.started_at.unwrap_or(row.created_at));

@@ -50,6 +50,8 @@ impl State {
             user_keys: HashMap::new(),
             timers: std::collections::BTreeSet::new(),
             ready: ReadyQueue::default(),
+            own: std::collections::BTreeSet::new(),
+            waits_over: std::collections::BTreeSet::new(),
             admission: Admission::default(),
             ants: BTreeMap::new(),
             epoch,
@@ -75,6 +77,8 @@ impl State {
         self.user_keys.clear();
         self.timers.clear();
         self.ready = ReadyQueue::default();
+        self.own.clear();
+        self.waits_over.clear();
         self.admission = Admission::default();
         self.sequence = sequence;
         self.counts.reset(counts);

@@ -52,6 +52,10 @@ pub(super) struct State {
     pub(super) user_keys: HashMap<String, JobId>,
     pub(super) timers: BTreeSet<(UnixMillis, JobId, Timer)>,
     pub(super) ready: ReadyQueue,
+    /// READY attempts that the queen performs herself.
+    pub(super) own: BTreeSet<QueueKey>,
+    /// Waiting attempts to look at in this batch.
+    pub(super) waits_over: BTreeSet<(JobId, AttemptNumber)>,
     pub(super) admission: Admission,
     pub(super) ants: Ants,
     pub(super) epoch: u32,
@@ -179,6 +183,10 @@ impl State {
         let task = &live.definition.tasks[row.task.0 as usize];
         let priority: Priority = task.priority.unwrap_or(live.row.priority);
         let rank = Rank::new(priority, row.created_at);
+        if !task.method.runs_on_ant() {
+            self.own.insert(QueueKey { rank, job: job.clone(), attempt: number });
+            return;
+        }
         let tags = if task.tags.is_empty() {
             Vec::new()
         } else {

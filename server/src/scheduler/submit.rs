@@ -15,7 +15,7 @@ use super::definitions::LoadedVersion;
 use super::live::LiveJob;
 use super::state::State;
 use super::variables::{explain, submission_variables};
-use crate::store::{IdempotencyRow, JobRow, StoreWriter, json};
+use crate::store::{IdempotencyRow, JobOrigin, JobRow, StoreWriter, json};
 
 /// The status that is stored with an Idempotency-Key.
 const ACCEPTED: u16 = 202;
@@ -156,6 +156,8 @@ impl State {
             scheduled_at: scheduled_at.or(tick),
             started_at: None,
             finished_at: None,
+            origin: JobOrigin::default(),
+            concurrency_key: None,
         };
         let scope = submission_variables(&version.definition, &row, &params, &self.renderer);
         let user_key = match (user_key, &version.definition.user_key) {
@@ -209,6 +211,8 @@ impl State {
             scheduled_at: Some(tick),
             started_at: None,
             finished_at: None,
+            origin: JobOrigin::default(),
+            concurrency_key: None,
         };
         self.counts.add(&row.job_type, JobState::Pending);
         let (definition, plan) = (version.definition.clone(), version.plan.clone());

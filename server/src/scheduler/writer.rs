@@ -267,9 +267,11 @@ impl Writer {
         self.state.fire_schedules(&mut self.database).await?;
         loop {
             self.state.admit();
+            let ended = self.state.end_waits(&mut self.database).await?;
+            let performed = self.state.perform_own(&mut self.database).await?;
             self.state.dispatch(reporting);
             // A job whose assignment failed may have given up its place: who gets it has work for the same ants.
-            if self.state.admission.changed.is_empty() {
+            if self.state.admission.changed.is_empty() && !ended && !performed {
                 break;
             }
         }

@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{
-    ArtifactRows, AttemptRow, ColumnName, JobRow, StoreError, StoreWriter, TaskRow, priority_from_column,
+    ArtifactRows, AttemptRow, ColumnName, JobOrigin, JobRow, StoreError, StoreWriter, TaskRow, priority_from_column,
     result_from_columns, unsigned,
 };
 
@@ -78,6 +78,23 @@ fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
         scheduled_at: instant(row, "scheduled_at")?,
         started_at: instant(row, "started_at")?,
         finished_at: instant(row, "finished_at")?,
+        origin: job_origin(row)?,
+        concurrency_key: row.try_get("concurrency_key")?,
+    })
+}
+
+fn job_origin(row: &SqliteRow) -> Result<JobOrigin, StoreError> {
+    let job: Option<String> = row.try_get("parent_job")?;
+    let attempt: Option<i64> = row.try_get("parent_attempt")?;
+    let parent = match (job, attempt) {
+        (Some(job), Some(attempt)) => Some((JobId(job), AttemptNumber(unsigned("jobs", "parent_attempt", attempt)?))),
+        _ => None,
+    };
+    Ok(JobOrigin {
+        parent,
+        forked: row.try_get("forked")?,
+        depth: unsigned("jobs", "depth", row.try_get("depth")?)?,
+        rerun_of: row.try_get::<Option<String>, _>("rerun_of")?.map(JobId),
     })
 }
 
@@ -115,6 +132,11 @@ fn attempt_row(row: &SqliteRow) -> Result<AttemptRow, StoreError> {
         task_attempt: unsigned("attempts", "task_attempt", row.try_get("task_attempt")?)?,
         job_attempt: unsigned("attempts", "job_attempt", row.try_get("job_attempt")?)?,
         state: AttemptState::from_column("attempts", "state", row.try_get("state")?)?,
+        instance: row
+            .try_get::<Option<i64>, _>("instance")?
+            .map(|instance| unsigned("attempts", "instance", instance))
+            .transpose()?,
+        reason: row.try_get("reason")?,
         token: row.try_get::<Option<i64>, _>("token")?.map(i64::cast_unsigned),
         ant: row.try_get("ant")?,
         isolation: row.try_get("isolation")?,

@@ -13,8 +13,14 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "initial", sql: include_str!("../../migrations/sqlite/0001_initial.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "initial", sql: include_str!("../../migrations/sqlite/0001_initial.sql") },
+    Migration {
+        version: 2,
+        name: "waiting and instances",
+        sql: include_str!("../../migrations/sqlite/0002_waiting_and_instances.sql"),
+    },
+];
 
 impl Migration {
     fn checksum(&self) -> String {

@@ -55,8 +55,13 @@ impl ColumnName for TaskState {
 }
 
 impl ColumnName for AttemptState {
-    const NAMES: &'static [(Self, &'static str)] =
-        &[(Self::Ready, "READY"), (Self::Leased, "LEASED"), (Self::Running, "RUNNING"), (Self::Finished, "FINISHED")];
+    const NAMES: &'static [(Self, &'static str)] = &[
+        (Self::Ready, "READY"),
+        (Self::Leased, "LEASED"),
+        (Self::Running, "RUNNING"),
+        (Self::Waiting, "WAITING"),
+        (Self::Finished, "FINISHED"),
+    ];
 }
 
 impl ColumnName for SkipReason {
@@ -77,7 +82,10 @@ pub(crate) fn result_from_columns(
 ) -> Result<AttemptResult, StoreError> {
     let wrong = |value: String| StoreError::Value { table, column: "result", value };
     if let Some(code) = exit_code {
-        return u16::try_from(code).map(AttemptResult::Exit).map_err(|_| wrong(format!("{result} {code}")));
+        let code = u16::try_from(code).map_err(|_| wrong(format!("{result} {code}")))?;
+        // Only 0 is success for a process, and no exit code is above 255: nothing has both meanings.
+        let http = code > 255 || (result == "COMPLETED" && code != 0);
+        return Ok(if http { AttemptResult::Http(code) } else { AttemptResult::Exit(code) });
     }
     ResultName::ALL
         .into_iter()

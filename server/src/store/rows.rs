@@ -30,6 +30,22 @@ pub(crate) struct JobRow {
     pub(crate) scheduled_at: Option<UnixMillis>,
     pub(crate) started_at: Option<UnixMillis>,
     pub(crate) finished_at: Option<UnixMillis>,
+    pub(crate) origin: JobOrigin,
+    /// The rendered `concurrency.key`.
+    pub(crate) concurrency_key: Option<String>,
+}
+
+/// Where a job comes from, when another job made it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct JobOrigin {
+    /// The job and the attempt that submitted or forked it.
+    pub(crate) parent: Option<(JobId, AttemptNumber)>,
+    /// It is cancelled with its parent, and its parent may wait for it.
+    pub(crate) forked: bool,
+    /// How many forks lie above it.
+    pub(crate) depth: u32,
+    /// The job that it runs again with other params or another version.
+    pub(crate) rerun_of: Option<JobId>,
 }
 
 /// A row of `tasks`.
@@ -80,6 +96,10 @@ pub(crate) struct AttemptRow {
     pub(crate) task_attempt: u32,
     pub(crate) job_attempt: u32,
     pub(crate) state: AttemptState,
+    /// The instance of a `fan_out`.
+    pub(crate) instance: Option<u32>,
+    /// What it waits for.
+    pub(crate) reason: Option<String>,
     pub(crate) token: Option<u64>,
     pub(crate) ant: Option<String>,
     pub(crate) isolation: Option<String>,

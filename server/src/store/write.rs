@@ -60,8 +60,9 @@ const NEW_JOBS: ManyRows = ManyRows {
     name: "insert jobs",
     head:
         "INSERT INTO jobs (id, job_type, version, state, reason, error_code, error_message, priority, user_key, params,
-        description, submitted_by, tick, attempt, nonce, created_at, scheduled_at, started_at, finished_at) VALUES ",
-    columns: 19,
+        description, submitted_by, tick, attempt, nonce, created_at, scheduled_at, started_at, finished_at, parent_job,
+        parent_attempt, forked, depth, rerun_of, concurrency_key) VALUES ",
+    columns: 25,
     tail: "",
 };
 
@@ -83,11 +84,11 @@ const TASKS: ManyRows = ManyRows {
 
 const ATTEMPTS: ManyRows = ManyRows {
     name: "write attempts",
-    head: "INSERT INTO attempts (job_id, number, task, visit, task_attempt, job_attempt, state, token, ant, isolation, result,
-        exit_code, error_code, error_message, routed_from, outputs, warnings, log_bytes, created_at, started_at, finished_at)
-        VALUES ",
-    columns: 21,
-    tail: " ON CONFLICT (job_id, number) DO UPDATE SET state = excluded.state, token = excluded.token, ant = excluded.ant,
+    head: "INSERT INTO attempts (job_id, number, task, instance, visit, task_attempt, job_attempt, state, reason, token, ant,
+        isolation, result, exit_code, error_code, error_message, routed_from, outputs, warnings, log_bytes, created_at,
+        started_at, finished_at) VALUES ",
+    columns: 23,
+    tail: " ON CONFLICT (job_id, number) DO UPDATE SET state = excluded.state, reason = excluded.reason, token = excluded.token, ant = excluded.ant,
         isolation = excluded.isolation, result = excluded.result, exit_code = excluded.exit_code,
         error_code = excluded.error_code, error_message = excluded.error_message, outputs = excluded.outputs,
         warnings = excluded.warnings, log_bytes = excluded.log_bytes, started_at = excluded.started_at,
@@ -234,6 +235,12 @@ impl StoreWriter {
                 millis(row.scheduled_at),
                 millis(row.started_at),
                 millis(row.finished_at),
+                OptText(row.origin.parent.as_ref().map(|(job, _)| job.0.as_str())),
+                OptInt(row.origin.parent.as_ref().map(|(_, attempt)| i64::from(attempt.0))),
+                Int(i64::from(row.origin.forked)),
+                Int(i64::from(row.origin.depth)),
+                OptText(row.origin.rerun_of.as_ref().map(|job| job.0.as_str())),
+                OptText(row.concurrency_key.as_deref()),
             ]);
         })
         .await?;
@@ -265,10 +272,12 @@ impl StoreWriter {
                 Text(&job.0),
                 Int(i64::from(row.number.0)),
                 Int(i64::from(row.task.0)),
+                OptInt(row.instance.map(i64::from)),
                 Int(i64::from(row.visit)),
                 Int(i64::from(row.task_attempt)),
                 Int(i64::from(row.job_attempt)),
                 Text(row.state.column_name()),
+                OptText(row.reason.as_deref()),
                 OptInt(row.token.map(u64::cast_signed)),
                 OptText(row.ant.as_deref()),
                 OptText(row.isolation.as_deref()),

@@ -133,7 +133,7 @@ fn a_definition_with_every_key_is_read_as_it_is_written() {
     );
     assert_eq!(plan.outputs[0].source, OutputSource::OutputFile);
 
-    let Method::Shell(shell) = &implement.method;
+    let shell = implement.method.shell().unwrap();
     assert_eq!(shell.program, Program::Interpreter(vec!["python3".into()]));
     assert!(implement.when.as_ref().unwrap().negated);
     assert_eq!(implement.outputs[0].json_path.as_deref(), Some("status.0"));
@@ -142,7 +142,7 @@ fn a_definition_with_every_key_is_read_as_it_is_written() {
     assert_eq!(implement.kill_grace, Field::Value(Duration::ZERO));
     assert_eq!(implement.artifacts.as_ref().unwrap().when, ArtifactsWhen::OnFailure);
 
-    let Method::Shell(shell) = &cleanup.method;
+    let shell = cleanup.method.shell().unwrap();
     assert_eq!(shell.program, Program::Shell(vec!["sh".into(), "-eu".into()]));
     assert!(!cleanup.report_stdout && cleanup.always_run);
     let dependencies = cleanup.dependencies.as_ref().unwrap();
@@ -166,7 +166,7 @@ fn anchors_aliases_and_merge_keys_are_understood() {
     );
     assert_eq!(job.tasks[1].timeout, Field::Value(Duration::from_secs(180)));
     assert_eq!(job.tasks[1].name, "two");
-    let Method::Shell(shell) = &job.tasks[2].method;
+    let shell = job.tasks[2].method.shell().unwrap();
     assert_eq!(shell.script[0].source, "make");
 }
 
@@ -175,7 +175,7 @@ fn block_scalars_keep_their_lines() {
     let job = definition(
         "job_type: a\ntasks:\n- task_type: one\n  script:\n  - |\n    cd src\n    make\n  - >\n    a\n    b\n",
     );
-    let Method::Shell(shell) = &job.tasks[0].method;
+    let shell = job.tasks[0].method.shell().unwrap();
     assert_eq!(shell.script[0].source, "cd src\nmake\n");
     assert_eq!(shell.script[1].source, "a b\n");
 }

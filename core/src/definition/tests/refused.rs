@@ -324,7 +324,6 @@ mod keys {
         }
         for key in [
             "agent",
-            "approval",
             "cache",
             "container",
             "env_from",
@@ -336,7 +335,6 @@ mod keys {
             "service_account",
             "services",
             "start_timeout",
-            "sub_workflow",
         ] {
             let found = problems(&shell(&format!("{key}: {{}}")));
             assert_eq!(found.len(), 1, "{found:?}");
@@ -357,16 +355,14 @@ mod keys {
 
     #[test]
     fn methods_other_than_shell_are_refused_by_name_and_their_options_too() {
-        for method in
-            ["AGENT", "HTTP_GET", "DOCKER", "KUBERNETES", "GITHUB", "SUBMIT_JOBS", "FORK_JOB", "APPROVAL", "MANUAL"]
-        {
+        for method in ["AGENT", "DOCKER", "KUBERNETES", "GITHUB"] {
             let found = problems(&task(&format!("method: {method}\nurl: x")));
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].contains(&format!("E-UNSUPPORTED: the method {method} is not supported")), "{found:?}");
         }
         only(
             &shell("url: http://x"),
-            "7:3 E-OPTION: `url` is an option of HTTP_GET and the other HTTP methods, and this is a SHELL task (a SHELL task has script, before_script, after_script, shell and interpreter)",
+            "7:3 E-OPTION: `url` is an option of the HTTP methods, and this is a task of the method SHELL (SHELL has script, before_script, after_script, shell, interpreter)",
         );
         only(&task("script: [x]\nmethod: SHEL"), "5:11 E-VALUE: there is no method \"SHEL\" (did you mean SHELL?)");
     }

@@ -432,7 +432,10 @@ impl<'a> Driver<'a> {
             Effect::ClearTimer { timer } => {
                 self.timers.remove(&timer);
             }
-            Effect::RouteTaken { .. } => {}
+            Effect::RouteTaken { .. }
+            | Effect::ExpandItems { .. }
+            | Effect::InstanceChanged { .. }
+            | Effect::AttemptWaits { .. } => {}
         }
         if let Some(Stamped { event: Event::AttemptLeased { attempt }, .. }) = self.log.last()
             && let Some(at) = self.ready.iter().position(|ready| ready == attempt)

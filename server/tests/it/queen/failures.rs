@@ -141,6 +141,6 @@ async fn a_database_of_a_newer_program_is_refused() {
     sqlx::query("INSERT INTO schema_migrations VALUES (999, 'future', 'x', 0)").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let error = Queen::open(rig.config()).await.err().expect("it must not open");
-    assert!(error.to_string().ends_with("has schema 999, this program knows up to 1: use a newer atta"), "{error}");
+    assert!(error.to_string().contains("has schema 999, this program knows up to "), "{error}");
     assert!(rig.clock.now().0 > 0);
 }
