@@ -13,7 +13,6 @@ use super::{
     RetryPolicy, RouteMatch, Span, TaskDefinition, TemplateText, code,
 };
 
-
 pub(super) const PRIORITIES: [(&str, Priority); 4] =
     [("CRITICAL", Priority::Critical), ("HIGH", Priority::High), ("NORMAL", Priority::Normal), ("LOW", Priority::Low)];
 
