@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::AntId;
+use atta_server::secrets::KeySource;
 use atta_server::{Server, ServerConfig};
 use atta_worker::{Ant, AntConfig, Launcher};
 use tracing_subscriber::EnvFilter;
@@ -40,6 +41,7 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         schedules: true,
+        secrets_key: KeySource::default(),
         version: VERSION,
         metrics: Some(metrics.clone()),
     })

@@ -3,12 +3,14 @@
 //! * [`store`]: the only place with SQL
 //! * [`scheduler`]: [`scheduler::Queen`], the one writer around the engine: submit, commands, dispatch, timers, cron
 //! * [`logs`], [`artifacts`]: the data plane
+//! * [`secrets`]: configs and secrets
 //! * [`api`]: HTTP; [`Server`]: all of it together
 
 pub mod api;
 pub mod artifacts;
 pub mod logs;
 pub mod scheduler;
+pub mod secrets;
 mod server;
 pub mod store;
 

@@ -17,6 +17,7 @@ use crate::api;
 use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts};
 use crate::logs::{LogError, LogStore};
 use crate::scheduler::{OpenError, Queen, QueenConfig};
+use crate::secrets::KeySource;
 use crate::store::Reads;
 
 /// How long requests in flight may take after a shutdown was asked for.
@@ -34,6 +35,8 @@ pub struct ServerConfig {
     pub entropy: Arc<dyn Entropy>,
     /// Whether cron schedules fire.
     pub schedules: bool,
+    /// Where the keys of secrets come from.
+    pub secrets_key: KeySource,
     /// The version that `/api/v1/version` shows.
     pub version: &'static str,
     /// Renders `/metrics`; the recorder itself is installed by the program, once. `None`: there is no such route.
@@ -97,6 +100,7 @@ impl Server {
             clock: Arc::clone(&config.clock),
             entropy: Arc::clone(&config.entropy),
             schedules: config.schedules,
+            secrets_key: config.secrets_key,
         })
         .await?;
         let stores = LogStore::open(&data_dir.join("logs"))

@@ -13,6 +13,7 @@ use atta_core::engine::JobState;
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{JobDetail, SubmitRequest};
 use atta_server::scheduler::{JobCommand, Queen, Refusal};
+use atta_server::secrets::KeySource;
 use atta_server::{Server, ServerConfig};
 use atta_worker::Launcher;
 use serde_json::{Map, Value};
@@ -110,6 +111,7 @@ async fn to_the_end(args: &RunArgs, prepared: Prepared, launcher: Launcher) -> C
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         schedules: false,
+        secrets_key: KeySource::Fleeting,
         version: serve::VERSION,
         metrics: None,
     })

@@ -34,6 +34,7 @@ pub use limits::Limits;
 pub use load::{Loaded, load};
 pub use model::*;
 pub use options::*;
+pub use names::{is_identifier, is_job_type};
 pub use params::{check_params, coerce_cli_params};
 pub use position::{LineIndex, Position, position};
 pub use render::{DiagnosticResource, diagnostic_resources, render_diagnostics, sarif, violations};

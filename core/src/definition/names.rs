@@ -22,7 +22,8 @@ pub(super) const WORDS: [&str; 11] = [
     "END_BLOCKED",
 ];
 
-pub(super) fn is_job_type(name: &str) -> bool {
+/// Whether a definition may be called this.
+pub fn is_job_type(name: &str) -> bool {
     let mut bytes = name.bytes();
     name.len() <= LONGEST
         && bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
@@ -37,7 +38,7 @@ pub(super) fn is_task_name(name: &str) -> bool {
 }
 
 /// Names of params, variables and outputs can stand in templates: letters, digits and underscores.
-pub(super) fn is_identifier(name: &str) -> bool {
+pub fn is_identifier(name: &str) -> bool {
     let mut bytes = name.bytes();
     name.len() <= LONGEST
         && bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')

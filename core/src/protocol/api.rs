@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+pub use super::configs::{ConfigRequest, ConfigResource, ConfigScope, NamedConfigRequest, SecretsStatus};
 use super::{Digest, JobId};
 use crate::definition::Priority;
 use crate::engine::{AttemptState, Failure, JobState, RoutedFrom, SkipReason, TaskState};

@@ -2,6 +2,7 @@
 
 pub mod ant;
 pub mod api;
+mod configs;
 mod id;
 
 pub use id::*;

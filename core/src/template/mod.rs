@@ -28,7 +28,7 @@ pub use scope::{Functions, NoFunctions, Scope};
 pub use shell::{ScriptWarning, ShellDialect, check_script};
 pub use truth::is_truthy;
 pub use value::{Namespace, Origin, Value};
-pub use variables::{BUILTINS, Builtins, TaskValues, TaskView, Variables, VariablesBuilder};
+pub use variables::{BUILTINS, Builtins, ConfigValues, TaskValues, TaskView, Variables, VariablesBuilder};
 
 #[cfg(test)]
 mod tests;

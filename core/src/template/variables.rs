@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -33,6 +33,7 @@ pub const BUILTINS: &[&str] = &[
     "params",
     "job_variables",
     "configs",
+    "secrets",
 ];
 
 /// The values of the built-ins, as far as they are known; what is not known is undefined.
@@ -142,11 +143,30 @@ impl fmt::Debug for Variables {
     }
 }
 
+/// The configs that templates see: made once, used by every job of a definition. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ConfigValues(Arc<Given>);
+
+impl ConfigValues {
+    /// Of names and values.
+    pub fn new(values: &IndexMap<String, Json>) -> Self {
+        let values = values.iter().map(|(name, value)| (name.clone(), Value::trusted(value))).collect();
+        Self(Arc::new(Given { title: "configs", values }))
+    }
+}
+
+impl Default for ConfigValues {
+    fn default() -> Self {
+        static NONE: LazyLock<ConfigValues> = LazyLock::new(|| ConfigValues::new(&IndexMap::new()));
+        NONE.clone()
+    }
+}
+
 /// Collects what a job's names stand for.
 #[derive(Default)]
 pub struct VariablesBuilder {
     params: IndexMap<String, Value>,
-    configs: IndexMap<String, Value>,
+    configs: ConfigValues,
     builtins: Builtins,
     locals: IndexMap<String, Value>,
     job_variables: IndexMap<String, VariableValue>,
@@ -187,8 +207,8 @@ impl VariablesBuilder {
 
     /// Organisation and definition configs (not the secret ones).
     #[must_use]
-    pub fn configs(mut self, configs: &IndexMap<String, Json>) -> Self {
-        self.configs = configs.iter().map(|(name, value)| (name.clone(), Value::trusted(value))).collect();
+    pub fn configs(mut self, configs: ConfigValues) -> Self {
+        self.configs = configs;
         self
     }
 
@@ -222,7 +242,7 @@ impl VariablesBuilder {
             inner: Arc::new(Inner {
                 locals: self.locals,
                 params: Arc::new(Given { title: "params", values: self.params }),
-                configs: Arc::new(Given { title: "configs", values: self.configs }),
+                configs: self.configs.0,
                 builtins: builtins.collect(),
                 environment,
                 job_variables: self.job_variables,

@@ -72,6 +72,7 @@ async fn deep(State(context): State<Context>) -> Response {
         ("writer".to_owned(), said(context.queen.health())),
         ("database".to_owned(), said(database)),
         ("disk".to_owned(), said(space)),
+        ("secrets".to_owned(), said(context.queen.secrets().problem().map_or(Ok(()), Err))),
     ]))
 }
 

@@ -2,10 +2,11 @@
 //!
 //! * `envelope`: what every request goes through
 //! * `problem`, `request`, `page`: errors, bodies and queries, lists
-//! * `definitions`, `jobs`, `events`, `logs`, `artifacts`, `health`: the resources
+//! * `definitions`, `configs`, `jobs`, `events`, `logs`, `artifacts`, `health`: the resources
 //! * `openapi`: the description that is made of them
 
 mod artifacts;
+mod configs;
 mod definitions;
 mod envelope;
 mod events;
@@ -98,6 +99,7 @@ fn described() -> OpenApiRouter<Context> {
         .merge(events::routes())
         .merge(logs::routes())
         .merge(artifacts::routes())
+        .merge(configs::routes())
         .merge(health::routes())
 }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch};
-use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
+use atta_core::protocol::api::{ConfigResource, DefinitionResource, SubmitRequest, SubmitResponse};
 use atta_core::protocol::{AntId, JobId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::configs::PutConfig;
 use super::{JobCommand, LoadedVersion, Refusal};
+use crate::store::ConfigKey;
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -50,6 +52,16 @@ pub(super) enum Command {
         ant: AntId,
         orders: Orders,
     },
+    PutConfig {
+        put: Box<PutConfig>,
+        reply: Reply<ConfigResource>,
+    },
+    RemoveConfig {
+        key: ConfigKey,
+        reply: Reply<()>,
+    },
+    /// Encrypts some secrets anew with the newest key; says how many it were.
+    Reencrypt(Reply<u32>),
     /// Bounds the database, for tests of a full disk.
     LimitPages(Option<u32>, Reply<()>),
     Shutdown(Reply<()>),

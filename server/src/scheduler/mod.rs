@@ -4,6 +4,7 @@
 //! * `state`: what it keeps in memory; everything here can be rebuilt from the database, and is after a failed write
 //! * `live`: one live job: feeds events to the engine and projects what it decides into rows
 //! * `definitions`, `submit`, `admission`, `commands`, `cron`: from a definition to a running job
+//! * `configs`: setting and removing configs and secrets, and the rotation of their keys
 //! * `ants`, `queue`, `dispatch`, `assignment`, `report`: from a ready attempt to an ant and back
 //! * `methods`: tasks that the queen performs herself
 //! * `recovery`: from the database to memory
@@ -13,6 +14,7 @@ mod ants;
 mod assignment;
 mod command;
 mod commands;
+mod configs;
 mod cron;
 mod definitions;
 mod dispatch;
@@ -49,6 +51,7 @@ use writer::Writer;
 pub use refusal::Refusal;
 
 pub use crate::store::OpenError;
+use crate::secrets::{KeySource, Secrets};
 use crate::store::Store;
 
 /// How many commands may wait for the writer; more callers wait for a place.
@@ -64,6 +67,8 @@ pub struct QueenConfig {
     pub entropy: Arc<dyn Entropy>,
     /// Whether cron schedules fire (`atta run` has none).
     pub schedules: bool,
+    /// Where the keys of secrets come from.
+    pub secrets_key: KeySource,
 }
 
 /// A command of a person or a client on a job.
@@ -102,14 +107,21 @@ struct Inner {
     health: watch::Receiver<Result<(), String>>,
     clock_changed: Arc<Notify>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    secrets: Arc<Secrets>,
+    entropy: Arc<dyn Entropy>,
+    /// One rotation of keys at a time.
+    rotation: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Queen {
     /// Opens (or creates) the data directory, migrates, recovers every live job by replay and starts the writer.
     pub async fn open(config: QueenConfig) -> Result<Self, OpenError> {
-        let QueenConfig { data_dir, clock, entropy, schedules } = config;
+        let QueenConfig { data_dir, clock, entropy, schedules, secrets_key } = config;
         let (store, mut database) = Store::open(&data_dir, clock.now()).await?;
-        let state = State::open(&mut database, clock, entropy, schedules)
+        let configs =
+            database.load_configs().await.map_err(|error| OpenError::from_store(store.file(), &error))?;
+        let secrets = Arc::new(Secrets::open(configs, &secrets_key, &data_dir, &*entropy));
+        let state = State::open(&mut database, clock, entropy.clone(), schedules, Arc::clone(&secrets))
             .await
             .map_err(|error| OpenError::from_store(store.file(), &error))?;
         let (commands, receiver) = mpsc::channel(QUEUE);
@@ -123,7 +135,22 @@ impl Queen {
             .await
             .map_err(|detail| OpenError::Database { file: store.file().display().to_string(), detail })?;
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
-        Ok(Self { inner: Arc::new(Inner { store, commands, latest_event, health, clock_changed, writer }) })
+        let rotation = Arc::new(tokio::sync::Mutex::new(()));
+        let queen = Self {
+            inner: Arc::new(Inner {
+                store,
+                commands,
+                latest_event,
+                health,
+                clock_changed,
+                writer,
+                secrets,
+                entropy,
+                rotation,
+            }),
+        };
+        queen.finish_rotation();
+        Ok(queen)
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
@@ -197,6 +224,11 @@ impl Queen {
         }
         let ant = batch.ant.clone();
         self.ask_for_orders(ant, |reply| Command::Report { batch, reply }).await
+    }
+
+    /// Configs and secrets.
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.inner.secrets
     }
 
     /// For reads.

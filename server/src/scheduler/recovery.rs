@@ -19,6 +19,7 @@ use super::live::{LiveJob, TaskData};
 use super::queue::ReadyQueue;
 use super::state::{Staged, State};
 use super::variables::{JobCounts, QueenFunctions, submission_variables};
+use crate::secrets::Secrets;
 use crate::store::{StoreError, StoreWriter, StoredJob, Which};
 
 /// How long an Idempotency-Key is remembered.
@@ -31,6 +32,7 @@ impl State {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         schedules: bool,
+        secrets: Arc<Secrets>,
     ) -> Result<Self, StoreError> {
         let epoch = database.next_epoch().await?;
         let now = clock.now();
@@ -39,6 +41,7 @@ impl State {
         let functions = QueenFunctions { counts: counts.clone(), clock: clock.clone() };
         let mut state = Self {
             renderer: Renderer::new(Limits::default(), Arc::new(functions)),
+            secrets,
             clock,
             entropy,
             schedules,
@@ -69,6 +72,8 @@ impl State {
         let counts = database.count_jobs().await?;
         let sequence = database.latest_sequence().await?;
         let stored = database.load_jobs(Which::Live).await?;
+        let configs = database.load_configs().await?;
+        self.secrets.reset(configs);
         self.staged = Staged::default();
         // A version that was never stored must not be found again.
         self.versions.clear();

@@ -16,7 +16,8 @@ use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::live::{Applied, LiveJob, Told};
 use super::queue::{QueueKey, Rank, ReadyQueue};
 use super::variables::JobCounts;
-use crate::store::{ArtifactRows, Changes, ColumnName, EventRow, IdempotencyRow, TimerChange, VersionRow, json};
+use crate::secrets::Secrets;
+use crate::store::{ArtifactRows, Changes, ColumnName, ConfigChange, ConfigKey, EventRow, IdempotencyRow, TimerChange, VersionRow, json};
 
 /// Parsed versions that are kept besides the newest of each definition.
 const VERSIONS_KEPT: usize = 64;
@@ -31,6 +32,7 @@ pub(super) struct Staged {
     pub(super) versions: Vec<VersionRow>,
     pub(super) definitions: BTreeSet<String>,
     pub(super) idempotency: Vec<IdempotencyRow>,
+    pub(super) configs: BTreeSet<ConfigKey>,
     pub(super) orders: BTreeMap<AntId, Orders>,
     pub(super) finished_jobs: Vec<JobState>,
     pub(super) finished_attempts: Vec<AttemptResult>,
@@ -48,6 +50,7 @@ pub(super) struct State {
     pub(super) versions: HashMap<(String, String), Arc<LoadedVersion>>,
     pub(super) counts: Arc<JobCounts>,
     pub(super) renderer: Renderer,
+    pub(super) secrets: Arc<Secrets>,
     /// Keys of live jobs.
     pub(super) user_keys: HashMap<String, JobId>,
     pub(super) timers: BTreeSet<(UnixMillis, JobId, Timer)>,
@@ -218,6 +221,7 @@ impl State {
                 .map(|((job, timer), due)| TimerChange { job: job.clone(), timer: *timer, due: *due })
                 .collect(),
             idempotency: self.staged.idempotency.iter().collect(),
+            configs: self.config_changes(),
             ..Changes::default()
         };
         for live in self.staged.touched.iter().filter_map(|job| self.jobs.get(job)) {

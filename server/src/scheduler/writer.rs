@@ -345,6 +345,9 @@ impl Writer {
                 let result = state.command(database, &job, command).await;
                 answers.push(reply, result);
             }
+            Command::PutConfig { put, reply } => answers.push(reply, state.put_config(*put)),
+            Command::RemoveConfig { key, reply } => answers.push(reply, state.remove_config(&key)),
+            Command::Reencrypt(reply) => answers.push(reply, Ok(state.reencrypt_some())),
             Command::Poll { request, deadline, reply } => state.poll(&request, deadline, reply),
             Command::Report { batch, reply } => {
                 let ant = batch.ant.clone();
@@ -411,7 +414,9 @@ impl Command {
             Self::Submit { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Job { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Poll { reply, .. } | Self::Report { reply, .. } => drop(reply.send(Err(refusal))),
-            Self::LimitPages(_, reply) | Self::Shutdown(reply) => drop(reply.send(Err(refusal))),
+            Self::PutConfig { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Reencrypt(reply) => drop(reply.send(Err(refusal))),
+            Self::RemoveConfig { reply, .. } | Self::LimitPages(_, reply) | Self::Shutdown(reply) => drop(reply.send(Err(refusal))),
             Self::LateReport(_) | Self::Undelivered { .. } => {}
         }
     }
@@ -427,6 +432,7 @@ fn is_nothing(changes: &Changes<'_>) -> bool {
         && changes.events.is_empty()
         && changes.timers.is_empty()
         && changes.idempotency.is_empty()
+        && changes.configs.is_empty()
         && changes.probe.is_none()
 }
 

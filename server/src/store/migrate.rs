@@ -20,6 +20,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "waiting and instances",
         sql: include_str!("../../migrations/sqlite/0002_waiting_and_instances.sql"),
     },
+    Migration { version: 3, name: "configs", sql: include_str!("../../migrations/sqlite/0003_configs.sql") },
 ];
 
 impl Migration {

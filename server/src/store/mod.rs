@@ -4,6 +4,7 @@
 //! * [`Store`]: for reads, with a pool of its own
 //! * `StoreWriter`: for writes; there is one, and the queen's writer task owns it
 
+mod configs;
 mod definitions;
 mod error;
 mod live;
@@ -21,6 +22,7 @@ mod write;
 
 use std::path::PathBuf;
 
+pub(crate) use configs::{ConfigChange, ConfigContent, ConfigKey, ConfigRow, Sealed};
 pub use error::{OpenError, StoreError};
 pub(crate) use live::*;
 pub(crate) use names::*;

@@ -192,6 +192,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) events: Vec<&'a EventRow>,
     pub(crate) timers: Vec<TimerChange>,
     pub(crate) idempotency: Vec<&'a IdempotencyRow>,
+    pub(crate) configs: Vec<super::ConfigChange>,
     /// Written to `meta`, so that a batch without other changes proves that writing works.
     pub(crate) probe: Option<UnixMillis>,
 }

@@ -342,6 +342,9 @@ impl StoreWriter {
             ]);
         })
         .await?;
+        for change in &changes.configs {
+            self.write_config(change).await?;
+        }
         if let Some(now) = changes.probe {
             self.set_meta("last_probe", &now.0.to_string()).await?;
         }
@@ -441,7 +444,7 @@ impl Cell<'_> {
     }
 }
 
-fn ensure_rows(statement: &'static str, expected: u64, changed: u64) -> Result<(), StoreError> {
+pub(super) fn ensure_rows(statement: &'static str, expected: u64, changed: u64) -> Result<(), StoreError> {
     if expected == changed { Ok(()) } else { Err(StoreError::RowsAffected { statement, expected, changed }) }
 }
 

@@ -10,6 +10,7 @@ use atta_core::engine::AttemptNumber;
 use atta_core::protocol::ant::{ArtifactFile, Assignment, LogChunk, LogSegment, LogStream};
 use atta_core::protocol::{AttemptId, Digest, JobId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
+use atta_server::secrets::KeySource;
 use atta_server::{Server, ServerConfig, StartError};
 use futures_util::StreamExt;
 use reqwest::header::HeaderMap;
@@ -44,6 +45,7 @@ pub(super) fn config(dir: &Path, listen: Option<SocketAddr>) -> ServerConfig {
         clock: Arc::new(Ticking(AtomicI64::new(1_767_571_200_000))),
         entropy: Arc::new(Sequence(AtomicU64::new(7))),
         schedules: false,
+        secrets_key: KeySource::default(),
         version: "0.0.0-test",
         metrics: Some(metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle()),
     }

@@ -16,6 +16,7 @@ use atta_core::protocol::api::SubmitRequest;
 use atta_core::protocol::{AntId, JobId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use atta_server::scheduler::{Queen, QueenConfig, Refusal};
+use atta_server::secrets::KeySource;
 use indexmap::IndexMap;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
@@ -147,7 +148,13 @@ impl Rig {
 }
 
 fn config(dir: &Path, clock: &Arc<MockClock>, entropy: &Arc<Counting>) -> QueenConfig {
-    QueenConfig { data_dir: dir.to_owned(), clock: clock.clone(), entropy: entropy.clone(), schedules: true }
+    QueenConfig {
+        data_dir: dir.to_owned(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        schedules: true,
+        secrets_key: KeySource::default(),
+    }
 }
 
 pub(crate) fn request(job_type: &str) -> SubmitRequest {
