@@ -1,6 +1,7 @@
 //! The server over real HTTP. Every answer is checked against the API's own description.
 
 mod artifacts;
+mod configs;
 mod definitions;
 mod envelope;
 mod events;
