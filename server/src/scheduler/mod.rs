@@ -50,8 +50,8 @@ use writer::Writer;
 
 pub use refusal::Refusal;
 
-pub use crate::store::OpenError;
 use crate::secrets::{KeySource, Secrets};
+pub use crate::store::OpenError;
 use crate::store::Store;
 
 /// How many commands may wait for the writer; more callers wait for a place.
@@ -118,8 +118,7 @@ impl Queen {
     pub async fn open(config: QueenConfig) -> Result<Self, OpenError> {
         let QueenConfig { data_dir, clock, entropy, schedules, secrets_key } = config;
         let (store, mut database) = Store::open(&data_dir, clock.now()).await?;
-        let configs =
-            database.load_configs().await.map_err(|error| OpenError::from_store(store.file(), &error))?;
+        let configs = database.load_configs().await.map_err(|error| OpenError::from_store(store.file(), &error))?;
         let secrets = Arc::new(Secrets::open(configs, &secrets_key, &data_dir, &*entropy));
         let state = State::open(&mut database, clock, entropy.clone(), schedules, Arc::clone(&secrets))
             .await

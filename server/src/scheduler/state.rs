@@ -17,7 +17,9 @@ use super::live::{Applied, LiveJob, Told};
 use super::queue::{QueueKey, Rank, ReadyQueue};
 use super::variables::JobCounts;
 use crate::secrets::Secrets;
-use crate::store::{ArtifactRows, Changes, ColumnName, ConfigKey, EventRow, IdempotencyRow, TimerChange, VersionRow, json};
+use crate::store::{
+    ArtifactRows, Changes, ColumnName, ConfigKey, EventRow, IdempotencyRow, TimerChange, VersionRow, json,
+};
 
 /// Parsed versions that are kept besides the newest of each definition.
 const VERSIONS_KEPT: usize = 64;

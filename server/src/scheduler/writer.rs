@@ -416,7 +416,9 @@ impl Command {
             Self::Poll { reply, .. } | Self::Report { reply, .. } => drop(reply.send(Err(refusal))),
             Self::PutConfig { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Reencrypt(reply) => drop(reply.send(Err(refusal))),
-            Self::RemoveConfig { reply, .. } | Self::LimitPages(_, reply) | Self::Shutdown(reply) => drop(reply.send(Err(refusal))),
+            Self::RemoveConfig { reply, .. } | Self::LimitPages(_, reply) | Self::Shutdown(reply) => {
+                drop(reply.send(Err(refusal)))
+            }
             Self::LateReport(_) | Self::Undelivered { .. } => {}
         }
     }

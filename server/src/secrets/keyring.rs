@@ -119,9 +119,8 @@ impl KeyRing {
                     )),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
                         let keys = vec![Key::generate(entropy)];
-                        write_new(&path, &keys).map_err(|error| {
-                            format!("the key file {} cannot be made: {error}", path.display())
-                        })?;
+                        write_new(&path, &keys)
+                            .map_err(|error| format!("the key file {} cannot be made: {error}", path.display()))?;
                         Ok(Self { keys, origin: path.display().to_string(), file: Some(path) })
                     }
                     _ => Self::read(path),
@@ -180,11 +179,17 @@ impl KeyRing {
 
     /// Forgets keys, in the file too. The newest one stays.
     pub(super) fn retain(&mut self, needed: impl Fn(&str) -> bool) -> Result<usize, String> {
-        let (kept, dropped): (Vec<Key>, Vec<Key>) =
-            std::mem::take(&mut self.keys).into_iter().enumerate().fold((Vec::new(), Vec::new()), |mut all, (at, key)| {
-                if at == 0 || needed(&key.id) { all.0.push(key) } else { all.1.push(key) }
+        let (kept, dropped): (Vec<Key>, Vec<Key>) = std::mem::take(&mut self.keys).into_iter().enumerate().fold(
+            (Vec::new(), Vec::new()),
+            |mut all, (at, key)| {
+                if at == 0 || needed(&key.id) {
+                    all.0.push(key)
+                } else {
+                    all.1.push(key)
+                }
                 all
-            });
+            },
+        );
         self.keys = kept;
         if dropped.is_empty() || self.file.is_none() {
             return Ok(0);
@@ -213,7 +218,8 @@ impl KeyRing {
             fs::rename(&next, path)?;
             sync_parent(path)
         };
-        write().map_err(|error| format!("the key file {} cannot be written: {error}; nothing was changed", path.display()))
+        write()
+            .map_err(|error| format!("the key file {} cannot be written: {error}; nothing was changed", path.display()))
     }
 }
 
@@ -309,7 +315,9 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused_by_its_line_and_not_shown() {
-        for (text, words) in [("", "holds no key"), ("# only words\n", "holds no key"), ("# x\nhunter2hunter2\n", "in line 2")] {
+        for (text, words) in
+            [("", "holds no key"), ("# only words\n", "holds no key"), ("# x\nhunter2hunter2\n", "in line 2")]
+        {
             let problem = parse(text, "the file").unwrap_err();
             assert!(problem.contains(words) && !problem.contains("hunter2"), "{problem}");
         }

@@ -311,9 +311,9 @@ impl Secrets {
         let keys = self.keys();
         let Ok(ring) = &*keys else { return Vec::new() };
         let rows = self.rows();
-        let outdated = rows.values().filter(|row| {
-            row.key_id().is_some_and(|id| id != ring.newest().id() && ring.get(id).is_some())
-        });
+        let outdated = rows
+            .values()
+            .filter(|row| row.key_id().is_some_and(|id| id != ring.newest().id() && ring.get(id).is_some()));
         outdated.take(most).cloned().collect()
     }
 
@@ -340,8 +340,7 @@ impl Secrets {
 
     /// Forgets keys that no stored secret needs. Writes the key file.
     pub(crate) fn drop_unused_keys(&self) -> Result<usize, String> {
-        let needed: BTreeSet<String> =
-            self.rows().values().filter_map(ConfigRow::key_id).map(str::to_owned).collect();
+        let needed: BTreeSet<String> = self.rows().values().filter_map(ConfigRow::key_id).map(str::to_owned).collect();
         match &mut *self.keys_mut() {
             Ok(ring) => ring.retain(|id| needed.contains(id)),
             Err(problem) => Err(problem.clone()),

@@ -42,12 +42,10 @@ fn files_with(dir: &Path, text: &str) -> Vec<String> {
 async fn configs_are_set_shown_listed_and_removed() {
     let server = TestServer::start().await;
     let set = put(&server, "/api/v1/configs/Region", &json!({"value": "eu-1"})).await.json();
-    assert_eq!((&set["name"], &set["scope"], &set["secret"], &set["value"]), (
-        &json!("Region"),
-        &json!("organisation"),
-        &json!(false),
-        &json!("eu-1")
-    ));
+    assert_eq!(
+        (&set["name"], &set["scope"], &set["secret"], &set["value"]),
+        (&json!("Region"), &json!("organisation"), &json!(false), &json!("eu-1"))
+    );
     put(&server, "/api/v1/configs/Limits", &json!({"value": {"cpu": 2}})).await;
     put(&server, "/api/v1/definitions/build/configs/Region", &json!({"value": "us-1"})).await;
     let short = server.post("/api/orgs/default/configs", &json!({"name": "Short", "value": 3, "secret": false})).await;
@@ -203,7 +201,10 @@ async fn without_the_right_key_the_server_serves_says_it_and_overwrites_nothing(
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let server = TestServer::on(dir).await.unwrap();
     let said = server.get("/health/deep").await.json()["checks"]["secrets"].as_str().unwrap().to_owned();
-    assert!(said.starts_with("1 secret(s) were encrypted with the key ") && said.contains("put that key back"), "{said}");
+    assert!(
+        said.starts_with("1 secret(s) were encrypted with the key ") && said.contains("put that key back"),
+        "{said}"
+    );
     let error = server.server.queen().secrets().secret(None, "Token").unwrap_err().to_string();
     assert!(error.starts_with("the secret Token was encrypted with the key "), "{error}");
     assert_eq!(put(&server, "/api/v1/configs/New", &json!({"value": VALUE, "secret": true})).await.status, 200);
