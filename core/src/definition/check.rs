@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use super::control::ITEM_NAMES;
 use super::problems::{Problems, closest};
 use super::scalar::shortened;
 use super::{
-    Diagnostic, Field, JobDefinition, Method, Program, RetryDelay, RetryPolicy, RouteTarget, Span, TaskDefinition,
-    TemplateText, VariableValue, code,
+    Diagnostic, FanOut, Field, JobDefinition, Method, Program, RetryDelay, RetryPolicy, RouteTarget, Span,
+    TaskDefinition, TemplateText, VariableValue, code,
 };
 use crate::graph::Plan;
 use crate::template::{self, BUILTINS, Inspection, ShellDialect, TemplateProblem};
@@ -48,6 +49,8 @@ enum Place<'d> {
     /// Rendered again and again, with whatever is known.
     Description,
     Task(usize, &'d TaskDefinition),
+    /// An instance of a `fan_out`: its item is known.
+    Instance(usize, &'d TaskDefinition),
 }
 
 struct Checker<'d, 'p> {
@@ -108,10 +111,12 @@ impl<'d, 'p> Checker<'d, 'p> {
             self.text(description, Place::Description);
         }
         for value in job.job_variables.values() {
-            self.variable(value);
+            self.variable(value, Place::Description);
         }
         self.optional(job.skip_if.as_ref(), Place::Job("`skip_if` is evaluated before the job starts"));
         self.optional(job.user_key.as_ref(), Place::Job("`user_key` is evaluated when the job is submitted"));
+        let key = job.concurrency.as_ref().map(|concurrency| &concurrency.key);
+        self.optional(key, Place::Job("`concurrency.key` is evaluated when the job is submitted"));
         let created = Place::Job("it is evaluated when the job is created");
         self.optional_field(job.timeout.as_ref(), created);
         self.optional_field(job.resume_after.as_ref(), created);
@@ -134,17 +139,22 @@ impl<'d, 'p> Checker<'d, 'p> {
     }
 
     fn task(&mut self, index: usize, task: &'d TaskDefinition, created: Place<'d>) {
-        let here = Place::Task(index, task);
+        let before = Place::Task(index, task);
+        let here = if task.fan_out.is_some() { Place::Instance(index, task) } else { before };
+        if let Some(fan_out) = &task.fan_out {
+            self.fan_out(fan_out, before, here, created);
+        }
         self.optional(task.description.as_ref(), here);
         for value in task.environment.values().chain(&task.tags) {
             self.text(value, here);
         }
-        self.optional(task.when.as_ref().map(|when| &when.template), here);
+        self.optional(task.when.as_ref().map(|when| &when.template), before);
         for path in task.artifacts.iter().flat_map(|artifacts| &artifacts.paths) {
             self.text(path, here);
         }
         self.field(&task.timeout, created);
         self.optional_field(task.idle_timeout.as_ref(), created);
+        self.optional_field(task.queue_timeout.as_ref(), created);
         self.field(&task.kill_grace, created);
         self.retry(&task.retry, created);
         let Method::Shell(shell) = &task.method else { return };
@@ -190,13 +200,38 @@ impl<'d, 'p> Checker<'d, 'p> {
         }
     }
 
-    fn variable(&mut self, value: &'d VariableValue) {
+    fn variable(&mut self, value: &'d VariableValue, place: Place<'d>) {
         match value {
-            VariableValue::Text(template) => self.text(template, Place::Description),
+            VariableValue::Text(template) => self.text(template, place),
             VariableValue::Scalar(_) => {}
-            VariableValue::List(items) => items.iter().for_each(|item| self.variable(item)),
-            VariableValue::Map(entries) => entries.values().for_each(|item| self.variable(item)),
+            VariableValue::List(items) => items.iter().for_each(|item| self.variable(item, place)),
+            VariableValue::Map(entries) => entries.values().for_each(|item| self.variable(item, place)),
         }
+    }
+
+    fn fan_out(&mut self, fan_out: &'d FanOut, before: Place<'d>, here: Place<'d>, created: Place<'d>) {
+        for name in std::iter::once(fan_out.item_var.as_str()).chain(ITEM_NAMES) {
+            let hidden = if self.definition.params.contains_key(name) {
+                "param"
+            } else if self.definition.job_variables.contains_key(name) {
+                "job variable"
+            } else {
+                continue;
+            };
+            self.problems.error_with_help(
+                code::CONFLICT,
+                fan_out.span,
+                format!("`{name}` of this `fan_out` would hide the {hidden} of the same name"),
+                if name == fan_out.item_var {
+                    format!("give the item another name with `item_var`, or rename the {hidden}")
+                } else {
+                    format!("rename the {hidden}")
+                },
+            );
+        }
+        self.variable(&fan_out.items, before);
+        self.optional(fan_out.key.as_ref(), here);
+        self.optional_field(fan_out.max_parallel.as_ref(), created);
     }
 
     fn text(&mut self, template: &TemplateText, place: Place<'d>) {
@@ -319,7 +354,7 @@ impl<'d, 'p> Checker<'d, 'p> {
                 _ if OF_THE_END.contains(&name.as_str()) => {
                     let known = reference.guarded
                         || match place {
-                            Place::Task(_, task) => task.always_run,
+                            Place::Task(_, task) | Place::Instance(_, task) => task.always_run,
                             Place::Description => true,
                             Place::Job(_) => false,
                         };
@@ -339,6 +374,19 @@ impl<'d, 'p> Checker<'d, 'p> {
                 {
                     None
                 }
+                other if is_of_item(place, other) => match place {
+                    Place::Instance(..) => None,
+                    _ => Some(
+                        Diagnostic::error(
+                            code::UNDECLARED,
+                            at(name.len()),
+                            format!(
+                                "`{name}` is not known here: `when` and `items` are rendered before there are items"
+                            ),
+                        )
+                        .with_help("decide by item inside the script, or leave the item out of `items`"),
+                    ),
+                },
                 other if behind_dash.contains(&other) => None,
                 _ => Some(self.unknown_name(name, at(name.len()))),
             };
@@ -385,7 +433,7 @@ impl<'d, 'p> Checker<'d, 'p> {
             let message = format!("a task has no `{}`", shortened(field));
             return Some(Diagnostic::error(code::UNDECLARED, span, message).with_help(help));
         }
-        let Place::Task(index, task) = place else { return None };
+        let (Place::Task(index, task) | Place::Instance(index, task)) = place else { return None };
         // An `always_run` task comes after everything.
         if !order || task.always_run || target == index || self.comes_before(target, index) {
             return None;
@@ -433,6 +481,12 @@ impl<'d, 'p> Checker<'d, 'p> {
         self.descendants.insert(target, reached);
         found
     }
+}
+
+/// Whether the name is one of those that the instances of the task's `fan_out` have.
+fn is_of_item(place: Place<'_>, name: &str) -> bool {
+    let (Place::Task(_, task) | Place::Instance(_, task)) = place else { return false };
+    task.fan_out.as_ref().is_some_and(|fan_out| fan_out.item_var == name || ITEM_NAMES.contains(&name))
 }
 
 fn undeclared<'n>(

@@ -43,6 +43,7 @@ impl Walk {
         let skip_if = self.optional(&mut keys, "skip_if", Self::template_spelling);
         let max_concurrency =
             keys.take("max_concurrency").and_then(|e| self.integer("max_concurrency", &e.value, 1..=u32::MAX));
+        let concurrency = keys.take("concurrency").and_then(|entry| self.concurrency(&entry.value));
         let priority = keys.take("priority").and_then(|e| self.choice("priority", &e.value, &PRIORITIES));
         let user_key = self.optional(&mut keys, "user_key", Self::template);
         let timeout = self.optional_duration(&mut keys, "timeout", Zero::Refused);
@@ -70,6 +71,7 @@ impl Walk {
             schedule,
             skip_if,
             max_concurrency,
+            concurrency,
             priority: priority.unwrap_or_default(),
             user_key,
             timeout,
@@ -311,7 +313,7 @@ fn misfire_choice(walk: &mut Walk, entry: Option<&Entry<'_>>) -> Misfire {
 }
 
 /// A JSON-like value with templates at its string leaves.
-fn variable(node: &Node<'_>) -> VariableValue {
+pub(super) fn variable(node: &Node<'_>) -> VariableValue {
     match &node.kind {
         Kind::Scalar(scalar) if scalar.meaning() == Meaning::Text => {
             VariableValue::Text(TemplateText { source: scalar.text.to_string(), span: node.span })

@@ -6,6 +6,7 @@
 
 mod check;
 pub mod code;
+mod control;
 mod diagnostic;
 mod duration;
 mod job;

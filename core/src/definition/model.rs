@@ -67,6 +67,8 @@ pub struct JobDefinition {
     pub skip_if: Option<TemplateText>,
     /// Jobs of this type that may be RUNNING at once.
     pub max_concurrency: Option<u32>,
+    /// A key that one job at a time may hold.
+    pub concurrency: Option<Concurrency>,
     /// Order of dispatch.
     pub priority: Priority,
     /// Deduplication key among non-terminal jobs of the organisation.
@@ -87,6 +89,48 @@ pub struct JobDefinition {
     pub inherit_env: InheritEnv,
     /// The tasks, in declaration order.
     pub tasks: Vec<TaskDefinition>,
+}
+
+/// A key that one job at a time may hold, from its start to its end, across definitions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// Rendered when the job is submitted.
+    pub key: TemplateText,
+    /// What happens while another job holds it.
+    pub on_conflict: OnConflict,
+}
+
+/// What happens to a job while another one holds its concurrency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// It waits.
+    #[default]
+    Queue,
+    /// It ends SKIPPED.
+    Skip,
+    /// The other one is cancelled, and it waits for its end.
+    CancelRunning,
+}
+
+/// The most items of a `fan_out`.
+pub const MOST_ITEMS: u32 = 10_000;
+
+/// One instance of a task per item of an array.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FanOut {
+    /// A template that gives a JSON array, or a list with templates in its texts.
+    pub items: VariableValue,
+    /// What the item is called in the templates of the task.
+    pub item_var: String,
+    /// Names the instances, rendered for each; their positions when absent.
+    pub key: Option<TemplateText>,
+    /// Instances that may be READY or run at once.
+    pub max_parallel: Option<Field<u32>>,
+    /// The first failure stops the others.
+    pub fail_fast: bool,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// A typed job parameter.
@@ -268,12 +312,16 @@ pub struct TaskDefinition {
     pub timeout: Field<Duration>,
     /// Longest time without output and without CPU or file activity.
     pub idle_timeout: Option<Field<Duration>>,
+    /// Longest time that an attempt waits for an ant.
+    pub queue_timeout: Option<Field<Duration>>,
     /// From TERM to KILL.
     pub kill_grace: Field<Duration>,
     /// Extra attempts.
     pub retry: RetryPolicy,
     /// Bound of the loop whose header this task is.
     pub max_visits: Option<u32>,
+    /// One instance per item.
+    pub fan_out: Option<FanOut>,
     /// Files to keep.
     pub artifacts: Option<ArtifactsSpec>,
     /// Declared outputs.

@@ -1,8 +1,11 @@
 //! Durations and numbers that are templates become values when a job is created.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Diagnostic, Field, JobDefinition, RetryDelay, RetryPolicy, TemplateText, code, parse_duration};
+use super::{
+    Diagnostic, Field, JobDefinition, MOST_ITEMS, RetryDelay, RetryPolicy, TemplateText, code, parse_duration,
+};
 
 /// Renders a template to text, or says why it cannot.
 type Render<'r> = dyn FnMut(&TemplateText) -> Result<String, String> + 'r;
@@ -20,6 +23,10 @@ impl JobDefinition {
             let of = format!(" of the task {}", task.name);
             resolver.duration(&format!("timeout{of}"), &mut task.timeout, false);
             resolver.optional_duration(&format!("idle_timeout{of}"), &mut task.idle_timeout, false);
+            resolver.optional_duration(&format!("queue_timeout{of}"), &mut task.queue_timeout, false);
+            if let Some(parallel) = task.fan_out.as_mut().and_then(|fan_out| fan_out.max_parallel.as_mut()) {
+                resolver.number(&format!("max_parallel{of}"), parallel, 1..=MOST_ITEMS);
+            }
             resolver.duration(&format!("kill_grace{of}"), &mut task.kill_grace, true);
             resolver.retry(&of, &mut task.retry);
         }
@@ -34,7 +41,7 @@ struct Resolver<'a, 'r> {
 
 impl Resolver<'_, '_> {
     fn retry(&mut self, of: &str, retry: &mut RetryPolicy) {
-        self.number(&format!("retry{of}"), &mut retry.retries);
+        self.number(&format!("retry{of}"), &mut retry.retries, 0..=1_000);
         if let RetryDelay::Constant(delay) = &mut retry.delay {
             self.duration(&format!("delay_between_retries{of}"), delay, true);
         }
@@ -54,11 +61,12 @@ impl Resolver<'_, '_> {
         });
     }
 
-    fn number(&mut self, key: &str, field: &mut Field<u32>) {
+    fn number(&mut self, key: &str, field: &mut Field<u32>, range: RangeInclusive<u32>) {
         self.field(key, field, |text| {
-            let number = text.trim().parse::<u32>().ok().filter(|number| *number <= 1_000);
+            let number = text.trim().parse::<u32>().ok().filter(|number| range.contains(number));
             number.ok_or_else(|| {
-                format!("\"{}\" is not a whole number between 0 and 1000", super::scalar::shortened(text))
+                let (low, high) = range.into_inner();
+                format!("\"{}\" is not a whole number between {low} and {high}", super::scalar::shortened(text))
             })
         });
     }

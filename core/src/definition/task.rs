@@ -91,11 +91,13 @@ impl Walk {
                 .optional_duration(&mut keys, "timeout", Zero::Refused)
                 .unwrap_or(Field::Value(default_timeout)),
             idle_timeout: self.optional_duration(&mut keys, "idle_timeout", Zero::Refused),
+            queue_timeout: self.optional_duration(&mut keys, "queue_timeout", Zero::Refused),
             kill_grace: self
                 .optional_duration(&mut keys, "kill_grace", Zero::Allowed)
                 .unwrap_or(Field::Value(Duration::from_secs(10))),
             retry: self.retry(&mut keys),
             max_visits: keys.take("max_visits").and_then(|entry| self.integer("max_visits", &entry.value, 1..=100_000)),
+            fan_out: keys.take("fan_out").and_then(|entry| self.fan_out(&entry.value, always_run)),
             artifacts: keys.take("artifacts").and_then(|entry| self.artifacts(&entry.value)),
             outputs: keys.take("outputs").map(|entry| self.outputs(&entry.value)).unwrap_or_default(),
             report_stdout: self.optional(&mut keys, "report_stdout", Self::boolean).unwrap_or(true),

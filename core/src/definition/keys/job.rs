@@ -1,5 +1,6 @@
 //! The keys of a job.
 
+use super::control::CONCURRENCY;
 use super::data::PARAM;
 use super::task::{BACKOFF, TASK};
 use super::{ANY_NAME, DURATION, ENVIRONMENT, IDENTIFIER, PRIORITY, Shape, Vocabulary, key, list};
@@ -78,6 +79,12 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
             "How many jobs of this definition may be RUNNING at once. The others wait, in order.",
         )
         .default("no limit"),
+        key(
+            "concurrency",
+            Shape::Mapping(&CONCURRENCY),
+            "concurrency",
+            "A key that one job at a time may hold, across definitions, from its start to its end.",
+        ),
         key(
             "priority",
             PRIORITY,
@@ -170,7 +177,7 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
         )
         .required(),
     ],
-    later: &["triggers", "concurrency", "budget", "workspace", "notify", "webhook", "retention"],
+    later: &["triggers", "budget", "workspace", "notify", "webhook", "retention"],
     foreign: &[
         ("name", "job_type"),
         ("jobs", "tasks"),

@@ -4,12 +4,14 @@
 //! generated from it. A new key is one entry, `key(name, shape, example, doc)`, in the vocabulary of its mapping; a new
 //! mapping is a vocabulary that the shape of some key leads to.
 
+mod control;
 mod data;
 mod job;
 mod route;
 mod task;
 mod word;
 
+pub(super) use control::{CONCURRENCY, FAN_OUT};
 pub(super) use data::{ARTIFACTS, OUTPUT, PARAM};
 pub(super) use job::JOB;
 pub(super) use route::{LONG_DEPENDENCY, LONG_ROUTE};

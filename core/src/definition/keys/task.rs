@@ -1,5 +1,6 @@
 //! The keys of a task.
 
+use super::control::FAN_OUT;
 use super::data::{ARTIFACTS, OUTPUT};
 use super::route::{DEPENDENCY, RESULT, ROUTE};
 use super::{DURATION, ENVIRONMENT, IDENTIFIER, PRIORITY, Shape, TASK_NAME, Vocabulary, key, list};
@@ -103,6 +104,13 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
         )
         .default("off"),
         key(
+            "queue_timeout",
+            DURATION,
+            "queue-timeout",
+            "The longest that an attempt may wait for an ant; then its result is `QUEUE_TIMED_OUT`.",
+        )
+        .default("off"),
+        key(
             "kill_grace",
             DURATION,
             "time-limits",
@@ -143,6 +151,13 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
             "The bound of the loop that begins with this task: how often it may start, the first time included. Beyond it \
              the result is `LOOP_LIMIT`.",
         ),
+        key(
+            "fan_out",
+            Shape::Mapping(&FAN_OUT),
+            "fan-out",
+            "Runs the task once per item of an array. `retry`, RESTART_TASK, RESCHEDULE and `allow_failure` act on each \
+             instance; routes are looked up once, when all have settled.",
+        ),
         key("artifacts", Shape::Mapping(&ARTIFACTS), "artifacts", "Files to keep, and to give to later tasks."),
         key(
             "outputs",
@@ -170,9 +185,7 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
         "container",
         "env_from",
         "env_value_from",
-        "fan_out",
         "node_selector",
-        "queue_timeout",
         "resources",
         "sandbox",
         "service_account",

@@ -314,7 +314,7 @@ mod keys {
 
     #[test]
     fn keys_whose_machinery_comes_later_are_named_never_ignored() {
-        for key in ["triggers", "concurrency", "budget", "workspace", "notify", "webhook", "retention"] {
+        for key in ["triggers", "budget", "workspace", "notify", "webhook", "retention"] {
             only(
                 &job(&format!("{key}: {{}}")),
                 &format!(
@@ -327,9 +327,7 @@ mod keys {
             "cache",
             "container",
             "env_from",
-            "fan_out",
             "node_selector",
-            "queue_timeout",
             "resources",
             "sandbox",
             "service_account",
