@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::loops::{Arc, ArcKind, Loops, Role, find};
 use super::plan::{
-    DelayPlan, Edge, EdgeKind, JobPolicy, LoopPlan, Plan, PlanDependency, PlanRoute, PlanTarget, PlanTask, ROOT,
-    RetryPlan, RouteLimit,
+    DelayPlan, Edge, EdgeKind, FanOutPlan, JobPolicy, LoopPlan, Plan, PlanDependency, PlanRoute, PlanTarget, PlanTask,
+    ROOT, RetryPlan, RouteLimit,
 };
 use crate::definition::{Diagnostic, Field, JobDefinition, RetryDelay, RetryPolicy, RouteTarget, Severity, Span};
 use crate::engine::TaskIndex;
@@ -123,6 +123,15 @@ fn assemble(
             allow_failure: task.allow_failure,
             has_condition: task.when.is_some() && !task.always_run,
             retry: retry_plan(&task.retry),
+            fan_out: task.fan_out.as_ref().map(|fan_out| FanOutPlan {
+                max_parallel: fan_out.max_parallel.as_ref().map(|most| known(most, u32::MAX)),
+                fail_fast: fan_out.fail_fast,
+            }),
+            queue_timeout: task
+                .queue_timeout
+                .as_ref()
+                .filter(|_| task.method.runs_on_ant())
+                .map(|timeout| known(timeout, Duration::MAX)),
             routes: Vec::new(),
             dependencies: task
                 .dependencies

@@ -61,6 +61,9 @@ pub(crate) struct PlanTask {
     pub(crate) allow_failure: bool,
     pub(crate) has_condition: bool,
     pub(crate) retry: RetryPlan,
+    pub(crate) fan_out: Option<FanOutPlan>,
+    /// None for methods that the queen performs.
+    pub(crate) queue_timeout: Option<Duration>,
     pub(crate) routes: Vec<PlanRoute>,
     pub(crate) dependencies: Vec<PlanDependency>,
     /// Innermost loop that it is in.
@@ -75,6 +78,14 @@ pub(crate) struct PlanTask {
     pub(crate) outgoing: Vec<EdgeIndex>,
     /// Its join has a route edge.
     pub(crate) has_route_edges: bool,
+}
+
+/// What the engine needs to know about a `fan_out`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FanOutPlan {
+    /// Instances that may have an open attempt at once.
+    pub(crate) max_parallel: Option<u32>,
+    pub(crate) fail_fast: bool,
 }
 
 /// A dependency as the definition lists it.
@@ -178,6 +189,11 @@ impl Plan {
     /// The task's dependencies in declared order, with those that close a loop and the task itself.
     pub fn dependencies(&self, task: TaskIndex) -> &[PlanDependency] {
         &self.task(task).dependencies
+    }
+
+    /// Whether the task is done once per item.
+    pub fn is_fan_out(&self, task: TaskIndex) -> bool {
+        self.task(task).fan_out.is_some()
     }
 
     /// Whether the task runs in any case.
