@@ -1,5 +1,6 @@
 //! What an attempt does, one file per method, and what the methods share.
 
+mod attempt;
 mod environment;
 mod log;
 mod phrase;

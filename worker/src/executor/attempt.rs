@@ -1,0 +1,261 @@
+//! What all methods share: an attempt's directory and orders, artifacts in and out, outputs, the report.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use atta_core::definition::{ArtifactsWhen, OutputSource};
+use atta_core::engine::{AttemptResult, Failure, ResultName};
+use atta_core::protocol::ant::{ArtifactFile, Assignment, AttemptReport};
+use indexmap::IndexMap;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::Finished;
+use super::log::Log;
+use super::phrase::failure;
+use crate::LinkError;
+use crate::ant::{Core, Order, Said, say};
+use crate::workspace::{self, AttemptDirectory, Found};
+
+/// Tries to read a file that changes meanwhile.
+const DIGEST_TRIES: u32 = 3;
+/// More are counted only: a glob can meet any number of links.
+const MOST_WARNINGS: usize = 100;
+const STDOUT_LIMIT: usize = 1 << 20;
+
+/// Why there is no result yet, or never will be.
+pub(super) enum Interruption {
+    /// The end of the attempt.
+    End(ResultName, Failure),
+    /// To be forgotten.
+    Forget,
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> Interruption {
+    Interruption::End(ResultName::Invalid, failure("INVALID", message))
+}
+
+pub(super) fn start_failed(message: impl Into<String>) -> Interruption {
+    Interruption::End(ResultName::StartFailed, failure("START_FAILED", message))
+}
+
+pub(super) struct Attempt {
+    pub(super) core: Arc<Core>,
+    pub(super) assignment: Assignment,
+    pub(super) orders: watch::Receiver<Order>,
+    pub(super) log: Log,
+    pub(super) warnings: Vec<String>,
+    /// A process of it may outlive it.
+    pub(super) haunted: bool,
+}
+
+impl Attempt {
+    pub(super) fn new(core: &Arc<Core>, assignment: Assignment, orders: watch::Receiver<Order>) -> Self {
+        let capture = assignment.outputs.iter().any(|spec| spec.source == OutputSource::Stdout).then_some(STDOUT_LIMIT);
+        let (id, token) = (assignment.attempt_id.clone(), assignment.token);
+        let log = Log::new(core.clone(), id, token, orders.clone(), capture);
+        Self { core: core.clone(), assignment, orders, log, warnings: Vec::new(), haunted: false }
+    }
+
+    /// What is left of an attempt, however it ended.
+    pub(super) fn finished(mut self, ended: Result<AttemptReport, Interruption>) -> Finished {
+        let report = match ended {
+            Ok(report) => Some(report),
+            Err(Interruption::Forget) => None,
+            Err(Interruption::End(result, failure)) => {
+                Some(self.report(AttemptResult::Named(result), Some(failure), IndexMap::new(), Vec::new()))
+            }
+        };
+        let directory = self.core.attempts_dir.join(&self.assignment.attempt_id.0);
+        Finished { report, directory, haunted: self.haunted }
+    }
+
+    /// The report of an attempt that came to its end. What is wrong with the outputs and artifacts of a success makes it
+    /// INVALID; a failure keeps its result, and they are warnings.
+    pub(super) fn conclude(
+        &mut self,
+        mut result: AttemptResult,
+        mut end: Option<Failure>,
+        outputs: IndexMap<String, Value>,
+        artifacts: Vec<ArtifactFile>,
+        mut problems: Vec<String>,
+    ) -> Result<AttemptReport, Interruption> {
+        if let Some(refusal) = self.log.refusal() {
+            self.warnings.push(format!("the log is not complete: {refusal}"));
+        }
+        if result.is_success() {
+            if let Some(first) = problems.first() {
+                let more = match problems.len() {
+                    1 => String::new(),
+                    count => format!(" (and {} more, see the warnings)", count - 1),
+                };
+                result = AttemptResult::Named(ResultName::Invalid);
+                end = Some(failure("INVALID", format!("{first}{more}")));
+                self.warnings.extend(problems.drain(1..));
+            }
+        } else {
+            self.warnings.append(&mut problems);
+        }
+        if matches!(*self.orders.borrow(), Order::Forget) {
+            return Err(Interruption::Forget);
+        }
+        Ok(self.report(result, end, outputs, artifacts))
+    }
+
+    fn report(
+        &mut self,
+        result: AttemptResult,
+        failure: Option<Failure>,
+        outputs: IndexMap<String, Value>,
+        artifacts: Vec<ArtifactFile>,
+    ) -> AttemptReport {
+        let more = self.warnings.len().saturating_sub(MOST_WARNINGS);
+        if more > 0 {
+            self.warnings.truncate(MOST_WARNINGS);
+            self.warnings.push(format!("and {more} more warnings"));
+        }
+        AttemptReport {
+            result,
+            failure,
+            outputs,
+            artifacts,
+            warnings: std::mem::take(&mut self.warnings),
+            log_bytes: self.log.bytes(),
+        }
+    }
+
+    /// What was ordered before there was anything to stop.
+    pub(super) fn check_orders(&mut self) -> Result<(), Interruption> {
+        match &*self.orders.borrow() {
+            Order::Run => Ok(()),
+            Order::Forget => Err(Interruption::Forget),
+            Order::Stop(reason) => Err(Interruption::End(
+                ResultName::Cancelled,
+                failure("CANCELLED", format!("was stopped before it started: {reason}")),
+            )),
+        }
+    }
+
+    pub(super) async fn lay_inputs(&mut self, directory: &AttemptDirectory) -> Result<(), Interruption> {
+        if self.assignment.inputs.iter().all(|input| input.files.is_empty()) {
+            return Ok(());
+        }
+        let plan = workspace::plan_inputs(&self.assignment.inputs).map_err(invalid)?;
+        for warning in plan.warnings {
+            self.log.system(&format!("warning: {warning}")).await;
+            self.warnings.push(warning);
+        }
+        let work = directory.work();
+        for placed in plan.files {
+            self.check_orders()?;
+            let what = format!("the artifact `{}` of `{}`", placed.file.path, placed.task);
+            let cannot = |error: std::io::Error| start_failed(format!("{what} cannot be laid into TASK_DIR: {error}"));
+            let path = placed.make_way(&work).map_err(cannot)?;
+            let link = self.core.link.clone();
+            let mut orders = self.orders.clone();
+            let fetched = say(&*self.core.config.entropy, &mut orders, || link.get_blob(placed.digest(), &path)).await;
+            match fetched {
+                Said::Answer(()) => placed.finish(&path).map_err(cannot)?,
+                Said::Refused(LinkError::Blob { detail, .. }) => {
+                    return Err(invalid(format!("{what} cannot be fetched: {detail}")));
+                }
+                Said::Refused(error) => return Err(invalid(format!("{what} cannot be fetched: {error}"))),
+                Said::Forgotten => return Err(Interruption::Forget),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn read_outputs(
+        &mut self,
+        directory: &AttemptDirectory,
+        problems: &mut Vec<String>,
+    ) -> Result<IndexMap<String, Value>, Interruption> {
+        let file = directory.output_file();
+        if self.assignment.outputs.is_empty() && !file.exists() {
+            return Ok(IndexMap::new());
+        }
+        let stdout = self.log.take_stdout();
+        let (work, declared) = (directory.work(), self.assignment.outputs.clone());
+        let outputs = blocking(move || Ok(workspace::read_outputs(&file, &work, stdout.as_deref(), &declared))).await?;
+        problems.extend(outputs.problems);
+        Ok(outputs.values)
+    }
+
+    pub(super) async fn keep_artifacts(
+        &mut self,
+        directory: &AttemptDirectory,
+        result: AttemptResult,
+        problems: &mut Vec<String>,
+    ) -> Result<Vec<ArtifactFile>, Interruption> {
+        let Some(rules) = self.assignment.artifacts.clone() else { return Ok(Vec::new()) };
+        let wanted = match rules.when {
+            ArtifactsWhen::Always => true,
+            ArtifactsWhen::OnSuccess => result.is_success(),
+            ArtifactsWhen::OnFailure => !result.is_success(),
+        };
+        if !wanted {
+            return Ok(Vec::new());
+        }
+        let work = directory.work();
+        let collected = blocking(move || Ok(workspace::collect(&work, &rules))).await?;
+        self.warnings.extend(collected.warnings);
+        problems.extend(collected.problems);
+        // Several names may lead to one file, which is stored once: storing may move it away.
+        let mut by_source: IndexMap<PathBuf, Vec<Found>> = IndexMap::new();
+        for found in collected.files {
+            by_source.entry(found.source.clone()).or_default().push(found);
+        }
+        let mut kept = Vec::new();
+        for (_, names) in by_source {
+            match self.keep(&names).await? {
+                Ok(files) => kept.extend(files),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        kept.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(kept)
+    }
+
+    /// Stores one file and lists it under its names.
+    pub(super) async fn keep(&mut self, names: &[Found]) -> Result<Result<Vec<ArtifactFile>, String>, Interruption> {
+        let Some(first) = names.first().cloned() else { return Ok(Ok(Vec::new())) };
+        let mut problem = String::new();
+        for _ in 0..DIGEST_TRIES {
+            let found = first.clone();
+            let file = match blocking(move || Ok(found.digest())).await? {
+                Ok(file) => file,
+                Err(error) => return Ok(Err(format!("the artifact `{}` cannot be read: {error}", first.path))),
+            };
+            let link = self.core.link.clone();
+            let mut orders = self.orders.clone();
+            let put = || link.put_blob(&file.digest, file.size, &first.source);
+            match say(&*self.core.config.entropy, &mut orders, put).await {
+                Said::Answer(()) => {
+                    let listed = names.iter().map(|name| ArtifactFile {
+                        path: name.path.clone(),
+                        executable: name.executable,
+                        ..file.clone()
+                    });
+                    return Ok(Ok(listed.collect()));
+                }
+                Said::Forgotten => return Err(Interruption::Forget),
+                // The content is not what was read a moment ago: somebody writes to it.
+                Said::Refused(LinkError::Blob { detail, .. }) => problem = detail,
+                Said::Refused(error) => {
+                    return Ok(Err(format!("the artifact `{}` cannot be stored: {error}", first.path)));
+                }
+            }
+        }
+        Ok(Err(format!("the artifact `{}` cannot be stored: {problem}", first.path)))
+    }
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Interruption> + Send + 'static,
+) -> Result<T, Interruption> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(panic) => Err(start_failed(format!("the ant failed: {panic}"))),
+    }
+}
