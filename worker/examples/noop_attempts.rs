@@ -74,6 +74,8 @@ fn assignment(number: u64) -> Assignment {
         kill_grace: Duration::from_secs(10),
         inputs: Vec::new(),
         artifacts: None,
+        workspace: None,
+        cache: None,
         outputs: Vec::new(),
     }
 }

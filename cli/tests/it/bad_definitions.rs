@@ -48,7 +48,7 @@ fn cases() -> Vec<Case> {
         case("unknown-key.yaml", task_with("    tiemout: 3s\n"), "E-UNKNOWN-KEY", &["tiemout", "timeout"]),
         case("unquoted.yaml", task_with("    environment: {A: {{ X }}}\n"), "E-UNQUOTED-TEMPLATE", &["quote"]),
         case("go.yaml", task_with("    environment: {A: \"{{.X}}\"}\n"), "E-TEMPLATE-GO", &["{{ X }}"]),
-        case("later.yaml", task_with("    cache: {key: a, paths: [b]}\n"), "E-UNSUPPORTED", &["cache"]),
+        case("later.yaml", task_with("    sandbox: {network: none}\n"), "E-UNSUPPORTED", &["sandbox"]),
     ]
 }
 

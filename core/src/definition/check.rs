@@ -7,8 +7,8 @@ use super::control::ITEM_NAMES;
 use super::problems::{Problems, closest};
 use super::scalar::shortened;
 use super::{
-    Diagnostic, FanOut, Field, JobDefinition, Method, Program, RetryDelay, RetryPolicy, RouteTarget, Span,
-    TaskDefinition, TemplateText, VariableValue, code,
+    CacheSpec, Diagnostic, FanOut, Field, IN_WORKSPACE, JobDefinition, Method, Program, RetryDelay, RetryPolicy,
+    RouteTarget, Span, TaskDefinition, TemplateText, VariableValue, code,
 };
 use crate::graph::Plan;
 use crate::template::{self, BUILTINS, Inspection, ShellDialect, TemplateProblem};
@@ -121,6 +121,16 @@ impl<'d, 'p> Checker<'d, 'p> {
         self.optional_field(job.timeout.as_ref(), created);
         self.optional_field(job.resume_after.as_ref(), created);
         self.retry(&job.retry, created);
+        if let Some(workspace) = &job.workspace {
+            self.field(&workspace.ttl, created);
+            self.optional_field(workspace.size_limit.as_ref(), created);
+            if let Some(git) = &workspace.git {
+                let made = Place::Job("the workspace is made before any task runs");
+                self.text(&git.url, made);
+                self.optional(git.reference.as_ref(), made);
+                self.optional(git.branch.as_ref(), made);
+            }
+        }
         for (index, task) in job.tasks.iter().enumerate() {
             self.task(index, task, created);
         }
@@ -152,6 +162,12 @@ impl<'d, 'p> Checker<'d, 'p> {
         for path in task.artifacts.iter().flat_map(|artifacts| &artifacts.paths) {
             self.text(path, here);
         }
+        if let Some(cache) = &task.cache {
+            for text in std::iter::once(&cache.key).chain(&cache.paths).chain(&cache.restore_keys) {
+                self.text(text, here);
+            }
+            self.check_cache_workspace(cache);
+        }
         self.field(&task.timeout, created);
         self.optional_field(task.idle_timeout.as_ref(), created);
         self.optional_field(task.queue_timeout.as_ref(), created);
@@ -173,6 +189,18 @@ impl<'d, 'p> Checker<'d, 'p> {
         let after: Vec<&TemplateText> = shell.after_script.iter().collect();
         self.script(&main, dialect);
         self.script(&after, dialect);
+    }
+
+    /// A path in the workspace of a job that has none.
+    fn check_cache_workspace(&mut self, cache: &CacheSpec) {
+        if self.definition.workspace.is_some() {
+            return;
+        }
+        for path in cache.paths.iter().filter(|path| path.source.starts_with(IN_WORKSPACE)) {
+            let message = "a cache path in `$JOB_WORKSPACE/`, and the job has no `workspace`";
+            let problem = Diagnostic::error(code::PATH, path.span, message);
+            self.problems.push(problem.with_help("give the job one: `workspace: {scope: job}`"));
+        }
     }
 
     fn retry(&mut self, retry: &'d RetryPolicy, place: Place<'d>) {

@@ -50,6 +50,8 @@ pub const DUPLICATE_TASK: &str = "E-DUPLICATE-TASK";
 pub const TOO_MANY_TASKS: &str = "E-TOO-MANY-TASKS";
 /// Not a duration.
 pub const DURATION: &str = "E-DURATION";
+/// Not a number of bytes.
+pub const SIZE: &str = "E-SIZE";
 /// Not a cron line.
 pub const CRON: &str = "E-CRON";
 /// A cron line that never comes true.

@@ -58,6 +58,7 @@ impl Walk {
         let fail_fast = self.optional(&mut keys, "fail_fast", Self::boolean);
         let resume_after = self.optional_duration(&mut keys, "resume_after", Zero::Refused);
         let inherit_env = keys.take("inherit_env").map(|e| self.inherit_env(&e.value)).unwrap_or_default();
+        let workspace = keys.take("workspace").and_then(|e| self.workspace(&e.value));
         let tasks = self.tasks(&mut keys, root.span);
         self.unknown_keys(&keys, &JOB);
         Some(JobDefinition {
@@ -81,6 +82,7 @@ impl Walk {
             fail_fast: fail_fast.unwrap_or(false),
             resume_after,
             inherit_env,
+            workspace,
             tasks,
         })
     }

@@ -4,11 +4,13 @@
 //! Every problem is found in one pass; [`render_diagnostics`] shows them to people, [`diagnostic_resources`] and
 //! [`sarif`] to programs.
 
+mod cache;
 mod check;
 pub mod code;
 mod control;
 mod diagnostic;
 mod duration;
+mod git_names;
 mod job;
 mod keys;
 mod limits;
@@ -25,12 +27,16 @@ mod resolve;
 mod routes;
 mod scalar;
 mod schedule;
+mod size;
 mod task;
 mod tree;
 mod walk;
+mod workspace;
 
+pub use cache::{CacheSpec, IN_WORKSPACE, check_cache_key, check_cache_path};
 pub use diagnostic::*;
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use git_names::{GitName, check_git_name, check_git_url, redacted_git_url};
 pub use limits::Limits;
 pub use load::{Loaded, load};
 pub use model::*;
@@ -40,6 +46,8 @@ pub use params::{check_params, coerce_cli_params};
 pub use position::{LineIndex, Position, position};
 pub use render::{DiagnosticResource, diagnostic_resources, render_diagnostics, sarif, violations};
 pub use schedule::ScheduleError;
+pub use size::{SizeError, format_size, parse_size};
+pub use workspace::{KeepWorkspace, WorkspaceGit, WorkspaceSpec};
 
 #[cfg(test)]
 #[expect(

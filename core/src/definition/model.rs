@@ -87,6 +87,8 @@ pub struct JobDefinition {
     pub resume_after: Option<Field<Duration>>,
     /// Environment of the ant that is passed on.
     pub inherit_env: InheritEnv,
+    /// A directory that the tasks share.
+    pub workspace: Option<super::WorkspaceSpec>,
     /// The tasks, in declaration order.
     pub tasks: Vec<TaskDefinition>,
 }
@@ -324,6 +326,8 @@ pub struct TaskDefinition {
     pub fan_out: Option<FanOut>,
     /// Files to keep.
     pub artifacts: Option<ArtifactsSpec>,
+    /// Files that come back in later jobs.
+    pub cache: Option<super::CacheSpec>,
     /// Declared outputs.
     pub outputs: Vec<OutputSpec>,
     /// Whether stdout is shown in reports.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{
     Diagnostic, Field, JobDefinition, MOST_ITEMS, RetryDelay, RetryPolicy, TemplateText, code, parse_duration,
+    parse_size,
 };
 
 /// Renders a template to text, or says why it cannot.
@@ -18,6 +19,12 @@ impl JobDefinition {
         let mut resolved = self.clone();
         resolver.optional_duration("timeout", &mut resolved.timeout, false);
         resolver.optional_duration("resume_after", &mut resolved.resume_after, false);
+        if let Some(workspace) = &mut resolved.workspace {
+            resolver.duration("workspace.ttl", &mut workspace.ttl, false);
+            if let Some(limit) = &mut workspace.size_limit {
+                resolver.size("workspace.size_limit", limit);
+            }
+        }
         resolver.retry("", &mut resolved.retry);
         for task in &mut resolved.tasks {
             let of = format!(" of the task {}", task.name);
@@ -58,6 +65,14 @@ impl Resolver<'_, '_> {
             Ok(Duration::ZERO) if !zero => Err("it must be longer than 0".to_owned()),
             Ok(duration) => Ok(duration),
             Err(error) => Err(format!("{}; {}", error.message, error.help)),
+        });
+    }
+
+    fn size(&mut self, key: &str, field: &mut Field<u64>) {
+        self.field(key, field, |text| match parse_size(text) {
+            Ok(0) => Err("it must be more than 0".to_owned()),
+            Ok(bytes) => Ok(bytes),
+            Err(error) => Err(error.to_string()),
         });
     }
 

@@ -99,6 +99,7 @@ impl Walk {
             max_visits: keys.take("max_visits").and_then(|entry| self.integer("max_visits", &entry.value, 1..=100_000)),
             fan_out: keys.take("fan_out").and_then(|entry| self.fan_out(&entry.value, always_run)),
             artifacts: keys.take("artifacts").and_then(|entry| self.artifacts(&entry.value)),
+            cache: keys.take("cache").and_then(|entry| self.cache(&entry.value)),
             outputs: keys.take("outputs").map(|entry| self.outputs(&entry.value)).unwrap_or_default(),
             report_stdout: self.optional(&mut keys, "report_stdout", Self::boolean).unwrap_or(true),
             priority: keys.take("priority").and_then(|entry| self.choice("priority", &entry.value, &PRIORITIES)),

@@ -296,7 +296,7 @@ pub(super) enum Zero {
 }
 
 /// The node as a template if it is one whole `{{ … }}`.
-fn whole_template(node: &Node<'_>) -> Option<TemplateText> {
+pub(super) fn whole_template(node: &Node<'_>) -> Option<TemplateText> {
     let Kind::Scalar(scalar) = &node.kind else { return None };
     let text = scalar.text.trim();
     let inner = text.strip_prefix("{{")?.strip_suffix("}}")?;

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::{AntId, AttemptId, Digest, JobId};
-use crate::definition::{ArtifactsWhen, InheritEnv, OutputSpec, Program};
-use crate::engine::{AttemptResult, Failure};
+use crate::definition::{ArtifactsWhen, InheritEnv, KeepWorkspace, OutputSpec, Program};
+use crate::engine::{AttemptResult, Failure, JobState};
 use crate::time::UnixMillis;
 
 /// An ant asks for work, and says how much it can take. The answer waits until there is something to say.
@@ -24,6 +24,17 @@ pub struct PollRequest {
     pub free_slots: u32,
     /// Its tags.
     pub tags: Vec<String>,
+    /// Workspaces that it holds for jobs of which it has not heard that they are over.
+    pub workspaces: Vec<WorkspaceId>,
+}
+
+/// Which workspace: a job has one for all its attempts that keep the Nonce.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WorkspaceId {
+    /// The job.
+    pub job_id: JobId,
+    /// 8 hex digits: those of the job attempts that share it.
+    pub nonce: String,
 }
 
 /// The answer to a poll, and to a report.
@@ -35,6 +46,18 @@ pub struct Orders {
     pub stops: Vec<StopOrder>,
     /// Reports that were refused because their token is stale: kill those trees and forget them.
     pub stale: Vec<AttemptId>,
+    /// Workspaces that are not needed any more.
+    pub releases: Vec<WorkspaceRelease>,
+}
+
+/// A workspace's job is over, or has begun anew: keep it or remove it by its own rule. Said again as long as polls name
+/// the workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceRelease {
+    /// Which.
+    pub workspace: WorkspaceId,
+    /// How the job, or the attempt that began it, ended; `None` when the queen does not know the job.
+    pub outcome: Option<JobState>,
 }
 
 /// Stop an attempt: TERM, grace, KILL; its result is still reported (CANCELLED).
@@ -77,6 +100,10 @@ pub struct Assignment {
     pub inputs: Vec<ArtifactInput>,
     /// Files to keep afterwards.
     pub artifacts: Option<ArtifactRules>,
+    /// The directory that it shares with other tasks of its job.
+    pub workspace: Option<WorkspaceOrder>,
+    /// Files that come back in later jobs.
+    pub cache: Option<CacheOrder>,
     /// Outputs to read afterwards.
     pub outputs: Vec<OutputSpec>,
 }
@@ -136,6 +163,47 @@ pub struct ArtifactRules {
     pub exclude: Vec<String>,
     /// On which outcomes.
     pub when: ArtifactsWhen,
+}
+
+/// The directory that the tasks of a job share, in the environment as `JOB_WORKSPACE`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkspaceOrder {
+    /// Which.
+    pub id: WorkspaceId,
+    /// A task has started in it before: when it is not there any more, the attempt is INVALID.
+    pub made: bool,
+    /// Whether it stays when the job is over.
+    pub keep: KeepWorkspace,
+    /// How long a kept one stays.
+    pub ttl: Duration,
+    /// The most bytes that it may have after the task.
+    pub size_limit: Option<u64>,
+    /// What it holds at the beginning.
+    pub git: Option<GitOrder>,
+}
+
+/// A worktree of a repository. Names and address have been checked; the ant checks them again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitOrder {
+    /// Address of the repository; may hold a password.
+    pub url: String,
+    /// Branch, tag or commit to begin with; the default branch when absent.
+    pub reference: Option<String>,
+    /// The branch to make; a detached HEAD when absent.
+    pub branch: Option<String>,
+    /// Work that is on no branch of the remote may be removed with the workspace.
+    pub discard_unpushed: bool,
+}
+
+/// Files that are laid down before the first command and stored after a success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheOrder {
+    /// What they are stored and found under, within the job's type.
+    pub key: String,
+    /// Files and directories: relative to TASK_DIR, or `$JOB_WORKSPACE/…`.
+    pub paths: Vec<String>,
+    /// Beginnings of other keys that are good enough, the best first.
+    pub restore_keys: Vec<String>,
 }
 
 /// Reports in order of their sequence numbers; the queen applies each once.

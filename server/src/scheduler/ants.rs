@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use atta_core::protocol::ant::{Orders, PollRequest, StopOrder};
+use atta_core::protocol::ant::{Orders, PollRequest, StopOrder, WorkspaceId};
 use atta_core::protocol::{AntId, AttemptId};
 use tokio::time::Instant;
 
@@ -15,6 +15,8 @@ pub(super) struct Ant {
     pub(super) tags: BTreeSet<String>,
     /// Attempts leased to it and not finished; each takes a slot.
     pub(super) held: HashSet<AttemptId>,
+    /// Workspaces that it holds, as its latest poll said, and those that it was given since.
+    pub(super) workspaces: BTreeSet<WorkspaceId>,
     /// Its waiting poll.
     pub(super) poll: Option<Poll>,
     /// Sessions that were replaced: a late message of one must not bring it back.
@@ -49,6 +51,7 @@ impl Ant {
             slots: request.slots as usize,
             tags: request.tags.iter().cloned().collect(),
             held: HashSet::new(),
+            workspaces: BTreeSet::new(),
             poll: None,
             replaced: HashSet::new(),
             notices: Orders::default(),
@@ -91,11 +94,12 @@ pub(super) fn merge(into: &mut Orders, from: Orders) {
     into.assignments.extend(from.assignments);
     into.stops.extend(from.stops);
     into.stale.extend(from.stale);
+    into.releases.extend(from.releases);
 }
 
 /// Whether there is nothing to say.
 pub(super) fn is_empty(orders: &Orders) -> bool {
-    orders.assignments.is_empty() && orders.stops.is_empty() && orders.stale.is_empty()
+    orders.assignments.is_empty() && orders.stops.is_empty() && orders.stale.is_empty() && orders.releases.is_empty()
 }
 
 /// Orders with one stop.

@@ -45,6 +45,8 @@ impl LiveJob {
             kill_grace: duration("kill_grace", &task.kill_grace)?,
             inputs: self.inputs(row, always_run),
             artifacts: self.artifact_rules(task, renderer, &scope)?,
+            workspace: self.workspace_order(renderer)?,
+            cache: self.cache_order(task, renderer, &scope)?,
             outputs: task.outputs.clone(),
         })
     }
@@ -56,7 +58,8 @@ impl LiveJob {
             shell.flat_map(|shell| shell.before_script.iter().chain(&shell.script).chain(&shell.after_script));
         let environment = self.definition.environment.values().chain(task.environment.values());
         let paths = task.artifacts.iter().flat_map(|artifacts| &artifacts.paths);
-        scripts.chain(environment).chain(paths).any(|template| template.source.contains('{'))
+        let cache = task.cache.iter().flat_map(|c| c.paths.iter().chain(&c.restore_keys).chain(Some(&c.key)));
+        scripts.chain(environment).chain(paths).chain(cache).any(|template| template.source.contains('{'))
     }
 
     fn shell_action(&self, shell: &ShellOptions, renderer: &Renderer, scope: &Variables) -> Result<Action, String> {
@@ -113,7 +116,7 @@ impl LiveJob {
         Ok(environment)
     }
 
-    fn text(
+    pub(super) fn text(
         &self,
         key: &str,
         template: &TemplateText,

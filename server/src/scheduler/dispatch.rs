@@ -27,8 +27,10 @@ impl State {
                 && (reports || ant.poll.as_ref().is_some_and(|poll| poll.free_slots > given))
                 && let Some(key) = self.ready.pop(&ant.tags)
             {
-                if !self.jobs.get(&key.job).is_some_and(|live| live.run.may_dispatch()) {
-                    // Its job is paused; it is queued again below, so that it keeps its place.
+                let may = self.jobs.get(&key.job).is_some_and(|live| live.run.may_dispatch());
+                if !may || self.workspace_is_elsewhere(&key.job, &id) {
+                    // Its job is paused, or its workspace is with another ant; it is queued again below, so that it
+                    // keeps its place.
                     set_aside.push(key);
                     continue;
                 }
@@ -69,7 +71,9 @@ impl State {
         let row = self.jobs.get_mut(&key.job)?.attempt_row(key.attempt)?;
         row.token = Some(token);
         row.ant = Some(ant.0.clone());
-        self.ants.get_mut(ant)?.held.insert(AttemptId::new(&key.job, key.attempt));
+        let ant = self.ants.get_mut(ant)?;
+        ant.held.insert(AttemptId::new(&key.job, key.attempt));
+        ant.workspaces.extend(assignment.workspace.as_ref().map(|workspace| workspace.id.clone()));
         self.settle_place(&key.job);
         Some(assignment)
     }

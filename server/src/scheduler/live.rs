@@ -17,6 +17,7 @@ use super::definitions::LoadedVersion;
 use super::project::Projection;
 use super::queue::QueueKey;
 use super::variables::TaskTable;
+use super::workspaces::WorkspaceProgress;
 use crate::store::{AttemptRow, JobRow, TaskRow};
 
 /// A job that is not over, or that a command has just brought back.
@@ -45,6 +46,7 @@ pub(super) struct LiveJob {
     pub(super) last_at: UnixMillis,
     /// Counts against `max_concurrency`.
     pub(super) occupies: bool,
+    pub(super) workspace: WorkspaceProgress,
     pub(super) dirty: Dirty,
 }
 
@@ -119,6 +121,7 @@ impl LiveJob {
             held_timers: BTreeSet::new(),
             queued: HashMap::new(),
             occupies: false,
+            workspace: WorkspaceProgress::default(),
             dirty: Dirty::default(),
         }
     }
@@ -134,7 +137,9 @@ impl LiveJob {
         let stamped = Stamped { at: now.max(self.last_at), entropy, event };
         let effects = decide(&self.plan, &mut self.run, &stamped)?;
         self.last_at = stamped.at;
-        let projection = self.project(&stamped, &effects, told);
+        let released = self.note_workspace(&stamped.event, &effects);
+        let mut projection = self.project(&stamped, &effects, told);
+        projection.released_workspace = released;
         self.update_view(&stamped.event, &effects);
         Ok(Applied { stamped, effects, projection })
     }

@@ -28,6 +28,7 @@ mod report;
 mod state;
 mod submit;
 mod variables;
+mod workspaces;
 mod writer;
 
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use atta_core::engine::{AttemptNumber, AttemptState, Effect, Event, JobState, Stamped, TaskIndex, Timer};
+use atta_core::protocol::ant::WorkspaceRelease;
 use atta_core::time::UnixMillis;
 
 use super::live::{LiveJob, TaskData, Told};
@@ -25,6 +26,8 @@ pub(super) struct Projection {
     pub(super) timers: Vec<TimerUpdate>,
     /// What was kept.
     pub(super) artifacts: Option<ArtifactRows>,
+    /// A workspace that the job does not need any more.
+    pub(super) released_workspace: Option<WorkspaceRelease>,
 }
 
 /// A timer that was set, moved or cleared.

@@ -187,6 +187,7 @@ impl State {
             let effects = decide(&live.plan, &mut live.run, stamped)
                 .map_err(|error| format!("event {} of its history is refused: {error}", position + 1))?;
             live.last_at = live.last_at.max(stamped.at);
+            live.note_workspace(&stamped.event, &effects);
             for effect in effects {
                 match effect {
                     Effect::JobAttemptBegan { reset, .. } => {

@@ -31,6 +31,7 @@ impl State {
         }
         let Some(ant) = self.ants.get_mut(&request.ant) else { return };
         ant.slots = request.slots as usize;
+        ant.workspaces = request.workspaces.iter().cloned().collect();
         ant.tags = request.tags.iter().cloned().collect();
         if let Some(old) = ant.poll.replace(Poll { deadline, free_slots: request.free_slots as usize, reply }) {
             // The newer poll of the same ant gets the orders.

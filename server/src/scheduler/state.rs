@@ -16,6 +16,7 @@ use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::live::{Applied, LiveJob, Told};
 use super::queue::{QueueKey, Rank, ReadyQueue};
 use super::variables::JobCounts;
+use super::workspaces;
 use crate::secrets::Secrets;
 use crate::store::{
     ArtifactRows, Changes, ColumnName, ConfigKey, EventRow, IdempotencyRow, TimerChange, VersionRow, json,
@@ -156,6 +157,9 @@ impl State {
                 let orders = self.staged.orders.entry(AntId(ant.clone())).or_default();
                 ants::merge(orders, ants::stop(AttemptId::new(job, number), token, reason));
             }
+        }
+        if let Some(release) = projection.released_workspace {
+            workspaces::release(&mut self.ants, &mut self.staged, release);
         }
         if let Some(artifacts) = projection.artifacts {
             self.staged.artifacts.push(artifacts);

@@ -348,7 +348,12 @@ impl Writer {
             Command::PutConfig { put, reply } => answers.push(reply, state.put_config(*put)),
             Command::RemoveConfig { key, reply } => answers.push(reply, state.remove_config(&key)),
             Command::Reencrypt(reply) => answers.push(reply, Ok(state.reencrypt_some())),
-            Command::Poll { request, deadline, reply } => state.poll(&request, deadline, reply),
+            Command::Poll { request, deadline, reply } => {
+                state.poll(&request, deadline, reply);
+                if !request.workspaces.is_empty() {
+                    state.reconcile_workspaces(database, &request).await;
+                }
+            }
             Command::Report { batch, reply } => {
                 let ant = batch.ant.clone();
                 match state.report(database, batch).await {

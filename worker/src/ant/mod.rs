@@ -399,6 +399,7 @@ impl Core {
             slots: if self.tasks.is_closed() { 0 } else { self.config.slots },
             free_slots,
             tags: self.config.tags.clone(),
+            workspaces: Vec::new(),
         };
         let link = self.link.clone();
         open.spawn(async move { link.poll(request, POLL_WAIT).await });

@@ -398,6 +398,8 @@ pub(crate) fn assignment(number: u64, script: &str, mark: &str) -> Assignment {
         kill_grace: Duration::from_millis(300),
         inputs: Vec::new(),
         artifacts: None,
+        workspace: None,
+        cache: None,
         outputs: Vec::new(),
     }
 }

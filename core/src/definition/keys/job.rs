@@ -3,6 +3,7 @@
 use super::control::CONCURRENCY;
 use super::data::PARAM;
 use super::task::{BACKOFF, TASK};
+use super::workspace::WORKSPACE;
 use super::{ANY_NAME, DURATION, ENVIRONMENT, IDENTIFIER, PRIORITY, Shape, Vocabulary, key, list};
 
 pub(in super::super) const JOB: Vocabulary = Vocabulary {
@@ -164,6 +165,12 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
         )
         .default("none"),
         key(
+            "workspace",
+            Shape::Mapping(&WORKSPACE),
+            "workspace",
+            "A directory that the tasks of the job share: `JOB_WORKSPACE` in their environment.",
+        ),
+        key(
             "defaults",
             Shape::TaskDefaults,
             "diamond",
@@ -177,7 +184,7 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
         )
         .required(),
     ],
-    later: &["triggers", "budget", "workspace", "notify", "webhook", "retention"],
+    later: &["triggers", "budget", "notify", "webhook", "retention"],
     foreign: &[
         ("name", "job_type"),
         ("jobs", "tasks"),

@@ -10,6 +10,7 @@ mod job;
 mod route;
 mod task;
 mod word;
+mod workspace;
 
 pub(super) use control::{CONCURRENCY, FAN_OUT};
 pub(super) use data::{ARTIFACTS, OUTPUT, PARAM};
@@ -17,6 +18,7 @@ pub(super) use job::JOB;
 pub(super) use route::{LONG_DEPENDENCY, LONG_ROUTE};
 pub(super) use task::{BACKOFF, TASK};
 pub(super) use word::WORDS;
+pub(super) use workspace::{CACHE, WORKSPACE, WORKSPACE_GIT};
 
 /// Keys of one kind of mapping: what is known, and what is known but comes later.
 pub(super) struct Vocabulary {

@@ -3,6 +3,7 @@
 use super::control::FAN_OUT;
 use super::data::{ARTIFACTS, OUTPUT};
 use super::route::{DEPENDENCY, RESULT, ROUTE};
+use super::workspace::CACHE;
 use super::{DURATION, ENVIRONMENT, IDENTIFIER, PRIORITY, Shape, TASK_NAME, Vocabulary, key, list};
 
 /// A program and its arguments.
@@ -160,6 +161,13 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
         ),
         key("artifacts", Shape::Mapping(&ARTIFACTS), "artifacts", "Files to keep, and to give to later tasks."),
         key(
+            "cache",
+            Shape::Mapping(&CACHE),
+            "cache",
+            "Files that come back in later jobs of the same type: laid down before the first command, stored after a \
+             success.",
+        ),
+        key(
             "outputs",
             Shape::OneOf(&[
                 list(&Shape::Form("name", IDENTIFIER)),
@@ -181,7 +189,6 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
     later: &[
         "agent",
         "approval",
-        "cache",
         "container",
         "env_from",
         "env_value_from",

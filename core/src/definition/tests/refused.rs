@@ -314,7 +314,7 @@ mod keys {
 
     #[test]
     fn keys_whose_machinery_comes_later_are_named_never_ignored() {
-        for key in ["triggers", "budget", "workspace", "notify", "webhook", "retention"] {
+        for key in ["triggers", "budget", "notify", "webhook", "retention"] {
             only(
                 &job(&format!("{key}: {{}}")),
                 &format!(
@@ -324,7 +324,6 @@ mod keys {
         }
         for key in [
             "agent",
-            "cache",
             "container",
             "env_from",
             "node_selector",

@@ -28,6 +28,7 @@ pub(crate) fn job(tasks: Vec<TaskDefinition>) -> JobDefinition {
         fail_on: FailOn::Unhandled,
         fail_fast: false,
         resume_after: None,
+        workspace: None,
         inherit_env: InheritEnv::None,
         tasks,
     }
@@ -62,6 +63,7 @@ pub(crate) fn task(name: &str) -> TaskDefinition {
         max_visits: None,
         fan_out: None,
         artifacts: None,
+        cache: None,
         outputs: Vec::new(),
         report_stdout: true,
         priority: None,

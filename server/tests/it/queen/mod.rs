@@ -9,3 +9,4 @@ pub(crate) mod rig;
 mod scale;
 mod schedules;
 mod submit;
+mod workspaces;

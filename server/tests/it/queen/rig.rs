@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use atta_core::engine::{AttemptResult, Failure};
 use atta_core::protocol::ant::{
-    Action, Assignment, AttemptReport, Orders, PollRequest, Report, ReportBatch, ReportBody,
+    Action, Assignment, AttemptReport, Orders, PollRequest, Report, ReportBatch, ReportBody, WorkspaceId,
 };
 use atta_core::protocol::api::SubmitRequest;
 use atta_core::protocol::{AntId, JobId};
@@ -186,6 +186,8 @@ pub(crate) struct Ant {
     /// What it was given, in order.
     pub(crate) seen: Vec<Assignment>,
     pub(crate) held: u32,
+    /// Workspaces that its polls name.
+    pub(crate) workspaces: Vec<WorkspaceId>,
 }
 
 impl Ant {
@@ -200,6 +202,7 @@ impl Ant {
             artifacts: HashMap::new(),
             seen: Vec::new(),
             held: 0,
+            workspaces: Vec::new(),
         }
     }
 
@@ -215,6 +218,7 @@ impl Ant {
             slots: self.slots,
             free_slots: self.slots.saturating_sub(self.held),
             tags: self.tags.clone(),
+            workspaces: self.workspaces.clone(),
         }
     }
 
