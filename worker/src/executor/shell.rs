@@ -63,6 +63,9 @@ impl Attempt {
 
     async fn prepare(&mut self) -> Result<Prepared, Interruption> {
         let assignment = &self.assignment;
+        if assignment.workspace.is_some() || assignment.cache.is_some() {
+            return Err(invalid("this ant has neither workspaces nor caches yet"));
+        }
         let environment =
             Environment::compose(&self.core.config.environment, &assignment.inherit_env, &assignment.environment)
                 .map_err(invalid)?;
