@@ -45,7 +45,7 @@ impl LiveJob {
             kill_grace: duration("kill_grace", &task.kill_grace)?,
             inputs: self.inputs(row, always_run),
             artifacts: self.artifact_rules(task, renderer, &scope)?,
-            workspace: self.workspace_order(renderer)?,
+            workspace: if task.method.shell().is_some() { self.workspace_order(renderer)? } else { None },
             cache: self.cache_order(task, renderer, &scope)?,
             outputs: task.outputs.clone(),
         })

@@ -1,8 +1,7 @@
 //! The directories that the tasks of a job share: what an ant is told about them, and when they are not needed any more.
 
 use atta_core::definition::{
-    Field, GitName, Method, TaskDefinition, TemplateText, check_cache_key, check_cache_path, check_git_name,
-    check_git_url,
+    Field, GitName, TaskDefinition, TemplateText, check_cache_key, check_cache_path, check_git_name, check_git_url,
 };
 use atta_core::engine::{AttemptNumber, AttemptResult, Effect, Event, JobState};
 use atta_core::protocol::ant::{CacheOrder, GitOrder, PollRequest, WorkspaceId, WorkspaceOrder, WorkspaceRelease};
@@ -124,7 +123,7 @@ impl LiveJob {
     /// Whether the attempt is of a task that works in the workspace.
     fn uses_workspace(&self, attempt: AttemptNumber) -> bool {
         let task = self.run.attempt(attempt).map(|info| info.task);
-        task.is_some_and(|task| matches!(self.task(task).method, Method::Shell(_)))
+        task.is_some_and(|task| self.task(task).method.shell().is_some())
     }
 }
 
