@@ -38,6 +38,7 @@ pub use diagnostic::*;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use git_names::{GitName, check_git_name, check_git_url, redacted_git_url};
 pub use limits::Limits;
+pub use keys::{ReferencePage, json_schema, reference_pages};
 pub use load::{Loaded, load};
 pub use model::*;
 pub use names::{is_identifier, is_job_type};

@@ -26,7 +26,7 @@ pub(super) const TYPES: [(&str, ParamType); 6] = [
 ];
 
 /// Keys of which a task has one: its own choice puts the other one of `defaults` out of force.
-const ALTERNATIVES: [(&str, &str); 3] =
+pub(super) const ALTERNATIVES: [(&str, &str); 3] =
     [("when", "except"), ("shell", "interpreter"), ("delay_between_retries", "retry_backoff")];
 
 /// The keys of a task with those of `defaults` behind them that it does not set itself.

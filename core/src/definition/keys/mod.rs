@@ -7,10 +7,15 @@
 mod control;
 mod data;
 mod job;
+mod pages;
 mod route;
+mod schema;
 mod task;
 mod word;
 mod workspace;
+
+pub use pages::{ReferencePage, reference_pages};
+pub use schema::json_schema;
 
 pub(super) use control::{CONCURRENCY, FAN_OUT};
 pub(super) use data::{ARTIFACTS, OUTPUT, PARAM};
@@ -34,6 +39,11 @@ impl Vocabulary {
     /// The names of the keys.
     pub(super) fn known(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().map(|key| key.name)
+    }
+
+    /// The mapping's name in links: `task`, `retry_backoff`.
+    fn slug(&self) -> String {
+        self.what.trim_start_matches("a ").trim_start_matches("an ").replace(' ', "-")
     }
 
     pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
@@ -172,6 +182,26 @@ impl Shape {
             _ => Vec::new(),
         }
     }
+}
+
+/// A mapping and every mapping inside it, each once, the outermost first.
+fn reached_from(outermost: &'static Vocabulary) -> Vec<&'static Vocabulary> {
+    let mut found = vec![outermost];
+    let mut next = 0;
+    while let Some(vocabulary) = found.get(next) {
+        for inner in vocabulary.keys.iter().flat_map(|key| key.shape.mappings()) {
+            if found.iter().all(|known| known.what != inner.what) {
+                found.push(inner);
+            }
+        }
+        next += 1;
+    }
+    found
+}
+
+/// Every mapping of the language, each once.
+fn vocabularies() -> Vec<&'static Vocabulary> {
+    reached_from(&JOB)
 }
 
 #[cfg(test)]

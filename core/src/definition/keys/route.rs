@@ -2,8 +2,11 @@
 
 use super::{Key, Shape, TASK_NAME, Vocabulary, key, list};
 
+/// The form of what is a word or the name of a task: the loader tells them apart.
+pub(super) const WORD_OR_TASK: &str = "^[^{}]+$";
+
 /// Where a route leads, in short: a task or a word; several tasks.
-const TARGET: [Shape; 2] = [Shape::Form("a task or a word", ""), list(&TASK_NAME)];
+const TARGET: [Shape; 2] = [Shape::Form("task or word", WORD_OR_TASK), list(&TASK_NAME)];
 
 /// Where a route leads.
 pub(super) const ROUTE: Shape = Shape::OneOf(&[TARGET[0], TARGET[1], Shape::Mapping(&LONG_ROUTE)]);

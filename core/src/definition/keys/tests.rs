@@ -3,21 +3,6 @@ use std::collections::HashSet;
 use super::super::names;
 use super::*;
 
-/// Every mapping of the language, each once.
-fn vocabularies() -> Vec<&'static Vocabulary> {
-    let mut found: Vec<&'static Vocabulary> = vec![&JOB];
-    let mut next = 0;
-    while let Some(vocabulary) = found.get(next) {
-        for inner in vocabulary.keys.iter().flat_map(|key| key.shape.mappings()) {
-            if found.iter().all(|known| known.what != inner.what) {
-                found.push(inner);
-            }
-        }
-        next += 1;
-    }
-    found
-}
-
 #[test]
 fn the_table_leads_to_every_mapping() {
     let names: Vec<&str> = vocabularies().iter().map(|vocabulary| vocabulary.what).collect();
@@ -49,4 +34,11 @@ fn every_key_is_described_once() {
 fn the_words_of_routes_are_those_that_the_loader_knows() {
     let described: Vec<&str> = WORDS.iter().map(|word| word.name).filter(|name| *name != "ERR_").collect();
     assert_eq!(described, names::WORDS);
+}
+
+#[test]
+fn every_result_is_described() {
+    let described: Vec<&str> = word::RESULTS.iter().map(|(name, _)| *name).collect();
+    let known: Vec<&str> = crate::engine::ResultName::ALL.iter().map(|result| result.as_str()).collect();
+    assert_eq!(described, known);
 }

@@ -59,3 +59,17 @@ pub(in super::super) const WORDS: &[Word] = &[
     word("END_BLOCKED", "blocked", "The path ends here, and the job is BLOCKED unless something else failed it."),
     word("ERR_", "exit-codes", "`ERR_<NAME>`: the task failed with this error code, which the job shows."),
 ];
+
+/// Results that are not exit codes, and what they mean.
+pub(super) const RESULTS: &[(&str, &str)] = &[
+    ("TIMED_OUT", "The attempt ran longer than `timeout`."),
+    ("IDLE_TIMED_OUT", "It neither wrote nor worked for `idle_timeout`."),
+    ("QUEUE_TIMED_OUT", "No ant took it in time."),
+    ("START_FAILED", "Its process could not be started."),
+    ("KILLED", "A signal that was not ours ended it, such as the kernel's when memory is short."),
+    ("LOST", "Its ant died, and it could not be taken up again."),
+    ("CANCELLED", "It was cancelled."),
+    ("INVALID", "A template could not be rendered, or an artifact or output was missing or of the wrong type."),
+    ("EXPIRED", "It was rescheduled until its limit."),
+    ("LOOP_LIMIT", "The loop that it heads came round more often than `max_visits`."),
+];
