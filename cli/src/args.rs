@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check definitions; shows schedules in words.
     Validate(ValidateArgs),
+    /// Print the JSON Schema of definitions, for editors.
+    Schema,
     /// Submit a job to the server.
     Submit(SubmitArgs),
     /// List jobs, or show one.

@@ -2,6 +2,7 @@
 
 mod ambient;
 mod args;
+mod author;
 mod client;
 mod doctor;
 mod embedded;
@@ -52,6 +53,7 @@ fn perform(command: Command) -> CommandResult {
         }
         Command::Run(args) => run::run(&args, fork_launcher, runtime),
         Command::Validate(args) => validate::validate(&args, &SystemClock),
+        Command::Schema => author::schema(),
         Command::Completions(args) => completions(args.shell),
         other => runtime()?.block_on(ask_server(other)),
     }
@@ -71,7 +73,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Definitions(args) => client::definitions(args).await,
         Command::Events(args) => client::events(args).await,
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,
-        Command::Serve(_) | Command::Run(_) | Command::Validate(_) | Command::Completions(_) => {
+        Command::Serve(_) | Command::Run(_) | Command::Validate(_) | Command::Schema | Command::Completions(_) => {
             unreachable!("performed without a server")
         }
     }

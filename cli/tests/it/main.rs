@@ -11,4 +11,5 @@ mod live_server;
 mod recovery;
 mod scratch;
 mod shipped;
+mod shipped_keys;
 mod surface;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::live_server::{atta, repository};
 
 /// Runs a definition with `atta run --json`; returns the exit code and the document.
-fn run(file: &str, params: &[&str]) -> (i32, Value) {
+pub(crate) fn run(file: &str, params: &[&str]) -> (i32, Value) {
     let mut command = Command::new(atta());
     command.arg("run").arg(repository().join("workflows/examples").join(file)).arg("--json");
     for param in params {
@@ -24,7 +24,7 @@ fn run(file: &str, params: &[&str]) -> (i32, Value) {
 }
 
 /// `name STATE route` of each task, in the document's order.
-fn outline(document: &Value) -> Vec<String> {
+pub(crate) fn outline(document: &Value) -> Vec<String> {
     let tasks = document["tasks"].as_array().expect("a job has tasks");
     let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     tasks
@@ -33,12 +33,12 @@ fn outline(document: &Value) -> Vec<String> {
         .collect()
 }
 
-fn sorted(mut lines: Vec<String>) -> Vec<String> {
+pub(crate) fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
     lines
 }
 
-fn task<'a>(document: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn task<'a>(document: &'a Value, name: &str) -> &'a Value {
     document["tasks"]
         .as_array()
         .expect("a job has tasks")
@@ -126,6 +126,7 @@ fn outputs_arrive_with_their_types() {
     assert_eq!(code, 0, "{job:#}");
     assert_eq!(task(&job, "measure")["outputs"]["words"], 3);
     assert_eq!(task(&job, "measure")["outputs"]["title"], "It works");
+    assert!(task(&job, "report")["outputs"]["text"].as_str().is_some_and(|text| text.starts_with("It works, in 3")));
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn hostile_values_are_printed_as_they_are() {
 
 #[test]
 fn every_example_is_tested_and_every_shipped_workflow_is_valid() {
-    let tests = include_str!("shipped.rs");
+    let tests = [include_str!("shipped.rs"), include_str!("shipped_keys.rs")].concat();
     let mut files = BTreeSet::new();
     for directory in ["workflows", "workflows/examples"] {
         for entry in fs::read_dir(repository().join(directory)).expect("the directory exists").flatten() {

@@ -21,10 +21,12 @@ mod request;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use atta_core::definition::json_schema;
 use atta_core::time::{Clock, Entropy};
 use axum::Json;
 use axum::Router;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -45,6 +47,9 @@ const TRANSFERS: usize = 64;
 
 /// Streams that may be open at once.
 const STREAMS: usize = 512;
+
+/// What a JSON Schema is served as.
+const SCHEMA_TYPE: &str = "application/schema+json";
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -113,6 +118,10 @@ pub(crate) fn router(context: Context) -> Router {
     let (router, api) = described().split_for_parts();
     let api = Arc::new(openapi::finish(api));
     router
+        .route(
+            "/api/v1/schema/job-definition.json",
+            get(async || ([(CONTENT_TYPE, SCHEMA_TYPE)], json_schema().to_string())),
+        )
         .route("/api/v1/openapi.json", get(move || async move { Json(Arc::clone(&api)) }))
         // An empty 404: the envelope says the rest.
         .fallback(async || StatusCode::NOT_FOUND)

@@ -64,11 +64,8 @@ fn section(text: &mut String, vocabulary: &Vocabulary, page_of: &dyn Fn(&Vocabul
     }
     if !vocabulary.later.is_empty() {
         let names: Vec<String> = vocabulary.later.iter().map(|name| format!("`{name}`")).collect();
-        let _ = writeln!(
-            text,
-            "\nRefused by this version as [`E-UNSUPPORTED`](../diagnostics.md): {}.",
-            names.join(", ")
-        );
+        let _ =
+            writeln!(text, "\nRefused by this version as [`E-UNSUPPORTED`](../diagnostics.md): {}.", names.join(", "));
     }
 }
 

@@ -1,12 +1,12 @@
 //! Routes and dependencies in their long forms.
 
-use super::{Key, Shape, TASK_NAME, Vocabulary, key, list};
+use super::{Shape, TASK_NAME, Vocabulary, key};
 
 /// The form of what is a word or the name of a task: the loader tells them apart.
 pub(super) const WORD_OR_TASK: &str = "^[^{}]+$";
 
 /// Where a route leads, in short: a task or a word; several tasks.
-const TARGET: [Shape; 2] = [Shape::Form("task or word", WORD_OR_TASK), list(&TASK_NAME)];
+const TARGET: [Shape; 2] = [Shape::Form("task or word", WORD_OR_TASK), Shape::List(&TASK_NAME, 1, usize::MAX)];
 
 /// Where a route leads.
 pub(super) const ROUTE: Shape = Shape::OneOf(&[TARGET[0], TARGET[1], Shape::Mapping(&LONG_ROUTE)]);
@@ -40,7 +40,7 @@ pub(in super::super) const LONG_ROUTE: Vocabulary = Vocabulary {
             "How long after the first attempt of the visit `reschedule` gives up, with the result `EXPIRED`.",
         )
         .default("14d"),
-    ] as &[Key],
+    ],
     later: &[],
     foreign: &[("task", "goto"), ("target", "goto"), ("after", "reschedule"), ("max_visits", "max")],
 };

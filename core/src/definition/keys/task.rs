@@ -128,7 +128,7 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
         .default("0"),
         key(
             "retry_on",
-            list(&Shape::Form("code, range or result", RESULT)),
+            list(&Shape::OneOf(&[Shape::Form("code, range or result", RESULT), Shape::Integer(0, 255)])),
             "backoff",
             "Results that are tried again although they have a route of their own.",
         ),

@@ -72,4 +72,6 @@ pub(super) const RESULTS: &[(&str, &str)] = &[
     ("INVALID", "A template could not be rendered, or an artifact or output was missing or of the wrong type."),
     ("EXPIRED", "It was rescheduled until its limit."),
     ("LOOP_LIMIT", "The loop that it heads came round more often than `max_visits`."),
+    ("APPROVED", "People approved what the task asks them."),
+    ("REJECTED", "Somebody rejected it, or nobody decided in time."),
 ];

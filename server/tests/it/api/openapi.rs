@@ -59,3 +59,11 @@ fn collect(value: &Value, into: &mut Vec<String>) {
         _ => {}
     }
 }
+
+#[tokio::test]
+async fn the_schema_of_definitions_is_served() {
+    let server = TestServer::start().await;
+    let answer = server.get("/api/v1/schema/job-definition.json").await;
+    assert_eq!(answer.header("content-type"), "application/schema+json");
+    assert_eq!(answer.json(), atta_core::definition::json_schema());
+}
