@@ -38,6 +38,7 @@ pub(super) fn check(definition: &JobDefinition, source: &str, graph_incomplete: 
         let worth = |one: &Diagnostic| !graph_incomplete || one.code == "E-UNKNOWN-TASK";
         problems.extend(found.into_iter().filter(worth));
     }
+    super::triggers::check(definition, source, problems);
     Checker::new(definition, source, problems).run();
 }
 
@@ -536,7 +537,7 @@ fn undeclared<'n>(
 
 /// Where a byte of a template's source stands in the file: the scalar's text follows its value, but for quotes,
 /// escapes and indentation.
-fn locate(source: &str, template: &TemplateText, offset: usize, width: usize) -> Span {
+pub(super) fn locate(source: &str, template: &TemplateText, offset: usize, width: usize) -> Span {
     let raw = &source[template.span.start..template.span.end.min(source.len())];
     let mut at = 0;
     for (index, wanted) in template.source.char_indices() {

@@ -40,6 +40,7 @@ impl Walk {
         let job_variables = keys.take("job_variables").map(|e| self.job_variables(&e.value)).unwrap_or_default();
         let environment = keys.take("environment").map(|e| self.environment(&e.value)).unwrap_or_default();
         let schedule = self.schedule(&mut keys);
+        let triggers = keys.take("triggers").map(|entry| self.triggers(&entry.value)).unwrap_or_default();
         let skip_if = self.optional(&mut keys, "skip_if", Self::template_spelling);
         let max_concurrency =
             keys.take("max_concurrency").and_then(|e| self.integer("max_concurrency", &e.value, 1..=u32::MAX));
@@ -70,6 +71,7 @@ impl Walk {
             job_variables,
             environment,
             schedule,
+            triggers,
             skip_if,
             max_concurrency,
             concurrency,

@@ -30,6 +30,7 @@ mod schedule;
 mod size;
 mod task;
 mod tree;
+mod triggers;
 mod walk;
 mod workspace;
 
@@ -48,6 +49,9 @@ pub use position::{LineIndex, Position, position};
 pub use render::{DiagnosticResource, diagnostic_resources, render_diagnostics, sarif, violations};
 pub use schedule::ScheduleError;
 pub use size::{SizeError, format_size, parse_size};
+pub use triggers::{
+    JOB_TRIGGER_NAMES, JobTrigger, RateLimit, Trigger, WEBHOOK_NAMES, Wake, WebhookAuth, WebhookTrigger,
+};
 pub use workspace::{KeepWorkspace, WorkspaceGit, WorkspaceSpec};
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{ApprovalOptions, AwaitOptions, ExpireOptions, ForkOptions, HttpOptions, SubmitJobsOptions};
+use super::{ApprovalOptions, AwaitOptions, ExpireOptions, ForkOptions, HttpOptions, SubmitJobsOptions, Trigger};
 
 /// A region of the source text: byte offsets, end exclusive. Lines and columns are derived from the text when shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -63,6 +63,8 @@ pub struct JobDefinition {
     pub environment: IndexMap<String, TemplateText>,
     /// When the job starts by itself.
     pub schedule: Option<Schedule>,
+    /// What else starts it.
+    pub triggers: Vec<Trigger>,
     /// Evaluated before anything is allocated; truthy text skips the job.
     pub skip_if: Option<TemplateText>,
     /// Jobs of this type that may be RUNNING at once.

@@ -3,6 +3,7 @@
 use super::control::CONCURRENCY;
 use super::data::PARAM;
 use super::task::{BACKOFF, TASK};
+use super::trigger::{JOB_TRIGGER, WEBHOOK_TRIGGER};
 use super::workspace::WORKSPACE;
 use super::{ANY_NAME, DURATION, ENVIRONMENT, IDENTIFIER, PRIORITY, Shape, Vocabulary, key, list};
 
@@ -57,6 +58,12 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
             "schedule",
             "When the job starts by itself: a line of 5 fields (minute, hour, day, month, weekday), 6 (seconds first) or \
              7 (seconds first, year last), or a list of lines. A tick gives one job, whatever happens.",
+        ),
+        key(
+            "triggers",
+            list(&Shape::OneOf(&[Shape::Mapping(&WEBHOOK_TRIGGER), Shape::Mapping(&JOB_TRIGGER)])),
+            "webhook",
+            "What else starts the job: webhooks, and the ends of jobs of other definitions.",
         ),
         key("timezone", Shape::Text, "schedule", "The IANA zone in which `cron_trigger` is meant.").default("UTC"),
         key(
@@ -184,7 +191,7 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
         )
         .required(),
     ],
-    later: &["triggers", "budget", "notify", "webhook", "retention"],
+    later: &["budget", "notify", "webhook", "retention"],
     foreign: &[
         ("name", "job_type"),
         ("jobs", "tasks"),

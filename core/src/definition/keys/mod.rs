@@ -11,6 +11,7 @@ mod pages;
 mod route;
 mod schema;
 mod task;
+mod trigger;
 mod word;
 mod workspace;
 
@@ -22,6 +23,7 @@ pub(super) use data::{ARTIFACTS, OUTPUT, PARAM};
 pub(super) use job::JOB;
 pub(super) use route::{LONG_DEPENDENCY, LONG_ROUTE};
 pub(super) use task::{BACKOFF, TASK};
+pub(super) use trigger::{BEARER_AUTH, HMAC_AUTH, JOB_TRIGGER, WAKE, WEBHOOK_AUTH, WEBHOOK_TRIGGER};
 pub(super) use word::WORDS;
 pub(super) use workspace::{CACHE, WORKSPACE, WORKSPACE_GIT};
 

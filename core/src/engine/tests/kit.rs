@@ -17,6 +17,7 @@ pub(crate) fn job(tasks: Vec<TaskDefinition>) -> JobDefinition {
         job_variables: indexmap::IndexMap::new(),
         environment: indexmap::IndexMap::new(),
         schedule: None,
+        triggers: Vec::new(),
         skip_if: None,
         max_concurrency: None,
         concurrency: None,
