@@ -81,6 +81,25 @@ impl Renderer {
         Ok(json)
     }
 
+    /// Like [`Self::render_value`], bounded by the memory that rendering may take and not by the length of texts.
+    pub fn render_large_value(&self, source: &str, scope: &dyn Scope) -> Result<Json, TemplateProblem> {
+        let value = self.evaluate(source, scope)?;
+        if value.size > self.limits.memory {
+            return Err(TemplateProblem::new(
+                E_LIMIT,
+                None,
+                format!("the value is larger than {} bytes", self.limits.memory),
+            ));
+        }
+        value.to_json()
+    }
+
+    /// The same with other steps of evaluation.
+    #[must_use]
+    pub fn with_fuel(&self, fuel: u64) -> Self {
+        Self { limits: Arc::new(Limits { fuel, ..(*self.limits).clone() }), functions: self.functions.clone() }
+    }
+
     /// Like [`Self::render_value`], with the origin of every part.
     pub fn evaluate(&self, source: &str, scope: &dyn Scope) -> Result<Value, TemplateProblem> {
         // No braces, no template: most leaves are plain.

@@ -25,7 +25,7 @@ impl LiveJob {
     ) -> Result<Assignment, String> {
         let row = self.attempts.get(&number).ok_or_else(|| format!("attempt {} is gone", number.0))?;
         let task = self.task(row.task);
-        let scope = self.variables(self.builtins(Some(row)), renderer, self.needs_names(task));
+        let scope = self.variables_of(row, renderer, self.needs_names(task));
         let Method::Shell(shell) = &task.method else {
             return Err("an ant cannot do what this task does".to_owned());
         };
@@ -38,7 +38,7 @@ impl LiveJob {
             job_type: self.row.job_type.clone(),
             task: task.name.clone(),
             action: self.shell_action(shell, renderer, &scope)?,
-            environment: self.environment(task, renderer, &scope)?,
+            environment: self.environment(task, row, renderer, &scope)?,
             inherit_env: self.definition.inherit_env.clone(),
             timeout: duration("timeout", &task.timeout)?,
             idle_timeout: task.idle_timeout.as_ref().map(|field| duration("idle_timeout", field)).transpose()?,
@@ -90,6 +90,7 @@ impl LiveJob {
     fn environment(
         &self,
         task: &TaskDefinition,
+        row: &AttemptRow,
         renderer: &Renderer,
         scope: &Variables,
     ) -> Result<IndexMap<String, String>, String> {
@@ -101,6 +102,7 @@ impl LiveJob {
         for (name, value) in scope.environment() {
             environment.insert(name.clone(), value.clone());
         }
+        environment.extend(self.item_environment(row).into_iter().map(|(name, value)| (name.to_owned(), value)));
         for (name, value) in &environment {
             if value.contains('\0') {
                 return Err(format!("environment.{name}: the value has a NUL byte, which no environment can hold"));
@@ -148,6 +150,11 @@ impl LiveJob {
     fn inputs(&self, row: &AttemptRow, always_run: bool) -> Vec<ArtifactInput> {
         let dependencies = self.plan.dependencies(row.task);
         let sources = dependencies.iter().filter(|dependency| dependency.artifacts).filter_map(|dependency| {
+            if let Some(instance) = row.instance.filter(|_| dependency.task == row.task) {
+                // Of its own item's attempt before, by its own paths.
+                let files = self.fan_outs.get(&row.task)?.artifacts(instance).to_vec();
+                return Some(ArtifactInput { task: self.plan.task_name(dependency.task).to_owned(), files });
+            }
             let data = self.results.get(&dependency.task)?;
             let of_itself = dependency.task == row.task;
             // An always_run task takes what exists.

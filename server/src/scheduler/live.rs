@@ -14,6 +14,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::definitions::LoadedVersion;
+use super::fan_out::Instances;
 use super::project::Projection;
 use super::queue::QueueKey;
 use super::variables::TaskTable;
@@ -35,6 +36,8 @@ pub(super) struct LiveJob {
     pub(super) attempts: BTreeMap<AttemptNumber, AttemptRow>,
     /// What the latest finished attempt of each task left.
     pub(super) results: HashMap<TaskIndex, TaskData>,
+    /// The instances of tasks with `fan_out` whose items are known.
+    pub(super) fan_outs: HashMap<TaskIndex, Instances>,
     /// What templates see of the tasks.
     pub(super) view: Arc<TaskTable>,
     pub(super) timers: BTreeMap<Timer, UnixMillis>,
@@ -58,6 +61,9 @@ pub(super) struct Dirty {
     pub(super) row: bool,
     pub(super) tasks: BTreeSet<TaskIndex>,
     pub(super) attempts: BTreeSet<AttemptNumber>,
+    pub(super) instances: BTreeSet<(TaskIndex, u32)>,
+    /// Instances from this one on are no more.
+    pub(super) instances_removed: BTreeMap<TaskIndex, u32>,
     /// A task has settled: the description may read otherwise now.
     pub(super) describe: bool,
 }
@@ -117,6 +123,7 @@ impl LiveJob {
             tasks: BTreeMap::new(),
             attempts: BTreeMap::new(),
             results: HashMap::new(),
+            fan_outs: HashMap::new(),
             timers: BTreeMap::new(),
             held_timers: BTreeSet::new(),
             queued: HashMap::new(),

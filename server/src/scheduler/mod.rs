@@ -6,6 +6,7 @@
 //! * `definitions`, `submit`, `admission`, `commands`, `cron`: from a definition to a running job
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
 //! * `ants`, `queue`, `dispatch`, `assignment`, `report`: from a ready attempt to an ant and back
+//! * `fan_out`: the items of tasks and what became of each
 //! * `methods`: tasks that the queen performs herself
 //! * `recovery`: from the database to memory
 
@@ -18,6 +19,7 @@ mod configs;
 mod cron;
 mod definitions;
 mod dispatch;
+mod fan_out;
 mod live;
 mod methods;
 mod project;

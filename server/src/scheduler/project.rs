@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use atta_core::engine::{AttemptNumber, AttemptState, Effect, Event, JobState, Stamped, TaskIndex, Timer};
+use atta_core::engine::{AttemptNumber, AttemptState, Effect, Event, JobState, Stamped, TaskIndex, TaskState, Timer};
 use atta_core::protocol::ant::WorkspaceRelease;
 use atta_core::time::UnixMillis;
 
@@ -14,8 +14,8 @@ use crate::store::{ArtifactRows, AttemptRow, json};
 pub(super) struct Projection {
     /// The job's state before, when it changed.
     pub(super) job_was: Option<JobState>,
-    /// Conditions to evaluate.
-    pub(super) conditions: Vec<(TaskIndex, u32)>,
+    /// What the engine asks.
+    pub(super) questions: Vec<Question>,
     /// Attempts that became READY.
     pub(super) ready: Vec<AttemptNumber>,
     /// Attempts that have their result now.
@@ -28,6 +28,15 @@ pub(super) struct Projection {
     pub(super) artifacts: Option<ArtifactRows>,
     /// A workspace that the job does not need any more.
     pub(super) released_workspace: Option<WorkspaceRelease>,
+}
+
+/// What the engine asks about a task and the visit that would begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    /// Whether `when` holds.
+    Condition(TaskIndex, u32),
+    /// What the items of its `fan_out` are.
+    Items(TaskIndex, u32),
 }
 
 /// A timer that was set, moved or cleared.
@@ -80,9 +89,16 @@ impl LiveJob {
                     self.dirty.describe = true;
                 }
                 Effect::FinalPhaseBegan { .. } => {}
-                Effect::TaskChanged { task, visit, to, result, skip_reason, failure, .. } => {
+                Effect::TaskChanged { task, visit, from, to, result, skip_reason, failure, .. } => {
+                    let of_instances = self.task(*task).fan_out.is_some();
+                    if of_instances && to.is_settled() && *to != TaskState::Skipped {
+                        self.gather(*task);
+                    }
                     let row = self.task_row(*task);
                     row.state = *to;
+                    if of_instances && *from == TaskState::Pending && !to.is_settled() {
+                        row.begin_visit();
+                    }
                     if *visit > 0 {
                         row.visits = *visit;
                     }
@@ -97,20 +113,24 @@ impl LiveJob {
                     }
                 }
                 Effect::RouteTaken { task, target, .. } => self.task_row(*task).route = Some(target.clone()),
-                Effect::EvaluateCondition { task, visit } => out.conditions.push((*task, *visit)),
+                Effect::EvaluateCondition { task, visit } => {
+                    out.questions.push(Question::Condition(*task, *visit));
+                }
+                Effect::ExpandItems { task, visit } => out.questions.push(Question::Items(*task, *visit)),
+                Effect::InstanceChanged { .. } => self.project_instance(effect),
                 Effect::AttemptCreated { attempt, task, visit, task_attempt, job_attempt, routed_from, instance } => {
                     let row = self.task_row(*task);
                     row.attempts += 1;
                     row.last_attempt = Some(*attempt);
                     row.visits = *visit;
                     row.finished_at = None;
-                    if *task_attempt == 1 {
-                        row.result = None;
-                        row.failure = None;
-                        row.skip_reason = None;
-                        row.route = None;
-                        row.started_at = None;
+                    if *task_attempt == 1 && instance.is_none() {
+                        row.begin_visit();
                     }
+                    self.project_instance(effect);
+                    let item_key = instance
+                        .and_then(|instance| self.fan_outs.get(task)?.items.get(instance as usize))
+                        .map(|item| item.key.clone());
                     let row = AttemptRow {
                         number: *attempt,
                         task: *task,
@@ -119,6 +139,7 @@ impl LiveJob {
                         job_attempt: *job_attempt,
                         state: AttemptState::Ready,
                         instance: *instance,
+                        item_key,
                         reason: None,
                         token: None,
                         ant: None,
@@ -143,8 +164,6 @@ impl LiveJob {
                         row.reason = Some(reason.clone());
                     }
                 }
-                // What concerns instances of a fan_out.
-                Effect::ExpandItems { .. } | Effect::InstanceChanged { .. } => {}
                 Effect::AttemptRequeued { attempt } => {
                     if let Some(row) = self.attempt_row(*attempt) {
                         row.state = AttemptState::Ready;
@@ -168,7 +187,7 @@ impl LiveJob {
                             // Whatever still reports under the old token is stale.
                             row.token = None;
                         }
-                        let task = row.task;
+                        let (task, instance) = (row.task, row.instance);
                         let finish = finish.unwrap_or_default();
                         if !finish.outputs.is_empty() {
                             row.outputs = json(&finish.outputs);
@@ -182,7 +201,10 @@ impl LiveJob {
                                 Some(ArtifactRows { job, attempt: *attempt, files: finish.artifacts.clone() });
                         }
                         // An interrupted attempt left nothing, what came before it still counts.
-                        if !interrupted {
+                        if interrupted {
+                        } else if let Some(instance) = instance {
+                            self.instance_left(task, instance, Arc::new(finish.outputs), finish.artifacts);
+                        } else {
                             let data = TaskData {
                                 current: true,
                                 outputs: Arc::new(finish.outputs),
@@ -192,7 +214,9 @@ impl LiveJob {
                         }
                         let row = self.task_row(task);
                         row.finished_at = Some(ended);
-                        row.result = Some(*result);
+                        if instance.is_none() {
+                            row.result = Some(*result);
+                        }
                     }
                     out.closed.push(*attempt);
                 }
@@ -236,6 +260,7 @@ impl LiveJob {
                     self.mark_started(task, started);
                 }
             }
+            Event::ItemsExpanded { task, visit, outcome: Ok(items) } => self.expanded(*task, *visit, items),
             Event::TimerFired { timer } => self.clear_timer(*timer, out),
             _ => {}
         }

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::engine::{AttemptNumber, AttemptState, Effect, EngineError, Event, JobState, TaskIndex, decide};
+use atta_core::engine::{
+    AttemptNumber, AttemptState, Effect, EngineError, Event, JobState, TaskIndex, TaskState, decide,
+};
 use atta_core::protocol::{AntId, AttemptId, JobId};
 use atta_core::template::{Limits, Renderer};
 use atta_core::time::{Clock, Entropy, UnixMillis};
@@ -15,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::admission::Admission;
 use super::definitions::{DefinitionEntry, LoadedVersion};
-use super::live::{LiveJob, TaskData};
+use super::live::{Dirty, LiveJob, TaskData};
 use super::queue::ReadyQueue;
 use super::state::{Staged, State};
 use super::variables::{JobCounts, QueenFunctions, submission_variables};
@@ -181,18 +183,35 @@ impl State {
             version.resolve(&self.renderer, &scope).map_err(|refusal| refusal.to_string())?
         };
         let mut live = LiveJob::new(row, params, version, definition, plan);
-        // Which attempt's outputs and artifacts each task has now.
-        let mut latest: HashMap<TaskIndex, (AttemptNumber, bool)> = HashMap::new();
+        // Which attempt's outputs and artifacts each task, or each instance of a task, has now.
+        let mut latest: HashMap<(TaskIndex, Option<u32>), (AttemptNumber, bool)> = HashMap::new();
+        let mut instances: HashMap<AttemptNumber, u32> = HashMap::new();
+        // Tasks with `fan_out` that have settled, and whether that still counts.
+        let mut gathered: HashMap<TaskIndex, bool> = HashMap::new();
         for (position, stamped) in events.iter().enumerate() {
             let effects = decide(&live.plan, &mut live.run, stamped)
                 .map_err(|error| format!("event {} of its history is refused: {error}", position + 1))?;
             live.last_at = live.last_at.max(stamped.at);
             live.note_workspace(&stamped.event, &effects);
+            if let Event::ItemsExpanded { task, visit, outcome: Ok(items) } = &stamped.event {
+                live.expanded(*task, *visit, items);
+                latest.retain(|(of, instance), _| of != task || instance.is_none());
+            }
             for effect in effects {
+                live.project_instance(&effect);
                 match effect {
+                    Effect::AttemptCreated { attempt, instance: Some(instance), .. } => {
+                        instances.insert(attempt, instance);
+                    }
+                    Effect::TaskChanged { task, to, .. } if to.is_settled() && live.fan_outs.contains_key(&task) => {
+                        gathered.insert(task, to != TaskState::Skipped);
+                    }
                     Effect::JobAttemptBegan { reset, .. } => {
                         for task in reset {
-                            if let Some((_, current)) = latest.get_mut(&task) {
+                            if let Some((_, current)) = latest.get_mut(&(task, None)) {
+                                *current = false;
+                            }
+                            if let Some(current) = gathered.get_mut(&task) {
                                 *current = false;
                             }
                         }
@@ -201,7 +220,7 @@ impl State {
                         if !matches!(stamped.event, Event::AttemptInterrupted { .. }) =>
                     {
                         if let Some(info) = live.run.attempt(attempt) {
-                            latest.insert(info.task, (attempt, true));
+                            latest.insert((info.task, instances.get(&attempt).copied()), (attempt, true));
                         }
                     }
                     _ => {}
@@ -237,22 +256,31 @@ impl State {
             if replayed != Some(row.state) {
                 return Err(format!("its history and its row disagree about attempt {}", row.number.0));
             }
-            if let Some((number, current)) = latest.get(&row.task)
+            if let Some((number, current)) = latest.get(&(row.task, row.instance))
                 && *number == row.number
             {
                 let outputs = serde_json::from_str(&row.outputs)
                     .map_err(|error| format!("the outputs of attempt {} are damaged: {error}", row.number.0))?;
-                let data = TaskData {
-                    current: *current,
-                    outputs: Arc::new(outputs),
-                    artifacts: files.remove(&row.number).unwrap_or_default(),
-                };
-                live.results.insert(row.task, data);
+                let artifacts = files.remove(&row.number).unwrap_or_default();
+                match row.instance {
+                    Some(instance) => live.instance_left(row.task, instance, Arc::new(outputs), artifacts),
+                    None => {
+                        let data = TaskData { current: *current, outputs: Arc::new(outputs), artifacts };
+                        live.results.insert(row.task, data);
+                    }
+                }
             }
             if row.state != AttemptState::Finished {
                 live.attempts.insert(row.number, row);
             }
         }
+        for (task, current) in gathered {
+            live.gather(task);
+            if let Some(data) = live.results.get_mut(&task) {
+                data.current = current;
+            }
+        }
+        live.dirty = Dirty::default();
         live.timers = timers.into_iter().collect();
         if !nothing_happened {
             let tasks: Vec<TaskIndex> = live.tasks.keys().copied().collect();

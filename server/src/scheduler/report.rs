@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use atta_core::engine::{AttemptState, Event};
+use atta_core::engine::{AttemptResult, AttemptState, Event, Failure, ResultName};
 use atta_core::protocol::ant::{AttemptReport, Orders, PollRequest, Report, ReportBatch, ReportBody};
 use atta_core::protocol::{AntId, AttemptId};
+use indexmap::IndexMap;
 use tokio::time::Instant;
 
 use super::Refusal;
@@ -114,6 +115,15 @@ impl State {
             }
             (ReportBody::Finished(end), Some(AttemptState::Leased | AttemptState::Running)) => {
                 let AttemptReport { result, failure, outputs, artifacts, warnings, log_bytes } = *end;
+                let room = self.jobs.get(&job).map_or(Ok(()), |live| live.room_for_outputs(number, &outputs));
+                let (result, failure, outputs) = match room {
+                    Ok(()) => (result, failure, outputs),
+                    Err(message) => {
+                        let code = ResultName::Invalid.as_str().to_owned();
+                        let failure = Some(Failure { code, message });
+                        (AttemptResult::Named(ResultName::Invalid), failure, IndexMap::new())
+                    }
+                };
                 let event = Event::AttemptFinished { attempt: number, result, failure };
                 let finish = Finish { outputs, artifacts, warnings, log_bytes };
                 self.feed(&job, event, Some(Told { at: report.at, finish: Some(finish) }))

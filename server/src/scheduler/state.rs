@@ -14,6 +14,7 @@ use super::admission::Admission;
 use super::ants::{self, Ants};
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::live::{Applied, LiveJob, Told};
+use super::project::Question;
 use super::queue::{QueueKey, Rank, ReadyQueue};
 use super::variables::JobCounts;
 use super::workspaces;
@@ -88,18 +89,25 @@ impl State {
             return Err(EngineError::Internal(format!("set aside: {reason}")));
         }
         let mut next = Some((event, told));
-        let mut conditions = std::collections::VecDeque::new();
+        let mut questions = std::collections::VecDeque::new();
         loop {
             let (event, told) = match next.take() {
                 Some(next) => next,
-                None => match conditions.pop_front() {
-                    Some((task, visit)) => {
-                        let Some(live) = self.jobs.get(job) else { return Ok(()) };
-                        let outcome = live.evaluate_condition(task, visit, &self.renderer);
-                        (Event::ConditionEvaluated { task, visit, outcome }, None)
-                    }
-                    None => return Ok(()),
-                },
+                None => {
+                    let Some(question) = questions.pop_front() else { return Ok(()) };
+                    let Some(live) = self.jobs.get(job) else { return Ok(()) };
+                    let answer = match question {
+                        Question::Condition(task, visit) => {
+                            let outcome = live.evaluate_condition(task, visit, &self.renderer);
+                            Event::ConditionEvaluated { task, visit, outcome }
+                        }
+                        Question::Items(task, visit) => {
+                            let outcome = live.expand_items(task, visit, &self.renderer);
+                            Event::ItemsExpanded { task, visit, outcome }
+                        }
+                    };
+                    (answer, None)
+                }
             };
             let now = self.clock.now();
             let entropy = self.entropy.next_u64();
@@ -107,7 +115,7 @@ impl State {
                 return Err(EngineError::Internal(format!("{job} is not live")));
             };
             let applied = live.apply(event, now, entropy, told)?;
-            conditions.extend(applied.projection.conditions.iter().copied());
+            questions.extend(applied.projection.questions.iter().copied());
             self.follow(job, applied);
         }
     }
@@ -238,6 +246,15 @@ impl State {
             }
             let id = &live.row.id;
             changes.tasks.extend(live.dirty.tasks.iter().filter_map(|task| Some((id, live.tasks.get(task)?))));
+            changes
+                .instances_removed
+                .extend(live.dirty.instances_removed.iter().map(|(task, from)| (id, *task, *from)));
+            changes.instances.extend(
+                live.dirty
+                    .instances
+                    .iter()
+                    .filter_map(|(task, instance)| Some((id, live.fan_outs.get(task)?.rows.get(*instance as usize)?))),
+            );
             changes.attempts.extend(live.dirty.attempts.iter().filter_map(|n| Some((id, live.attempts.get(n)?))));
         }
         // A key that one job gives up may be taken by another one in the same transaction.

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use atta_core::definition::{JobDefinition, TaskDefinition, TemplateText};
 use atta_core::engine::{AttemptNumber, AttemptResult, Effect, Event, JobState, RoutedFrom, TaskIndex};
 use atta_core::template::{
-    Builtins, Functions, Origin, Renderer, TaskValues, TaskView, TemplateProblem, Variables, is_truthy,
+    Builtins, Functions, Origin, Renderer, TaskValues, TaskView, TemplateProblem, Variables, VariablesBuilder,
+    is_truthy,
 };
 use atta_core::time::Clock;
 use indexmap::IndexMap;
@@ -208,17 +209,28 @@ impl LiveJob {
 
     /// All names of the job with these built-ins; of the built-ins alone when no template needs more.
     pub(super) fn variables(&self, builtins: Builtins, renderer: &Renderer, all: bool) -> Variables {
+        self.variables_with(builtins, renderer, all, |builder| builder)
+    }
+
+    /// The same with more names.
+    pub(super) fn variables_with(
+        &self,
+        builtins: Builtins,
+        renderer: &Renderer,
+        all: bool,
+        more: impl FnOnce(VariablesBuilder) -> VariablesBuilder,
+    ) -> Variables {
         if !all {
             return Variables::builder().builtins(builtins).build(renderer);
         }
         let params: IndexMap<String, Value> =
             self.params.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        Variables::builder()
+        let builder = Variables::builder()
             .params(&params, &self.definition.params)
             .job_variables(&self.definition.job_variables)
             .builtins(builtins)
-            .tasks(self.view.clone())
-            .build(renderer)
+            .tasks(self.view.clone());
+        more(builder).build(renderer)
     }
 
     /// The task's definition.
@@ -243,7 +255,7 @@ impl LiveJob {
         let Some(row) = self.attempts.get(&number) else { return Ok(Vec::new()) };
         let templates = &self.task(row.task).tags;
         let all = templates.iter().any(|tag| !is_plain(&tag.source));
-        let scope = self.variables(self.builtins(Some(row)), renderer, all);
+        let scope = self.variables_of(row, renderer, all);
         let mut tags = templates
             .iter()
             .map(|tag| renderer.render_text(&tag.source, &scope).map_err(|problem| self.explain("tags", tag, &problem)))
@@ -290,6 +302,8 @@ impl LiveJob {
         }
         if let Event::AttemptFinished { attempt, .. } = event
             && let Some(info) = self.run.attempt(*attempt)
+            // Of instances the task has something when all have settled.
+            && !self.fan_outs.contains_key(&info.task)
         {
             tasks.push(info.task);
         }

@@ -136,6 +136,7 @@ fn attempt_row(row: &SqliteRow) -> Result<AttemptRow, StoreError> {
             .try_get::<Option<i64>, _>("instance")?
             .map(|instance| unsigned("attempts", "instance", instance))
             .transpose()?,
+        item_key: row.try_get("item_key")?,
         reason: row.try_get("reason")?,
         token: row.try_get::<Option<i64>, _>("token")?.map(i64::cast_unsigned),
         ant: row.try_get("ant")?,

@@ -21,6 +21,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0002_waiting_and_instances.sql"),
     },
     Migration { version: 3, name: "configs", sql: include_str!("../../migrations/sqlite/0003_configs.sql") },
+    Migration { version: 8, name: "items", sql: include_str!("../../migrations/sqlite/0008_items.sql") },
 ];
 
 impl Migration {

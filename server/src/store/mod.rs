@@ -7,6 +7,7 @@
 mod configs;
 mod definitions;
 mod error;
+mod instances;
 mod live;
 mod lock;
 mod migrate;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 
 pub(crate) use configs::{ConfigChange, ConfigContent, ConfigKey, ConfigRow, Sealed};
 pub use error::{OpenError, StoreError};
+pub(crate) use instances::*;
 pub(crate) use live::*;
 pub(crate) use names::*;
 pub use read_detail::StoredArtifact;

@@ -8,6 +8,8 @@ use atta_core::protocol::JobId;
 use atta_core::protocol::ant::ArtifactFile;
 use atta_core::time::UnixMillis;
 
+use super::InstanceRow;
+
 /// A row of `jobs`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct JobRow {
@@ -87,6 +89,18 @@ impl TaskRow {
     }
 }
 
+impl TaskRow {
+    /// Nothing of the visit before is its result any more.
+    pub(crate) fn begin_visit(&mut self) {
+        self.result = None;
+        self.failure = None;
+        self.skip_reason = None;
+        self.route = None;
+        self.started_at = None;
+        self.finished_at = None;
+    }
+}
+
 /// A row of `attempts`. JSON columns are kept as text: nothing but the API reads them again.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AttemptRow {
@@ -98,6 +112,8 @@ pub(crate) struct AttemptRow {
     pub(crate) state: AttemptState,
     /// The instance of a `fan_out`.
     pub(crate) instance: Option<u32>,
+    /// The key of its item.
+    pub(crate) item_key: Option<String>,
     /// What it waits for.
     pub(crate) reason: Option<String>,
     pub(crate) token: Option<u64>,
@@ -188,6 +204,9 @@ pub(crate) struct Changes<'a> {
     pub(crate) jobs: Vec<&'a JobRow>,
     pub(crate) tasks: Vec<(&'a JobId, &'a TaskRow)>,
     pub(crate) attempts: Vec<(&'a JobId, &'a AttemptRow)>,
+    pub(crate) instances: Vec<(&'a JobId, &'a InstanceRow)>,
+    /// Instances from this one on are no more.
+    pub(crate) instances_removed: Vec<(&'a JobId, TaskIndex, u32)>,
     pub(crate) artifacts: Vec<&'a ArtifactRows>,
     pub(crate) events: Vec<&'a EventRow>,
     pub(crate) timers: Vec<TimerChange>,

@@ -84,15 +84,26 @@ const TASKS: ManyRows = ManyRows {
 
 const ATTEMPTS: ManyRows = ManyRows {
     name: "write attempts",
-    head: "INSERT INTO attempts (job_id, number, task, instance, visit, task_attempt, job_attempt, state, reason, token, ant,
+    head: "INSERT INTO attempts (job_id, number, task, instance, item_key, visit, task_attempt, job_attempt, state, reason, token, ant,
         isolation, result, exit_code, error_code, error_message, routed_from, outputs, warnings, log_bytes, created_at,
         started_at, finished_at) VALUES ",
-    columns: 23,
+    columns: 24,
     tail: " ON CONFLICT (job_id, number) DO UPDATE SET state = excluded.state, reason = excluded.reason, token = excluded.token, ant = excluded.ant,
         isolation = excluded.isolation, result = excluded.result, exit_code = excluded.exit_code,
         error_code = excluded.error_code, error_message = excluded.error_message, outputs = excluded.outputs,
         warnings = excluded.warnings, log_bytes = excluded.log_bytes, started_at = excluded.started_at,
         finished_at = excluded.finished_at",
+};
+
+const INSTANCES: ManyRows = ManyRows {
+    name: "write instances",
+    head: "INSERT INTO task_instances (job_id, task, instance, visit, item_key, state, attempts, last_attempt, result,
+        exit_code, error_code, error_message) VALUES ",
+    columns: 12,
+    tail: " ON CONFLICT (job_id, task, instance) DO UPDATE SET visit = excluded.visit, item_key = excluded.item_key,
+        state = excluded.state, attempts = excluded.attempts, last_attempt = excluded.last_attempt,
+        result = excluded.result, exit_code = excluded.exit_code, error_code = excluded.error_code,
+        error_message = excluded.error_message",
 };
 
 const ARTIFACTS: ManyRows = ManyRows {
@@ -273,6 +284,7 @@ impl StoreWriter {
                 Int(i64::from(row.number.0)),
                 Int(i64::from(row.task.0)),
                 OptInt(row.instance.map(i64::from)),
+                OptText(row.item_key.as_deref()),
                 Int(i64::from(row.visit)),
                 Int(i64::from(row.task_attempt)),
                 Int(i64::from(row.job_attempt)),
@@ -292,6 +304,32 @@ impl StoreWriter {
                 Int(row.created_at.0),
                 millis(row.started_at),
                 millis(row.finished_at),
+            ]);
+        })
+        .await?;
+        for (job, task, from) in &changes.instances_removed {
+            sqlx::query("DELETE FROM task_instances WHERE job_id = $1 AND task = $2 AND instance >= $3")
+                .bind(&job.0)
+                .bind(i64::from(task.0))
+                .bind(i64::from(*from))
+                .execute(self.connection().await?)
+                .await?;
+        }
+        self.many(&INSTANCES, &changes.instances, |(job, row), cells| {
+            let result = row.result.map(result_columns);
+            cells.extend([
+                Text(&job.0),
+                Int(i64::from(row.task.0)),
+                Int(i64::from(row.instance)),
+                Int(i64::from(row.visit)),
+                Text(&row.key),
+                Text(row.state.column_name()),
+                Int(i64::from(row.attempts)),
+                OptInt(row.last_attempt.map(|number| i64::from(number.0))),
+                OptText(result.map(|(name, _)| name)),
+                OptInt(result.and_then(|(_, code)| code)),
+                OptText(row.failure.as_ref().map(|failure| failure.code.as_str())),
+                OptText(row.failure.as_ref().map(|failure| failure.message.as_str())),
             ]);
         })
         .await?;
