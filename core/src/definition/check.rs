@@ -153,7 +153,7 @@ impl<'d, 'p> Checker<'d, 'p> {
         let before = Place::Task(index, task);
         let here = if task.fan_out.is_some() { Place::Instance(index, task) } else { before };
         if let Some(fan_out) = &task.fan_out {
-            self.fan_out(fan_out, before, here, created);
+            self.fan_out(task, fan_out, before, here, created);
         }
         self.optional(task.description.as_ref(), here);
         for value in task.environment.values().chain(&task.tags) {
@@ -238,7 +238,14 @@ impl<'d, 'p> Checker<'d, 'p> {
         }
     }
 
-    fn fan_out(&mut self, fan_out: &'d FanOut, before: Place<'d>, here: Place<'d>, created: Place<'d>) {
+    fn fan_out(
+        &mut self,
+        task: &'d TaskDefinition,
+        fan_out: &'d FanOut,
+        before: Place<'d>,
+        here: Place<'d>,
+        created: Place<'d>,
+    ) {
         for name in std::iter::once(fan_out.item_var.as_str()).chain(ITEM_NAMES) {
             let hidden = if self.definition.params.contains_key(name) {
                 "param"
@@ -256,6 +263,14 @@ impl<'d, 'p> Checker<'d, 'p> {
                 } else {
                     format!("rename the {hidden}")
                 },
+            );
+        }
+        if let Some(output) = task.outputs.iter().find(|output| output.name == "results") {
+            self.problems.error_with_help(
+                code::RESERVED_NAME,
+                output.span,
+                "an output of a task with `fan_out` cannot be named results: it has all that is known of each instance",
+                "choose another name",
             );
         }
         self.variable(&fan_out.items, before);

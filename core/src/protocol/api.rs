@@ -173,9 +173,44 @@ pub struct TaskResource {
     pub outputs: IndexMap<String, Value>,
     /// Artifacts of the latest attempt.
     pub artifacts: Vec<ArtifactResource>,
+    /// Its instances, when it has `fan_out` and its items are known; the list is at `…/tasks/{task}/instances`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fan_out: Option<FanOutResource>,
     /// All attempts, oldest first (absent in `atta run --json`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempt_list: Vec<AttemptResource>,
+}
+
+/// The instances of a task with `fan_out`, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct FanOutResource {
+    /// How many items there are.
+    pub total: u32,
+    /// How many instances are in each state; states that none is in are absent.
+    pub counts: IndexMap<String, u32>,
+}
+
+/// One instance of a task with `fan_out`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct InstanceResource {
+    /// The position of its item, from 0.
+    pub index: u32,
+    /// The key of its item.
+    pub key: String,
+    /// Its state.
+    pub state: TaskState,
+    /// `COMPLETED`, `FAILED` or a result's name.
+    pub result: Option<String>,
+    /// Exit code of its last attempt.
+    pub exit_code: Option<u16>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// Attempts so far, since the items are known.
+    pub attempts: u32,
+    /// Number of its latest attempt within the job.
+    pub last_attempt: Option<u32>,
+    /// Outputs of its latest attempt.
+    pub outputs: IndexMap<String, Value>,
 }
 
 /// One attempt.
@@ -189,6 +224,12 @@ pub struct AttemptResource {
     pub visit: u32,
     /// The attempt within the visit.
     pub task_attempt: u32,
+    /// The instance of a `fan_out`, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<u32>,
+    /// The key of its item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_key: Option<String>,
     /// Its state.
     pub state: AttemptState,
     /// `COMPLETED`, `FAILED` or a result's name.
@@ -309,6 +350,9 @@ pub struct JobArtifactResource {
     pub attempt: u32,
     /// The attempt's task.
     pub task_type: String,
+    /// The key of the attempt's item, for an instance of a `fan_out`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_key: Option<String>,
     /// Relative path.
     pub name: String,
     /// In bytes.

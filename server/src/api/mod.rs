@@ -2,7 +2,7 @@
 //!
 //! * `envelope`: what every request goes through
 //! * `problem`, `request`, `page`: errors, bodies and queries, lists
-//! * `definitions`, `configs`, `jobs`, `events`, `logs`, `artifacts`, `health`: the resources
+//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `health`: the resources
 //! * `openapi`: the description that is made of them
 
 mod artifacts;
@@ -11,6 +11,7 @@ mod definitions;
 mod envelope;
 mod events;
 mod health;
+mod instances;
 mod jobs;
 mod logs;
 mod openapi;
@@ -101,6 +102,7 @@ fn described() -> OpenApiRouter<Context> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(definitions::routes())
         .merge(jobs::routes())
+        .merge(instances::routes())
         .merge(events::routes())
         .merge(logs::routes())
         .merge(artifacts::routes())

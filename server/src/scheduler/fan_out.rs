@@ -36,10 +36,16 @@ pub(super) struct Instances {
 
 /// What the latest finished attempt of an instance left.
 #[derive(Debug, Default, Clone)]
-struct Left {
+pub(super) struct Left {
     outputs: Arc<IndexMap<String, Value>>,
     output_bytes: usize,
     artifacts: Vec<ArtifactFile>,
+}
+
+impl Left {
+    pub(super) fn new(outputs: Arc<IndexMap<String, Value>>, artifacts: Vec<ArtifactFile>) -> Self {
+        Self { output_bytes: size(&outputs), outputs, artifacts }
+    }
 }
 
 impl Instances {
@@ -62,36 +68,15 @@ impl Instances {
         self.rows.get_mut(instance as usize)
     }
 
-    fn leave(&mut self, instance: u32, outputs: Arc<IndexMap<String, Value>>, artifacts: Vec<ArtifactFile>) {
+    fn leave(&mut self, instance: u32, new: Left) {
         let Some(left) = self.left.get_mut(instance as usize) else { return };
-        self.output_bytes -= left.output_bytes;
-        let output_bytes = size(&outputs);
-        *left = Left { outputs, output_bytes, artifacts };
-        self.output_bytes += output_bytes;
+        self.output_bytes = self.output_bytes - left.output_bytes + new.output_bytes;
+        *left = new;
     }
 
     /// What the latest finished attempt of one of them kept, by its own paths.
     pub(super) fn artifacts(&self, instance: u32) -> &[ArtifactFile] {
         self.left.get(instance as usize).map_or(&[], |left| &left.artifacts)
-    }
-
-    /// What the task has of all of them: an array of each output, `results`, and the files under `<task>/<key>/`.
-    fn together(&self, task: &str, declared: impl Iterator<Item = String>) -> TaskData {
-        let values = self.rows.iter().zip(&self.left).map(|(row, left)| InstanceValues {
-            index: row.instance,
-            key: &row.key,
-            state: row.state,
-            result: row.result.map(AttemptResult::as_str),
-            exit_code: row.result.and_then(AttemptResult::exit_code),
-            outputs: &left.outputs,
-        });
-        let outputs = results_of_instances(declared, values);
-        let artifacts = self.rows.iter().zip(&self.left).flat_map(|(row, left)| {
-            left.artifacts
-                .iter()
-                .map(move |file| ArtifactFile { path: format!("{task}/{}/{}", row.key, file.path), ..file.clone() })
-        });
-        TaskData { current: true, outputs: Arc::new(outputs), artifacts: artifacts.collect() }
     }
 }
 
@@ -284,25 +269,39 @@ impl LiveJob {
     }
 
     /// What a finished attempt of an instance left.
-    pub(super) fn instance_left(
-        &mut self,
-        task: TaskIndex,
-        instance: u32,
-        outputs: Arc<IndexMap<String, Value>>,
-        artifacts: Vec<ArtifactFile>,
-    ) {
+    pub(super) fn instance_left(&mut self, task: TaskIndex, instance: u32, left: Left) {
         if let Some(instances) = self.fan_outs.get_mut(&task) {
-            instances.leave(instance, outputs, artifacts);
+            instances.leave(instance, left);
         }
     }
 
     /// All instances have settled: what they left becomes what the task has.
     pub(super) fn gather(&mut self, task: TaskIndex) {
         let Some(instances) = self.fan_outs.get(&task) else { return };
-        let definition = &self.definition.tasks[task.0 as usize];
-        let declared = definition.outputs.iter().map(|output| output.name.clone());
-        let data = instances.together(&definition.name, declared);
+        let data = self.together(task, &instances.rows, &instances.left);
         self.results.insert(task, data);
+    }
+
+    /// What the task has of all instances: an array of each output, `results`, and the files under `<task>/<key>/`.
+    pub(super) fn together(&self, task: TaskIndex, rows: &[InstanceRow], left: &[Left]) -> TaskData {
+        let definition = self.task(task);
+        let values = rows.iter().zip(left).map(|(row, left)| InstanceValues {
+            index: row.instance,
+            key: &row.key,
+            state: row.state,
+            result: row.result.map(AttemptResult::as_str),
+            exit_code: row.result.and_then(AttemptResult::exit_code),
+            outputs: &left.outputs,
+        });
+        let declared = definition.outputs.iter().map(|output| output.name.clone());
+        let outputs = results_of_instances(declared, values);
+        let artifacts = rows.iter().zip(left).flat_map(|(row, left)| {
+            left.artifacts.iter().map(|file| ArtifactFile {
+                path: format!("{}/{}/{}", definition.name, row.key, file.path),
+                ..file.clone()
+            })
+        });
+        TaskData { current: true, outputs: Arc::new(outputs), artifacts: artifacts.collect() }
     }
 
     /// Whether these outputs have room beside those of the other instances; an error says why not.

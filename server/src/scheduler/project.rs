@@ -6,6 +6,7 @@ use atta_core::engine::{AttemptNumber, AttemptState, Effect, Event, JobState, St
 use atta_core::protocol::ant::WorkspaceRelease;
 use atta_core::time::UnixMillis;
 
+use super::fan_out::Left;
 use super::live::{LiveJob, TaskData, Told};
 use crate::store::{ArtifactRows, AttemptRow, json};
 
@@ -202,8 +203,10 @@ impl LiveJob {
                         }
                         // An interrupted attempt left nothing, what came before it still counts.
                         if interrupted {
+                            // Nothing to keep.
                         } else if let Some(instance) = instance {
-                            self.instance_left(task, instance, Arc::new(finish.outputs), finish.artifacts);
+                            let left = Left::new(Arc::new(finish.outputs), finish.artifacts);
+                            self.instance_left(task, instance, left);
                         } else {
                             let data = TaskData {
                                 current: true,

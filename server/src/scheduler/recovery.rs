@@ -3,7 +3,7 @@
 //! A job's engine state is never stored: its events are replayed through `decide`. What comes out is compared with the
 //! job's rows; a job where they disagree is set aside, loudly, and does not keep the others from going on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,15 +17,25 @@ use serde_json::{Map, Value};
 
 use super::admission::Admission;
 use super::definitions::{DefinitionEntry, LoadedVersion};
+use super::fan_out::Left;
 use super::live::{Dirty, LiveJob, TaskData};
 use super::queue::ReadyQueue;
 use super::state::{Staged, State};
 use super::variables::{JobCounts, QueenFunctions, submission_variables};
 use crate::secrets::Secrets;
-use crate::store::{StoreError, StoreWriter, StoredJob, Which};
+use crate::store::{InstanceRow, StoreError, StoreWriter, StoredJob, Which};
 
 /// How long an Idempotency-Key is remembered.
 const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
+
+/// What a task with `fan_out` had of its instances when it settled.
+struct Gathered {
+    /// No new job attempt made the task PENDING since.
+    current: bool,
+    rows: Vec<InstanceRow>,
+    /// The attempt that each had finished last.
+    left: Vec<Option<AttemptNumber>>,
+}
 
 impl State {
     /// Reads everything that is needed from a database that was just opened.
@@ -186,8 +196,7 @@ impl State {
         // Which attempt's outputs and artifacts each task, or each instance of a task, has now.
         let mut latest: HashMap<(TaskIndex, Option<u32>), (AttemptNumber, bool)> = HashMap::new();
         let mut instances: HashMap<AttemptNumber, u32> = HashMap::new();
-        // Tasks with `fan_out` that have settled, and whether that still counts.
-        let mut gathered: HashMap<TaskIndex, bool> = HashMap::new();
+        let mut gathered: HashMap<TaskIndex, Gathered> = HashMap::new();
         for (position, stamped) in events.iter().enumerate() {
             let effects = decide(&live.plan, &mut live.run, stamped)
                 .map_err(|error| format!("event {} of its history is refused: {error}", position + 1))?;
@@ -203,16 +212,22 @@ impl State {
                     Effect::AttemptCreated { attempt, instance: Some(instance), .. } => {
                         instances.insert(attempt, instance);
                     }
-                    Effect::TaskChanged { task, to, .. } if to.is_settled() && live.fan_outs.contains_key(&task) => {
-                        gathered.insert(task, to != TaskState::Skipped);
+                    Effect::TaskChanged { task, to, .. } if to.is_settled() && to != TaskState::Skipped => {
+                        if let Some(all) = live.fan_outs.get(&task) {
+                            let left = (0..)
+                                .zip(&all.rows)
+                                .map(|(instance, _)| latest.get(&(task, Some(instance))).map(|(attempt, _)| *attempt));
+                            gathered
+                                .insert(task, Gathered { current: true, rows: all.rows.clone(), left: left.collect() });
+                        }
                     }
                     Effect::JobAttemptBegan { reset, .. } => {
                         for task in reset {
                             if let Some((_, current)) = latest.get_mut(&(task, None)) {
                                 *current = false;
                             }
-                            if let Some(current) = gathered.get_mut(&task) {
-                                *current = false;
+                            if let Some(gathered) = gathered.get_mut(&task) {
+                                gathered.current = false;
                             }
                         }
                     }
@@ -249,6 +264,9 @@ impl State {
             }
             live.tasks.insert(row.task, row);
         }
+        let of_gathered: HashSet<AttemptNumber> =
+            gathered.values().flat_map(|gathered| gathered.left.iter().flatten().copied()).collect();
+        let mut left: HashMap<AttemptNumber, Left> = HashMap::new();
         let mut files: HashMap<AttemptNumber, _> =
             artifacts.into_iter().map(|rows| (rows.attempt, rows.files)).collect();
         for row in attempts {
@@ -256,16 +274,23 @@ impl State {
             if replayed != Some(row.state) {
                 return Err(format!("its history and its row disagree about attempt {}", row.number.0));
             }
-            if let Some((number, current)) = latest.get(&(row.task, row.instance))
-                && *number == row.number
-            {
+            let of_latest =
+                latest.get(&(row.task, row.instance)).filter(|(number, _)| *number == row.number).map(|(_, c)| *c);
+            if of_latest.is_some() || of_gathered.contains(&row.number) {
                 let outputs = serde_json::from_str(&row.outputs)
                     .map_err(|error| format!("the outputs of attempt {} are damaged: {error}", row.number.0))?;
                 let artifacts = files.remove(&row.number).unwrap_or_default();
                 match row.instance {
-                    Some(instance) => live.instance_left(row.task, instance, Arc::new(outputs), artifacts),
+                    Some(instance) => {
+                        let one = Left::new(Arc::new(outputs), artifacts);
+                        if of_latest.is_some() {
+                            live.instance_left(row.task, instance, one.clone());
+                        }
+                        left.insert(row.number, one);
+                    }
                     None => {
-                        let data = TaskData { current: *current, outputs: Arc::new(outputs), artifacts };
+                        let current = of_latest.unwrap_or(false);
+                        let data = TaskData { current, outputs: Arc::new(outputs), artifacts };
                         live.results.insert(row.task, data);
                     }
                 }
@@ -274,11 +299,10 @@ impl State {
                 live.attempts.insert(row.number, row);
             }
         }
-        for (task, current) in gathered {
-            live.gather(task);
-            if let Some(data) = live.results.get_mut(&task) {
-                data.current = current;
-            }
+        for (task, Gathered { current, rows, left: numbers }) in gathered {
+            let all = numbers.iter().map(|number| number.and_then(|number| left.get(&number)).cloned());
+            let data = live.together(task, &rows, &all.map(Option::unwrap_or_default).collect::<Vec<_>>());
+            live.results.insert(task, TaskData { current, ..data });
         }
         live.dirty = Dirty::default();
         live.timers = timers.into_iter().collect();

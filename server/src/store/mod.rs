@@ -16,6 +16,7 @@ mod open;
 mod read_definitions;
 mod read_detail;
 mod read_events;
+mod read_instances;
 mod read_jobs;
 mod read_model;
 mod rows;

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::read_instances::{describe_fan_out, instances_by_task};
 use super::read_jobs::{SUMMARY, summary};
 use super::read_model::{Reads, instant, json, maybe_instant};
 use super::{ColumnName, StoreError, unsigned};
@@ -40,6 +41,11 @@ impl Reads {
             return Ok(None);
         };
         let mut attempts = attempts(&mut transaction, id).await?;
+        let mut instances = if attempts.values().flatten().any(|attempt| attempt.instance.is_some()) {
+            instances_by_task(&mut transaction, id).await?
+        } else {
+            HashMap::new()
+        };
         let task_rows = sqlx::query(
             "SELECT task, name, state, visits, attempts, last_attempt, result, exit_code, error_code, error_message,
                 skip_reason, route, first_started_at, started_at, finished_at
@@ -63,7 +69,12 @@ impl Reads {
             let list = attempts.remove(&index).unwrap_or_default();
             let first_attempt = list.first().map_or(0, |attempt| attempt.number);
             let first_start: Option<i64> = row.try_get(12)?;
-            let task = task_of(row, list)?;
+            let declared = usize::try_from(index).ok().and_then(|index| outline.fan_outs.get(index)?.as_ref());
+            let list_of_instances = instances.remove(&index).unwrap_or_default();
+            let mut task = task_of(row, list)?;
+            if let Some(declared) = declared {
+                describe_fan_out(&mut task, declared, &list_of_instances);
+            }
             match first_start {
                 Some(at) => started.push((at, first_attempt, task)),
                 None => never.push((index, task)),
@@ -92,7 +103,7 @@ impl Reads {
         limit: u32,
     ) -> Result<Vec<JobArtifactResource>, StoreError> {
         let rows = sqlx::query(
-            "SELECT f.attempt, t.name, f.path, f.size, f.digest, f.executable
+            "SELECT f.attempt, t.name, f.path, f.size, f.digest, f.executable, a.item_key
              FROM artifacts f
              JOIN attempts a ON a.job_id = f.job_id AND a.number = f.attempt
              JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task
@@ -112,6 +123,7 @@ impl Reads {
                 Ok(JobArtifactResource {
                     attempt: unsigned("artifacts", "attempt", row.try_get(0)?)?,
                     task_type: row.try_get(1)?,
+                    item_key: row.try_get(6)?,
                     name: row.try_get(2)?,
                     size: unsigned("artifacts", "size", row.try_get(3)?)?,
                     digest: Digest(row.try_get(4)?),
@@ -143,7 +155,9 @@ impl Reads {
             "SELECT f.digest, f.size FROM artifacts f
              JOIN attempts a ON a.job_id = f.job_id AND a.number = f.attempt
              JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task
-             WHERE f.job_id = $1 AND t.name = $2 AND f.path = $3 ORDER BY f.attempt DESC LIMIT 1",
+             WHERE f.job_id = $1 AND t.name = $2
+                AND (a.item_key IS NULL AND f.path = $3 OR t.name || '/' || a.item_key || '/' || f.path = $3)
+             ORDER BY f.attempt DESC LIMIT 1",
         )
         .bind(&job.0)
         .bind(task)
@@ -178,7 +192,7 @@ async fn attempts(
     }
     let rows = sqlx::query(
         "SELECT task, number, job_attempt, visit, task_attempt, state, result, exit_code, error_code, error_message,
-            routed_from, ant, isolation, created_at, started_at, finished_at, outputs, warnings, log_bytes
+            routed_from, ant, isolation, created_at, started_at, finished_at, outputs, warnings, log_bytes, instance, item_key
          FROM attempts WHERE job_id = $1 ORDER BY number",
     )
     .bind(&job.0)
@@ -192,6 +206,8 @@ async fn attempts(
             job_attempt: unsigned("attempts", "job_attempt", row.try_get(2)?)?,
             visit: unsigned("attempts", "visit", row.try_get(3)?)?,
             task_attempt: unsigned("attempts", "task_attempt", row.try_get(4)?)?,
+            instance: row.try_get(19)?,
+            item_key: row.try_get(20)?,
             state: AttemptState::from_column("attempts", "state", row.try_get(5)?)?,
             result: row.try_get(6)?,
             exit_code: exit_code("attempts", row.try_get(7)?)?,
@@ -233,6 +249,7 @@ fn task_of(row: &SqliteRow, attempt_list: Vec<AttemptResource>) -> Result<TaskRe
         finished_at: maybe_instant(row.try_get(14)?),
         outputs: latest.map(|attempt| attempt.outputs.clone()).unwrap_or_default(),
         artifacts: latest.map(|attempt| attempt.artifacts.clone()).unwrap_or_default(),
+        fan_out: None,
         attempt_list,
     })
 }
@@ -253,6 +270,7 @@ fn pending(name: &str) -> TaskResource {
         finished_at: None,
         outputs: IndexMap::new(),
         artifacts: Vec::new(),
+        fan_out: None,
         attempt_list: Vec::new(),
     }
 }

@@ -27,6 +27,8 @@ type Outlines = HashMap<(String, String), Arc<Outline>>;
 pub(super) struct Outline {
     /// Names in declaration order.
     pub tasks: Vec<String>,
+    /// For each task, the declared outputs if it has `fan_out`.
+    pub fan_outs: Vec<Option<Vec<String>>>,
     /// Cron lines.
     pub schedule: Vec<String>,
 }
@@ -74,7 +76,12 @@ fn outline_of(source: &str) -> Outline {
     let Some(definition) = load("definition.yaml", source.as_bytes(), &Limits::default()).definition else {
         return Outline::default();
     };
+    let fan_outs = definition.tasks.iter().map(|task| {
+        task.fan_out.as_ref()?;
+        Some(task.outputs.iter().map(|output| output.name.clone()).collect())
+    });
     Outline {
+        fan_outs: fan_outs.collect(),
         tasks: definition.tasks.into_iter().map(|task| task.name).collect(),
         schedule: definition.schedule.map(|schedule| schedule.expressions).unwrap_or_default(),
     }
