@@ -99,14 +99,14 @@ impl LiveJob {
         let values = self.item_values(fan_out, renderer, &scope)?;
         if values.len() > MOST_ITEMS as usize {
             return Err(format!(
-                "fan_out.items: there are {} items, and a task may have {MOST_ITEMS}; group them, or submit jobs",
+                "items: there are {} items, and a task may have {MOST_ITEMS}; group them, or submit jobs",
                 values.len()
             ));
         }
         let bytes: usize = values.iter().map(|value| json(value).len()).sum();
         if bytes > MOST_BYTES {
             return Err(format!(
-                "fan_out.items: the items have {bytes} bytes together, and may have {MOST_BYTES}; pass what is large in \
+                "items: the items have {bytes} bytes together, and may have {MOST_BYTES}; pass what is large in \
                  artifacts, and names here"
             ));
         }
@@ -123,12 +123,12 @@ impl LiveJob {
                 return items.iter().map(|item| self.item_value(item, renderer, scope)).collect();
             }
             VariableValue::Text(template) => template,
-            _ => return Err("fan_out.items is no list".to_owned()),
+            _ => return Err("items is no list".to_owned()),
         };
         let value = self.item_template(template, renderer, scope)?;
         let wrong = |what: &str| {
             let line = atta_core::definition::position(&self.version.source, template.span.start).line;
-            format!("fan_out.items (line {line}): it must give a JSON array, and this is {what}")
+            format!("items (line {line}): it must give a JSON array, and this is {what}")
         };
         match value {
             Value::Array(items) => Ok(items),
@@ -144,7 +144,7 @@ impl LiveJob {
     fn item_template(&self, template: &TemplateText, renderer: &Renderer, scope: &Variables) -> Result<Value, String> {
         renderer
             .render_large_value(&template.source, scope)
-            .map_err(|problem| self.explain("fan_out.items", template, &problem))
+            .map_err(|problem| self.explain("items", template, &problem))
     }
 
     fn item_value(&self, item: &VariableValue, renderer: &Renderer, scope: &Variables) -> Result<Value, String> {
@@ -177,18 +177,18 @@ impl LiveJob {
             let scope = OfItem { outer: scope, name: &fan_out.item_var, value, index };
             let key = renderer
                 .render_text(&template.source, &scope)
-                .map_err(|problem| format!("item {index}: {}", self.explain("fan_out.key", template, &problem)))?;
+                .map_err(|problem| format!("item {index}: {}", self.explain("key", template, &problem)))?;
             let key = key.trim().to_owned();
             if !is_safe(&key) {
                 return Err(format!(
-                    "fan_out.key: the key {:?} of item {index} cannot be part of a path: it takes up to {LONGEST_KEY} \
+                    "key: the key {:?} of item {index} cannot be part of a path: it takes up to {LONGEST_KEY} \
                      letters, digits, `.`, `_` and `-`, a letter, digit or `_` first; the filter `slug` makes such a key",
                     shortened(&key)
                 ));
             }
             if let Some(other) = seen.insert(key.clone(), index) {
                 return Err(format!(
-                    "fan_out.key: items {other} and {index} have the same key {key:?}; add something that tells them \
+                    "key: items {other} and {index} have the same key {key:?}; add something that tells them \
                      apart, such as `item_index`"
                 ));
             }
@@ -232,8 +232,15 @@ impl LiveJob {
         environment
     }
 
-    /// Takes note of a task's items.
-    pub(super) fn expanded(&mut self, task: TaskIndex, visit: u32, items: &[FanOutItem]) {
+    /// Takes note of a task's items; when there is an error the visit leaves nothing.
+    pub(super) fn expanded(&mut self, task: TaskIndex, visit: u32, outcome: &Result<Vec<FanOutItem>, String>) {
+        let Ok(items) = outcome else {
+            self.results.remove(&task);
+            if self.fan_outs.remove(&task).is_some() {
+                self.dirty.instances_removed.insert(task, 0);
+            }
+            return;
+        };
         let before = self.fan_outs.insert(task, Instances::new(task, visit, items));
         let fewer = before.is_some_and(|before| before.rows.len() > items.len());
         if fewer {

@@ -263,7 +263,7 @@ impl LiveJob {
                     self.mark_started(task, started);
                 }
             }
-            Event::ItemsExpanded { task, visit, outcome: Ok(items) } => self.expanded(*task, *visit, items),
+            Event::ItemsExpanded { task, visit, outcome } => self.expanded(*task, *visit, outcome),
             Event::TimerFired { timer } => self.clear_timer(*timer, out),
             _ => {}
         }

@@ -202,8 +202,11 @@ impl State {
                 .map_err(|error| format!("event {} of its history is refused: {error}", position + 1))?;
             live.last_at = live.last_at.max(stamped.at);
             live.note_workspace(&stamped.event, &effects);
-            if let Event::ItemsExpanded { task, visit, outcome: Ok(items) } = &stamped.event {
-                live.expanded(*task, *visit, items);
+            if let Event::ItemsExpanded { task, visit, outcome } = &stamped.event {
+                live.expanded(*task, *visit, outcome);
+                if outcome.is_err() {
+                    gathered.remove(task);
+                }
                 latest.retain(|(of, instance), _| of != task || instance.is_none());
             }
             for effect in effects {
