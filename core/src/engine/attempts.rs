@@ -4,43 +4,62 @@ use super::decide::{Done, Step};
 use super::effect::{Effect, MAX_INTERRUPTIONS};
 use super::error::EngineError;
 use super::event::{AttemptNumber, TaskIndex, Timer};
-use super::run::{AttemptRun, Hold, Phase};
+use super::run::{AttemptRun, Phase};
 use super::settle::Visit;
 use super::status::{AttemptResult, AttemptState, Failure, ResultName, TaskState};
+use super::units::{Hold, Unit};
 
 /// Times that a LOST attempt of an `always_run` task is repeated in the final phase.
 const MAX_LOST_REPEATS: u32 = 2;
 
 impl Step<'_> {
     pub(super) fn begin_visit(&mut self, task: TaskIndex) -> Done {
+        if self.plan_task(task).fan_out.is_some() {
+            return self.begin_fan_out(task);
+        }
         let state = self.task_mut(task);
         state.visit += 1;
-        (state.task_attempt, state.retries_used, state.interruptions, state.lost_repeats) = (0, 0, 0, 0);
-        state.visit_started = None;
-        state.hold = Hold::None;
-        self.begin_attempt(task)
+        state.course = state.course.next_visit();
+        self.begin_attempt(task.into())
     }
 
-    /// A new attempt of the current visit; while the job is paused it waits for the resume.
-    pub(super) fn begin_attempt(&mut self, task: TaskIndex) -> Done {
+    /// A new attempt of the current visit; while the job is paused it waits for the resume, an instance of a fan_out
+    /// also for a place.
+    pub(super) fn begin_attempt(&mut self, unit: Unit) -> Done {
+        let task = unit.task;
+        if let Some(index) = unit.instance {
+            return if self.has_place(task) { self.create_attempt(unit) } else { self.queue_instance(task, index) };
+        }
         if self.run.pause.active {
             if self.task(task).state != TaskState::Waiting {
                 self.set_task_state(task, TaskState::Waiting)?;
             }
-            self.task_mut(task).hold = Hold::Resume;
+            self.task_mut(task).course.hold = Hold::Resume;
             self.run.pause.held.push(task);
             return Ok(());
         }
+        self.create_attempt(unit)
+    }
+
+    pub(super) fn create_attempt(&mut self, unit: Unit) -> Done {
+        let Unit { task, instance } = unit;
         let number = AttemptNumber(self.run.attempt_count() + 1);
         let job_attempt = self.run.job_attempt;
+        let course = self.course_mut(unit);
+        course.hold = Hold::None;
+        course.task_attempt += 1;
+        course.current = Some(number);
+        let task_attempt = course.task_attempt;
         let state = self.task_mut(task);
-        state.hold = Hold::None;
-        state.task_attempt += 1;
-        state.current = Some(number);
-        let (visit, task_attempt, routed_from) = (state.visit, state.task_attempt, state.routed_from.clone());
-        self.set_task_state(task, TaskState::Ready)?;
+        state.course.current = Some(number);
+        let (visit, routed_from) = (state.visit, state.routed_from.clone());
+        self.set_unit_state(unit, TaskState::Ready)?;
+        if let Some(fan) = self.fan_mut(task) {
+            fan.open_attempts += 1;
+        }
         self.run.attempts.push(AttemptRun {
             task,
+            instance,
             visit,
             task_attempt,
             job_attempt,
@@ -48,7 +67,6 @@ impl Step<'_> {
             killed: false,
         });
         self.run.active_attempts += 1;
-        let instance = None;
         self.emit(Effect::AttemptCreated {
             attempt: number,
             task,
@@ -58,6 +76,7 @@ impl Step<'_> {
             routed_from,
             instance,
         });
+        self.watch_queue(number, task);
         Ok(())
     }
 
@@ -79,9 +98,10 @@ impl Step<'_> {
             return Err(EngineError::NotDispatchable { attempt: number, state: self.run.state });
         }
         self.set_attempt_state(number, AttemptState::Leased)?;
-        self.set_task_state(attempt.task, TaskState::Leased)?;
+        self.unwatch_queue(number);
+        self.set_unit_state(attempt.unit(), TaskState::Leased)?;
         let at = self.at;
-        self.task_mut(attempt.task).visit_started.get_or_insert(at);
+        self.course_mut(attempt.unit()).visit_started.get_or_insert(at);
         self.run.any_started = true;
         self.run.clock.begun = true;
         Ok(())
@@ -99,7 +119,7 @@ impl Step<'_> {
             }),
             AttemptState::Leased => {
                 self.set_attempt_state(number, AttemptState::Running)?;
-                self.set_task_state(attempt.task, TaskState::Running)
+                self.set_unit_state(attempt.unit(), TaskState::Running)
             }
         }
     }
@@ -114,11 +134,14 @@ impl Step<'_> {
                 from: AttemptState::Ready,
                 to: AttemptState::Waiting,
             }),
-            AttemptState::Leased | AttemptState::Running if attempt.killed => self.cancel_attempt(number, attempt.task),
+            AttemptState::Leased | AttemptState::Running if attempt.killed => {
+                self.cancel_attempt(number, attempt.unit())
+            }
             AttemptState::Leased | AttemptState::Running => {
                 self.set_attempt_state(number, AttemptState::Waiting)?;
+                self.run.reasons.insert(number, reason.to_owned());
                 self.emit(Effect::AttemptWaits { attempt: number, reason: reason.to_owned() });
-                self.set_task_state(attempt.task, TaskState::Waiting)
+                self.set_unit_state(attempt.unit(), TaskState::Waiting)
             }
         }
     }
@@ -134,41 +157,60 @@ impl Step<'_> {
         let template_error = invalid && (by_template || attempt.state == AttemptState::Ready);
         let failure = failure.unwrap_or_else(|| default_failure(result));
         self.close(number, result, &failure)?;
-        let task = attempt.task;
+        let unit = attempt.unit();
         match self.run.phase {
-            Phase::Ordinary => self.route(task, result, failure, Visit::Ran { template_error }),
-            _ if self.plan_task(task).always_run && !attempt.killed => {
-                self.finish_always_run(task, result, failure, template_error)
+            Phase::Ordinary if !attempt.killed => self.route_unit(unit, result, failure, Visit::Ran { template_error }),
+            // An instance that fail_fast of its fan_out stopped is no failed item.
+            Phase::Ordinary if !result.is_success() => self.record_unit(unit, TaskState::Cancelled, result, failure),
+            Phase::Stopping | Phase::Final if self.plan_task(unit.task).always_run && !attempt.killed => {
+                self.finish_always_run(unit, result, failure, template_error)
             }
-            _ => {
-                let state = recorded_state(result, attempt.killed);
-                self.record_result(task, state, result, failure)
+            _ => self.record_unit(unit, recorded_state(result, attempt.killed), result, failure),
+        }
+    }
+
+    pub(super) fn route_unit(&mut self, unit: Unit, result: AttemptResult, failure: Failure, visit: Visit) -> Done {
+        match unit.instance {
+            Some(index) => self.route_instance(unit.task, index, result, failure, visit),
+            None => self.route(unit.task, result, failure, visit),
+        }
+    }
+
+    fn record_unit(&mut self, unit: Unit, state: TaskState, result: AttemptResult, failure: Failure) -> Done {
+        match unit.instance {
+            Some(index) => {
+                let failure = (state != TaskState::Completed).then_some(failure);
+                self.settle_instance(unit.task, index, state, Some(result), failure, false)
             }
+            None => self.record_result(unit.task, state, result, failure),
         }
     }
 
     /// Outside ordinary operation an `always_run` task follows no route, but has its retries.
-    fn finish_always_run(
-        &mut self,
-        task: TaskIndex,
-        result: AttemptResult,
-        failure: Failure,
-        template_error: bool,
-    ) -> Done {
-        if result == AttemptResult::Named(ResultName::Lost) && self.task(task).lost_repeats < MAX_LOST_REPEATS {
-            self.task_mut(task).lost_repeats += 1;
-            return self.begin_attempt(task);
+    fn finish_always_run(&mut self, unit: Unit, result: AttemptResult, failure: Failure, template_error: bool) -> Done {
+        if result == AttemptResult::Named(ResultName::Lost) && self.course(unit).lost_repeats < MAX_LOST_REPEATS {
+            self.course_mut(unit).lost_repeats += 1;
+            return self.begin_attempt(unit);
         }
-        if !result.is_success() && self.may_retry(task, Visit::Ran { template_error }) {
-            return self.retry(task);
+        if !result.is_success() && self.may_retry(unit, Visit::Ran { template_error }) {
+            return self.retry(unit);
         }
-        self.record_result(task, recorded_state(result, false), result, failure)
+        self.record_unit(unit, recorded_state(result, false), result, failure)
     }
 
     fn close(&mut self, number: AttemptNumber, result: AttemptResult, failure: &Failure) -> Done {
-        let waited = self.run.attempts[number.0 as usize - 1].state == AttemptState::Waiting;
+        let attempt = &self.run.attempts[number.0 as usize - 1];
+        let (waited, unit) = (attempt.state == AttemptState::Waiting, attempt.unit());
         self.set_attempt_state(number, AttemptState::Finished)?;
+        self.unwatch_queue(number);
+        if unit.instance.is_some()
+            && let Some(fan) = self.fan_mut(unit.task)
+        {
+            fan.open_attempts -= 1;
+            self.touched.push(unit.task);
+        }
         if waited {
+            self.run.reasons.remove(&number);
             self.emit(Effect::ClearTimer { timer: Timer::AttemptWait { attempt: number } });
         }
         let failure = (!result.is_success()).then(|| failure.clone());
@@ -177,11 +219,11 @@ impl Step<'_> {
     }
 
     /// Closes an attempt that is not wanted any more and that no ant has.
-    pub(super) fn cancel_attempt(&mut self, number: AttemptNumber, task: TaskIndex) -> Done {
+    pub(super) fn cancel_attempt(&mut self, number: AttemptNumber, unit: Unit) -> Done {
         let result = AttemptResult::Named(ResultName::Cancelled);
         let failure = default_failure(result);
         self.close(number, result, &failure)?;
-        self.record_result(task, TaskState::Cancelled, result, failure)
+        self.record_unit(unit, TaskState::Cancelled, result, failure)
     }
 
     /// The lease is gone and nothing ran: ready again, or closed when the attempt was to be stopped. Late or repeated:
@@ -193,11 +235,12 @@ impl Step<'_> {
             AttemptState::Running | AttemptState::Waiting => {
                 Err(EngineError::IllegalTransition { attempt: number, from: attempt.state, to: AttemptState::Ready })
             }
-            AttemptState::Leased if attempt.killed => self.cancel_attempt(number, attempt.task),
+            AttemptState::Leased if attempt.killed => self.cancel_attempt(number, attempt.unit()),
             AttemptState::Leased => {
                 self.set_attempt_state(number, AttemptState::Ready)?;
-                self.set_task_state(attempt.task, TaskState::Ready)?;
+                self.set_unit_state(attempt.unit(), TaskState::Ready)?;
                 self.emit(Effect::AttemptRequeued { attempt: number });
+                self.watch_queue(number, attempt.task);
                 Ok(())
             }
         }
@@ -210,20 +253,20 @@ impl Step<'_> {
             return Ok(());
         }
         if attempt.killed {
-            return self.cancel_attempt(number, attempt.task);
+            return self.cancel_attempt(number, attempt.unit());
         }
         let lost = AttemptResult::Named(ResultName::Lost);
-        let state = self.task_mut(attempt.task);
-        if state.interruptions >= MAX_INTERRUPTIONS {
+        let course = self.course_mut(attempt.unit());
+        if course.interruptions >= MAX_INTERRUPTIONS {
             return self.finished(number, lost, None);
         }
-        state.interruptions += 1;
+        course.interruptions += 1;
         let failure = Failure {
             code: ResultName::Lost.as_str().to_owned(),
             message: "the ant died while it ran; a new attempt takes its place".to_owned(),
         };
         self.close(number, lost, &failure)?;
-        self.begin_attempt(attempt.task)
+        self.begin_attempt(attempt.unit())
     }
 }
 

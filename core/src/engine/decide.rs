@@ -8,6 +8,7 @@ use super::event::{AttemptNumber, Event, Stamped, TaskIndex, Timer};
 use super::run::{JobRun, LoopRun, Phase, TaskRun};
 use super::status::{AttemptResult, AttemptState, Failure, JobState, SkipReason, TaskState};
 use super::transitions::{attempt_may, illegal, job_may, task_may};
+use super::units::{Course, Unit};
 use crate::graph::{Plan, PlanTask};
 use crate::time::UnixMillis;
 
@@ -20,8 +21,15 @@ use crate::time::UnixMillis;
 /// Whoever holds back a woken job for `max_concurrency` does so by delivering its `TimerFired` or `ResumeRequested` only
 /// when there is room; the engine starts what they wake at once.
 pub fn decide(plan: &Plan, run: &mut JobRun, stamped: &Stamped) -> Result<Vec<Effect>, EngineError> {
-    let mut step =
-        Step { plan, run, at: stamped.at, entropy: stamped.entropy, effects: Vec::new(), joins: VecDeque::new() };
+    let mut step = Step {
+        plan,
+        run,
+        at: stamped.at,
+        entropy: stamped.entropy,
+        effects: Vec::new(),
+        joins: VecDeque::new(),
+        touched: Vec::new(),
+    };
     step.apply(&stamped.event)?;
     step.settle_down()?;
     Ok(step.effects)
@@ -36,6 +44,8 @@ pub(super) struct Step<'a> {
     pub(super) effects: Vec<Effect>,
     /// Tasks whose incoming edges are all resolved.
     pub(super) joins: VecDeque<TaskIndex>,
+    /// Tasks of whose instances something changed.
+    pub(super) touched: Vec<TaskIndex>,
 }
 
 pub(super) type Done = Result<(), EngineError>;
@@ -50,17 +60,20 @@ impl<'a> Step<'a> {
             Event::AttemptStarted { attempt } => self.started(*attempt),
             Event::AttemptFinished { attempt, result, failure } => self.finished(*attempt, *result, failure.clone()),
             Event::AttemptWaiting { attempt, reason } => self.waiting(*attempt, reason),
-            Event::ItemsExpanded { .. } => Err(EngineError::Internal("nobody asked for items".to_owned())),
+            Event::ItemsExpanded { task, visit, outcome } => self.items_expanded(*task, *visit, outcome),
             Event::AttemptReturned { attempt } => self.returned(*attempt),
             Event::AttemptInterrupted { attempt } => self.interrupted(*attempt),
             Event::TimerFired { timer } => match *timer {
                 Timer::JobTimeout { job_attempt } => self.job_timed_out(job_attempt),
                 Timer::JobRetry { job_attempt } => self.job_retry_due(job_attempt),
-                Timer::TaskRetry { task, visit, attempt } => self.task_retry_due(task, visit, attempt),
+                timer @ Timer::TaskRetry { task, .. } => self.retry_due(task.into(), timer),
+                timer @ Timer::InstanceRetry { task, instance, .. } => {
+                    self.retry_due(Unit { task, instance: Some(instance) }, timer)
+                }
                 Timer::Resume { pause } => self.resume_due(pause),
                 // What a waiting attempt ends with comes with its result.
                 Timer::AttemptWait { .. } => Ok(()),
-                Timer::QueueTimeout { .. } | Timer::InstanceRetry { .. } => Ok(()),
+                Timer::QueueTimeout { attempt } => self.queue_timed_out(attempt),
             },
             Event::CancelRequested { reason, force } => self.cancel(reason, *force),
             Event::PauseRequested => self.pause_requested(),
@@ -75,6 +88,9 @@ impl<'a> Step<'a> {
         loop {
             while let Some(task) = self.joins.pop_front() {
                 self.decide_join(task)?;
+            }
+            while let Some(task) = self.touched.pop() {
+                self.refresh_fan(task)?;
             }
             if !self.conclude()? {
                 break;
@@ -91,6 +107,35 @@ impl<'a> Step<'a> {
 
     pub(super) fn task_mut(&mut self, task: TaskIndex) -> &mut TaskRun {
         &mut self.run.tasks[task.0 as usize]
+    }
+
+    pub(super) fn course(&self, unit: Unit) -> &Course {
+        let task = self.task(unit.task);
+        match unit.instance.and_then(|index| task.fan.as_ref()?.instance(index)) {
+            Some(instance) => &instance.course,
+            None => &task.course,
+        }
+    }
+
+    pub(super) fn course_mut(&mut self, unit: Unit) -> &mut Course {
+        let TaskRun { course, fan, .. } = self.task_mut(unit.task);
+        match unit.instance.and_then(|index| fan.as_mut()?.instances.get_mut(index as usize)) {
+            Some(instance) => &mut instance.course,
+            None => course,
+        }
+    }
+
+    pub(super) fn unit_state(&self, unit: Unit) -> TaskState {
+        let task = self.task(unit.task);
+        unit.instance.and_then(|index| task.fan.as_ref()?.instance(index)).map_or(task.state, |instance| instance.state)
+    }
+
+    /// A change of a task or an instance that is not settling.
+    pub(super) fn set_unit_state(&mut self, unit: Unit, to: TaskState) -> Done {
+        match unit.instance {
+            Some(index) => self.set_instance_state(unit.task, index, to),
+            None => self.set_task_state(unit.task, to),
+        }
     }
 
     pub(super) fn plan_task(&self, task: TaskIndex) -> &'a PlanTask {
@@ -139,6 +184,11 @@ impl<'a> Step<'a> {
             (true, false) => self.run.open_tasks -= 1,
             _ => {}
         }
+        if to == TaskState::Waiting {
+            self.run.waiting.insert(task);
+        } else if from == TaskState::Waiting {
+            self.run.waiting.remove(&task);
+        }
         self.emit(Effect::TaskChanged { task, visit, from, to, result, skip_reason, failure, handled });
         Ok(())
     }
@@ -169,14 +219,19 @@ impl<'a> Step<'a> {
         }
         let busy = self.run.active_attempts > 0 || self.run.conditions > 0;
         let wanted = if busy { JobState::Running } else { JobState::Waiting };
-        if wanted == self.run.state {
+        let next_due = self.run.next.as_ref().and_then(|next| next.due);
+        if wanted == self.run.state && (wanted == JobState::Running || next_due.is_some()) {
             return Ok(());
         }
-        let reason = match (wanted, self.run.next.as_ref().and_then(|next| next.due)) {
+        let reason = match (wanted, next_due) {
             (JobState::Running, _) => None,
             (_, Some(due)) => Some(format!("job attempt {} begins at {}", self.run.job_attempt + 1, due.to_rfc3339())),
-            _ => Some("no task is running: the next attempt of a task waits for its time".to_owned()),
+            _ => self.waits_for(),
         };
+        if wanted == self.run.state {
+            return self.update_wait_reason(reason);
+        }
+        self.run.wait_reason.clone_from(&reason);
         self.set_job_state(wanted, reason)
     }
 }

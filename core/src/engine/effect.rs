@@ -13,7 +13,7 @@ pub const MAX_INTERRUPTIONS: u32 = 10;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Effect {
-    /// The job changed state.
+    /// The job changed state. A WAITING job that begins to wait for something else goes from WAITING to WAITING.
     JobChanged {
         /// Before.
         from: JobState,
@@ -82,7 +82,8 @@ pub enum Effect {
         /// The visit that would begin.
         visit: u32,
     },
-    /// Evaluate the task's `fan_out.items`; answer with [`super::Event::ItemsExpanded`] in the same transaction.
+    /// Evaluate the task's `fan_out.items`; answer with [`super::Event::ItemsExpanded`] in the same transaction. A visit
+    /// that only repeats what failed of an earlier one keeps its items and does not ask.
     ExpandItems {
         /// The task.
         task: TaskIndex,

@@ -14,7 +14,7 @@ impl Step<'_> {
     pub(super) fn conclude(&mut self) -> Result<bool, EngineError> {
         let over = match self.run.phase {
             Phase::Ordinary => self.run.loops[ROOT].unsettled == 0 && !self.run.pause.active,
-            Phase::Stopping | Phase::Final => self.run.open_tasks == 0,
+            Phase::Stopping | Phase::Final => self.run.open_tasks == 0 && self.run.conditions == 0,
             Phase::Before | Phase::Between | Phase::Over => false,
         };
         if !over {

@@ -3,9 +3,10 @@
 use super::decide::{Done, Step};
 use super::effect::{Effect, RoutedFrom};
 use super::event::TaskIndex;
-use super::run::{EdgeValue, Ending, Hold, Outcome, Phase, TaskRun};
+use super::run::{EdgeValue, Ending, Outcome, Phase, TaskRun};
 use super::settle::Visit;
 use super::status::{AttemptResult, Failure, ResultName, SkipReason, TaskState};
+use super::units::Hold;
 use crate::graph::{Edge, EdgeIndex, EdgeKind, Plan, PlanTarget, ROOT};
 
 impl Step<'_> {
@@ -68,14 +69,14 @@ impl Step<'_> {
 
     pub(super) fn go(&mut self, task: TaskIndex) -> Done {
         if self.run.pause.active {
-            self.task_mut(task).hold = Hold::Start;
+            self.task_mut(task).course.hold = Hold::Start;
             self.run.pause.held.push(task);
             return Ok(());
         }
         if !self.plan_task(task).has_condition {
             return self.begin_visit(task);
         }
-        self.task_mut(task).hold = Hold::Condition;
+        self.task_mut(task).course.hold = Hold::Condition;
         self.run.conditions += 1;
         let visit = self.task(task).visit + 1;
         self.emit(Effect::EvaluateCondition { task, visit });
@@ -86,10 +87,10 @@ impl Step<'_> {
         let Some(state) = self.run.tasks.get(task.0 as usize) else {
             return Err(super::EngineError::UnknownTask(task.0));
         };
-        if state.hold != Hold::Condition || state.visit + 1 != visit {
+        if state.course.hold != Hold::Condition || state.visit + 1 != visit {
             return Ok(());
         }
-        self.task_mut(task).hold = Hold::None;
+        self.task_mut(task).course.hold = Hold::None;
         self.run.conditions -= 1;
         match outcome {
             Ok(true) => self.begin_visit(task),

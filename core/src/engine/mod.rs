@@ -6,9 +6,11 @@ mod decide;
 mod effect;
 mod error;
 mod event;
+mod fan_out;
 mod final_phase;
 mod joins;
 mod pause;
+mod queue_timeout;
 mod restart;
 mod retry;
 mod rounds;
@@ -18,12 +20,14 @@ mod settle;
 mod status;
 mod stop;
 mod transitions;
+mod units;
+mod waits;
 
 pub use decide::decide;
 pub use effect::*;
 pub use error::EngineError;
 pub use event::*;
-pub use run::{AttemptInfo, JobRun};
+pub use run::{AttemptInfo, FanOutProgress, InstanceInfo, JobRun};
 pub use status::*;
 
 #[cfg(test)]

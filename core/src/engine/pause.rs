@@ -4,8 +4,9 @@ use super::decide::{Done, Step};
 use super::effect::Effect;
 use super::error::EngineError;
 use super::event::{TaskIndex, Timer};
-use super::run::{Hold, Phase};
+use super::run::Phase;
 use super::status::{JobState, TaskState};
+use super::units::Hold;
 
 impl Step<'_> {
     pub(super) fn pause_requested(&mut self) -> Done {
@@ -17,12 +18,12 @@ impl Step<'_> {
         }
     }
 
-    /// PAUSE_JOB: on resume the task gets a new attempt of this visit.
+    /// PAUSE_JOB: on resume the task gets a new attempt of this visit, or the instances that did not complete do.
     pub(super) fn pause_by_task(&mut self, task: TaskIndex) -> Done {
         if self.task(task).state != TaskState::Waiting {
             self.set_task_state(task, TaskState::Waiting)?;
         }
-        self.task_mut(task).hold = Hold::Resume;
+        self.task_mut(task).course.hold = Hold::Resume;
         self.run.pause.held.push(task);
         self.pause(format!("task \"{}\" paused the job", self.plan.task_name(task)))
     }
@@ -64,13 +65,17 @@ impl Step<'_> {
 
     fn resume(&mut self) -> Done {
         for task in self.end_pause() {
-            match self.task(task).hold {
+            match self.task(task).course.hold {
                 Hold::Start => {
-                    self.task_mut(task).hold = Hold::None;
+                    self.task_mut(task).course.hold = Hold::None;
                     self.go(task)?;
                 }
-                Hold::Resume => self.begin_attempt(task)?,
-                Hold::None | Hold::Condition | Hold::Until(_) => {}
+                Hold::Resume if self.plan_task(task).fan_out.is_some() => {
+                    self.task_mut(task).course.hold = Hold::None;
+                    self.begin_unfinished(task, false)?;
+                }
+                Hold::Resume => self.begin_attempt(task.into())?,
+                Hold::None | Hold::Condition | Hold::Items | Hold::Until(_) => {}
             }
         }
         if self.run.next.as_ref().is_some_and(|next| next.due_passed) {
@@ -85,6 +90,14 @@ impl Step<'_> {
         if self.run.pause.due.take().is_some() {
             self.emit(Effect::ClearTimer { timer: Timer::Resume { pause: self.run.pause.count } });
         }
-        std::mem::take(&mut self.run.pause.held)
+        self.watch_queue_anew();
+        let held = std::mem::take(&mut self.run.pause.held);
+        for task in &held {
+            if let Some(fan) = self.fan_mut(*task) {
+                fan.held = false;
+                self.touched.push(*task);
+            }
+        }
+        held
     }
 }

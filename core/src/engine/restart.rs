@@ -10,6 +10,7 @@ use super::routes::Class;
 use super::run::{EdgeValue, Ending, NextAttempt, NextFrom, Phase, TaskRun};
 use super::settle::Visit;
 use super::status::{Failure, JobState, SkipReason, TaskState};
+use super::units::FanRun;
 use crate::graph::{Edge, EdgeKind, PlanTarget, ROOT};
 
 /// What becomes of a task that completed after its job attempt was stopped.
@@ -119,7 +120,7 @@ impl Step<'_> {
             self.run.any_started = false;
         }
         self.keep_recorded(&reset);
-        let changed = self.reset_tasks(&reset, manual);
+        let changed = self.reset_tasks(&reset, manual, from != NextFrom::Start);
         let (job_attempt, nonce) = (self.run.job_attempt, self.run.nonce.clone());
         self.emit(Effect::JobAttemptBegan { job_attempt, nonce, reset: changed });
         if let NextFrom::Task(task) = from {
@@ -162,7 +163,7 @@ impl Step<'_> {
         if outcome.state != TaskState::Completed || !self.is_outside_loops(task) {
             return Late::Again;
         }
-        let route = self.find_route(task, result, Class::Completed, Visit::Ran { template_error: false });
+        let route = self.find_route(task.into(), result, Class::Completed, Visit::Ran { template_error: false });
         match route.map(|route| &self.plan_task(task).routes[route].target) {
             None => Late::Kept(None),
             Some(PlanTarget::Tasks { .. }) => Late::Kept(route),
@@ -211,7 +212,7 @@ impl Step<'_> {
     }
 
     /// Makes the tasks PENDING again; the edges from those that are kept have the values that these give them.
-    fn reset_tasks(&mut self, reset: &HashSet<TaskIndex>, manual: bool) -> Vec<TaskIndex> {
+    fn reset_tasks(&mut self, reset: &HashSet<TaskIndex>, manual: bool, keep_items: bool) -> Vec<TaskIndex> {
         let mut changed = Vec::new();
         for task in self.plan.tasks() {
             let plan = self.plan_task(task);
@@ -223,7 +224,8 @@ impl Step<'_> {
             if self.task(task).state != TaskState::Pending {
                 changed.push(task);
             }
-            *self.task_mut(task) = TaskRun { left_to_final: !reset.contains(&task), ..TaskRun::new() };
+            let fan = if keep_items { self.kept_items(task, reset) } else { None };
+            *self.task_mut(task) = TaskRun { left_to_final: !reset.contains(&task), fan, ..TaskRun::new() };
             for route in &plan.routes {
                 if let Some(limit) = route.limit {
                     self.run.route_uses[limit.counter] = 0;
@@ -252,6 +254,20 @@ impl Step<'_> {
         self.run.loops[ROOT].unsettled = unsettled;
         self.run.loops[ROOT].failed = false;
         changed
+    }
+
+    /// The items of a `fan_out` in which something failed, when nothing changed from which they may have come.
+    fn kept_items(&mut self, task: TaskIndex, reset: &HashSet<TaskIndex>) -> Option<Box<FanRun>> {
+        let mut fan = self.task_mut(task).fan.take()?;
+        let plan = self.plan_task(task);
+        let anew = plan.always_run
+            || plan.in_loop != ROOT
+            || plan.incoming.iter().any(|edge| reset.contains(&self.plan.edges[*edge].from));
+        if anew || (fan.failed.is_empty() && fan.cancelled.is_empty()) {
+            return None;
+        }
+        (fan.kept, fan.held) = (true, false);
+        Some(fan)
     }
 
     fn kept_value(&self, index: usize, edge: &Edge) -> EdgeValue {

@@ -5,24 +5,26 @@ use std::time::Duration;
 use super::attempts::default_failure;
 use super::decide::{Done, Step};
 use super::effect::Effect;
-use super::event::{TaskIndex, Timer};
-use super::run::Hold;
+use super::event::Timer;
 use super::settle::Visit;
 use super::status::{AttemptResult, ResultName, TaskState};
+use super::units::{Hold, Unit};
 use crate::graph::{DelayPlan, RetryPlan};
 use crate::time::UnixMillis;
 
 impl Step<'_> {
-    pub(super) fn may_retry(&self, task: TaskIndex, visit: Visit) -> bool {
+    pub(super) fn may_retry(&self, unit: Unit, visit: Visit) -> bool {
         matches!(visit, Visit::Ran { template_error: false } | Visit::Expired)
-            && self.task(task).retries_used < self.plan_task(task).retry.retries
+            && self.course(unit).retries_used < self.plan_task(unit.task).retry.retries
     }
 
-    pub(super) fn retry(&mut self, task: TaskIndex) -> Done {
-        self.task_mut(task).retries_used += 1;
-        let used = self.task(task).retries_used;
-        let delay = self.delay(&self.plan_task(task).retry, used, u64::from(task.0));
-        self.begin_attempt_at(task, self.at.plus(delay))
+    pub(super) fn retry(&mut self, unit: Unit) -> Done {
+        let course = self.course_mut(unit);
+        course.retries_used += 1;
+        let used = course.retries_used;
+        let salt = u64::from(unit.task.0) | unit.instance.map_or(0, |index| (u64::from(index) + 1) << 32);
+        let delay = self.delay(&self.plan_task(unit.task).retry, used, salt);
+        self.begin_attempt_at(unit, self.at.plus(delay))
     }
 
     /// The delay before the n-th extra attempt. Full jitter: uniform from nothing to the whole delay.
@@ -39,49 +41,56 @@ impl Step<'_> {
     }
 
     /// RESCHEDULE: "not yet".
-    pub(super) fn reschedule(&mut self, task: TaskIndex, after: Duration, until: Duration) -> Done {
+    pub(super) fn reschedule(&mut self, unit: Unit, after: Duration, until: Duration) -> Done {
         // An attempt that could not be given to an ant counts from its end: it must not be repeated for ever.
         let at = self.at;
-        let limit = self.task_mut(task).visit_started.get_or_insert(at).plus(until);
+        let limit = self.course_mut(unit).visit_started.get_or_insert(at).plus(until);
         if self.at >= limit {
             let result = AttemptResult::Named(ResultName::Expired);
-            return self.route(task, result, default_failure(result), Visit::Expired);
+            return self.route_unit(unit, result, default_failure(result), Visit::Expired);
         }
         // The last attempt is made at the limit.
-        self.begin_attempt_at(task, self.at.plus(after).min(limit))
+        self.begin_attempt_at(unit, self.at.plus(after).min(limit))
     }
 
-    fn begin_attempt_at(&mut self, task: TaskIndex, due: UnixMillis) -> Done {
+    fn begin_attempt_at(&mut self, unit: Unit, due: UnixMillis) -> Done {
         if due <= self.at {
-            return self.begin_attempt(task);
+            return self.begin_attempt(unit);
         }
-        if self.task(task).state != TaskState::Waiting {
-            self.set_task_state(task, TaskState::Waiting)?;
+        if self.unit_state(unit) != TaskState::Waiting {
+            self.set_unit_state(unit, TaskState::Waiting)?;
         }
-        self.task_mut(task).hold = Hold::Until(due);
-        let timer = self.task_timer(task);
+        self.course_mut(unit).hold = Hold::Until(due);
+        let timer = self.unit_timer(unit);
         self.emit(Effect::SetTimer { timer, due });
         Ok(())
     }
 
-    pub(super) fn task_timer(&self, task: TaskIndex) -> Timer {
-        let state = self.task(task);
-        Timer::TaskRetry { task, visit: state.visit, attempt: state.task_attempt + 1 }
+    pub(super) fn unit_timer(&self, unit: Unit) -> Timer {
+        let Unit { task, instance } = unit;
+        let (visit, attempt) = (self.task(task).visit, self.course(unit).task_attempt + 1);
+        match instance {
+            Some(instance) => Timer::InstanceRetry { task, visit, instance, attempt },
+            None => Timer::TaskRetry { task, visit, attempt },
+        }
     }
 
-    /// Ignored when the task does not wait for it; set again when it fired before its time.
-    pub(super) fn task_retry_due(&mut self, task: TaskIndex, visit: u32, attempt: u32) -> Done {
-        let Some(state) = self.run.tasks.get(task.0 as usize) else { return Ok(()) };
-        let Hold::Until(due) = state.hold else { return Ok(()) };
-        let timer = Timer::TaskRetry { task, visit, attempt };
-        if timer != self.task_timer(task) {
+    /// Ignored when nothing waits for it; set again when it fired before its time.
+    pub(super) fn retry_due(&mut self, unit: Unit, timer: Timer) -> Done {
+        let known = match (self.run.tasks.get(unit.task.0 as usize), unit.instance) {
+            (Some(state), Some(index)) => state.fan.as_ref().is_some_and(|fan| fan.instance(index).is_some()),
+            (state, None) => state.is_some(),
+            (None, Some(_)) => false,
+        };
+        if !known || timer != self.unit_timer(unit) {
             return Ok(());
         }
+        let Hold::Until(due) = self.course(unit).hold else { return Ok(()) };
         if self.at < due {
             self.emit(Effect::SetTimer { timer, due });
             return Ok(());
         }
-        self.begin_attempt(task)
+        self.begin_attempt(unit)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Looking up routes, and how they are written.
 
 use super::decide::Step;
-use super::event::TaskIndex;
 use super::settle::Visit;
 use super::status::AttemptResult;
+use super::units::Unit;
 use crate::definition::{RouteMatch, RouteTarget};
 use crate::graph::{Plan, PlanRoute, PlanTarget, names_result};
 
@@ -14,41 +14,41 @@ pub(super) enum Class {
     Failed,
 }
 
+impl Class {
+    pub(super) fn of(result: AttemptResult) -> Self {
+        if result.is_success() { Self::Completed } else { Self::Failed }
+    }
+}
+
 impl Step<'_> {
     /// The route for a result: exact code, range, result name, COMPLETED or FAILED, `*`.
-    pub(super) fn find_route(
-        &self,
-        task: TaskIndex,
-        result: AttemptResult,
-        class: Class,
-        visit: Visit,
-    ) -> Option<usize> {
+    pub(super) fn find_route(&self, unit: Unit, result: AttemptResult, class: Class, visit: Visit) -> Option<usize> {
         let exact = |matches: &RouteMatch| matches!(matches, RouteMatch::Code(_)) && names_result(matches, result);
         let range = |matches: &RouteMatch| matches!(matches, RouteMatch::Range(..)) && names_result(matches, result);
         let named = |matches: &RouteMatch| matches!(matches, RouteMatch::Result(_)) && names_result(matches, result);
-        self.first_route(task, visit, exact)
-            .or_else(|| self.first_route(task, visit, range))
-            .or_else(|| self.first_route(task, visit, named))
-            .or_else(|| self.class_route(task, class, visit))
-            .or_else(|| self.first_route(task, visit, |matches| *matches == RouteMatch::Any))
+        self.first_route(unit, visit, exact)
+            .or_else(|| self.first_route(unit, visit, range))
+            .or_else(|| self.first_route(unit, visit, named))
+            .or_else(|| self.class_route(unit, class, visit))
+            .or_else(|| self.first_route(unit, visit, |matches| *matches == RouteMatch::Any))
     }
 
     /// The route of the word COMPLETED or FAILED.
-    pub(super) fn class_route(&self, task: TaskIndex, class: Class, visit: Visit) -> Option<usize> {
+    pub(super) fn class_route(&self, unit: Unit, class: Class, visit: Visit) -> Option<usize> {
         let wanted = match class {
             Class::Completed => RouteMatch::Completed,
             Class::Failed => RouteMatch::Failed,
         };
-        self.first_route(task, visit, |matches| *matches == wanted)
+        self.first_route(unit, visit, |matches| *matches == wanted)
     }
 
-    fn first_route(&self, task: TaskIndex, visit: Visit, fits: impl Fn(&RouteMatch) -> bool) -> Option<usize> {
-        let routes = &self.plan_task(task).routes;
-        routes.iter().position(|route| fits(&route.matches) && self.is_usable(route, visit))
+    fn first_route(&self, unit: Unit, visit: Visit, fits: impl Fn(&RouteMatch) -> bool) -> Option<usize> {
+        let routes = &self.plan_task(unit.task).routes;
+        routes.iter().position(|route| fits(&route.matches) && self.is_usable(unit, route, visit))
     }
 
-    fn is_usable(&self, route: &PlanRoute, visit: Visit) -> bool {
-        if route.limit.is_some_and(|limit| self.run.route_uses[limit.counter] >= limit.max) {
+    fn is_usable(&self, unit: Unit, route: &PlanRoute, visit: Visit) -> bool {
+        if route.limit.is_some_and(|limit| self.uses(unit, limit.counter) >= limit.max) {
             return false;
         }
         let again = matches!(
@@ -60,11 +60,28 @@ impl Step<'_> {
             Visit::Expired => !matches!(route.target, PlanTarget::Word(RouteTarget::Reschedule { .. })),
             // There is no attempt that could be repeated.
             Visit::WithoutAttempt => !again,
+            Visit::Fanned { failed } => match route.target {
+                PlanTarget::Word(RouteTarget::Reschedule { .. }) => false,
+                // It would have nothing to repeat.
+                PlanTarget::Word(RouteTarget::PauseJob) => failed,
+                _ => true,
+            },
             Visit::LoopLimit(index) => match &route.target {
                 PlanTarget::Tasks { tasks, .. } => !tasks.iter().any(|task| self.plan.contains(index, *task)),
                 PlanTarget::Word(_) => !again,
             },
         }
+    }
+}
+
+impl Step<'_> {
+    /// Uses of a route with a `max`; those of an instance are its own.
+    fn uses(&self, unit: Unit, counter: usize) -> u32 {
+        let own = unit
+            .instance
+            .and_then(|index| self.fan(unit.task)?.instance(index))
+            .map_or(0, |instance| instance.uses.iter().find(|(of, _)| *of == counter).map_or(0, |(_, uses)| *uses));
+        self.run.route_uses[counter] + own
     }
 }
 

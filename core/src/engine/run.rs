@@ -1,5 +1,6 @@
 //! The state of one job. Only [`super::decide`] changes it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::RoutedFrom;
 use super::event::{AttemptNumber, TaskIndex};
 use super::status::{AttemptResult, AttemptState, Failure, JobState, SkipReason, TaskState};
+use super::units::{Course, FanRun, Unit};
 use crate::graph::{EdgeIndex, Plan};
 use crate::time::UnixMillis;
 
@@ -31,8 +33,16 @@ pub struct JobRun {
     pub(super) open_tasks: u32,
     /// Attempts that are READY, LEASED or RUNNING.
     pub(super) active_attempts: u32,
-    /// Tasks whose condition is being evaluated.
+    /// Tasks whose condition or items are being evaluated.
     pub(super) conditions: u32,
+    /// Tasks that are WAITING.
+    pub(super) waiting: BTreeSet<TaskIndex>,
+    /// What WAITING attempts wait for.
+    pub(super) reasons: BTreeMap<AttemptNumber, String>,
+    /// The last reason given for a WAITING job.
+    pub(super) wait_reason: Option<String>,
+    /// READY attempts with a `queue_timeout`, and when it is over.
+    pub(super) queued: BTreeMap<AttemptNumber, UnixMillis>,
     /// Some attempt of the job was given to an ant in this job attempt.
     pub(super) any_started: bool,
     pub(super) stop: Option<Stop>,
@@ -71,17 +81,11 @@ pub(super) struct TaskRun {
     pub(super) state: TaskState,
     /// Visits that ran (or whose condition failed) in this job attempt.
     pub(super) visit: u32,
-    /// Attempts of the current visit.
-    pub(super) task_attempt: u32,
-    pub(super) retries_used: u32,
-    pub(super) interruptions: u32,
-    /// Times that a LOST attempt was repeated in the final phase.
-    pub(super) lost_repeats: u32,
-    pub(super) current: Option<AttemptNumber>,
-    /// When the visit's first attempt was given to an ant.
-    pub(super) visit_started: Option<UnixMillis>,
-    /// Why it is WAITING or held back.
-    pub(super) hold: Hold,
+    /// Of a `fan_out` only the newest attempt and why it is held back: its instances have their own.
+    pub(super) course: Course,
+    /// The instances of the latest visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fan: Option<Box<FanRun>>,
     /// Unresolved forward edges.
     pub(super) unresolved: u32,
     /// Taken route edges.
@@ -97,22 +101,6 @@ pub(super) struct TaskRun {
     /// An `always_run` task that is left to the final phase.
     pub(super) left_to_final: bool,
     pub(super) routed_from: Vec<RoutedFrom>,
-}
-
-/// What a task waits for that is not an ant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Hold {
-    #[default]
-    None,
-    /// Its condition is being evaluated.
-    Condition,
-    /// WAITING for this instant.
-    Until(UnixMillis),
-    /// WAITING since it paused the job, or since its time came while the job was paused.
-    Resume,
-    /// PENDING: it would start if the job were not paused.
-    Start,
 }
 
 /// How a visit ended.
@@ -177,12 +165,20 @@ pub(super) struct LoopRun {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct AttemptRun {
     pub(super) task: TaskIndex,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) instance: Option<u32>,
     pub(super) visit: u32,
     pub(super) task_attempt: u32,
     pub(super) job_attempt: u32,
     pub(super) state: AttemptState,
     /// It is to be stopped: when it comes back it is not given out again.
     pub(super) killed: bool,
+}
+
+impl AttemptRun {
+    pub(super) fn unit(&self) -> Unit {
+        Unit { task: self.task, instance: self.instance }
+    }
 }
 
 /// Why a job attempt was stopped.
@@ -258,13 +254,8 @@ impl TaskRun {
         Self {
             state: TaskState::Pending,
             visit: 0,
-            task_attempt: 0,
-            retries_used: 0,
-            interruptions: 0,
-            lost_repeats: 0,
-            current: None,
-            visit_started: None,
-            hold: Hold::None,
+            course: Course::default(),
+            fan: None,
             unresolved: 0,
             routes_taken: 0,
             edges_failed: 0,
@@ -277,11 +268,41 @@ impl TaskRun {
     }
 }
 
+/// How far a `fan_out` is, in its task's latest visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FanOutProgress {
+    /// How many items there are.
+    pub items: u32,
+    /// How many instances have completed, those included that failed under `allow_failure`.
+    pub completed: u32,
+    /// How many failed.
+    pub failed: u32,
+    /// How many have not settled.
+    pub unsettled: u32,
+}
+
+/// What is known about one instance of a `fan_out`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InstanceInfo<'a> {
+    /// Its state.
+    pub state: TaskState,
+    /// Attempts of this visit.
+    pub attempts: u32,
+    /// The newest attempt, of an earlier job attempt if it was kept.
+    pub latest_attempt: Option<AttemptNumber>,
+    /// Once settled, unless it was cancelled before it had an attempt.
+    pub result: Option<AttemptResult>,
+    /// Why, when it is no success.
+    pub failure: Option<&'a Failure>,
+}
+
 /// What is known about one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptInfo {
     /// Its task.
     pub task: TaskIndex,
+    /// The instance of a `fan_out`, from 0.
+    pub instance: Option<u32>,
     /// The visit, from 1.
     pub visit: u32,
     /// Attempt within the visit, from 1.
@@ -312,6 +333,10 @@ impl JobRun {
             open_tasks: 0,
             active_attempts: 0,
             conditions: 0,
+            waiting: BTreeSet::new(),
+            reasons: BTreeMap::new(),
+            wait_reason: None,
+            queued: BTreeMap::new(),
             any_started: false,
             forced: false,
             stop: None,
@@ -360,7 +385,7 @@ impl JobRun {
 
     /// The task's newest attempt in this job attempt.
     pub fn latest_attempt(&self, task: TaskIndex) -> Option<AttemptNumber> {
-        self.tasks[task.0 as usize].current
+        self.tasks[task.0 as usize].course.current
     }
 
     /// Result of the task's latest visit that ran.
@@ -373,11 +398,35 @@ impl JobRun {
         self.tasks[task.0 as usize].outcome.as_ref().and_then(|outcome| outcome.failure.as_ref())
     }
 
+    /// How far a `fan_out` is; nothing before its items are known.
+    pub fn fan_out(&self, task: TaskIndex) -> Option<FanOutProgress> {
+        let fan = self.tasks[task.0 as usize].fan.as_deref()?;
+        Some(FanOutProgress {
+            items: fan.len(),
+            completed: fan.completed(),
+            failed: u32::try_from(fan.failed.len()).unwrap_or(u32::MAX),
+            unsettled: fan.unsettled(),
+        })
+    }
+
+    /// What is known about an instance of a `fan_out` in its task's latest visit.
+    pub fn instance(&self, task: TaskIndex, index: u32) -> Option<InstanceInfo<'_>> {
+        let instance = self.tasks[task.0 as usize].fan.as_deref()?.instance(index)?;
+        Some(InstanceInfo {
+            state: instance.state,
+            attempts: instance.course.task_attempt,
+            latest_attempt: instance.course.current,
+            result: instance.result,
+            failure: instance.failure.as_ref(),
+        })
+    }
+
     /// What is known about an attempt.
     pub fn attempt(&self, number: AttemptNumber) -> Option<AttemptInfo> {
         let attempt = self.attempts.get((number.0 as usize).checked_sub(1)?)?;
         Some(AttemptInfo {
             task: attempt.task,
+            instance: attempt.instance,
             visit: attempt.visit,
             task_attempt: attempt.task_attempt,
             job_attempt: attempt.job_attempt,

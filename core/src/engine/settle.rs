@@ -4,8 +4,9 @@ use super::decide::{Done, Step};
 use super::effect::Effect;
 use super::event::TaskIndex;
 use super::routes::{Class, written_match, written_target};
-use super::run::{Ending, Hold, Outcome, StopKind};
+use super::run::{Ending, Outcome, StopKind};
 use super::status::{AttemptResult, Failure, JobState, SkipReason, TaskState};
+use super::units::Hold;
 use crate::definition::{RouteMatch, RouteTarget};
 use crate::graph::{LoopIndex, PlanTarget, ROOT, names_result};
 
@@ -19,8 +20,13 @@ pub(super) enum Visit {
     },
     /// RESCHEDULE reached its limit.
     Expired,
-    /// The condition could not be evaluated.
+    /// The condition or the items could not be evaluated, or there are no items.
     WithoutAttempt,
+    /// All instances of a `fan_out` have settled.
+    Fanned {
+        /// Some instance failed.
+        failed: bool,
+    },
     /// The loop came round once too often; its header stands for it.
     LoopLimit(LoopIndex),
 }
@@ -38,17 +44,23 @@ struct Settlement {
 impl Step<'_> {
     /// A visit has a result while results are routed.
     pub(super) fn route(&mut self, task: TaskIndex, result: AttemptResult, failure: Failure, visit: Visit) -> Done {
-        let class = if result.is_success() { Class::Completed } else { Class::Failed };
-        let first = self.find_route(task, result, class, visit);
-        if self.is_failure(task, result, class, first) && self.may_retry(task, visit) {
-            return self.retry(task);
+        let class = Class::of(result);
+        let first = self.find_route(task.into(), result, class, visit);
+        if self.is_failure(task, result, class, first) && self.may_retry(task.into(), visit) {
+            return self.retry(task.into());
         }
         self.follow(task, result, failure, class, first, visit)
     }
 
     /// Whether `retry` comes before the route. A route found by code, range or result name is a decision, unless it
     /// leads to failure itself or `retry_on` names the result.
-    fn is_failure(&self, task: TaskIndex, result: AttemptResult, class: Class, first: Option<usize>) -> bool {
+    pub(super) fn is_failure(
+        &self,
+        task: TaskIndex,
+        result: AttemptResult,
+        class: Class,
+        first: Option<usize>,
+    ) -> bool {
         let plan = self.plan_task(task);
         if plan.retry.retry_on.iter().any(|matches| names_result(matches, result)) {
             return true;
@@ -78,7 +90,7 @@ impl Step<'_> {
             let Some(index) = next else {
                 if class == Class::Failed && plan.allow_failure && !tried_completed {
                     (allowed, tried_completed) = (true, true);
-                    next = self.class_route(task, Class::Completed, visit);
+                    next = self.class_route(task.into(), Class::Completed, visit);
                     if next.is_some() {
                         continue;
                     }
@@ -104,7 +116,7 @@ impl Step<'_> {
             match word {
                 RouteTarget::Completed => {
                     class = Class::Completed;
-                    next = if tried_completed { None } else { self.class_route(task, class, visit) };
+                    next = if tried_completed { None } else { self.class_route(task.into(), class, visit) };
                     tried_completed = true;
                 }
                 RouteTarget::Failed | RouteTarget::Error(_) | RouteTarget::RestartTask => {
@@ -116,7 +128,7 @@ impl Step<'_> {
                         coded = true;
                     }
                     class = Class::Failed;
-                    next = if tried_failed { None } else { self.class_route(task, class, visit) };
+                    next = if tried_failed { None } else { self.class_route(task.into(), class, visit) };
                     tried_failed = true;
                 }
                 RouteTarget::EndCompleted | RouteTarget::EndFailed | RouteTarget::EndBlocked => {
@@ -125,7 +137,7 @@ impl Step<'_> {
                 }
                 RouteTarget::Fatal | RouteTarget::RestartJob => return self.stop_by_route(task, result, failure, word),
                 RouteTarget::PauseJob => return self.pause_by_task(task),
-                RouteTarget::Reschedule { after, until } => return self.reschedule(task, *after, *until),
+                RouteTarget::Reschedule { after, until } => return self.reschedule(task.into(), *after, *until),
                 RouteTarget::Tasks(_) => return Ok(()),
             }
         }
@@ -134,7 +146,7 @@ impl Step<'_> {
     /// The condition was false: dependencies on it are satisfied and its COMPLETED route is followed.
     pub(super) fn skip_by_condition(&mut self, task: TaskIndex) -> Done {
         let plan = self.plan_task(task);
-        let chosen = self.class_route(task, Class::Completed, Visit::WithoutAttempt);
+        let chosen = self.class_route(task.into(), Class::Completed, Visit::WithoutAttempt);
         if let Some(index) = chosen {
             self.use_route(task, index);
         }
@@ -223,7 +235,7 @@ impl Step<'_> {
         let handled = state == TaskState::Failed && ending != Ending::Unrouted;
         let sequence = self.run.settlements;
         let entry = self.task_mut(task);
-        entry.hold = Hold::None;
+        entry.course.hold = Hold::None;
         entry.skipped = None;
         let visit = entry.visit;
         entry.outcome = Some(Outcome { visit, state, result, failure: failure.clone(), ending, route, end, sequence });
@@ -247,6 +259,7 @@ impl Step<'_> {
             }
             (Some(failure), _) => {
                 let detail = match result {
+                    _ if self.plan_task(task).fan_out.is_some() => format!(" ({})", failure.message),
                     Some(AttemptResult::Named(_)) => format!(" ({})", failure.message),
                     _ => String::new(),
                 };

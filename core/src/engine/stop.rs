@@ -5,8 +5,9 @@ use super::decide::{Done, Step};
 use super::effect::Effect;
 use super::error::EngineError;
 use super::event::{AttemptNumber, TaskIndex};
-use super::run::{Hold, NextFrom, Phase, Stop, StopKind};
+use super::run::{NextFrom, Phase, Stop, StopKind};
 use super::status::{AttemptState, Failure, JobState, TaskState};
+use super::units::{Hold, Unit};
 
 impl Step<'_> {
     /// Stops the job attempt. Whoever settles a task by it has done so before.
@@ -23,8 +24,8 @@ impl Step<'_> {
             match self.task(task).state {
                 TaskState::Pending => self.cancel_pending(task, always_run)?,
                 _ if always_run => {
-                    if self.task(task).hold == Hold::Resume {
-                        self.begin_attempt(task)?;
+                    if self.task(task).course.hold == Hold::Resume {
+                        self.begin_attempt(task.into())?;
                     }
                 }
                 _ => self.halt(task, &reason)?,
@@ -34,29 +35,50 @@ impl Step<'_> {
     }
 
     fn cancel_pending(&mut self, task: TaskIndex, always_run: bool) -> Done {
-        if std::mem::take(&mut self.task_mut(task).hold) == Hold::Condition {
-            self.run.conditions -= 1;
-        }
+        self.expect_no_answer(task);
         if always_run { Ok(()) } else { self.set_task_state(task, TaskState::Cancelled) }
     }
 
-    /// Ends what the task does: kills its attempt where an ant has it, else cancels it.
+    /// Nobody waits any more for what its condition or its items are.
+    fn expect_no_answer(&mut self, task: TaskIndex) {
+        if matches!(std::mem::take(&mut self.task_mut(task).course.hold), Hold::Condition | Hold::Items) {
+            self.run.conditions -= 1;
+        }
+    }
+
+    /// Ends what the task does.
     fn halt(&mut self, task: TaskIndex, reason: &str) -> Done {
-        let state = self.task(task);
-        match (state.state, state.current) {
-            (TaskState::Ready, Some(number)) => self.cancel_attempt(number, task),
-            (TaskState::Waiting, Some(number)) if self.waits_outside(number) => self.cancel_attempt(number, task),
+        match self.task(task).state {
+            TaskState::Pending => {
+                self.expect_no_answer(task);
+                Ok(())
+            }
+            state if state.is_settled() => Ok(()),
+            _ if self.is_fanned_out(task) => self.halt_fan(task, reason),
+            state => self.halt_unit(task.into(), state, reason),
+        }
+    }
+
+    /// Kills the attempt where an ant has it, else cancels it and whatever would follow.
+    pub(super) fn halt_unit(&mut self, unit: Unit, state: TaskState, reason: &str) -> Done {
+        let course = self.course(unit);
+        match (state, course.current) {
+            (TaskState::Ready, Some(number)) => self.cancel_attempt(number, unit),
+            (TaskState::Waiting, Some(number)) if self.waits_outside(number) => self.cancel_attempt(number, unit),
             (TaskState::Leased | TaskState::Running, Some(number)) => {
                 self.kill(number, reason);
                 Ok(())
             }
-            (TaskState::Waiting, _) => {
-                if let Hold::Until(_) = state.hold {
-                    let timer = self.task_timer(task);
+            (TaskState::Waiting | TaskState::Pending, _) => {
+                if let Hold::Until(_) = course.hold {
+                    let timer = self.unit_timer(unit);
                     self.emit(Effect::ClearTimer { timer });
                 }
-                self.task_mut(task).hold = Hold::None;
-                self.set_task_state(task, TaskState::Cancelled)
+                self.course_mut(unit).hold = Hold::None;
+                match unit.instance {
+                    Some(index) => self.settle_instance(unit.task, index, TaskState::Cancelled, None, None, false),
+                    None => self.set_task_state(unit.task, TaskState::Cancelled),
+                }
             }
             _ => Ok(()),
         }

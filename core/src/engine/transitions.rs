@@ -24,8 +24,10 @@ pub(super) fn task_may(from: TaskState, to: TaskState) -> bool {
     use TaskState::{Cancelled, Completed, Failed, Leased, Pending, Ready, Running, Skipped, Waiting};
     match from {
         // COMPLETED and FAILED: the task keeps an earlier visit of its loop, or its condition could not be evaluated.
-        Pending => matches!(to, Ready | Completed | Failed | Skipped | Cancelled),
-        Ready => matches!(to, Leased | Waiting | Completed | Failed | Cancelled),
+        // WAITING: the job was paused meanwhile.
+        Pending => matches!(to, Ready | Waiting | Completed | Failed | Skipped | Cancelled),
+        // READY: no ant took its attempt in time, and another follows at once. RUNNING: an instance was leased.
+        Ready => matches!(to, Ready | Leased | Running | Waiting | Completed | Failed | Cancelled),
         // READY: returned, or interrupted and repeated.
         Leased | Running => {
             (from == Leased && to == Running) || matches!(to, Ready | Waiting | Completed | Failed | Cancelled)
@@ -35,6 +37,24 @@ pub(super) fn task_may(from: TaskState, to: TaskState) -> bool {
         // PENDING: the next round. The others: the loop's limit, which a header that has settled stands for.
         Completed | Failed | Skipped => matches!(to, Pending | Completed | Failed),
         Cancelled => to == Pending,
+    }
+}
+
+/// Whether an instance of a `fan_out` may go from one state to another.
+pub(super) fn instance_may(from: TaskState, to: TaskState) -> bool {
+    use TaskState::{Cancelled, Completed, Failed, Leased, Pending, Ready, Running, Skipped, Waiting};
+    match from {
+        Pending => matches!(to, Ready | Cancelled),
+        // PENDING: its next attempt waits for a place.
+        Ready => matches!(to, Ready | Leased | Waiting | Pending | Completed | Failed | Cancelled),
+        Leased | Running => {
+            (from == Leased && to == Running)
+                || matches!(to, Ready | Waiting | Pending | Completed | Failed | Cancelled)
+        }
+        Waiting => matches!(to, Ready | Pending | Completed | Failed | Cancelled),
+        // It runs again: after PAUSE_JOB, or in a new job attempt that keeps the items.
+        Failed | Cancelled => to == Pending,
+        Completed | Skipped => false,
     }
 }
 

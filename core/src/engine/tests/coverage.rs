@@ -38,6 +38,12 @@ const GRAPHS: &[&str] = &[
     "job retry from failed",
     "job retry from start",
     "resume_after",
+    "fan_out",
+    "fan_out with max_parallel",
+    "fan_out with fail_fast",
+    "fan_out that is always_run",
+    "fan_out in a loop",
+    "queue_timeout",
 ];
 
 const RUNS: &[&str] = &[
@@ -60,6 +66,22 @@ const RUNS: &[&str] = &[
     "result INVALID",
     "result CANCELLED",
     "result LOST",
+    "result QUEUE_TIMED_OUT",
+    "result APPROVED",
+    "result REJECTED",
+    "items asked for",
+    "instance READY",
+    "instance RUNNING",
+    "instance WAITING",
+    "instance COMPLETED",
+    "instance FAILED",
+    "instance CANCELLED",
+    "instance waits for a place again",
+    "instance again after PAUSE_JOB",
+    "instance again in a job attempt that keeps the items",
+    "second attempt of an instance",
+    "attempt waits",
+    "attempt waits while PAUSED",
     "skipped When",
     "skipped UpstreamFailed",
     "skipped NotReached",
@@ -115,6 +137,12 @@ fn features_of(definition: &JobDefinition, plan: &Plan) -> HashSet<&'static str>
         has("allow_failure", node.allow_failure);
         has("route with a max", node.routes.iter().any(|route| route.limit.is_some()));
         has("always_run", node.always_run);
+        has("fan_out", node.fan_out.is_some());
+        has("fan_out with max_parallel", node.fan_out.is_some_and(|fan_out| fan_out.max_parallel.is_some()));
+        has("fan_out with fail_fast", node.fan_out.is_some_and(|fan_out| fan_out.fail_fast));
+        has("fan_out that is always_run", node.fan_out.is_some() && node.always_run);
+        has("fan_out in a loop", node.fan_out.is_some() && node.in_loop != 0);
+        has("queue_timeout", node.queue_timeout.is_some());
         has("always_run with routes to it", node.always_run && node.has_route_edges);
         has("always_run with edges out of it", node.always_run && !node.outgoing.is_empty());
         let others = || node.dependencies.iter().map(|dependency| dependency.task).filter(|other| *other != task);
@@ -150,6 +178,7 @@ fn the_generated_graphs_and_runs_reach_every_rule() {
                 pauses: random.chance(40),
                 cancels: random.chance(25),
                 restarts: false,
+                waits: random.chance(50),
             };
             let mut driver = Driver::new(&plan, mix(seed), random.next());
             let end = driver.play(world).unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));

@@ -1,12 +1,12 @@
 //! Plays a job: leases, starts and finishes attempts, fires timers and answers conditions in a random order, and checks
 //! after every event what must always hold.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::kit::{Random, mix};
 use crate::engine::{
-    AttemptNumber, AttemptResult, AttemptState, Effect, Event, JobRun, JobState, ResultName, SkipReason, Stamped,
-    TaskIndex, TaskState, Timer, decide,
+    AttemptNumber, AttemptResult, AttemptState, Effect, Event, FanOutItem, JobRun, JobState, ResultName, SkipReason,
+    Stamped, TaskIndex, TaskState, Timer, decide,
 };
 use crate::graph::Plan;
 use crate::time::UnixMillis;
@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) cancels: bool,
     /// The live state is serialised, or rebuilt from the events, now and then.
     pub(crate) restarts: bool,
+    /// Attempts may wait for something outside of every ant.
+    pub(crate) waits: bool,
 }
 
 /// The end of a run, as far as it must not depend on the order of events.
@@ -30,6 +32,8 @@ pub(crate) struct End {
     pub(crate) state: JobState,
     pub(crate) job_attempts: u32,
     pub(crate) tasks: Vec<(TaskState, u32, Option<AttemptResult>)>,
+    /// Of each fan_out, in item order.
+    pub(crate) instances: Vec<Vec<(TaskState, Option<AttemptResult>)>>,
 }
 
 pub(crate) struct Driver<'a> {
@@ -41,12 +45,15 @@ pub(crate) struct Driver<'a> {
     log: Vec<Stamped>,
     ready: Vec<AttemptNumber>,
     given: Vec<AttemptNumber>,
+    waiting: Vec<AttemptNumber>,
     killed: Vec<AttemptNumber>,
     timers: BTreeMap<Timer, i64>,
     tasks: Vec<TaskState>,
     job: JobState,
-    /// Finished attempts per job attempt, task and visit: outcomes do not depend on interruptions.
-    finished: HashMap<(u32, u32, u32), u64>,
+    /// As the effects tell, by task and index.
+    instances: HashMap<(u32, u32), TaskState>,
+    /// Finished attempts per job attempt, task, instance and visit: outcomes do not depend on interruptions.
+    finished: HashMap<(u32, u32, u32, u32), u64>,
     settled: HashMap<(u32, u32, u32), u32>,
     always_run: HashMap<(u32, u32), u32>,
     rerun: bool,
@@ -54,6 +61,8 @@ pub(crate) struct Driver<'a> {
     leased_any: bool,
     commands: u32,
     nonce: String,
+    /// Every fan_out has one item, and nothing is approved.
+    pub(super) single: bool,
     /// What happened, by name, and how often.
     pub(crate) seen: BTreeMap<String, u32>,
 }
@@ -71,10 +80,12 @@ impl<'a> Driver<'a> {
             log: Vec::new(),
             ready: Vec::new(),
             given: Vec::new(),
+            waiting: Vec::new(),
             killed: Vec::new(),
             timers: BTreeMap::new(),
             tasks: vec![TaskState::Pending; plan.len()],
             job: JobState::Pending,
+            instances: HashMap::new(),
             finished: HashMap::new(),
             settled: HashMap::new(),
             always_run: HashMap::new(),
@@ -83,6 +94,7 @@ impl<'a> Driver<'a> {
             leased_any: false,
             commands: 0,
             nonce: String::new(),
+            single: false,
             seen: BTreeMap::new(),
         }
     }
@@ -107,7 +119,17 @@ impl<'a> Driver<'a> {
             .plan
             .tasks()
             .map(|task| (self.run.task_state(task), self.run.task_visit(task), self.run.task_result(task)));
-        End { state: self.run.state(), job_attempts: self.run.job_attempt(), tasks: tasks.collect() }
+        let instances = |task: TaskIndex| {
+            let items = self.run.fan_out(task).map_or(0, |fan_out| fan_out.items);
+            let instances = (0..items).filter_map(|index| self.run.instance(task, index));
+            instances.map(|instance| (instance.state, instance.result)).collect()
+        };
+        End {
+            state: self.run.state(),
+            job_attempts: self.run.job_attempt(),
+            tasks: tasks.collect(),
+            instances: self.plan.tasks().map(instances).collect(),
+        }
     }
 
     fn step(&mut self, world: World) -> Checked {
@@ -143,6 +165,13 @@ impl<'a> Driver<'a> {
             choices.push(Event::AttemptStarted { attempt });
             choices.push(self.finish(attempt));
             choices.push(self.finish(attempt));
+            if world.waits {
+                choices.push(Event::AttemptWaiting { attempt, reason: "a vote".to_owned() });
+            }
+        }
+        if !self.waiting.is_empty() {
+            let attempt = *self.random.pick(&self.waiting);
+            choices.push(self.finish(attempt));
         }
         let earliest = self.timers.iter().min_by_key(|(_, due)| **due).map(|(timer, due)| (*timer, *due));
         let idle = choices.is_empty();
@@ -172,19 +201,19 @@ impl<'a> Driver<'a> {
 
     fn finish(&mut self, attempt: AttemptNumber) -> Event {
         let info = self.run.attempt(attempt).unwrap();
-        let key = (info.job_attempt, info.task.0, info.visit);
+        let key = (info.job_attempt, info.task.0, info.instance.unwrap_or_default(), info.visit);
         let before = self.finished.get(&key).copied().unwrap_or_default();
         let result = if self.killed.contains(&attempt) && self.random.chance(80) {
             AttemptResult::Named(ResultName::Cancelled)
         } else {
-            self.outcome(info.task, info.visit, before)
+            self.outcome(info.task, info.instance.unwrap_or_default(), info.visit, before)
         };
         Event::AttemptFinished { attempt, result, failure: None }
     }
 
-    fn outcome(&self, task: TaskIndex, visit: u32, before: u64) -> AttemptResult {
+    fn outcome(&self, task: TaskIndex, instance: u32, visit: u32, before: u64) -> AttemptResult {
         let job_attempt = u64::from(self.run.job_attempt());
-        let parts = [u64::from(task.0), u64::from(visit), before, job_attempt];
+        let parts = [u64::from(task.0) | u64::from(instance) << 32, u64::from(visit), before, job_attempt];
         let bits = parts.iter().fold(self.outcomes, |bits, part| mix(bits ^ part.wrapping_add(0x51_7c_c1)));
         // Whatever is repeated ends at last.
         match bits % 100 {
@@ -193,14 +222,29 @@ impl<'a> Driver<'a> {
             60..72 => AttemptResult::Exit(1),
             72..80 => AttemptResult::Exit(3),
             80..86 => AttemptResult::Exit(4),
-            86..92 => AttemptResult::Exit(99),
+            86..90 => AttemptResult::Exit(99),
+            90..93 if !self.single => AttemptResult::Named(ResultName::Approved),
+            93..96 => AttemptResult::Named(ResultName::Rejected),
             _ => AttemptResult::Named(ResultName::TimedOut),
         }
     }
 
     /// The result of a task's only attempt, in a job without retries.
-    pub(super) fn outcome_of_attempt(&self, task: TaskIndex) -> AttemptResult {
-        self.outcome(task, 1, 0)
+    pub(super) fn outcome_of_attempt(&self, task: TaskIndex, instance: u32) -> AttemptResult {
+        self.outcome(task, instance, 1, 0)
+    }
+
+    /// How many items a fan_out has.
+    pub(super) fn items(&self, task: TaskIndex, visit: u32) -> Result<u32, String> {
+        let bits = mix(self.outcomes ^ mix(u64::from(task.0) << 20 | u64::from(visit) | 1 << 50));
+        match bits % 20 {
+            _ if self.single => Ok(1),
+            0 => Err("undefined value".to_owned()),
+            1..4 => Ok(0),
+            4..8 => Ok(1),
+            8..18 => Ok(2 + u32::try_from((bits >> 32) % 4).unwrap()),
+            _ => Ok(12),
+        }
     }
 
     pub(super) fn condition(&self, task: TaskIndex, visit: u32) -> Result<bool, String> {
@@ -223,7 +267,10 @@ impl<'a> Driver<'a> {
             3 => Event::Admitted,
             4 => {
                 let late = self.log.iter().filter(|stamped| {
-                    matches!(stamped.event, Event::TimerFired { .. } | Event::ConditionEvaluated { .. })
+                    matches!(
+                        stamped.event,
+                        Event::TimerFired { .. } | Event::ConditionEvaluated { .. } | Event::ItemsExpanded { .. }
+                    )
                 });
                 let late: Vec<Event> = late.map(|stamped| stamped.event.clone()).collect();
                 if late.is_empty() { Event::Admitted } else { self.random.pick(&late).clone() }
@@ -275,13 +322,66 @@ impl<'a> Driver<'a> {
             self.timers.remove(timer);
         }
         self.log.push(stamped);
-        let mut conditions = Vec::new();
-        for effect in effects {
-            self.observe(effect, &mut conditions)?;
+        if let Some(Stamped { event: Event::ItemsExpanded { task, .. }, .. }) = self.log.last()
+            && !effects.is_empty()
+        {
+            self.instances.retain(|(of, _), _| *of != task.0);
         }
-        for (task, visit) in conditions {
-            let outcome = self.condition(task, visit);
-            self.event(Event::ConditionEvaluated { task, visit, outcome })?;
+        let mut answers = Vec::new();
+        for effect in effects {
+            self.observe(effect, &mut answers)?;
+        }
+        self.check_fan_outs(answers.is_empty())?;
+        for answer in answers {
+            self.event(answer)?;
+        }
+        Ok(())
+    }
+
+    /// The states of tasks follow from those of their instances, by counting anew.
+    fn check_fan_outs(&self, answered: bool) -> Checked {
+        for task in self.plan.tasks() {
+            let Some(progress) = self.run.fan_out(task) else { continue };
+            let told = |index| self.instances.get(&(task.0, index)).copied().unwrap_or(TaskState::Pending);
+            let states: Vec<TaskState> = (0..progress.items).map(told).collect();
+            let known = |index| self.run.instance(task, index).map(|instance| instance.state);
+            if (0..progress.items).any(|index| known(index) != Some(states[index as usize])) {
+                return Err(format!("the effects do not tell the instances of task {}: {states:?}", task.0));
+            }
+            let count = |wanted: &[TaskState]| states.iter().filter(|state| wanted.contains(state)).count();
+            let unsettled = states.len() - count(&[TaskState::Completed, TaskState::Failed, TaskState::Cancelled]);
+            if unsettled != progress.unsettled as usize
+                || progress.completed + progress.unsettled + progress.failed > progress.items
+            {
+                return Err(format!("task {} counts its instances wrong: {progress:?} of {states:?}", task.0));
+            }
+            let state = self.run.task_state(task);
+            let wanted = if count(&[TaskState::Leased, TaskState::Running]) > 0 {
+                TaskState::Running
+            } else if count(&[TaskState::Ready]) > 0 {
+                TaskState::Ready
+            } else {
+                TaskState::Waiting
+            };
+            if unsettled > 0 && state != wanted && answered {
+                return Err(format!("task {} is {state:?} and its instances are {states:?}", task.0));
+            }
+            let open = self.ready.iter().chain(&self.given).chain(&self.waiting);
+            let open = open.filter(|attempt| self.run.attempt(**attempt).is_some_and(|info| info.task == task)).count();
+            let most = self.plan.task(task).fan_out.and_then(|fan_out| fan_out.max_parallel).unwrap_or(u32::MAX);
+            if open > most as usize {
+                return Err(format!("{open} instances of task {} have an attempt, at most {most} may", task.0));
+            }
+            let idle = self.run.state() != JobState::Paused && open < most as usize;
+            if idle && answered && count(&[TaskState::Pending]) > 0 && !state.is_settled() {
+                let log: Vec<String> =
+                    self.log.iter().rev().take(12).map(|stamped| format!("{:?}", stamped.event)).collect();
+                return Err(format!(
+                    "instances of task {} wait although there is place: {states:?}\n  after, latest first: {}",
+                    task.0,
+                    log.join("\n    ")
+                ));
+            }
         }
         Ok(())
     }
@@ -333,6 +433,31 @@ impl<'a> Driver<'a> {
                     saw(format!("skipped {reason:?}"));
                 }
             }
+            Effect::ExpandItems { .. } => saw("items asked for".to_owned()),
+            Effect::InstanceChanged { state, .. } => {
+                saw(format!("instance {}", state.as_str()));
+                if *state == TaskState::Pending {
+                    saw(match event {
+                        Some(Event::ResumeRequested | Event::TimerFired { timer: Timer::Resume { .. } }) => {
+                            "instance again after PAUSE_JOB"
+                        }
+                        Some(Event::Admitted | Event::TimerFired { timer: Timer::JobRetry { .. } }) => {
+                            "instance again in a job attempt that keeps the items"
+                        }
+                        _ => "instance waits for a place again",
+                    }
+                    .to_owned());
+                }
+            }
+            Effect::AttemptWaits { .. } => {
+                saw("attempt waits".to_owned());
+                if self.job == JobState::Paused {
+                    saw("attempt waits while PAUSED".to_owned());
+                }
+            }
+            Effect::AttemptCreated { instance: Some(_), task_attempt, .. } if *task_attempt > 1 => {
+                saw("second attempt of an instance".to_owned());
+            }
             Effect::AttemptCreated { task, visit, task_attempt, .. } => {
                 if *task_attempt > 1 {
                     saw("second attempt of a visit".to_owned());
@@ -357,7 +482,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn observe(&mut self, effect: Effect, conditions: &mut Vec<(TaskIndex, u32)>) -> Checked {
+    fn observe(&mut self, effect: Effect, answers: &mut Vec<Event>) -> Checked {
         self.note(&effect);
         match effect {
             Effect::JobChanged { from, to, .. } => {
@@ -395,15 +520,40 @@ impl<'a> Driver<'a> {
                     }
                 }
             }
-            Effect::EvaluateCondition { task, visit } => conditions.push((task, visit)),
-            Effect::AttemptCreated { attempt, task, task_attempt, job_attempt, .. } => {
+            Effect::EvaluateCondition { task, visit } => {
+                answers.push(Event::ConditionEvaluated { task, visit, outcome: self.condition(task, visit) });
+            }
+            Effect::ExpandItems { task, visit } => {
+                let item = |index: u32| FanOutItem { key: index.to_string(), value: index.into() };
+                let outcome = self.items(task, visit).map(|items| (0..items).map(item).collect());
+                answers.push(Event::ItemsExpanded { task, visit, outcome });
+                self.check_join(task)?;
+                if self.plan.is_always_run(task) {
+                    *self.always_run.entry((self.run.job_attempt(), task.0)).or_default() += 1;
+                }
+            }
+            Effect::InstanceChanged { task, instance, state, .. } => {
+                self.instances.insert((task.0, instance), state);
+            }
+            Effect::AttemptWaits { attempt, .. } => {
+                self.given.retain(|given| *given != attempt);
+                self.waiting.push(attempt);
+            }
+            Effect::AttemptCreated { attempt, task, task_attempt, job_attempt, instance, .. } => {
+                let open = self.ready.iter().chain(&self.given).chain(&self.waiting);
+                let of_same = |other: &AttemptNumber| {
+                    self.run.attempt(*other).is_some_and(|info| info.task == task && info.instance == instance)
+                };
+                if let Some(other) = open.copied().find(of_same) {
+                    return Err(format!("attempt {} began beside attempt {}", attempt.0, other.0));
+                }
                 if attempt.0 != self.run.attempt_count() && self.run.attempt(attempt).is_none() {
                     return Err(format!("attempt {} is not known", attempt.0));
                 }
                 self.ready.push(attempt);
                 if task_attempt == 1 {
                     self.check_join(task)?;
-                    if self.plan.is_always_run(task) {
+                    if instance.is_none() && self.plan.is_always_run(task) {
                         *self.always_run.entry((job_attempt, task.0)).or_default() += 1;
                     }
                 }
@@ -415,9 +565,11 @@ impl<'a> Driver<'a> {
             Effect::AttemptClosed { attempt, result, .. } => {
                 self.ready.retain(|ready| *ready != attempt);
                 self.given.retain(|given| *given != attempt);
+                self.waiting.retain(|waiting| *waiting != attempt);
                 let info = self.run.attempt(attempt).ok_or("a closed attempt is not known")?;
                 if result != AttemptResult::Named(ResultName::Lost) {
-                    *self.finished.entry((info.job_attempt, info.task.0, info.visit)).or_default() += 1;
+                    let key = (info.job_attempt, info.task.0, info.instance.unwrap_or_default(), info.visit);
+                    *self.finished.entry(key).or_default() += 1;
                 }
             }
             Effect::KillAttempt { attempt, .. } => {
@@ -432,10 +584,7 @@ impl<'a> Driver<'a> {
             Effect::ClearTimer { timer } => {
                 self.timers.remove(&timer);
             }
-            Effect::RouteTaken { .. }
-            | Effect::ExpandItems { .. }
-            | Effect::InstanceChanged { .. }
-            | Effect::AttemptWaits { .. } => {}
+            Effect::RouteTaken { .. } => {}
         }
         if let Some(Stamped { event: Event::AttemptLeased { attempt }, .. }) = self.log.last()
             && let Some(at) = self.ready.iter().position(|ready| ready == attempt)
@@ -475,7 +624,8 @@ impl<'a> Driver<'a> {
                 return Err(format!("the effects do not tell the state of task {}", task.0));
             }
         }
-        if self.run.open_attempts().next().is_some() || !self.ready.is_empty() || !self.given.is_empty() {
+        let open = self.ready.len() + self.given.len() + self.waiting.len();
+        if self.run.open_attempts().next().is_some() || open > 0 {
             return Err("attempts are open in a job that is over".to_owned());
         }
         for ((job_attempt, task), count) in &self.always_run {
@@ -490,6 +640,10 @@ impl<'a> Driver<'a> {
             if !ran && !forced && (self.leased_any || !cancelled) {
                 return Err(format!("always_run task {} never ran", task.0));
             }
+        }
+        let keys: BTreeSet<_> = self.run.reasons.keys().chain(self.run.queued.keys()).collect();
+        if !keys.is_empty() || !self.run.waiting.is_empty() {
+            return Err("something is left to be waited for in a job that is over".to_owned());
         }
         let replayed = self.replayed()?;
         if replayed != self.run {

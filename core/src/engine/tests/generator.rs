@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use super::kit::{Random, condition, depends, job, retries, route, task};
-use crate::definition::{FailOn, Field, JobDefinition, RetryDelay, RetryFrom, RouteMatch, RouteTarget, Severity};
+use crate::definition::{
+    FailOn, FanOut, Field, JobDefinition, RetryDelay, RetryFrom, RouteMatch, RouteTarget, Severity,
+};
 use crate::engine::ResultName;
 use crate::graph::Plan;
 
@@ -88,6 +90,12 @@ pub(crate) fn definition(seed: u64, features: Features) -> JobDefinition {
                 entry.retry.retry_on = vec![RouteMatch::Code(3)];
             }
         }
+        if random.chance(20) {
+            entry.fan_out = Some(fan_out(&mut random, features));
+        }
+        if features.stops && random.chance(10) {
+            entry.queue_timeout = Some(Field::Value(Duration::from_secs(1 + random.next() % 10)));
+        }
         entry.routes = routes(&mut random, &names, &mut targets[index], always_run, features);
     }
     let mut definition = job(tasks);
@@ -108,6 +116,15 @@ pub(crate) fn definition(seed: u64, features: Features) -> JobDefinition {
         definition.resume_after = Some(Field::Value(Duration::from_mins(5)));
     }
     repair(definition)
+}
+
+fn fan_out(random: &mut Random, features: Features) -> FanOut {
+    FanOut {
+        max_parallel: random.chance(50).then(|| Field::Value(1 + u32::try_from(random.below(3)).unwrap())),
+        // Which instances still run when one fails depends on the order of events.
+        fail_fast: features.stops && random.chance(30),
+        ..super::kit::fan_out()
+    }
 }
 
 /// Lists of routes may be split by a loop, and a loop may have lost what led into it.
@@ -149,6 +166,8 @@ fn routes(
         RouteMatch::Range(2, 5),
         RouteMatch::Result(ResultName::TimedOut),
         RouteMatch::Result(ResultName::LoopLimit),
+        RouteMatch::Result(ResultName::Approved),
+        RouteMatch::Result(ResultName::Rejected),
         RouteMatch::Any,
     ];
     let mut routes = Vec::new();
@@ -172,7 +191,7 @@ fn routes(
         }
         routes.push(entry);
     }
-    for _ in 0..random.below(3) {
+    for _ in 0..random.below(4) {
         if matches.is_empty() {
             break;
         }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::definition::{
-    Condition, Dependency, FailOn, Field, InheritEnv, JobDefinition, Method, Priority, Program, RetryDelay, RetryFrom,
-    RetryPolicy, Route, RouteMatch, RouteTarget, ShellOptions, Span, TaskDefinition, TemplateText,
+    Condition, Dependency, FailOn, FanOut, Field, InheritEnv, JobDefinition, Method, Priority, Program, RetryDelay,
+    RetryFrom, RetryPolicy, Route, RouteMatch, RouteTarget, ShellOptions, Span, TaskDefinition, TemplateText,
+    VariableValue,
 };
 
 pub(crate) fn job(tasks: Vec<TaskDefinition>) -> JobDefinition {
@@ -69,6 +70,18 @@ pub(crate) fn task(name: &str) -> TaskDefinition {
         report_stdout: true,
         priority: None,
         tags: Vec::new(),
+    }
+}
+
+/// Over items that the driver makes up.
+pub(crate) fn fan_out() -> FanOut {
+    FanOut {
+        items: VariableValue::List(Vec::new()),
+        item_var: "item".to_owned(),
+        key: None,
+        max_parallel: None,
+        fail_fast: false,
+        span: Span::default(),
     }
 }
 

@@ -52,13 +52,15 @@ fn describe(task: &crate::definition::TaskDefinition) -> String {
         .map(|dependency| format!("{}{}", dependency.task, if dependency.optional { "?" } else { "" }))
         .collect();
     format!(
-        "  {}: deps {dependencies:?} always_run {} allow_failure {} when {} max_visits {:?} retry {:?} routes {routes:?}",
+        "  {}: deps {dependencies:?} always_run {} allow_failure {} when {} max_visits {:?} retry {:?} fan_out {:?} queue_timeout {:?} routes {routes:?}",
         task.name,
         task.always_run,
         task.allow_failure,
         task.when.is_some(),
         task.max_visits,
         task.retry.retries,
+        task.fan_out.as_ref().map(|fan_out| (&fan_out.max_parallel, fan_out.fail_fast)),
+        task.queue_timeout,
     )
 }
 
@@ -79,6 +81,10 @@ fn shrink(mut definition: JobDefinition, seed: u64, check: Check, mut problem: S
             };
             smaller.push(plain(|task| task.when = None));
             smaller.push(plain(|task| task.allow_failure = false));
+            smaller.push(plain(|task| task.fan_out = None));
+            smaller.push(plain(|task| task.fan_out.iter_mut().for_each(|fan_out| fan_out.max_parallel = None)));
+            smaller.push(plain(|task| task.fan_out.iter_mut().for_each(|fan_out| fan_out.fail_fast = false)));
+            smaller.push(plain(|task| task.queue_timeout = None));
             smaller.push(plain(|task| task.retry = super::kit::retries(0)));
             smaller.push(plain(|task| task.max_visits = None));
             smaller.push(plain(|task| task.routes.iter_mut().for_each(|route| route.max = None)));
@@ -110,7 +116,7 @@ fn same_end(definition: &JobDefinition, seed: u64) -> Result<(), String> {
     let plan = plan(definition);
     let first = Driver::new(&plan, mix(seed), 1).play(World::default())?;
     for order in 2..5_u64 {
-        let world = World { unreliable: order % 2 == 0, restarts: order == 3, ..World::default() };
+        let world = World { unreliable: order % 2 == 0, restarts: order == 3, waits: order != 2, ..World::default() };
         let other = Driver::new(&plan, mix(seed), mix(order ^ seed)).play(world)?;
         if other != first {
             return Err(format!("the end depends on the order of events:\n{first:?}\n{other:?}"));
@@ -129,6 +135,7 @@ fn ends(definition: &JobDefinition, seed: u64) -> Result<(), String> {
             pauses: random.chance(40),
             cancels: random.chance(40),
             restarts: random.chance(40),
+            waits: random.chance(50),
         };
         let mut driver = Driver::new(&plan, mix(seed), random.next());
         let mut end = driver.play(world)?;
@@ -140,6 +147,34 @@ fn ends(definition: &JobDefinition, seed: u64) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A `fan_out` with one item decides as the plain task does.
+fn one_item_is_like_none(definition: &JobDefinition, seed: u64) -> Result<(), String> {
+    let mut plain = definition.clone();
+    for task in &mut plain.tasks {
+        // An allowed failure makes the task FAILED, and a fan_out with it COMPLETED.
+        (task.fan_out, task.allow_failure) = (None, false);
+    }
+    let mut fanned = plain.clone();
+    for task in &mut fanned.tasks {
+        task.fan_out = Some(super::kit::fan_out());
+    }
+    let mut ends = Vec::new();
+    for definition in [plain, fanned] {
+        let plan = plan(&definition);
+        let mut driver = Driver::new(&plan, mix(seed), seed);
+        driver.single = true;
+        let mut end = driver.play(World::default())?;
+        end.instances.clear();
+        ends.push(end);
+    }
+    if ends[0] == ends[1] { Ok(()) } else { Err(format!("plain: {:?}\nfanned out: {:?}", ends[0], ends[1])) }
+}
+
+#[test]
+fn a_fan_out_over_one_item_ends_as_the_plain_task_does() {
+    for_all(30_000, 2000, PLAIN, one_item_is_like_none);
 }
 
 #[test]

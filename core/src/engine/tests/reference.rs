@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::driver::{Driver, World};
-use super::kit::{Random, condition, depends, job, mix, route, task};
+use super::kit::{Random, condition, depends, fan_out, job, mix, route, task};
 use crate::definition::{JobDefinition, RouteMatch, RouteTarget};
 use crate::engine::{AttemptResult, TaskState};
 use crate::graph::Plan;
@@ -75,22 +75,42 @@ impl Reference<'_> {
         let result = match this.when.as_ref().map(|_| self.driver.condition(number, 1)) {
             Some(Ok(false)) => return Fate::SkippedByCondition(self.next(index, &[RouteMatch::Completed])),
             Some(Err(_)) => None,
-            _ => Some(self.driver.outcome_of_attempt(number)),
+            _ if this.fan_out.is_some() => self.fan_out(index),
+            _ => Some(self.driver.outcome_of_attempt(number, 0)),
         };
         let code = match result {
             Some(AttemptResult::Exit(code)) => Some(code),
             _ => None,
         };
-        let class = if code == Some(0) { RouteMatch::Completed } else { RouteMatch::Failed };
+        let success = result.is_some_and(AttemptResult::is_success);
+        let class = if success { RouteMatch::Completed } else { RouteMatch::Failed };
         let wanted: Vec<RouteMatch> = code.map(RouteMatch::Code).into_iter().chain([class, RouteMatch::Any]).collect();
         let next = self.next(index, &wanted);
-        match (code, next.is_empty()) {
-            (Some(0), _) => Fate::Completed(next),
+        match (success, next.is_empty()) {
+            (true, _) => Fate::Completed(next),
             (_, true) if this.allow_failure => Fate::Completed(self.next(index, &[RouteMatch::Completed])),
             (_, true) => Fate::Unrouted,
             _ if this.allow_failure => Fate::Completed(next),
             _ => Fate::Handled(next),
         }
+    }
+
+    /// What a fan_out comes to: the first failed item in item order decides. Failures for which there is no route do not
+    /// count under `allow_failure`.
+    fn fan_out(&self, index: usize) -> Option<AttemptResult> {
+        let this = &self.definition.tasks[index];
+        let number = crate::engine::TaskIndex(u32::try_from(index).unwrap());
+        let items = self.driver.items(number, 1).ok()?;
+        let results = (0..items).map(|item| self.driver.outcome_of_attempt(number, item));
+        let mut failed = results.filter(|result| !result.is_success()).filter(|result| {
+            let code = match result {
+                AttemptResult::Exit(code) => vec![RouteMatch::Code(*code)],
+                _ => Vec::new(),
+            };
+            let wanted: Vec<_> = code.into_iter().chain([RouteMatch::Failed, RouteMatch::Any]).collect();
+            !this.allow_failure || !self.next(index, &wanted).is_empty()
+        });
+        Some(failed.next().unwrap_or(AttemptResult::Exit(0)))
     }
 
     /// Where the first of these matches leads.
@@ -142,6 +162,7 @@ fn acyclic(seed: u64) -> JobDefinition {
         tasks[to].dependencies.get_or_insert_default();
         tasks[to].allow_failure = random.chance(15);
         tasks[to].when = random.chance(15).then(condition);
+        tasks[to].fan_out = random.chance(25).then(fan_out);
     }
     job(tasks)
 }
