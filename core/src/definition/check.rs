@@ -44,7 +44,7 @@ pub(super) fn check(definition: &JobDefinition, source: &str, graph_incomplete: 
 
 /// Where a template stands: what may be known there.
 #[derive(Clone, Copy)]
-enum Place<'d> {
+pub(super) enum Place<'d> {
     /// Evaluated before the job starts, or when it is created.
     Job(&'static str),
     /// Rendered again and again, with whatever is known.
@@ -54,11 +54,11 @@ enum Place<'d> {
     Instance(usize, &'d TaskDefinition),
 }
 
-struct Checker<'d, 'p> {
-    definition: &'d JobDefinition,
+pub(super) struct Checker<'d, 'p> {
+    pub(super) definition: &'d JobDefinition,
     source: &'d str,
-    problems: &'p mut Problems,
-    names: HashMap<&'d str, usize>,
+    pub(super) problems: &'p mut Problems,
+    pub(super) names: HashMap<&'d str, usize>,
     /// Edges: who comes right before and right after a task.
     before: Vec<Vec<usize>>,
     after: Vec<Vec<usize>>,
@@ -68,6 +68,8 @@ struct Checker<'d, 'p> {
     /// A template that `defaults` or an alias brings to many tasks is parsed once.
     inspected: HashMap<(usize, bool), Option<Rc<Inspection>>>,
     scripts: HashSet<Vec<usize>>,
+    /// Names that are known in the templates that are being checked, and nowhere else.
+    pub(super) locals: Vec<String>,
 }
 
 impl<'d, 'p> Checker<'d, 'p> {
@@ -103,6 +105,7 @@ impl<'d, 'p> Checker<'d, 'p> {
             steps: 0,
             inspected: HashMap::new(),
             scripts: HashSet::new(),
+            locals: Vec::new(),
         }
     }
 
@@ -174,6 +177,12 @@ impl<'d, 'p> Checker<'d, 'p> {
         self.optional_field(task.queue_timeout.as_ref(), created);
         self.field(&task.kill_grace, created);
         self.retry(&task.retry, created);
+        match &task.method {
+            Method::SubmitJobs(options) => self.submission(options, here),
+            Method::ForkJob(options) => self.fork(options, here),
+            Method::AwaitForkedJob(options) => self.awaited(index, task, options),
+            _ => {}
+        }
         let Method::Shell(shell) = &task.method else { return };
         for entry in shell.before_script.iter().chain(&shell.script).chain(&shell.after_script) {
             self.script_text(entry, here);
@@ -229,7 +238,7 @@ impl<'d, 'p> Checker<'d, 'p> {
         }
     }
 
-    fn variable(&mut self, value: &'d VariableValue, place: Place<'d>) {
+    pub(super) fn variable(&mut self, value: &'d VariableValue, place: Place<'d>) {
         match value {
             VariableValue::Text(template) => self.text(template, place),
             VariableValue::Scalar(_) => {}
@@ -278,7 +287,7 @@ impl<'d, 'p> Checker<'d, 'p> {
         self.optional_field(fan_out.max_parallel.as_ref(), created);
     }
 
-    fn text(&mut self, template: &TemplateText, place: Place<'d>) {
+    pub(super) fn text(&mut self, template: &TemplateText, place: Place<'d>) {
         if let Some(inspection) = self.inspect(template, false) {
             self.references(template, &inspection, place, true);
         }
@@ -296,7 +305,7 @@ impl<'d, 'p> Checker<'d, 'p> {
         }
     }
 
-    fn inspect(&mut self, template: &TemplateText, script: bool) -> Option<Rc<Inspection>> {
+    pub(super) fn inspect(&mut self, template: &TemplateText, script: bool) -> Option<Rc<Inspection>> {
         if !template.source.contains('{') {
             return None;
         }
@@ -366,6 +375,7 @@ impl<'d, 'p> Checker<'d, 'p> {
             let Some((name, rest)) = reference.path.split_first() else { continue };
             let at = |width: usize| locate(self.source, template, reference.offset, width);
             let found = match name.as_str() {
+                _ if self.locals.contains(name) => None,
                 "secrets" => Some(
                     Diagnostic::error(code::UNSUPPORTED, at(name.len()), "secrets are not supported by this version")
                         .with_help("they arrive with a later version; pass what is needed with `inherit_env`"),
@@ -500,7 +510,7 @@ impl<'d, 'p> Checker<'d, 'p> {
         self.names.keys().copied().find(|other| other.strip_prefix(name).is_some_and(|end| end.starts_with('-')))
     }
 
-    fn comes_before(&mut self, target: usize, task: usize) -> bool {
+    pub(super) fn comes_before(&mut self, target: usize, task: usize) -> bool {
         if self.before[task].contains(&target) {
             return true;
         }

@@ -80,6 +80,10 @@ pub const ROUTE_TARGET: &str = "E-ROUTE-TARGET";
 pub const ROUTE_OVERLAP: &str = "E-ROUTE-OVERLAP";
 /// A word that an `always_run` task may not use.
 pub const ALWAYS_RUN: &str = "E-ALWAYS-RUN";
+/// A definition that forks itself.
+pub const FORK_SELF: &str = "E-FORK-SELF";
+/// A definition that is triggered by its own end.
+pub const TRIGGER_SELF: &str = "E-TRIGGER-SELF";
 /// A template uses a name that nothing declares.
 pub const UNDECLARED: &str = "E-UNDECLARED";
 /// A templated duration or number that did not render to one.

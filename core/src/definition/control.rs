@@ -49,16 +49,15 @@ impl Walk {
             );
             return None;
         };
-        let items = self.items(&items.value)?;
+        let items = self.items(&items.value, MOST_ITEMS as usize)?;
         let item_var = item_var.unwrap_or_else(|| "item".to_owned());
         Some(FanOut { items, item_var, key, max_parallel, fail_fast, span: node.span })
     }
 
     /// A list, or a template that will be one.
-    fn items(&mut self, node: &Node<'_>) -> Option<VariableValue> {
+    pub(super) fn items(&mut self, node: &Node<'_>, most: usize) -> Option<VariableValue> {
         match &node.kind {
             Kind::Sequence(items) => {
-                let most = MOST_ITEMS as usize;
                 if items.len() > most {
                     self.problems.error(
                         code::RANGE,

@@ -81,9 +81,10 @@ const OPTIONS: &[(&str, &[&str])] = &[
 const HTTP: &[&str] = &["HTTP_GET", "HTTP_POST", "HTTP_PUT", "HTTP_PATCH", "HTTP_DELETE"];
 
 /// Keys that say what the method is when `method` is absent.
-const IMPLIED: [(&str, MethodKind); 5] = [
+const IMPLIED: [(&str, MethodKind); 6] = [
     ("sub_workflow", MethodKind::ForkJob),
     ("submit", MethodKind::SubmitJobs),
+    ("await_forked_tasks", MethodKind::AwaitForkedJob),
     ("approval", MethodKind::Approval),
     ("agent", MethodKind::Later),
     ("container", MethodKind::Later),
@@ -131,21 +132,9 @@ impl Walk {
                 self.drop_options(keys);
                 nothing()
             }
-            MethodKind::SubmitJobs => {
-                self.unsupported(task_span, "the method SUBMIT_JOBS");
-                self.drop_options(keys);
-                nothing()
-            }
-            MethodKind::ForkJob => {
-                self.unsupported(task_span, "the method FORK_JOB");
-                self.drop_options(keys);
-                nothing()
-            }
-            MethodKind::AwaitForkedJob => {
-                self.unsupported(task_span, "the method AWAIT_FORKED_JOB");
-                self.drop_options(keys);
-                nothing()
-            }
+            MethodKind::SubmitJobs => self.submit_options(keys, task_span).unwrap_or_else(nothing),
+            MethodKind::ForkJob => self.fork_options(keys, task_span).unwrap_or_else(nothing),
+            MethodKind::AwaitForkedJob => self.await_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::Approval => {
                 self.unsupported(task_span, "the method APPROVAL");
                 self.drop_options(keys);

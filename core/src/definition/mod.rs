@@ -6,6 +6,7 @@
 
 mod cache;
 mod check;
+mod check_jobs;
 pub mod code;
 mod control;
 mod diagnostic;
@@ -16,6 +17,7 @@ mod keys;
 mod limits;
 mod load;
 mod method;
+mod methods_submit;
 mod model;
 mod names;
 mod options;
@@ -41,6 +43,7 @@ pub use git_names::{GitName, check_git_name, check_git_url, redacted_git_url};
 pub use keys::{ReferencePage, json_schema, reference_pages};
 pub use limits::Limits;
 pub use load::{Loaded, load};
+pub use methods_submit::MOST_SUBMITTED;
 pub use model::*;
 pub use names::{is_identifier, is_job_type};
 pub use options::*;

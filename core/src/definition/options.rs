@@ -5,7 +5,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Field, Priority, TemplateText, VariableValue};
+use super::{Field, Span, TemplateText, VariableValue};
 
 /// Options of the `HTTP_*` methods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,8 @@ pub struct SubmitJobsOptions {
     pub job_type: TemplateText,
     /// A version other than the newest: a content hash or a semantic version.
     pub version: Option<String>,
-    /// Renders to an array: one job per item.
-    pub items: TemplateText,
+    /// A list, or a template that yields an array: one job per item.
+    pub items: VariableValue,
     /// The name under which templates see the item.
     pub item_var: String,
     /// Params of each job; string leaves are templates.
@@ -37,8 +37,8 @@ pub struct SubmitJobsOptions {
     pub user_key: Option<TemplateText>,
     /// Overrides the definition's.
     pub description: Option<TemplateText>,
-    /// Overrides the definition's.
-    pub priority: Option<Priority>,
+    /// Overrides the definition's; renders to the name of a priority.
+    pub priority: Option<TemplateText>,
 }
 
 /// Options of `method: FORK_JOB` (the key `sub_workflow`).
@@ -60,7 +60,16 @@ pub struct ForkOptions {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwaitOptions {
     /// FORK_JOB tasks of this job.
-    pub tasks: Vec<String>,
+    pub tasks: Vec<AwaitedTask>,
+}
+
+/// A task whose forked job is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitedTask {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// Options of `method: APPROVAL` (the key `approval`).

@@ -9,8 +9,8 @@ use super::scalar::Meaning;
 use super::tree::{Entry, Kind, Node};
 use super::walk::{Keys, Walk, Zero, listed};
 use super::{
-    ArtifactsSpec, ArtifactsWhen, Condition, Field, OutputSource, OutputSpec, ParamType, Priority, RetryDelay,
-    RetryPolicy, RouteMatch, Span, TaskDefinition, TemplateText, code,
+    ArtifactsSpec, ArtifactsWhen, Condition, Diagnostic, Field, Method, OutputSource, OutputSpec, ParamType, Priority,
+    RetryDelay, RetryPolicy, RouteMatch, Span, TaskDefinition, TemplateText, code,
 };
 
 pub(super) const PRIORITIES: [(&str, Priority); 4] =
@@ -24,6 +24,12 @@ pub(super) const TYPES: [(&str, ParamType); 6] = [
     ("object", ParamType::Object),
     ("array", ParamType::Array),
 ];
+
+/// How long a forked job is waited for when nothing is said: its own tasks have limits of their own.
+const FORKED: Duration = Duration::from_hours(14 * 24);
+
+/// Keys that say how an ant runs a task.
+const FOR_ANTS: [&str; 6] = ["environment", "idle_timeout", "kill_grace", "tags", "artifacts", "outputs"];
 
 /// Keys of which a task has one: its own choice puts the other one of `defaults` out of force.
 pub(super) const ALTERNATIVES: [(&str, &str); 3] =
@@ -71,7 +77,12 @@ impl Walk {
             self.check_always_run(&routes, when.as_ref());
         }
         let environment = self.task_environment(&mut keys, defaults);
-        let default_timeout = if always_run { Duration::from_mins(5) } else { Duration::from_hours(1) };
+        self.keys_for_ants(own, &method);
+        let default_timeout = match &method {
+            _ if always_run => Duration::from_mins(5),
+            Method::ForkJob(_) | Method::AwaitForkedJob(_) => FORKED,
+            _ => Duration::from_hours(1),
+        };
         let task = TaskDefinition {
             name: name.clone().unwrap_or_default(),
             span,
@@ -111,6 +122,17 @@ impl Walk {
             return None;
         }
         Some(task)
+    }
+
+    /// Keys that say how an ant runs something are for nothing where no ant does.
+    fn keys_for_ants(&mut self, own: &[Entry<'_>], method: &Method) {
+        if method.runs_on_ant() {
+            return;
+        }
+        for entry in own.iter().filter(|entry| FOR_ANTS.contains(&&*entry.key)) {
+            let message = format!("`{}` has no effect: no ant runs this task", &*entry.key);
+            self.problems.push(Diagnostic::warning(code::UNUSED_KEY, entry.key_span, message));
+        }
     }
 
     pub(super) fn optional<T>(

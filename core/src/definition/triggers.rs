@@ -411,6 +411,16 @@ pub(super) fn check(definition: &JobDefinition, source: &str, problems: &mut Pro
                 problems.error_with_help("E-UNKNOWN-TASK", *span, message, "it must be a task of this definition");
             }
         }
+        if let Trigger::Job(JobTrigger { job_types, span, .. }) = trigger
+            && job_types.contains(&definition.job_type)
+        {
+            problems.error_with_help(
+                code::TRIGGER_SELF,
+                *span,
+                format!("{} is triggered by its own end, which would never end", definition.job_type),
+                "use `cron_trigger`, a loop, or SUBMIT_JOBS with a condition",
+            );
+        }
         for one in templates {
             check_template(one, names, source, problems);
         }

@@ -3,6 +3,7 @@
 use super::control::FAN_OUT;
 use super::data::{ARTIFACTS, OUTPUT};
 use super::route::{DEPENDENCY, RESULT, ROUTE};
+use super::submission::{SUB_WORKFLOW, SUBMIT};
 use super::workspace::CACHE;
 use super::{DURATION, ENVIRONMENT, IDENTIFIER, PRIORITY, Shape, TASK_NAME, Vocabulary, key, list};
 
@@ -20,7 +21,7 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
              digit first. Routes, dependencies and templates use it.",
         )
         .required(),
-        key("method", Shape::Choice(&["SHELL"]), "scripts", "What the task does; each method has options of its own.")
+        key("method", Shape::Choice(&["SHELL", "SUBMIT_JOBS", "FORK_JOB", "AWAIT_FORKED_JOB"]), "scripts", "What the task does; each method has options of its own.")
             .default("SHELL"),
         key("description", Shape::Template, "scripts", "For people."),
         key(
@@ -55,6 +56,24 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
             "interpreter",
             "Another program that gets `script` as the file to run, such as `python3`. Values from outside reach it by \
              `environment`. Excludes `shell`.",
+        ),
+        key(
+            "submit",
+            Shape::Mapping(&SUBMIT),
+            "submit-jobs",
+            "Makes it a SUBMIT_JOBS task: jobs of their own, one for each item, which nobody waits for.",
+        ),
+        key(
+            "sub_workflow",
+            Shape::Mapping(&SUB_WORKFLOW),
+            "fork",
+            "Makes it a FORK_JOB task: a job inside this one, which is cancelled with it.",
+        ),
+        key(
+            "await_forked_tasks",
+            Shape::List(&TASK_NAME, 1, usize::MAX),
+            "await",
+            "Of an AWAIT_FORKED_JOB task: the FORK_JOB tasks whose jobs it waits for.",
         ),
         key("environment", ENVIRONMENT, "variables", "Environment variables, on top of the job's."),
         key(
@@ -95,7 +114,7 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
         ),
         key("except", Shape::TemplateScalar, "except", "The opposite of `when`: the task is SKIPPED if it is true."),
         key("timeout", DURATION, "time-limits", "The longest that an attempt may run; then its result is `TIMED_OUT`.")
-            .default("1h; 5m with `always_run`"),
+            .default("1h; 5m with `always_run`; 14d for a forked job"),
         key(
             "idle_timeout",
             DURATION,
@@ -198,7 +217,6 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
         "service_account",
         "services",
         "start_timeout",
-        "sub_workflow",
     ],
     foreign: &[
         ("name", "task_type"),

@@ -8,6 +8,7 @@ mod parameters;
 mod refused;
 mod schedules;
 mod shown;
+mod submissions;
 mod triggers;
 mod workspaces;
 
