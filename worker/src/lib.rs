@@ -8,6 +8,7 @@ mod executor;
 mod link;
 mod supervisor;
 mod workspace;
+pub mod workspaces;
 
 pub use ant::{Ant, AntConfig, RunningAttempt, StartError};
 pub use link::*;

@@ -6,6 +6,7 @@ mod retry;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -22,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::executor;
 use crate::supervisor::{self, ContainmentPlan};
-use crate::workspace::{SpareDirectories, remove_tree};
+use crate::workspace::{CacheStore, SharedWorkspaces, SpareDirectories, WorkspaceStore, remove_tree};
 use crate::{IsolationLevel, Launcher, LinkError, QueenLink};
 
 use outbox::Outbox;
@@ -52,12 +53,19 @@ pub struct AntConfig {
     pub entropy: Arc<dyn Entropy>,
     /// The strongest isolation to use; `None` is the strongest that works here.
     pub isolation: Option<IsolationLevel>,
+    /// Bytes that kept workspaces may take before the oldest go.
+    pub workspace_quota: u64,
+    /// Bytes of all cached files, packed; the least recently used go first.
+    pub cache_size: u64,
+    /// Bytes of one cache entry, unpacked.
+    pub cache_entry_size: u64,
     /// How long to wait for the process trees of a previous ant on the same directory to be gone.
     pub lock_wait: Duration,
 }
 
 impl AntConfig {
-    /// A configuration with no tags, no environment, the strongest isolation and a lock wait of 30 s.
+    /// A configuration with no tags, no environment, the strongest isolation, 20 GiB for kept workspaces, 5 GiB for
+    /// caches, 2 GiB of them for one entry, and a lock wait of 30 s.
     pub fn new(id: AntId, data_dir: PathBuf, slots: u32, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self {
             id,
@@ -68,6 +76,9 @@ impl AntConfig {
             clock,
             entropy,
             isolation: None,
+            workspace_quota: 20 << 30,
+            cache_size: 5 << 30,
+            cache_entry_size: 2 << 30,
             lock_wait: Duration::from_secs(30),
         }
     }
@@ -142,6 +153,8 @@ pub(crate) struct Core {
     /// `ant/attempts`, absolute.
     pub(crate) attempts_dir: PathBuf,
     pub(crate) spares: SpareDirectories,
+    pub(crate) workspaces: SharedWorkspaces,
+    pub(crate) cache: CacheStore,
     pub(crate) outbox: Outbox,
     attempts: Mutex<HashMap<AttemptId, Entry>>,
     /// Nothing is begun any more; set and read with `attempts` locked.
@@ -160,6 +173,7 @@ pub struct Ant {
     core: Arc<Core>,
     poll: JoinHandle<()>,
     deliver: JoinHandle<()>,
+    sweep: JoinHandle<()>,
     aborted: CancellationToken,
 }
 
@@ -181,6 +195,10 @@ impl Ant {
         let name = format!("atta-{}", &blake3::hash(attempts_dir.as_os_str().as_encoded_bytes()).to_hex()[..16]);
         let spare_dir = attempts_dir.with_file_name("spare");
         let (swept, old_spares) = (attempts_dir.clone(), spare_dir.clone());
+        let cache_dir = attempts_dir.with_file_name("cache");
+        let store = WorkspaceStore::of_ant(attempts_dir.parent().unwrap_or(&directory));
+        let (quota, cache_size, cache_entry_size) =
+            (config.workspace_quota, config.cache_size, config.cache_entry_size);
         let sweep = tokio::task::spawn_blocking(move || {
             // What the strongest level finds may be of an ant with a weaker one, so all are looked at.
             supervisor::sweep(&name);
@@ -189,13 +207,15 @@ impl Ant {
             if let Err(error) = remove_tree(&old_spares) {
                 tracing::warn!(directory = %old_spares.display(), %error, "spare directories cannot be removed");
             }
+            let workspaces = SharedWorkspaces::open(store, quota)?;
+            let cache = CacheStore::open(cache_dir, cache_size, cache_entry_size)?;
             if stale > 0 {
                 tracing::info!(stale, "removed the directories of attempts that a previous ant did not finish");
             }
-            Ok(plan)
+            Ok((plan, workspaces, cache))
         });
-        let plan = sweep.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        let plan = plan.map_err(failed("clean", &attempts_dir))?;
+        let swept = sweep.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        let (plan, workspaces, cache) = swept.map_err(failed("clean", &attempts_dir))?;
         launcher.adopt(&lock, &plan).map_err(StartError::Launcher)?;
 
         let spares = SpareDirectories::new(spare_dir, usize::try_from(config.slots).unwrap_or(usize::MAX));
@@ -208,6 +228,8 @@ impl Ant {
             plan,
             attempts_dir,
             spares,
+            workspaces,
+            cache,
             outbox,
             attempts: Mutex::default(),
             ended: AtomicBool::new(false),
@@ -218,8 +240,9 @@ impl Ant {
             _lock: lock,
         });
         let deliver = tokio::spawn(outbox::deliver(core.clone(), queue));
+        let sweep = tokio::spawn(SharedWorkspaces::sweep(core.clone()));
         let poll = tokio::spawn(ask_for_work(core.clone()));
-        Ok(Self { core, poll, deliver, aborted: CancellationToken::new() })
+        Ok(Self { core, poll, deliver, sweep, aborted: CancellationToken::new() })
     }
 
     /// Takes no more work, finishes what runs and delivers it, then ends the launcher. Waits as long as the queen is
@@ -250,6 +273,7 @@ impl Ant {
         self.aborted.cancel();
         self.poll.abort();
         self.deliver.abort();
+        self.sweep.abort();
         self.core.forget_all();
         self.core.tasks.close();
         self.core.tasks.wait().await;
@@ -259,6 +283,7 @@ impl Ant {
     async fn end(&self) {
         self.poll.abort();
         self.deliver.abort();
+        self.sweep.abort();
         let core = self.core.clone();
         let end = move || {
             core.launcher.shut_down();
@@ -298,6 +323,7 @@ impl Drop for Ant {
     fn drop(&mut self) {
         self.poll.abort();
         self.deliver.abort();
+        self.sweep.abort();
         self.core.forget_all();
     }
 }
@@ -335,6 +361,9 @@ impl Core {
                 });
             }
         }
+        for release in orders.releases {
+            self.workspaces.release(self, release);
+        }
         for assignment in orders.assignments {
             self.begin(assignment);
         }
@@ -355,6 +384,9 @@ impl Core {
                 orders: sender,
             };
             attempts.insert(assignment.attempt_id.clone(), entry);
+            if let Some(workspace) = &assignment.workspace {
+                self.workspaces.expect(&workspace.id);
+            }
         }
         let core = self.clone();
         self.tasks.spawn(async move {
@@ -373,6 +405,11 @@ impl Core {
                 tracing::warn!(directory = %directory.display(), %error, "an attempt's directory cannot be removed");
             }
         });
+    }
+
+    /// Runs something that the ant's end waits for.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
     }
 
     /// The launcher does not answer any more.
@@ -399,7 +436,7 @@ impl Core {
             slots: if self.tasks.is_closed() { 0 } else { self.config.slots },
             free_slots,
             tags: self.config.tags.clone(),
-            workspaces: Vec::new(),
+            workspaces: self.workspaces.held(),
         };
         let link = self.link.clone();
         open.spawn(async move { link.poll(request, POLL_WAIT).await });

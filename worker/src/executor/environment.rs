@@ -63,6 +63,11 @@ impl Environment {
         self.0.insert(name.into(), value.as_ref().to_owned());
     }
 
+    /// All of them.
+    pub(super) fn pairs(&self) -> Vec<(OsString, OsString)> {
+        self.0.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// The value of `PATH`.
     pub(super) fn path(&self) -> &OsStr {
         self.0.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str)

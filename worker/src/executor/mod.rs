@@ -6,7 +6,10 @@ mod log;
 mod phrase;
 mod process;
 mod program;
+mod shared;
 mod shell;
+
+pub(crate) use program::find as find_program;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ pub(super) fn words(program: &Program, path: &OsStr) -> Vec<String> {
 }
 
 /// The executable file that a name stands for: on `path`, or below `work` when it has a slash.
-pub(super) fn find(name: &str, path: &OsStr, work: &Path) -> Result<PathBuf, String> {
+pub(crate) fn find(name: &str, path: &OsStr, work: &Path) -> Result<PathBuf, String> {
     if name.is_empty() || name.contains('\0') {
         return Err(format!("{name:?} is no name of a program"));
     }

@@ -40,6 +40,8 @@ pub(super) async fn execute(core: &Arc<Core>, assignment: Assignment, orders: wa
 impl Attempt {
     async fn run(&mut self) -> Result<AttemptReport, Interruption> {
         let mut prepared = self.prepare().await?;
+        let workspace = self.enter_workspace(&mut prepared.environment).await?;
+        let cache = self.restore_cache(&prepared.directory, workspace.as_ref()).await?;
         self.lay_inputs(&prepared.directory).await?;
         self.check_orders()?;
 
@@ -56,6 +58,10 @@ impl Attempt {
         }
 
         let mut problems = Vec::new();
+        self.measure_workspace(workspace.as_ref(), &mut problems).await?;
+        if result.is_success() && problems.is_empty() {
+            self.save_cache(cache, &prepared.directory, workspace.as_ref()).await?;
+        }
         let outputs = self.read_outputs(&prepared.directory, &mut problems).await?;
         let artifacts = self.keep_artifacts(&prepared.directory, result, &mut problems).await?;
         self.conclude(result, end, outputs, artifacts, problems)
@@ -63,9 +69,6 @@ impl Attempt {
 
     async fn prepare(&mut self) -> Result<Prepared, Interruption> {
         let assignment = &self.assignment;
-        if assignment.workspace.is_some() || assignment.cache.is_some() {
-            return Err(invalid("this ant has neither workspaces nor caches yet"));
-        }
         let environment =
             Environment::compose(&self.core.config.environment, &assignment.inherit_env, &assignment.environment)
                 .map_err(invalid)?;

@@ -13,6 +13,7 @@ mod life;
 mod output;
 mod shell;
 mod trees;
+mod workspaces;
 mod world;
 
 use std::process::ExitCode;
@@ -26,5 +27,6 @@ fn main() -> ExitCode {
     tests.extend(output::TESTS);
     tests.extend(shell::TESTS);
     tests.extend(trees::TESTS);
+    tests.extend(workspaces::TESTS);
     harness::main(&tests)
 }

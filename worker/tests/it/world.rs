@@ -12,7 +12,7 @@ use atta_core::definition::{InheritEnv, Program};
 use atta_core::engine::AttemptResult;
 use atta_core::protocol::ant::{
     Action, Assignment, AttemptReport, LogChunk, LogSegment, Orders, PollRequest, RenderedScript, ReportBatch,
-    ReportBody, StopOrder,
+    ReportBody, StopOrder, WorkspaceId,
 };
 use atta_core::protocol::{AntId, AttemptId, Digest, JobId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
@@ -69,6 +69,8 @@ pub(crate) struct TestQueen {
     pub(crate) reports: AtomicU64,
     /// The free slots of each question for work.
     pub(crate) asked: Mutex<Vec<u32>>,
+    /// The workspaces that the newest question named.
+    pub(crate) named: Mutex<Vec<WorkspaceId>>,
 }
 
 impl TestQueen {
@@ -84,6 +86,7 @@ impl TestQueen {
             stale: Mutex::default(),
             reports: AtomicU64::new(0),
             asked: Mutex::default(),
+            named: Mutex::default(),
         }
     }
 
@@ -137,6 +140,7 @@ impl TestQueen {
 impl QueenLink for TestQueen {
     async fn poll(&self, request: PollRequest, wait: Duration) -> Result<Orders, LinkError> {
         self.asked.lock().unwrap().push(request.free_slots);
+        *self.named.lock().unwrap() = request.workspaces;
         let mut changes = self.changed.subscribe();
         let orders = async {
             loop {

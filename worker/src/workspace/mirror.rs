@@ -1,0 +1,355 @@
+//! One bare mirror per repository, and worktrees of it.
+//!
+//! Branches of the remote are `refs/remotes/origin/*` there, so that fetching never touches `refs/heads/*`, where the
+//! branches of worktrees are. Whatever changes the mirror holds its lock, which the git process inherits: it is not
+//! free before git has ended, also when the ant is killed.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use atta_core::definition::{GitName, check_git_name, check_git_url};
+use atta_core::protocol::ant::GitOrder;
+
+use super::git::{Address, Git, GitError};
+use super::record::GitRecord;
+
+/// How often somebody who waits for the lock looks.
+const LOOK: Duration = Duration::from_millis(20);
+/// Who commits where nobody is configured.
+const NAME: &str = "Atta";
+const EMAIL: &str = "atta@localhost";
+
+/// Why a worktree cannot be made.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The definition or the repository has to change.
+    Invalid(String),
+    /// It may work another time.
+    Failed(String),
+}
+
+impl From<GitError> for Fault {
+    fn from(error: GitError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// A bare mirror below `ant/mirrors`.
+#[derive(Debug, Clone)]
+pub(crate) struct Mirror {
+    path: PathBuf,
+    lock: PathBuf,
+}
+
+/// A worktree that can be made now; the mirror is locked.
+pub(crate) struct Begun {
+    lock: File,
+    /// The commit that it begins with.
+    pub(crate) base: String,
+}
+
+/// What of a worktree is nowhere else.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Nothing: these commits are on the remote.
+    Pushed(Vec<String>),
+    /// A phrase: how much.
+    Unpushed(String),
+}
+
+impl Mirror {
+    /// The name of a repository's mirror.
+    pub(crate) fn name(address: &Address) -> String {
+        blake3::hash(address.clean.as_bytes()).to_hex()[..32].to_owned()
+    }
+
+    pub(crate) fn new(mirrors: &Path, name: &str) -> Self {
+        Self { path: mirrors.join(format!("{name}.git")), lock: mirrors.join(format!("{name}.lock")) }
+    }
+
+    /// Waits for the lock.
+    async fn lock(&self) -> io::Result<File> {
+        let file = self.lock_file()?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    fn lock_file(&self) -> io::Result<File> {
+        OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&self.lock)
+    }
+
+    /// Makes the mirror if there is none: beside its place, so that nobody finds half of it.
+    async fn create(&self, git: &Git, lock: &File, address: &Address) -> Result<(), Fault> {
+        if self.path.is_dir() {
+            return Ok(());
+        }
+        let new = self.path.with_extension("new");
+        super::remove_tree(&new)?;
+        fs::create_dir(&new)?;
+        git.run(&new, Some(lock), &["init", "--quiet", "--bare"]).await?;
+        for (name, value) in [
+            ("remote.origin.url", address.clean.as_str()),
+            ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
+            // `git push` in a worktree pushes its branch.
+            ("push.default", "current"),
+            // Only the ant tidies up, when nothing that it does can be interrupted with the task.
+            ("gc.auto", "0"),
+            ("maintenance.auto", "false"),
+            ("extensions.worktreeConfig", "true"),
+        ] {
+            git.run(&new, Some(lock), &["config", name, value]).await?;
+        }
+        // With settings per worktree this one has to be the mirror's own.
+        git.run(&new, Some(lock), &["config", "--unset", "core.bare"]).await?;
+        git.run(&new, Some(lock), &["config", "--worktree", "core.bare", "true"]).await?;
+        fs::rename(&new, &self.path)?;
+        Ok(())
+    }
+
+    async fn fetch(&self, git: &Git, lock: &File) -> Result<(), GitError> {
+        git.run(&self.path, Some(lock), &["fetch", "--quiet", "--prune", "--tags", "--force", "origin"]).await.map(drop)
+    }
+
+    /// The commit to begin with.
+    async fn base(&self, git: &Git, lock: &File, reference: Option<&str>, url: &str) -> Result<String, Fault> {
+        let Some(reference) = reference else {
+            let head = git.ask(&self.path, Some(lock), &["remote", "set-head", "origin", "--auto"]).await?;
+            let found = match head.success {
+                true => self.commit(git, "refs/remotes/origin/HEAD").await?,
+                false => None,
+            };
+            return found.ok_or_else(|| {
+                Fault::Invalid(format!("the repository {url} has no default branch; say with `ref` where to begin"))
+            });
+        };
+        let full = reference.starts_with("refs/");
+        let is_commit = reference.len() >= 40 && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if full || is_commit {
+            // Not every ref is fetched: pull requests, for one, are not.
+            let known = is_commit && self.commit(git, reference).await?.is_some();
+            let fetched = format!("refs/atta/{}", blake3::hash(reference.as_bytes()).to_hex());
+            if !known {
+                let wanted = format!("+{reference}:{fetched}");
+                let answer = git.ask(&self.path, Some(lock), &["fetch", "--quiet", "origin", &wanted]).await?;
+                if !answer.success {
+                    return Err(Fault::Invalid(format!("{url} has no `{reference}`: {}", answer.complaint)));
+                }
+            }
+            let name = if known { reference } else { &fetched };
+            if let Some(commit) = self.commit(git, name).await? {
+                return Ok(commit);
+            }
+        }
+        let branch = reference.strip_prefix("origin/").unwrap_or(reference);
+        for name in [format!("refs/remotes/origin/{branch}"), format!("refs/tags/{reference}")] {
+            if let Some(commit) = self.commit(git, &name).await? {
+                return Ok(commit);
+            }
+        }
+        Err(Fault::Invalid(format!("the repository {url} has no branch, tag or commit `{reference}`")))
+    }
+
+    async fn commit(&self, git: &Git, name: &str) -> Result<Option<String>, GitError> {
+        let name = format!("{name}^{{commit}}");
+        let answer =
+            git.ask(&self.path, None, &["rev-parse", "--verify", "--quiet", "--end-of-options", &name]).await?;
+        Ok(answer.success.then(|| answer.stdout.trim().to_owned()))
+    }
+
+    /// Everything before a worktree: a fetched mirror, a commit to begin with, a free branch. A worktree that was begun
+    /// before and not finished is taken away.
+    pub(crate) async fn begin(
+        &self,
+        git: &Git,
+        order: &GitOrder,
+        tree: &Path,
+        known: &GitRecord,
+    ) -> Result<Begun, Fault> {
+        check_git_url(&order.url).map_err(Fault::Invalid)?;
+        for (kind, name) in [(GitName::Ref, &order.reference), (GitName::Branch, &order.branch)] {
+            name.as_ref().map_or(Ok(()), |name| check_git_name(kind, name)).map_err(Fault::Invalid)?;
+        }
+        let address = Address::new(&order.url);
+        let url = &address.clean;
+        let lock = self.lock().await?;
+        self.create(git, &lock, &address).await?;
+        if let Err(error) = self.fetch(git, &lock).await {
+            return Err(Fault::Failed(format!("the repository {url} cannot be fetched: {error}")));
+        }
+        super::remove_tree(tree)?;
+        git.run(&self.path, Some(&lock), &["worktree", "prune", "--expire", "now"]).await?;
+        if known.base.is_some()
+            && let Some(branch) = &known.branch
+        {
+            // Its own, from a time when it was interrupted: nobody has worked on it.
+            git.ask(&self.path, Some(&lock), &["branch", "-D", "--quiet", "--", branch]).await?;
+        }
+        let base = self.base(git, &lock, order.reference.as_deref(), url).await?;
+        if let Some(branch) = &order.branch {
+            self.check_free(git, branch, url).await?;
+        }
+        Ok(Begun { lock, base })
+    }
+
+    /// Makes the worktree that was begun.
+    pub(crate) async fn finish(
+        &self,
+        git: &Git,
+        branch: Option<&str>,
+        tree: &Path,
+        Begun { lock, base }: Begun,
+    ) -> Result<(), Fault> {
+        let path = tree.to_str().ok_or_else(|| Fault::Failed("the data directory's path is not UTF-8".to_owned()))?;
+        let mut words = vec!["worktree", "add", "--quiet", "--no-checkout"];
+        match branch {
+            Some(branch) => words.extend(["--no-track", "-b", branch]),
+            None => words.push("--detach"),
+        }
+        words.extend(["--", path, &base]);
+        git.run(&self.path, Some(&lock), &words).await?;
+        drop(lock);
+        // Others need not wait for that.
+        git.run(tree, None, &["reset", "--quiet", "--hard"]).await?;
+        Ok(())
+    }
+
+    async fn check_free(&self, git: &Git, branch: &str, url: &str) -> Result<(), Fault> {
+        let place = if self.commit(git, &format!("refs/heads/{branch}")).await?.is_some() {
+            "is used by another workspace on this ant, or was left by one"
+        } else if self.commit(git, &format!("refs/remotes/origin/{branch}")).await?.is_some() {
+            "exists in the repository already"
+        } else {
+            return Ok(());
+        };
+        Err(Fault::Invalid(format!(
+            "the branch `{branch}` of {url} {place}, and was not made by this attempt of the job: give each attempt a \
+             branch of its own, such as `{branch}-{{{{ Nonce }}}}`"
+        )))
+    }
+
+    /// Gives commits an author where the task's own settings name none.
+    pub(crate) async fn identify(&self, git: &Git, of_task: &Git, tree: &Path) -> Result<(), GitError> {
+        for (name, value) in [("user.name", NAME), ("user.email", EMAIL)] {
+            if !of_task.ask(tree, None, &["config", "--get", name]).await?.success {
+                git.run(tree, None, &["config", "--worktree", name, value]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes locks that a git process left in the worktree when it was killed; nobody works there.
+    pub(crate) fn unlock(&self, tree: &Path) {
+        let Some(name) = tree.file_name() else { return };
+        for lock in ["index.lock", "HEAD.lock"] {
+            let path = self.path.join("worktrees").join(name).join(lock);
+            if fs::remove_file(&path).is_ok() {
+                tracing::info!(path = %path.display(), "removed a lock that a killed git process left");
+            }
+        }
+    }
+
+    /// Whether the worktree's work is on the remote. With `ask_remote` a doubt is settled by fetching; when that fails
+    /// the doubt stays.
+    pub(crate) async fn work(
+        &self,
+        git: &Git,
+        tree: &Path,
+        of: &GitRecord,
+        ask_remote: bool,
+    ) -> Result<Work, GitError> {
+        let found = self.look(git, tree, of).await?;
+        if !ask_remote || !matches!(found, Work::Unpushed(_)) {
+            return Ok(found);
+        }
+        let lock = self.lock().await?;
+        if self.fetch(git, &lock).await.is_err() {
+            return Ok(found);
+        }
+        drop(lock);
+        self.look(git, tree, of).await
+    }
+
+    async fn look(&self, git: &Git, tree: &Path, of: &GitRecord) -> Result<Work, GitError> {
+        let mut phrases = Vec::new();
+        let status = git.run(tree, None, &["status", "--porcelain", "--untracked-files=normal"]).await?;
+        let changes = status.lines().count();
+        if changes > 0 {
+            phrases.push(format!("{changes} uncommitted {}", if changes == 1 { "change" } else { "changes" }));
+        }
+        let mut tips = Vec::new();
+        let head = git.ask(tree, None, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await?;
+        if head.success {
+            tips.push(head.stdout.trim().to_owned());
+        }
+        if let Some(branch) = &of.branch {
+            tips.extend(self.commit(git, &format!("refs/heads/{branch}")).await?);
+        }
+        tips.dedup();
+        let mut words = vec!["rev-list", "--count"];
+        words.extend(tips.iter().map(String::as_str));
+        words.extend(["--not", "--remotes=origin"]);
+        words.extend(of.base.as_deref());
+        let count = if tips.is_empty() { "0".to_owned() } else { git.run(&self.path, None, &words).await? };
+        if count != "0" && tips != of.pushed {
+            let commits = if count == "1" { "1 commit".to_owned() } else { format!("{count} commits") };
+            phrases.push(format!("{commits} on no branch of the remote"));
+        }
+        Ok(if phrases.is_empty() { Work::Pushed(tips) } else { Work::Unpushed(phrases.join(" and ")) })
+    }
+
+    /// Forgets a worktree whose directory is gone, and its branch.
+    pub(crate) async fn forget(&self, git: &Git, of: &GitRecord) -> Result<(), GitError> {
+        if !self.path.is_dir() {
+            return Ok(());
+        }
+        let lock = self.lock().await?;
+        git.run(&self.path, Some(&lock), &["worktree", "prune", "--expire", "now"]).await?;
+        if of.base.is_some()
+            && let Some(branch) = &of.branch
+        {
+            git.ask(&self.path, Some(&lock), &["branch", "-D", "--quiet", "--", branch]).await?;
+        }
+        // A failure to tidy up harms nothing.
+        let _ = git.ask(&self.path, Some(&lock), &["-c", "gc.auto=6700", "gc", "--auto", "--quiet"]).await?;
+        Ok(())
+    }
+}
+
+/// Removes locks that git processes left in mirrors when they were killed. At the start of an ant no task of it runs; a
+/// git process of a previous ant that still runs holds the mirror's lock.
+pub(crate) fn unlock_all(mirrors: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(mirrors)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "git") {
+            continue;
+        }
+        let lock = path.with_extension("lock");
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(lock)?;
+        if file.try_lock().is_err() {
+            continue;
+        }
+        let stale = |entry: &walkdir::DirEntry| {
+            entry.file_type().is_file() && entry.path().extension().is_some_and(|extension| extension == "lock")
+        };
+        let objects = path.join("objects");
+        let all = walkdir::WalkDir::new(&path).into_iter().filter_entry(|entry| entry.path() != objects);
+        for entry in all.flatten().filter(stale) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
