@@ -12,7 +12,9 @@ use crate::graph::{Edge, EdgeIndex, EdgeKind, Plan, PlanTarget, ROOT};
 impl Step<'_> {
     /// All forward edges into the task are resolved: it starts or is skipped.
     pub(super) fn decide_join(&mut self, task: TaskIndex) -> Done {
-        if self.run.phase != Phase::Ordinary || self.task(task).state != TaskState::Pending {
+        let state = self.task(task);
+        // One that is held has been decided already.
+        if self.run.phase != Phase::Ordinary || state.state != TaskState::Pending || state.course.hold != Hold::None {
             return Ok(());
         }
         let (plan, state) = (self.plan_task(task), self.task(task));
