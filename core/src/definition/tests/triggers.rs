@@ -43,7 +43,7 @@ fn what_is_wrong_with_a_trigger_is_said_where_it_stands() {
     );
     only(
         &webhook(", rate_limit: often"),
-        "4:76 E-VALUE: \"often\" is no rate (write how many in how long, at least a second: \"30/1m\")",
+        "4:75 E-VALUE: \"often\" is no rate (write how many in how long, at least a second: \"30/1m\")",
     );
     only(
         &webhook(", filter: \"{{ tasks.t.state }}\""),
