@@ -432,3 +432,104 @@ pub struct EventResource {
     /// Its data; tasks are named.
     pub data: Value,
 }
+
+/// What came of a delivery to a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryOutcome {
+    /// It submitted a job.
+    Submitted,
+    /// It woke a task.
+    Woke,
+    /// The job's `user_key` is held by another live job.
+    Duplicate,
+    /// The filter let nothing through, or nothing waits to be woken.
+    Filtered,
+    /// The sender only asked whether somebody is there.
+    Ping,
+    /// The same delivery had its effect before.
+    Replayed,
+    /// Too many of them.
+    Limited,
+    /// Something could not be evaluated, or the job is not acceptable.
+    Refused,
+}
+
+impl DeliveryOutcome {
+    /// The name shown to people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Woke => "woke",
+            Self::Duplicate => "duplicate",
+            Self::Filtered => "filtered",
+            Self::Ping => "ping",
+            Self::Replayed => "replayed",
+            Self::Limited => "limited",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether the same delivery has nothing more to do when it comes again.
+    pub fn is_effect(self) -> bool {
+        !matches!(self, Self::Replayed | Self::Limited | Self::Refused)
+    }
+}
+
+/// The answer to a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WebhookAnswer {
+    /// Where the delivery is recorded.
+    pub delivery_id: String,
+    /// What came of it.
+    pub outcome: DeliveryOutcome,
+    /// The job that it submitted, woke or found.
+    pub job_id: Option<JobId>,
+    /// Why, when there is something to say.
+    pub message: Option<String>,
+    /// When to come again, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+}
+
+/// A recorded delivery. Only those that proved where they come from are recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeliveryResource {
+    /// Its id.
+    pub id: String,
+    /// The definition.
+    pub job_type: String,
+    /// The webhook's name.
+    pub trigger: String,
+    /// The sender's id of it, or the digest of its body.
+    pub sender_id: String,
+    /// What happened, as the sender calls it.
+    pub event: Option<String>,
+    /// Its headers, without those that prove anything.
+    pub headers: std::collections::BTreeMap<String, String>,
+    /// What came of it.
+    pub outcome: DeliveryOutcome,
+    /// The job that it submitted, woke or found.
+    pub job_id: Option<JobId>,
+    /// Why, when there is something to say.
+    pub message: Option<String>,
+    /// The delivery that somebody asked for again.
+    pub redelivery_of: Option<String>,
+    /// When it came.
+    pub received_at: String,
+    /// How long its body is.
+    pub body_bytes: u64,
+}
+
+/// A delivery with its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeliveryDetail {
+    /// The delivery.
+    pub delivery: DeliveryResource,
+    /// The body, if it is UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The body otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+}

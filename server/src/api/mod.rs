@@ -2,7 +2,7 @@
 //!
 //! * `envelope`: what every request goes through
 //! * `problem`, `request`, `page`: errors, bodies and queries, lists
-//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `health`: the resources
+//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `health`: the resources
 //! * `openapi`: the description that is made of them
 
 mod artifacts;
@@ -11,6 +11,7 @@ mod definitions;
 mod envelope;
 mod events;
 mod health;
+mod hooks;
 mod instances;
 mod jobs;
 mod logs;
@@ -107,6 +108,7 @@ fn described() -> OpenApiRouter<Context> {
         .merge(logs::routes())
         .merge(artifacts::routes())
         .merge(configs::routes())
+        .merge(hooks::routes())
         .merge(health::routes())
 }
 

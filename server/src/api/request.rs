@@ -20,7 +20,7 @@ const YAML_LIMIT: usize = 8 * 1024 * 1024;
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 500;
 
-async fn bytes(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+pub(super) async fn bytes(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     axum::body::to_bytes(body, limit).await.map_err(|error| {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(error) = cause {
@@ -38,7 +38,7 @@ async fn bytes(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     })
 }
 
-fn media_type(headers: &HeaderMap) -> Option<String> {
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?;
     let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
     Some(text.split(';').next().unwrap_or_default().trim().to_owned())

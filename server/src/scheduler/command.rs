@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use atta_core::definition::WebhookTrigger;
 use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch};
-use atta_core::protocol::api::{ConfigResource, DefinitionResource, SubmitRequest, SubmitResponse};
+use atta_core::protocol::api::{ConfigResource, DefinitionResource, SubmitRequest, SubmitResponse, WebhookAnswer};
 use atta_core::protocol::{AntId, JobId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::configs::PutConfig;
+use super::webhook::Delivery;
 use super::{JobCommand, LoadedVersion, Refusal};
 use crate::store::ConfigKey;
 
@@ -26,6 +28,15 @@ pub(super) enum Command {
         job_type: String,
         enabled: bool,
         reply: Reply<DefinitionResource>,
+    },
+    FindWebhook {
+        job_type: String,
+        name: String,
+        reply: Reply<WebhookTrigger>,
+    },
+    Deliver {
+        delivery: Box<Delivery>,
+        reply: Reply<WebhookAnswer>,
     },
     Submit {
         submission: Box<Submission>,

@@ -7,6 +7,7 @@
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
 //! * `ants`, `queue`, `dispatch`, `assignment`, `report`: from a ready attempt to an ant and back
 //! * `fan_out`: the items of tasks and what became of each
+//! * `webhook`: deliveries of webhooks
 //! * `methods`: tasks that the queen performs herself
 //! * `recovery`: from the database to memory
 
@@ -30,6 +31,7 @@ mod report;
 mod state;
 mod submit;
 mod variables;
+mod webhook;
 mod workspaces;
 mod writer;
 
@@ -52,6 +54,7 @@ use state::State;
 use writer::Writer;
 
 pub use refusal::Refusal;
+pub use webhook::Delivery;
 
 use crate::secrets::{KeySource, Secrets};
 pub use crate::store::OpenError;

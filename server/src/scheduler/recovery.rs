@@ -66,6 +66,7 @@ impl State {
             timers: std::collections::BTreeSet::new(),
             ready: ReadyQueue::default(),
             own: std::collections::BTreeSet::new(),
+            webhook_buckets: HashMap::new(),
             waits_over: std::collections::BTreeSet::new(),
             admission: Admission::default(),
             ants: BTreeMap::new(),

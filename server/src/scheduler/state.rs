@@ -17,10 +17,11 @@ use super::live::{Applied, LiveJob, Told};
 use super::project::Question;
 use super::queue::{QueueKey, Rank, ReadyQueue};
 use super::variables::JobCounts;
+use super::webhook::Buckets;
 use super::workspaces;
 use crate::secrets::Secrets;
 use crate::store::{
-    ArtifactRows, Changes, ColumnName, ConfigKey, EventRow, IdempotencyRow, TimerChange, VersionRow, json,
+    ArtifactRows, Changes, ColumnName, ConfigKey, DeliveryRow, EventRow, IdempotencyRow, TimerChange, VersionRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -37,6 +38,7 @@ pub(super) struct Staged {
     pub(super) definitions: BTreeSet<String>,
     pub(super) idempotency: Vec<IdempotencyRow>,
     pub(super) configs: BTreeSet<ConfigKey>,
+    pub(super) deliveries: Vec<DeliveryRow>,
     pub(super) orders: BTreeMap<AntId, Orders>,
     pub(super) finished_jobs: Vec<JobState>,
     pub(super) finished_attempts: Vec<AttemptResult>,
@@ -61,6 +63,7 @@ pub(super) struct State {
     pub(super) ready: ReadyQueue,
     /// READY attempts that the queen performs herself.
     pub(super) own: BTreeSet<QueueKey>,
+    pub(super) webhook_buckets: Buckets,
     /// Waiting attempts to look at in this batch.
     pub(super) waits_over: BTreeSet<(JobId, AttemptNumber)>,
     pub(super) admission: Admission,
@@ -236,6 +239,7 @@ impl State {
                 .collect(),
             idempotency: self.staged.idempotency.iter().collect(),
             configs: self.config_changes(),
+            deliveries: self.staged.deliveries.iter().collect(),
             ..Changes::default()
         };
         for live in self.staged.touched.iter().filter_map(|job| self.jobs.get(job)) {

@@ -337,6 +337,14 @@ impl Writer {
                 let result = state.set_enabled(database, &job_type, enabled).await;
                 answers.push(reply, result);
             }
+            Command::FindWebhook { job_type, name, reply } => {
+                let result = state.find_webhook(database, &job_type, &name).await.map(|(_, webhook)| webhook);
+                answers.push(reply, result);
+            }
+            Command::Deliver { delivery, reply } => {
+                let result = state.deliver(database, *delivery).await;
+                answers.push(reply, result);
+            }
             Command::Submit { submission, reply } => {
                 let result = state.submit(database, *submission).await;
                 answers.push(reply, result);
@@ -417,6 +425,8 @@ impl Command {
         match self {
             Self::Upload { reply, .. } | Self::SetEnabled { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Submit { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::FindWebhook { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Deliver { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Job { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Poll { reply, .. } | Self::Report { reply, .. } => drop(reply.send(Err(refusal))),
             Self::PutConfig { reply, .. } => drop(reply.send(Err(refusal))),
@@ -440,6 +450,7 @@ fn is_nothing(changes: &Changes<'_>) -> bool {
         && changes.timers.is_empty()
         && changes.idempotency.is_empty()
         && changes.configs.is_empty()
+        && changes.deliveries.is_empty()
         && changes.probe.is_none()
 }
 

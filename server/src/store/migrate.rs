@@ -22,6 +22,7 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 3, name: "configs", sql: include_str!("../../migrations/sqlite/0003_configs.sql") },
     Migration { version: 8, name: "items", sql: include_str!("../../migrations/sqlite/0008_items.sql") },
+    Migration { version: 5, name: "deliveries", sql: include_str!("../../migrations/sqlite/0005_deliveries.sql") },
 ];
 
 impl Migration {

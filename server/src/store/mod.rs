@@ -6,6 +6,7 @@
 
 mod configs;
 mod definitions;
+mod deliveries;
 mod error;
 mod instances;
 mod live;
@@ -25,6 +26,8 @@ mod write;
 use std::path::PathBuf;
 
 pub(crate) use configs::{ConfigChange, ConfigContent, ConfigKey, ConfigRow, Sealed};
+pub use deliveries::DeliveryFilter;
+pub(crate) use deliveries::DeliveryRow;
 pub use error::{OpenError, StoreError};
 pub(crate) use instances::*;
 pub(crate) use live::*;

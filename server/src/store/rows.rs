@@ -212,6 +212,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) timers: Vec<TimerChange>,
     pub(crate) idempotency: Vec<&'a IdempotencyRow>,
     pub(crate) configs: Vec<super::ConfigChange>,
+    pub(crate) deliveries: Vec<&'a super::DeliveryRow>,
     /// Written to `meta`, so that a batch without other changes proves that writing works.
     pub(crate) probe: Option<UnixMillis>,
 }

@@ -380,6 +380,9 @@ impl StoreWriter {
             ]);
         })
         .await?;
+        for row in &changes.deliveries {
+            self.write_delivery(row).await?;
+        }
         for change in &changes.configs {
             self.write_config(change).await?;
         }
