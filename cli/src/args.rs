@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Rerun(RerunArgs),
     /// List, upload, show, enable or disable definitions.
     Definitions(DefinitionsArgs),
+    /// List what came to webhooks, or deliver it again.
+    Deliveries(DeliveriesArgs),
     /// Show the history of a job.
     Events(EventsArgs),
     /// Check whether this machine has what Atta needs.
@@ -408,4 +410,52 @@ mod tests {
         let Command::Jobs(JobsArgs { action: None, list }) = cli.command else { panic!("{cli:?}") };
         assert_eq!((list.state, list.limit), (vec!["failed".to_owned()], 3));
     }
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct DeliveriesArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<DeliveriesAction>,
+    #[command(flatten)]
+    pub(crate) list: DeliveryListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeliveriesAction {
+    /// List deliveries, the newest first.
+    List(DeliveryListArgs),
+    /// Print a delivery with its body, as JSON.
+    Show(DeliveryArgs),
+    /// Evaluate a delivery again, by the newest version of its definition.
+    Redeliver(DeliveryArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeliveryListArgs {
+    /// Only deliveries to webhooks of this type.
+    #[arg(long = "type", value_name = "JOB_TYPE")]
+    pub(crate) job_type: Option<String>,
+    /// Only deliveries to the webhook with this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trigger: Option<String>,
+    /// Only deliveries with this outcome: submitted, woke, duplicate, filtered, ping, replayed, limited or refused.
+    #[arg(long, value_name = "OUTCOME")]
+    pub(crate) outcome: Option<String>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeliveryArgs {
+    /// The delivery's id.
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }

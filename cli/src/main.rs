@@ -71,6 +71,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Retry(args) => client::perform(args, JobVerb::Retry).await,
         Command::Rerun(args) => client::rerun(args).await,
         Command::Definitions(args) => client::definitions(args).await,
+        Command::Deliveries(args) => client::deliveries(args).await,
         Command::Events(args) => client::events(args).await,
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,
         Command::Serve(_) | Command::Run(_) | Command::Validate(_) | Command::Schema | Command::Completions(_) => {

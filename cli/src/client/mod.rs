@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod definitions;
+mod deliveries;
 mod events;
 mod follow;
 mod http;
@@ -13,6 +14,7 @@ mod submit;
 
 pub(crate) use artifacts::artifacts;
 pub(crate) use definitions::definitions;
+pub(crate) use deliveries::deliveries;
 pub(crate) use events::events;
 pub(crate) use http::Server;
 pub(crate) use job_commands::{JobVerb, cancel, perform, rerun};

@@ -61,6 +61,7 @@ impl<'a> Step<'a> {
             Event::AttemptFinished { attempt, result, failure } => self.finished(*attempt, *result, failure.clone()),
             Event::AttemptWaiting { attempt, reason } => self.waiting(*attempt, reason),
             Event::ItemsExpanded { task, visit, outcome } => self.items_expanded(*task, *visit, outcome),
+            Event::WakeRequested { task } => self.wake_requested(*task),
             Event::AttemptReturned { attempt } => self.returned(*attempt),
             Event::AttemptInterrupted { attempt } => self.interrupted(*attempt),
             Event::TimerFired { timer } => match *timer {

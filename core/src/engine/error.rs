@@ -36,6 +36,9 @@ pub enum EngineError {
     /// The job is not paused.
     #[error("the job is {}, not PAUSED", .0.as_str())]
     NotPaused(JobState),
+    /// Nothing of the task waits for its time.
+    #[error("task \"{0}\" does not wait for its next attempt: there is nothing to wake")]
+    NotWaiting(String),
     /// Nothing failed.
     #[error("the job is {}: there is nothing that failed to be retried; rerun it from a task or submit it again", .0.as_str())]
     NothingToRetry(JobState),
@@ -75,6 +78,7 @@ impl EngineError {
             Self::NotStarted => "NOT_STARTED",
             Self::Stopping => "STOPPING",
             Self::NotPaused(_) => "NOT_PAUSED",
+            Self::NotWaiting(_) => "NOT_WAITING",
             Self::NothingToRetry(_) => "NOTHING_TO_RETRY",
             Self::NotDispatchable { .. } => "NOT_DISPATCHABLE",
             Self::IllegalTransition { .. } => "ILLEGAL_TRANSITION",

@@ -99,6 +99,11 @@ pub enum Event {
         /// The items in order (the engine only counts them). An error makes the visit FAILED with result INVALID.
         outcome: Result<Vec<FanOutItem>, String>,
     },
+    /// What of the task waits for an instant (a retry, a reschedule; its instances too) begins its next attempt now.
+    WakeRequested {
+        /// The task.
+        task: TaskIndex,
+    },
     /// Somebody cancels the job.
     CancelRequested {
         /// Why, for people.

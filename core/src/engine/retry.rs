@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::attempts::default_failure;
 use super::decide::{Done, Step};
 use super::effect::Effect;
-use super::event::Timer;
+use super::error::EngineError;
+use super::event::{TaskIndex, Timer};
 use super::settle::Visit;
 use super::status::{AttemptResult, ResultName, TaskState};
 use super::units::{Hold, Unit};
@@ -73,6 +74,25 @@ impl Step<'_> {
             Some(instance) => Timer::InstanceRetry { task, visit, instance, attempt },
             None => Timer::TaskRetry { task, visit, attempt },
         }
+    }
+
+    /// What of the task waits for an instant goes on now.
+    pub(super) fn wake_requested(&mut self, task: TaskIndex) -> Done {
+        let Some(state) = self.run.tasks.get(task.0 as usize) else { return Err(EngineError::UnknownTask(task.0)) };
+        let instances = state.fan.iter().flat_map(|fan| &fan.waiting);
+        let waiting: Vec<Unit> = std::iter::once(Unit::from(task))
+            .chain(instances.map(|index| Unit { task, instance: Some(*index) }))
+            .filter(|unit| matches!(self.course(*unit).hold, Hold::Until(_)))
+            .collect();
+        if waiting.is_empty() {
+            return Err(EngineError::NotWaiting(self.plan.task_name(task).to_owned()));
+        }
+        for unit in waiting {
+            let timer = self.unit_timer(unit);
+            self.emit(Effect::ClearTimer { timer });
+            self.begin_attempt(unit)?;
+        }
+        Ok(())
     }
 
     /// Ignored when nothing waits for it; set again when it fired before its time.

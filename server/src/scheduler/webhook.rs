@@ -220,6 +220,13 @@ impl State {
             let message = format!("the job {job} has no task {task}");
             return Ok(Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Refused, message) });
         };
+        let full = self.jobs.get(&job).is_some_and(|live| {
+            !live.occupies && self.admission.is_full(&live.row.job_type, live.definition.max_concurrency)
+        });
+        if full {
+            let message = format!("the job {job} would run beyond max_concurrency; it goes on at its own time");
+            return Ok(Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Filtered, message) });
+        }
         match self.feed(&job, atta_core::engine::Event::WakeRequested { task: index }, None) {
             Ok(()) => Ok(Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Woke, None) }),
             Err(error) => {

@@ -5,6 +5,7 @@ mod configs;
 mod definitions;
 mod envelope;
 mod events;
+mod hooks;
 mod jobs;
 mod logs;
 mod openapi;
