@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use atta_core::definition::parse_size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// What `--version` prints.
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Deliveries(DeliveriesArgs),
     /// Show the history of a job.
     Events(EventsArgs),
+    /// List, open or remove workspaces of jobs on this machine.
+    Workspaces(WorkspacesArgs),
     /// Check whether this machine has what Atta needs.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
@@ -86,6 +89,8 @@ pub(crate) struct ServeArgs {
     /// How long running attempts may go on after the first SIGTERM or SIGINT, in seconds.
     #[arg(long, env = "ATTA_SHUTDOWN_GRACE", value_name = "SECONDS", default_value_t = 30)]
     pub(crate) shutdown_grace: u64,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -119,6 +124,8 @@ pub(crate) struct RunArgs {
     /// How many attempts run at once [default: the number of processors].
     #[arg(long, env = "ATTA_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) slots: Option<u32>,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
 }
 
 #[derive(Debug, Args)]
@@ -384,6 +391,65 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct WorkspacesArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<WorkspacesAction>,
+    /// The data directory of the server on this machine [default: ~/.local/share/atta].
+    #[arg(long, env = "ATTA_DATA_DIR", value_name = "DIR", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) list: WorkspacesListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkspacesAction {
+    /// List workspaces, the oldest first.
+    List(WorkspacesListArgs),
+    /// Print the path of a workspace; in a terminal, open a shell there.
+    Open(WorkspacesOpenArgs),
+    /// Remove workspaces; refuses those of jobs that are not over, and unpushed work.
+    Rm(WorkspacesRmArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WorkspacesListArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkspacesOpenArgs {
+    /// Its name or its job, or a unique beginning.
+    pub(crate) workspace: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkspacesRmArgs {
+    /// Their names or jobs, or unique beginnings.
+    #[arg(required = true, value_name = "WORKSPACE")]
+    pub(crate) workspaces: Vec<String>,
+    /// Also when the job is not over, and with unpushed work.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// How much an ant keeps for later.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct KeepArgs {
+    /// Bytes that kept workspaces may take, e.g. 500MB or 20GiB.
+    #[arg(long, env = "ATTA_WORKSPACE_QUOTA", value_name = "SIZE", default_value = "20GiB", value_parser = parse_size)]
+    pub(crate) workspace_quota: u64,
+    /// Bytes that caches may take, packed.
+    #[arg(long, env = "ATTA_CACHE_SIZE", value_name = "SIZE", default_value = "5GiB", value_parser = parse_size)]
+    pub(crate) cache_size: u64,
+    /// Bytes that one cache entry may take, unpacked.
+    #[arg(long, env = "ATTA_CACHE_ENTRY_SIZE", value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
+    pub(crate) cache_entry_size: u64,
 }
 
 #[derive(Debug, Args)]

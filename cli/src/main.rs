@@ -15,6 +15,7 @@ mod run;
 mod serve;
 mod shutdown;
 mod validate;
+mod workspaces;
 
 use std::process::ExitCode;
 
@@ -74,6 +75,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Deliveries(args) => client::deliveries(args).await,
         Command::Events(args) => client::events(args).await,
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,
+        Command::Workspaces(args) => workspaces::workspaces(args).await,
         Command::Serve(_) | Command::Run(_) | Command::Validate(_) | Command::Schema | Command::Completions(_) => {
             unreachable!("performed without a server")
         }

@@ -12,7 +12,7 @@ use atta_worker::{Ant, AntConfig, Launcher};
 use tracing_subscriber::EnvFilter;
 
 use crate::ambient::{self, SystemClock, SystemEntropy};
-use crate::args::{LogFormat, ServeArgs};
+use crate::args::{KeepArgs, LogFormat, ServeArgs};
 use crate::embedded::EmbeddedLink;
 use crate::exit::{CommandResult, Exit, Failure};
 use crate::shutdown::Signals;
@@ -47,7 +47,7 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
     })
     .await
     .map_err(|error| start_failure(&error))?;
-    let starting = start_ant(&server, &data_dir, slots, launcher);
+    let starting = start_ant(&server, &data_dir, slots, args.keep, launcher);
     let ant = tokio::select! {
         ant = starting => ant,
         signal = signals.next() => {
@@ -97,7 +97,13 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
 }
 
 /// Starts the embedded ant of this server.
-pub(crate) async fn start_ant(server: &Server, data_dir: &Path, slots: u32, launcher: Launcher) -> CommandResult<Ant> {
+pub(crate) async fn start_ant(
+    server: &Server,
+    data_dir: &Path,
+    slots: u32,
+    keep: KeepArgs,
+    launcher: Launcher,
+) -> CommandResult<Ant> {
     let mut config = AntConfig::new(
         AntId("local".to_owned()),
         data_dir.to_owned(),
@@ -106,6 +112,9 @@ pub(crate) async fn start_ant(server: &Server, data_dir: &Path, slots: u32, laun
         Arc::new(SystemEntropy),
     );
     config.environment = std::env::vars_os().collect();
+    config.workspace_quota = keep.workspace_quota;
+    config.cache_size = keep.cache_size;
+    config.cache_entry_size = keep.cache_entry_size;
     Ant::start(config, launcher, Arc::new(EmbeddedLink::to(server)))
         .await
         .map_err(|error| Failure::failed(format!("The ant cannot start: {error}.")))
@@ -171,7 +180,8 @@ async fn keep_metrics_small(
     }
 }
 
-fn data_dir(given: Option<PathBuf>) -> CommandResult<PathBuf> {
+/// The data directory that is meant, absolute.
+pub(crate) fn data_dir(given: Option<PathBuf>) -> CommandResult<PathBuf> {
     let dir = given.or_else(ambient::default_data_dir).ok_or_else(|| {
         Failure::usage("There is no data directory: neither ATTA_DATA_DIR nor HOME is set.")
             .with_help("Give --data-dir DIR.")

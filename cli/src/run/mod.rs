@@ -12,10 +12,12 @@ use std::time::Duration;
 use atta_core::engine::JobState;
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{JobDetail, SubmitRequest};
+use atta_core::time::Clock;
 use atta_server::scheduler::{JobCommand, Queen, Refusal};
 use atta_server::secrets::KeySource;
 use atta_server::{Server, ServerConfig};
 use atta_worker::Launcher;
+use atta_worker::workspaces::{WorkspaceStore, settle_all};
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -119,8 +121,27 @@ async fn to_the_end(args: &RunArgs, prepared: Prepared, launcher: Launcher) -> C
     .map_err(|error| serve::start_failure(&error))?;
     let ended = on_server(args, prepared, launcher, &server, dir.path(), &mut signals).await;
     server.shutdown().await;
+    let outcome = ended.as_ref().ok().map(|job| job.summary.state);
+    if keeps_workspaces(dir.path(), outcome).await? {
+        let _ = dir.keep();
+        return ended;
+    }
     dir.close().map_err(|error| Failure::failed(format!("The temporary directory cannot be removed: {error}.")))?;
     ended
+}
+
+/// Whether some workspace is to stay; says which and why.
+async fn keeps_workspaces(dir: &Path, outcome: Option<JobState>) -> CommandResult<bool> {
+    let path = std::env::var_os("PATH");
+    let kept = settle_all(dir, outcome, SystemClock.now(), path.as_deref())
+        .await
+        .map_err(|error| Failure::failed(format!("The workspaces of the job cannot be looked at: {error}.")))?;
+    let store = WorkspaceStore::new(dir);
+    for record in &kept {
+        let (path, reason) = (store.path(&record.id), record.kept.as_ref().map_or("", |kept| &kept.reason));
+        output::say(&format!("kept: the workspace {} ({})\n", path.display(), output::harmless(reason)));
+    }
+    Ok(!kept.is_empty())
 }
 
 async fn on_server(
@@ -133,7 +154,7 @@ async fn on_server(
 ) -> CommandResult<JobDetail> {
     let queen = server.queen();
     let slots = args.slots.unwrap_or_else(ambient::default_slots);
-    let ant = serve::start_ant(server, dir, slots, launcher).await?;
+    let ant = serve::start_ant(server, dir, slots, args.keep, launcher).await?;
     let submitted = submit(queen, &prepared).await;
     let watched = match &submitted {
         Ok(job) => tokio::select! {

@@ -13,3 +13,4 @@ mod scratch;
 mod shipped;
 mod shipped_keys;
 mod surface;
+mod workspaces;

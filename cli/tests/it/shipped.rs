@@ -162,7 +162,7 @@ fn hostile_values_are_printed_as_they_are() {
 
 #[test]
 fn every_example_is_tested_and_every_shipped_workflow_is_valid() {
-    let tests = [include_str!("shipped.rs"), include_str!("shipped_keys.rs")].concat();
+    let tests = [include_str!("shipped.rs"), include_str!("shipped_keys.rs"), include_str!("workspaces.rs")].concat();
     let mut files = BTreeSet::new();
     for directory in ["workflows", "workflows/examples"] {
         for entry in fs::read_dir(repository().join(directory)).expect("the directory exists").flatten() {

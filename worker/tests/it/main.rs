@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests end where something is not as they say")]
 
 mod artifacts;
+mod caches;
 mod ends;
 mod harness;
 mod hostile;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut tests = Vec::new();
     tests.extend(artifacts::TESTS);
+    tests.extend(caches::TESTS);
     tests.extend(ends::TESTS);
     tests.extend(hostile::TESTS);
     tests.extend(life::TESTS);
