@@ -21,15 +21,7 @@ use crate::time::UnixMillis;
 /// Whoever holds back a woken job for `max_concurrency` does so by delivering its `TimerFired` or `ResumeRequested` only
 /// when there is room; the engine starts what they wake at once.
 pub fn decide(plan: &Plan, run: &mut JobRun, stamped: &Stamped) -> Result<Vec<Effect>, EngineError> {
-    let mut step = Step {
-        plan,
-        run,
-        at: stamped.at,
-        entropy: stamped.entropy,
-        effects: Vec::new(),
-        joins: VecDeque::new(),
-        touched: Vec::new(),
-    };
+    let mut step = Step { at: stamped.at, entropy: stamped.entropy, ..Step::looking(plan, run) };
     step.apply(&stamped.event)?;
     step.settle_down()?;
     Ok(step.effects)
@@ -51,6 +43,19 @@ pub(super) struct Step<'a> {
 pub(super) type Done = Result<(), EngineError>;
 
 impl<'a> Step<'a> {
+    /// A step in which nothing happens.
+    pub(super) fn looking(plan: &'a Plan, run: &'a mut JobRun) -> Self {
+        Step {
+            plan,
+            run,
+            at: UnixMillis(0),
+            entropy: 0,
+            effects: Vec::new(),
+            joins: VecDeque::new(),
+            touched: Vec::new(),
+        }
+    }
+
     fn apply(&mut self, event: &Event) -> Done {
         match event {
             Event::Admitted => self.admitted(),
@@ -81,6 +86,7 @@ impl<'a> Step<'a> {
             Event::ResumeRequested => self.resume_requested(),
             Event::RetryFailedRequested => self.retry_failed_requested(),
             Event::RerunRequested { task } => self.rerun_requested(*task),
+            Event::TasksAdopted { nonce, kept, culprit } => self.tasks_adopted(nonce, kept, *culprit),
         }
     }
 

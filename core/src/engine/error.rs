@@ -42,6 +42,14 @@ pub enum EngineError {
     /// Nothing failed.
     #[error("the job is {}: there is nothing that failed to be retried; rerun it from a task or submit it again", .0.as_str())]
     NothingToRetry(JobState),
+    /// The job does not begin with that task taken over.
+    #[error("task \"{task}\" cannot be taken over: {why}")]
+    NotAdoptable {
+        /// Its name.
+        task: String,
+        /// What is wrong with that.
+        why: String,
+    },
     /// The attempt may not be given to an ant.
     #[error("the job is {}: attempt {} must not be dispatched now", .state.as_str(), .attempt.0)]
     NotDispatchable {
@@ -80,6 +88,7 @@ impl EngineError {
             Self::NotPaused(_) => "NOT_PAUSED",
             Self::NotWaiting(_) => "NOT_WAITING",
             Self::NothingToRetry(_) => "NOTHING_TO_RETRY",
+            Self::NotAdoptable { .. } => "NOT_ADOPTABLE",
             Self::NotDispatchable { .. } => "NOT_DISPATCHABLE",
             Self::IllegalTransition { .. } => "ILLEGAL_TRANSITION",
             Self::Internal(_) => "INTERNAL",

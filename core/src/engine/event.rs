@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::status::{AttemptResult, Failure};
+use super::run::Ending;
+use super::status::{AttemptResult, Failure, JobState, SkipReason, TaskState};
 use crate::time::UnixMillis;
 
 /// Index of a task in its definition, in declaration order.
@@ -122,6 +123,47 @@ pub enum Event {
         /// The task.
         task: TaskIndex,
     },
+    /// The job runs another one again, with other params or a newer version. Accepted once, in a PENDING job in which
+    /// nothing has begun: these tasks are settled as they were there, at once; the first job attempt begins all others
+    /// as a rerun of that job would, and keeps its Nonce. [`super::JobRun::adoption`] makes it.
+    TasksAdopted {
+        /// The other job's.
+        nonce: String,
+        /// What is taken over. No task may be among them that comes after one that is not.
+        kept: Vec<AdoptedTask>,
+        /// The task that starts as if its incoming edges had been taken; without one everything that is not kept starts
+        /// when its join says so.
+        culprit: Option<TaskIndex>,
+    },
+}
+
+/// A task that a job takes over as it was in the job that it runs again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdoptedTask {
+    /// Its index in the new definition.
+    pub task: TaskIndex,
+    /// COMPLETED, FAILED or SKIPPED.
+    pub state: TaskState,
+    /// Its latest visit that ran; 0 when there was none.
+    pub visit: u32,
+    /// Of that visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<AttemptResult>,
+    /// Of that visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Why it was skipped, in the last round of its loop too when it kept an earlier visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<SkipReason>,
+    /// What that visit means for the edges; nothing for a task that never ran and was not skipped by its condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+    /// The tasks to which its route led.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub route: Vec<TaskIndex>,
+    /// The verdict of its path: END_COMPLETED, END_FAILED or END_BLOCKED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<JobState>,
 }
 
 /// One item of a `fan_out`.

@@ -1,5 +1,6 @@
 //! The engine: one pure function over (plan, job state, event), and one transition table.
 
+mod adopt;
 mod attempts;
 mod clock;
 mod decide;
@@ -23,11 +24,12 @@ mod transitions;
 mod units;
 mod waits;
 
+pub use adopt::AdoptionError;
 pub use decide::decide;
 pub use effect::*;
 pub use error::EngineError;
 pub use event::*;
-pub use run::{AttemptInfo, FanOutProgress, InstanceInfo, JobRun};
+pub use run::{AttemptInfo, Ending, FanOutProgress, InstanceInfo, JobRun};
 pub use status::*;
 
 #[cfg(test)]

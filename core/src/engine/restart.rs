@@ -7,7 +7,7 @@ use super::effect::Effect;
 use super::error::EngineError;
 use super::event::{TaskIndex, Timer};
 use super::routes::Class;
-use super::run::{EdgeValue, Ending, NextAttempt, NextFrom, Phase, TaskRun};
+use super::run::{Adoption, EdgeValue, Ending, NextAttempt, NextFrom, Phase, TaskRun};
 use super::settle::Visit;
 use super::status::{Failure, JobState, SkipReason, TaskState};
 use super::units::FanRun;
@@ -66,7 +66,7 @@ impl Step<'_> {
         )
     }
 
-    fn refuse_unless_over(&self) -> Done {
+    pub(super) fn refuse_unless_over(&self) -> Done {
         match (self.run.phase, self.run.state) {
             (Phase::Over, JobState::Skipped) => Err(EngineError::NothingToRetry(JobState::Skipped)),
             (Phase::Over, _) => Ok(()),
@@ -103,10 +103,16 @@ impl Step<'_> {
     pub(super) fn begin_next_attempt(&mut self) -> Done {
         let from = self.run.next.take().map_or(NextFrom::Start, |next| next.from);
         let first = self.run.job_attempt == 0;
-        // A cancelled PENDING job has no attempt that could be kept.
-        let from = if first { NextFrom::Start } else { from };
+        let adoption = self.run.adoption.filter(|_| first);
+        let from = match adoption {
+            Some(Adoption { culprit }) => culprit.map_or(NextFrom::Failed, NextFrom::Task),
+            // A cancelled PENDING job has no attempt that could be kept.
+            None if first => NextFrom::Start,
+            None => from,
+        };
         let manual = self.run.phase == Phase::Before;
         let reset = match from {
+            _ if adoption.is_some() => self.not_adopted(),
             NextFrom::Start => self.plan.tasks().collect::<HashSet<_>>(),
             NextFrom::Failed => self.affected(self.culprits()),
             NextFrom::Task(task) => self.affected(vec![task]),
@@ -137,7 +143,7 @@ impl Step<'_> {
     }
 
     /// The tasks that made the attempt fail, be blocked or be cancelled.
-    fn culprits(&self) -> Vec<TaskIndex> {
+    pub(super) fn culprits(&self) -> Vec<TaskIndex> {
         self.plan
             .tasks()
             .filter(|task| {
@@ -171,7 +177,7 @@ impl Step<'_> {
         }
     }
 
-    fn keep_recorded(&mut self, reset: &HashSet<TaskIndex>) {
+    pub(super) fn keep_recorded(&mut self, reset: &HashSet<TaskIndex>) {
         for task in self.plan.tasks() {
             let recorded = self.task(task).outcome.as_ref().is_some_and(|outcome| outcome.ending == Ending::Recorded);
             if !recorded || reset.contains(&task) || self.plan_task(task).always_run {
@@ -187,7 +193,7 @@ impl Step<'_> {
     }
 
     /// These tasks, the loops that they are in, and everything that follows from them.
-    fn affected(&self, culprits: Vec<TaskIndex>) -> HashSet<TaskIndex> {
+    pub(super) fn affected(&self, culprits: Vec<TaskIndex>) -> HashSet<TaskIndex> {
         let mut affected: HashSet<TaskIndex> = culprits.iter().copied().collect();
         let mut stack = culprits;
         while let Some(task) = stack.pop() {

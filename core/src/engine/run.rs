@@ -55,6 +55,8 @@ pub struct JobRun {
     pub(super) clock: JobClock,
     /// The next job attempt, while it waits for its time or its admission.
     pub(super) next: Option<NextAttempt>,
+    /// The job took tasks over from one that it runs again.
+    pub(super) adoption: Option<Adoption>,
 }
 
 /// Where a job attempt is.
@@ -119,10 +121,10 @@ pub(super) struct Outcome {
     pub(super) sequence: u64,
 }
 
-/// What an outcome means for the edges and the verdict.
+/// What the end of a visit means for the edges out of its task and for the verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Ending {
+pub enum Ending {
     /// Completed, or failed under `allow_failure`, or skipped by its condition.
     Completed,
     /// Failed, and a route matched.
@@ -205,6 +207,13 @@ pub(super) struct Verdict {
     pub(super) failure: Option<Failure>,
     /// What follows after the final phase.
     pub(super) follow_up: Option<NextAttempt>,
+}
+
+/// How a job that took tasks over begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Adoption {
+    /// The task that starts as if its incoming edges had been taken.
+    pub(super) culprit: Option<TaskIndex>,
 }
 
 /// A job attempt that will begin.
@@ -345,6 +354,7 @@ impl JobRun {
             pause: Pause::default(),
             clock: JobClock::default(),
             next: None,
+            adoption: None,
         }
     }
 

@@ -80,6 +80,7 @@ const RUNS: &[&str] = &[
     "instance again after PAUSE_JOB",
     "instance again in a job attempt that keeps the items",
     "second attempt of an instance",
+    "waiting task woken",
     "attempt waits",
     "attempt waits while PAUSED",
     "skipped When",

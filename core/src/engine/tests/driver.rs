@@ -61,6 +61,8 @@ pub(crate) struct Driver<'a> {
     leased_any: bool,
     commands: u32,
     nonce: String,
+    /// Added to the number of the job attempt: another job's attempts before this one.
+    pub(super) attempts_before: u32,
     /// Every fan_out has one item, and nothing is approved.
     pub(super) single: bool,
     /// What happened, by name, and how often.
@@ -94,6 +96,7 @@ impl<'a> Driver<'a> {
             leased_any: false,
             commands: 0,
             nonce: String::new(),
+            attempts_before: 0,
             single: false,
             seen: BTreeMap::new(),
         }
@@ -212,7 +215,7 @@ impl<'a> Driver<'a> {
     }
 
     fn outcome(&self, task: TaskIndex, instance: u32, visit: u32, before: u64) -> AttemptResult {
-        let job_attempt = u64::from(self.run.job_attempt());
+        let job_attempt = u64::from(self.attempts_before + self.run.job_attempt());
         let parts = [u64::from(task.0) | u64::from(instance) << 32, u64::from(visit), before, job_attempt];
         let bits = parts.iter().fold(self.outcomes, |bits, part| mix(bits ^ part.wrapping_add(0x51_7c_c1)));
         // Whatever is repeated ends at last.
@@ -258,6 +261,13 @@ impl<'a> Driver<'a> {
 
     /// Things that go wrong: what comes late or twice changes nothing.
     fn disturb(&mut self) -> Checked {
+        let asleep = self.timers.keys().find_map(|timer| match timer {
+            Timer::TaskRetry { task, .. } | Timer::InstanceRetry { task, .. } => Some(*task),
+            _ => None,
+        });
+        if let Some(task) = asleep.filter(|_| self.random.chance(30)) {
+            return self.event(Event::WakeRequested { task });
+        }
         let number =
             AttemptNumber(1 + u32::try_from(self.random.below(self.run.attempt_count() as usize + 2)).unwrap());
         let event = match self.random.below(6) {
@@ -315,7 +325,10 @@ impl<'a> Driver<'a> {
     }
 
     fn applied(&mut self, stamped: Stamped, effects: Vec<Effect>) -> Checked {
-        if let Event::RerunRequested { .. } | Event::RetryFailedRequested = stamped.event {
+        if matches!(stamped.event, Event::WakeRequested { .. }) {
+            *self.seen.entry("waiting task woken".to_owned()).or_default() += 1;
+        }
+        if let Event::RerunRequested { .. } | Event::RetryFailedRequested | Event::TasksAdopted { .. } = stamped.event {
             self.commands += 1;
         }
         if let Event::TimerFired { timer } = &stamped.event {

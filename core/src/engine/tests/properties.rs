@@ -172,6 +172,44 @@ fn one_item_is_like_none(definition: &JobDefinition, seed: u64) -> Result<(), St
     if ends[0] == ends[1] { Ok(()) } else { Err(format!("plain: {:?}\nfanned out: {:?}", ends[0], ends[1])) }
 }
 
+/// A rerun that is a new job ends as one that is a new attempt of the same job.
+fn rerun_elsewhere(definition: &JobDefinition, seed: u64) -> Result<(), String> {
+    let mut definition = definition.clone();
+    // What a job has used of its retries, and the items of a fan_out, are not taken over.
+    definition.retry = super::kit::retries(0);
+    for task in &mut definition.tasks {
+        task.fan_out = None;
+    }
+    let plan = plan(&definition);
+    let mut random = Random(mix(seed));
+    let mut old = Driver::new(&plan, mix(seed), random.next());
+    let end = old.play(World::default())?;
+    let task = TaskIndex(u32::try_from(random.below(plan.len())).unwrap());
+    let from = (end.state != JobState::Failed || random.chance(50)).then_some(task);
+    let adoption = old.run.adoption(&plan, &plan, from.map(|task| plan.task_name(task)));
+    let adoption = adoption.map_err(|error| error.to_string())?;
+    let mut new = Driver::new(&plan, mix(seed), random.next());
+    new.attempts_before = 1;
+    new.event(adoption)?;
+    let world = World { restarts: true, waits: true, ..World::default() };
+    let elsewhere = new.play(world)?;
+    let command = from.map_or(Event::RetryFailedRequested, |task| Event::RerunRequested { task });
+    let here = old.command(command, World::default())?;
+    if new.run.nonce() != old.run.nonce() {
+        return Err("the Nonce is not kept".to_owned());
+    }
+    if (&here.tasks, here.state) == (&elsewhere.tasks, elsewhere.state) {
+        Ok(())
+    } else {
+        Err(format!("from {from:?}: as a new attempt {here:?}\nas a new job {elsewhere:?}"))
+    }
+}
+
+#[test]
+fn a_rerun_as_a_new_job_ends_as_one_of_the_same_job() {
+    for_all(40_000, 2000, PLAIN, rerun_elsewhere);
+}
+
 #[test]
 fn a_fan_out_over_one_item_ends_as_the_plain_task_does() {
     for_all(30_000, 2000, PLAIN, one_item_is_like_none);

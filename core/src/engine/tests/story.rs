@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::definition::{Limits, load};
+use crate::definition::{JobDefinition, Limits, load};
 use crate::engine::{
-    AttemptNumber, AttemptResult, Effect, EngineError, Event, Failure, JobRun, JobState, ResultName, Stamped,
-    TaskState, Timer, decide,
+    AttemptNumber, AttemptResult, Effect, EngineError, Event, Failure, FanOutItem, JobRun, JobState, ResultName,
+    Stamped, TaskState, Timer, decide,
 };
 use crate::graph::Plan;
 use crate::time::UnixMillis;
@@ -21,13 +21,17 @@ pub(super) struct Story {
     pub(super) now: UnixMillis,
     pub(super) entropy: u64,
     /// Results of a task's attempts in order; the last one is repeated, none is success.
-    results: HashMap<String, VecDeque<AttemptResult>>,
+    pub(super) results: HashMap<String, VecDeque<AttemptResult>>,
+    /// How many items fan_outs have; three unless told.
+    pub(super) items: HashMap<String, Result<u32, String>>,
+    /// How often items were asked for.
+    pub(super) asked: u32,
     /// Conditions by task: how often each is true.
     conditions: HashMap<String, Result<bool, String>>,
 }
 
 /// `tasks` is the text below `tasks:`, one flow map a line; `head` holds job keys.
-pub(super) fn story(head: &str, tasks: &str, results: &[(&str, &str)]) -> Story {
+pub(super) fn definition_of(head: &str, tasks: &str) -> JobDefinition {
     let lines: Vec<String> = tasks
         .lines()
         .map(str::trim)
@@ -37,8 +41,19 @@ pub(super) fn story(head: &str, tasks: &str, results: &[(&str, &str)]) -> Story 
     let lines = lines.join("\n");
     let source = format!("job_type: story\n{head}\ntasks:\n{lines}\n");
     let loaded = load("story.yaml", source.as_bytes(), &Limits::default());
-    let definition = loaded.definition.unwrap_or_else(|| panic!("{:?}\n{source}", loaded.diagnostics));
-    let (plan, _) = Plan::build(&definition).unwrap();
+    loaded.definition.unwrap_or_else(|| panic!("{:?}\n{source}", loaded.diagnostics))
+}
+
+pub(super) fn plan_of(head: &str, tasks: &str) -> Plan {
+    Plan::build(&definition_of(head, tasks)).unwrap().0
+}
+
+/// `results` are those of a task's attempts in order, `task#2` means those of one instance; the last one is repeated.
+pub(super) fn story(head: &str, tasks: &str, results: &[(&str, &str)]) -> Story {
+    story_of(plan_of(head, tasks), results)
+}
+
+pub(super) fn story_of(plan: Plan, results: &[(&str, &str)]) -> Story {
     let run = JobRun::new(&plan);
     let results = results.iter().map(|(task, list)| ((*task).to_owned(), list.split(' ').map(result).collect()));
     Story {
@@ -51,6 +66,8 @@ pub(super) fn story(head: &str, tasks: &str, results: &[(&str, &str)]) -> Story 
         now: UnixMillis(0),
         entropy: 0x1234_5678_9abc_def0,
         results: results.collect(),
+        items: HashMap::new(),
+        asked: 0,
         conditions: HashMap::new(),
     }
 }
@@ -65,6 +82,11 @@ fn result(text: &str) -> AttemptResult {
 impl Story {
     pub(super) fn when(mut self, task: &str, outcome: Result<bool, &str>) -> Self {
         self.conditions.insert(task.to_owned(), outcome.map_err(str::to_owned));
+        self
+    }
+
+    pub(super) fn items(mut self, task: &str, items: Result<u32, &str>) -> Self {
+        self.items.insert(task.to_owned(), items.map_err(str::to_owned));
         self
     }
 
@@ -93,9 +115,18 @@ impl Story {
         panic!("the story does not end: {:?}", self.started);
     }
 
+    /// Leases and finishes the attempt that has been READY for longest.
+    pub(super) fn finish_next(&mut self) {
+        let attempt = *self.ready.front().unwrap();
+        self.finish(attempt);
+    }
+
     fn finish(&mut self, attempt: AttemptNumber) {
         self.tell(Event::AttemptLeased { attempt }).unwrap();
-        let name = self.plan.task_name(self.run.attempt(attempt).unwrap().task).to_owned();
+        let info = self.run.attempt(attempt).unwrap();
+        let name = self.plan.task_name(info.task).to_owned();
+        let of_instance = info.instance.map(|index| format!("{name}#{index}"));
+        let name = of_instance.filter(|name| self.results.contains_key(name)).unwrap_or(name);
         let list = self.results.entry(name).or_default();
         let result = if list.len() > 1 { list.pop_front() } else { list.front().copied() };
         let result = result.unwrap_or(AttemptResult::Exit(0));
@@ -105,7 +136,7 @@ impl Story {
     pub(super) fn tell(&mut self, event: Event) -> Result<(), EngineError> {
         let stamped = Stamped { at: self.now, entropy: self.entropy, event };
         let effects = decide(&self.plan, &mut self.run, &stamped)?;
-        let mut conditions = Vec::new();
+        let (mut conditions, mut expansions) = (Vec::new(), Vec::new());
         for effect in effects {
             match &effect {
                 Effect::AttemptCreated { attempt, task, .. } => {
@@ -120,6 +151,7 @@ impl Story {
                     self.timers.remove(timer);
                 }
                 Effect::EvaluateCondition { task, visit } => conditions.push((*task, *visit)),
+                Effect::ExpandItems { task, visit } => expansions.push((*task, *visit)),
                 _ => {}
             }
             self.effects.push(effect);
@@ -127,6 +159,13 @@ impl Story {
         for (task, visit) in conditions {
             let outcome = self.conditions.get(self.plan.task_name(task)).cloned().unwrap_or(Ok(true));
             self.tell(Event::ConditionEvaluated { task, visit, outcome })?;
+        }
+        for (task, visit) in expansions {
+            self.asked += 1;
+            let items = self.items.get(self.plan.task_name(task)).cloned().unwrap_or(Ok(3));
+            let item = |index: u32| FanOutItem { key: index.to_string(), value: index.into() };
+            let outcome = items.map(|items| (0..items).map(item).collect());
+            self.tell(Event::ItemsExpanded { task, visit, outcome })?;
         }
         Ok(())
     }
@@ -141,6 +180,15 @@ impl Story {
 
     pub(super) fn started(&self) -> String {
         self.started.join(" ")
+    }
+
+    /// Why the job is in its state.
+    pub(super) fn reason(&self) -> String {
+        let reasons = self.effects.iter().rev().filter_map(|effect| match effect {
+            Effect::JobChanged { reason, .. } => Some(reason.clone().unwrap_or_default()),
+            _ => None,
+        });
+        reasons.into_iter().next().unwrap_or_default()
     }
 
     pub(super) fn failure(&self) -> Failure {
