@@ -13,4 +13,5 @@ mod scratch;
 mod shipped;
 mod shipped_keys;
 mod surface;
+mod triggers;
 mod workspaces;
