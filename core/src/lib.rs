@@ -7,6 +7,7 @@
 //! * [`template`]: the template language and contextual shell quoting
 //! * [`graph`]: the compiled plan of a definition: edges, entries, loops, routes
 //! * [`engine`]: `decide(state, plan, event) -> effects`, the one place where anything changes state
+//! * [`redact`]: keeping those values out of what tasks write
 //! * [`secret`]: values that nobody may see
 //! * [`protocol`]: what queen and ants, server and clients say to each other
 
@@ -14,6 +15,7 @@ pub mod definition;
 pub mod engine;
 pub mod graph;
 pub mod protocol;
+pub mod redact;
 pub mod secret;
 pub mod template;
 pub mod time;
