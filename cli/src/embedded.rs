@@ -39,6 +39,10 @@ impl QueenLink for EmbeddedLink {
             .filter(|report| matches!(report.body, ReportBody::Finished(_)))
             .map(|report| report.attempt_id.clone())
             .collect();
+        let held = self.queen.secrets().held();
+        for attempt in &finished {
+            held.finish_log(attempt, |chunk| self.logs.append(chunk)).await.map_err(log_refused)?;
+        }
         let orders = self.queen.report(batch).await.map_err(refused)?;
         for attempt in finished {
             // Also when the report was stale: this ant appends nothing more to that attempt's log.
@@ -48,11 +52,8 @@ impl QueenLink for EmbeddedLink {
     }
 
     async fn append_log(&self, chunk: LogChunk) -> Result<(), LinkError> {
-        self.logs.append(chunk).await.map_err(|error| match error {
-            // A full disk may have space again; the ant says the chunk once more.
-            LogError::Write { .. } | LogError::Read { .. } => LinkError::Unreachable(error.to_string()),
-            _ => LinkError::Refused(error.to_string()),
-        })
+        let held = self.queen.secrets().held();
+        held.append_log(chunk, |chunk| self.logs.append(chunk)).await.map_err(log_refused)
     }
 
     async fn put_blob(&self, digest: &Digest, size: u64, file: &Path) -> Result<(), LinkError> {
@@ -61,6 +62,14 @@ impl QueenLink for EmbeddedLink {
 
     async fn get_blob(&self, digest: &Digest, to: &Path) -> Result<(), LinkError> {
         self.artifacts.get(digest, to).await.map_err(|error| blob(digest, error))
+    }
+}
+
+fn log_refused(error: LogError) -> LinkError {
+    match error {
+        // A full disk may have space again; the ant says the chunk once more.
+        LogError::Write { .. } | LogError::Read { .. } => LinkError::Unreachable(error.to_string()),
+        _ => LinkError::Refused(error.to_string()),
     }
 }
 

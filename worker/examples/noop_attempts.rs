@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use atta_core::definition::{InheritEnv, Program};
+use atta_core::protocol::ant::GivenSecrets;
 use atta_core::protocol::ant::{
     Action, Assignment, LogChunk, Orders, PollRequest, RenderedScript, ReportBatch, ReportBody,
 };
@@ -67,6 +68,7 @@ fn assignment(number: u64) -> Assignment {
             script: RenderedScript { preamble: String::new(), text: "true\n".to_owned() },
             after_script: None,
         },
+        secrets: GivenSecrets::default(),
         environment: indexmap::IndexMap::default(),
         inherit_env: InheritEnv::None,
         timeout: Duration::from_hours(1),

@@ -7,8 +7,8 @@ use super::control::ITEM_NAMES;
 use super::problems::{Problems, closest};
 use super::scalar::shortened;
 use super::{
-    CacheSpec, Diagnostic, FanOut, Field, IN_WORKSPACE, JobDefinition, Method, Program, RetryDelay, RetryPolicy,
-    RouteTarget, Span, TaskDefinition, TemplateText, VariableValue, code,
+    CacheSpec, ConfigUses, Diagnostic, FanOut, Field, IN_WORKSPACE, JobDefinition, KnownConfigs, Method, Program,
+    RetryDelay, RetryPolicy, RouteTarget, Span, TaskDefinition, TemplateText, VariableValue, code,
 };
 use crate::graph::Plan;
 use crate::template::{self, BUILTINS, Inspection, ShellDialect, TemplateProblem};
@@ -28,7 +28,13 @@ const OF_THE_END: [&str; 2] = ["JobResult", "JobErrorCode"];
 /// What can be asked of a task.
 const TASK_FIELDS: [&str; 5] = ["state", "exit_code", "result", "outputs", "artifacts"];
 
-pub(super) fn check(definition: &JobDefinition, source: &str, graph_incomplete: bool, problems: &mut Problems) {
+pub(super) fn check(
+    definition: &JobDefinition,
+    source: &str,
+    graph_incomplete: bool,
+    configs: KnownConfigs<'_>,
+    problems: &mut Problems,
+) -> ConfigUses {
     if !definition.tasks.is_empty() {
         let found = match Plan::build(definition) {
             Ok((_, warnings)) => warnings,
@@ -39,7 +45,9 @@ pub(super) fn check(definition: &JobDefinition, source: &str, graph_incomplete: 
         problems.extend(found.into_iter().filter(worth));
     }
     super::triggers::check(definition, source, problems);
-    Checker::new(definition, source, problems).run();
+    let mut checker = Checker::new(definition, source, configs, problems);
+    checker.run();
+    checker.uses
 }
 
 /// Where a template stands: what may be known there.
@@ -57,6 +65,12 @@ pub(super) enum Place<'d> {
 pub(super) struct Checker<'d, 'p> {
     pub(super) definition: &'d JobDefinition,
     source: &'d str,
+    pub(super) configs: KnownConfigs<'p>,
+    pub(super) uses: ConfigUses,
+    /// Secrets may stand in the template that is looked at.
+    pub(super) secrets_allowed: bool,
+    /// Configs may stand in it.
+    pub(super) configs_allowed: bool,
     pub(super) problems: &'p mut Problems,
     pub(super) names: HashMap<&'d str, usize>,
     /// Edges: who comes right before and right after a task.
@@ -73,7 +87,12 @@ pub(super) struct Checker<'d, 'p> {
 }
 
 impl<'d, 'p> Checker<'d, 'p> {
-    fn new(definition: &'d JobDefinition, source: &'d str, problems: &'p mut Problems) -> Self {
+    fn new(
+        definition: &'d JobDefinition,
+        source: &'d str,
+        configs: KnownConfigs<'p>,
+        problems: &'p mut Problems,
+    ) -> Self {
         let names: HashMap<&str, usize> =
             definition.tasks.iter().enumerate().map(|(index, task)| (task.name.as_str(), index)).collect();
         let mut before = vec![Vec::new(); definition.tasks.len()];
@@ -97,6 +116,10 @@ impl<'d, 'p> Checker<'d, 'p> {
         Self {
             definition,
             source,
+            configs,
+            uses: ConfigUses::default(),
+            secrets_allowed: false,
+            configs_allowed: true,
             problems,
             names,
             before,
@@ -146,9 +169,11 @@ impl<'d, 'p> Checker<'d, 'p> {
             .find(|(_, task)| task.always_run)
             .or_else(|| job.tasks.iter().enumerate().next())
         {
+            self.secrets_allowed = true;
             for value in job.environment.values() {
                 self.text_without_order(value, Place::Task(index, task));
             }
+            self.secrets_allowed = false;
         }
     }
 
@@ -159,7 +184,13 @@ impl<'d, 'p> Checker<'d, 'p> {
             self.fan_out(task, fan_out, before, here, created);
         }
         self.optional(task.description.as_ref(), here);
-        for value in task.environment.values().chain(&task.tags) {
+        self.secrets_allowed = true;
+        for value in task.environment.values() {
+            self.text(value, here);
+        }
+        self.secrets_allowed = false;
+        self.env_from(&task.env_from);
+        for value in &task.tags {
             self.text(value, here);
         }
         self.optional(task.when.as_ref().map(|when| &when.template), before);
@@ -222,7 +253,9 @@ impl<'d, 'p> Checker<'d, 'p> {
 
     fn field<T>(&mut self, field: &'d Field<T>, place: Place<'d>) {
         if let Field::Template(template) = field {
+            self.configs_allowed = false;
             self.text(template, place);
+            self.configs_allowed = true;
         }
     }
 
@@ -376,11 +409,8 @@ impl<'d, 'p> Checker<'d, 'p> {
             let at = |width: usize| locate(self.source, template, reference.offset, width);
             let found = match name.as_str() {
                 _ if self.locals.contains(name) => None,
-                "secrets" => Some(
-                    Diagnostic::error(code::UNSUPPORTED, at(name.len()), "secrets are not supported by this version")
-                        .with_help("they arrive with a later version; pass what is needed with `inherit_env`"),
-                ),
-                "configs" => None,
+                "secrets" => self.secret_reference(reference, rest, at(name.len())),
+                "configs" => self.config_reference(reference, rest, at(name.len())),
                 "params" => rest.first().and_then(|param| {
                     let known = self.definition.params.keys().map(String::as_str);
                     undeclared("param", param, known, at(name.len()), self.definition.params.contains_key(param))
@@ -442,6 +472,7 @@ impl<'d, 'p> Checker<'d, 'p> {
                     ),
                 },
                 other if behind_dash.contains(&other) => None,
+                other if self.is_config(other) => self.uses_config(other, reference.guarded, at(name.len())),
                 _ => Some(self.unknown_name(name, at(name.len()))),
             };
             if let Some(diagnostic) = found {
@@ -459,7 +490,10 @@ impl<'d, 'p> Checker<'d, 'p> {
         if self.names.contains_key(name) {
             return diagnostic.with_help(format!("a task is written tasks['{name}']"));
         }
-        diagnostic.with_help("declare it under `params` (given at submit) or `job_variables` (given here)")
+        diagnostic.with_help(
+            "declare it under `params` (given at submit) or `job_variables` (given here); a config of the server is \
+             written `configs.NAME`",
+        )
     }
 
     fn task_reference(&mut self, rest: &[String], span: Span, place: Place<'d>, order: bool) -> Option<Diagnostic> {

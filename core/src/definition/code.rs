@@ -86,6 +86,10 @@ pub const FORK_SELF: &str = "E-FORK-SELF";
 pub const TRIGGER_SELF: &str = "E-TRIGGER-SELF";
 /// A template uses a name that nothing declares.
 pub const UNDECLARED: &str = "E-UNDECLARED";
+/// A secret stands where others can see it.
+pub const SECRET_PLACE: &str = "E-SECRET-PLACE";
+/// A param that is declared secret.
+pub const SECRET_PARAM: &str = "E-SECRET-PARAM";
 /// A templated duration or number that did not render to one.
 pub const FIELD: &str = "E-FIELD";
 /// The rest of the problems is only counted.

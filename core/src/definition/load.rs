@@ -1,7 +1,7 @@
 //! Bytes → a checked definition, or everything that is wrong with them.
 
 use super::walk::Walk;
-use super::{Diagnostic, JobDefinition, Limits, Severity, Span, code, tree};
+use super::{ConfigUses, Diagnostic, JobDefinition, KnownConfigs, Limits, Severity, Span, code, tree};
 
 /// What the loader found.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,11 +10,13 @@ pub struct Loaded {
     pub definition: Option<JobDefinition>,
     /// Errors and warnings in order of position.
     pub diagnostics: Vec<Diagnostic>,
+    /// The configs and secrets that it needs.
+    pub uses: ConfigUses,
 }
 
 impl Loaded {
     fn refused(diagnostic: Diagnostic) -> Self {
-        Self { definition: None, diagnostics: vec![diagnostic] }
+        Self { definition: None, diagnostics: vec![diagnostic], uses: ConfigUses::default() }
     }
 
     /// The warnings of a definition that was accepted.
@@ -25,7 +27,14 @@ impl Loaded {
 
 /// Reads and checks a definition. All problems are found in one pass, except that after a YAML syntax error only that
 /// error is reported.
+///
+/// No config is known: a name alone is none. See [`load_with`].
 pub fn load(file_name: &str, source: &[u8], limits: &Limits) -> Loaded {
+    load_with(file_name, source, limits, KnownConfigs::Unknown)
+}
+
+/// Like [`load`], where it is known which configs there are.
+pub fn load_with(file_name: &str, source: &[u8], limits: &Limits, configs: KnownConfigs<'_>) -> Loaded {
     let text = match readable(file_name, source, limits) {
         Ok(text) => text,
         Err(diagnostic) => return Loaded::refused(*diagnostic),
@@ -44,11 +53,12 @@ pub fn load(file_name: &str, source: &[u8], limits: &Limits) -> Loaded {
     walk.problems.extend(found);
     let definition = walk.job(&root);
     drop(root);
+    let mut uses = ConfigUses::default();
     if let Some(definition) = &definition {
-        super::check::check(definition, text, walk.graph_incomplete, &mut walk.problems);
+        uses = super::check::check(definition, text, walk.graph_incomplete, configs, &mut walk.problems);
     }
     let definition = definition.filter(|_| !walk.problems.has_errors());
-    Loaded { definition, diagnostics: walk.problems.finish(limits.problems) }
+    Loaded { definition, diagnostics: walk.problems.finish(limits.problems), uses }
 }
 
 fn readable<'s>(file_name: &str, source: &'s [u8], limits: &Limits) -> Result<&'s str, Box<Diagnostic>> {

@@ -6,11 +6,13 @@
 
 mod cache;
 mod check;
+mod check_configs;
 mod check_jobs;
 pub mod code;
 mod control;
 mod diagnostic;
 mod duration;
+mod env_from;
 mod git_names;
 mod job;
 mod keys;
@@ -37,12 +39,13 @@ mod walk;
 mod workspace;
 
 pub use cache::{CacheSpec, IN_WORKSPACE, check_cache_key, check_cache_path};
+pub use check_configs::{ConfigUses, KnownConfigs};
 pub use diagnostic::*;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use git_names::{GitName, check_git_name, check_git_url, redacted_git_url};
 pub use keys::{ReferencePage, json_schema, reference_pages};
 pub use limits::Limits;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_with};
 pub use methods_submit::MOST_SUBMITTED;
 pub use model::*;
 pub use names::{is_identifier, is_job_type};

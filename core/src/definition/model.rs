@@ -289,6 +289,17 @@ impl Default for RetryDelay {
     }
 }
 
+/// A secret or a config that becomes an environment variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvReference {
+    /// Its name, and the variable's.
+    pub name: String,
+    /// A secret; else a config.
+    pub secret: bool,
+    /// Where the name stands.
+    pub span: Span,
+}
+
 /// One node of the workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskDefinition {
@@ -302,6 +313,8 @@ pub struct TaskDefinition {
     pub method: Method,
     /// Environment on top of the job's.
     pub environment: IndexMap<String, TemplateText>,
+    /// Secrets and configs that become environment variables of the same name.
+    pub env_from: Vec<EnvReference>,
     /// Order and artifacts; `None` when the key is absent (`dependencies: []` is `Some(vec![])`).
     pub dependencies: Option<Vec<Dependency>>,
     /// Where to go next, in declaration order (`on_completed`/`on_failed` are entries COMPLETED/FAILED).

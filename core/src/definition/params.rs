@@ -123,6 +123,16 @@ impl Walk {
             }
             spec.default = Some(entry.value.to_json());
         }
+        if let Some(entry) = keys.take("secret")
+            && self.boolean("secret", &entry.value) == Some(true)
+        {
+            self.problems.error_with_help(
+                code::SECRET_PARAM,
+                entry.key_span,
+                format!("the param {name} cannot be secret: params are stored with the job, and shown with it"),
+                format!("set it on the server with `atta secret set {name}`, and use `secrets.{name}`"),
+            );
+        }
         self.unknown_keys(&keys, &PARAM);
         spec
     }

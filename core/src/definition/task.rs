@@ -89,6 +89,7 @@ impl Walk {
             description: self.optional(&mut keys, "description", Self::template),
             method,
             environment,
+            env_from: keys.take("env_from").map(|entry| self.env_from(&entry.value)).unwrap_or_default(),
             dependencies: keys.take("dependencies").and_then(|entry| {
                 let dependencies = self.dependencies(&entry.value);
                 self.graph_incomplete |= dependencies.is_none();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{AntId, AttemptId, Digest, JobId};
 use crate::definition::{ArtifactsWhen, InheritEnv, KeepWorkspace, OutputSpec, Program};
 use crate::engine::{AttemptResult, Failure, JobState};
+use crate::secret::{SecretText, SecretValue};
 use crate::time::UnixMillis;
 
 /// An ant asks for work, and says how much it can take. The answer waits until there is something to say.
@@ -88,6 +89,9 @@ pub struct Assignment {
     pub action: Action,
     /// Rendered environment, `ATTA_*` built-ins included.
     pub environment: IndexMap<String, String>,
+    /// What of its environment nobody else may see.
+    #[serde(default)]
+    pub secrets: GivenSecrets,
     /// What of the ant's own environment is passed on beyond the allow-list.
     pub inherit_env: InheritEnv,
     /// Execution wall clock.
@@ -106,6 +110,15 @@ pub struct Assignment {
     pub cache: Option<CacheOrder>,
     /// Outputs to read afterwards.
     pub outputs: Vec<OutputSpec>,
+}
+
+/// The secrets that an attempt is given.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct GivenSecrets {
+    /// Environment variables with secrets in them, besides [`Assignment::environment`].
+    pub environment: IndexMap<String, SecretText>,
+    /// The secrets themselves: redacted from whatever leaves the ant.
+    pub values: Vec<SecretValue>,
 }
 
 /// What an attempt does.

@@ -62,8 +62,7 @@ impl Forms {
             }
         }
         if bare.contains('\n') {
-            let lines: Vec<&str> =
-                bare.lines().map(str::trim).filter(|line| line.len() >= SHORT).collect();
+            let lines: Vec<&str> = bare.lines().map(str::trim).filter(|line| line.len() >= SHORT).collect();
             for line in &lines {
                 if lines.len() <= MANY_LINES {
                     forms.all_of(line);

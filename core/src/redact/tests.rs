@@ -76,7 +76,8 @@ fn encodings(value: &str) -> Vec<(&'static str, String)> {
             })
             .collect()
     };
-    let ascii: String = value.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", c as u32) }).collect();
+    let ascii: String =
+        value.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", c as u32) }).collect();
     let json = json!(value).to_string();
     vec![
         ("plain", value.to_owned()),

@@ -32,6 +32,8 @@ pub struct Reference {
     pub guarded: bool,
     /// The path goes on with something that is computed (`tasks[name]`).
     pub open: bool,
+    /// It is `{{ path }}`: its value is printed as it is, and nothing else is done with it.
+    pub printed: bool,
 }
 
 /// Checks a template's syntax, filters, functions and tests, and lists what it refers to.
@@ -49,7 +51,14 @@ fn inspect_as(source: &str, flavour: Flavour) -> Result<Inspection, TemplateProb
         return Ok(Inspection { plain: true, ..Inspection::default() });
     }
     let tree = parse(source, flavour, Limits::default().source)?;
-    let mut walker = Walker { found: Vec::new(), locals: vec![HashSet::new()], guarded: Vec::new(), depth: 0 };
+    let mut walker = Walker {
+        found: Vec::new(),
+        locals: vec![HashSet::new()],
+        guarded: Vec::new(),
+        depth: 0,
+        captured: 0,
+        printing: false,
+    };
     walker.statement(&tree)?;
     Ok(Inspection { references: walker.found, whole_expression: whole_expression(&tree).is_some(), plain: false })
 }
@@ -60,6 +69,10 @@ struct Walker {
     /// Paths that an enclosing `{% if x is defined %}` has asked about.
     guarded: Vec<String>,
     depth: u32,
+    /// How many blocks around take the text that is printed as a value.
+    captured: u32,
+    /// The next reference is printed as it is.
+    printing: bool,
 }
 
 type Outcome = Result<(), TemplateProblem>;
@@ -73,6 +86,13 @@ impl Walker {
         self.locals.push(HashSet::new());
         let result = run(self);
         self.locals.pop();
+        result
+    }
+
+    fn captured(&mut self, run: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
+        self.captured += 1;
+        let result = run(self);
+        self.captured -= 1;
         result
     }
 
@@ -94,7 +114,11 @@ impl Walker {
         match statement {
             Stmt::Template(template) => self.statements(&template.children),
             Stmt::EmitRaw(_) => Ok(()),
-            Stmt::EmitExpr(emit) => self.expression(&emit.expr, false),
+            Stmt::EmitExpr(emit) => {
+                let bare = matches!(emit.expr, Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_));
+                self.printing = bare && self.captured == 0;
+                self.expression(&emit.expr, false)
+            }
             Stmt::IfCond(condition) => {
                 self.expression(&condition.expr, false)?;
                 let before = self.guarded.len();
@@ -130,7 +154,7 @@ impl Walker {
                 Ok(())
             }
             Stmt::SetBlock(set) => {
-                self.statements(&set.body)?;
+                self.captured(|this| this.statements(&set.body))?;
                 if let Some(filter) = &set.filter {
                     self.expression(filter, false)?;
                 }
@@ -138,7 +162,7 @@ impl Walker {
                 Ok(())
             }
             Stmt::FilterBlock(block) => {
-                self.statements(&block.body)?;
+                self.captured(|this| this.statements(&block.body))?;
                 self.expression(&block.filter, false)
             }
             Stmt::Macro(declaration) => {
@@ -170,7 +194,7 @@ impl Walker {
         self.scoped(|this| {
             declaration.args.iter().for_each(|argument| this.declare(argument));
             this.declare_name("caller");
-            this.statements(&declaration.body)
+            this.captured(|this| this.statements(&declaration.body))
         })
     }
 
@@ -271,6 +295,7 @@ impl Walker {
     }
 
     fn reference(&mut self, expr: &Expr<'_>, guarded: bool) -> Outcome {
+        let printed = std::mem::take(&mut self.printing);
         let mut parts = Vec::new();
         let mut open = false;
         let mut node = expr;
@@ -304,7 +329,7 @@ impl Walker {
             return Ok(());
         }
         let guarded = guarded || path(expr).is_some_and(|path| self.guarded.contains(&path));
-        self.found.push(Reference { path: parts, offset: at(expr), guarded, open });
+        self.found.push(Reference { path: parts, offset: at(expr), guarded, open, printed });
         Ok(())
     }
 }

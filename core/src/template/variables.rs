@@ -153,6 +153,11 @@ impl ConfigValues {
         let values = values.iter().map(|(name, value)| (name.clone(), Value::trusted(value))).collect();
         Self(Arc::new(Given { title: "configs", values }))
     }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.values.is_empty()
+    }
 }
 
 impl Default for ConfigValues {
@@ -263,6 +268,15 @@ impl Variables {
     /// The built-ins as `ATTA_*` environment variables.
     pub fn environment(&self) -> &[(String, String)] {
         &self.inner.environment
+    }
+
+    /// A config as the value of an environment variable: text as it is, anything else as JSON.
+    pub fn config(&self, name: &str) -> Option<String> {
+        let value = self.inner.configs.values.get(name)?;
+        match value.to_json().ok()? {
+            Json::String(text) => Some(text),
+            other => Some(other.to_string()),
+        }
     }
 
     /// A job variable's value.

@@ -1,6 +1,8 @@
 //! Definitions: upload, list, get, versions, validate, enable and disable.
 
-use atta_core::definition::{Diagnostic, Limits, Severity, load, violations};
+use std::sync::Arc;
+
+use atta_core::definition::{Diagnostic, KnownConfigs, Limits, Severity, load, load_with, violations};
 use atta_core::protocol::api::{DefinitionResource, Page, ValidationReport, VersionResource, VersionSummary};
 use axum::Json;
 use axum::extract::{Request, State};
@@ -115,8 +117,10 @@ async fn validate(
 ) -> Result<Json<ValidationReport>, ApiError> {
     let (file, body) = source(params, request).await?;
     let now = context.clock.now();
+    let secrets = Arc::clone(context.queen.secrets());
     let check = move || {
-        let loaded = load(&file, &body, &Limits::default());
+        let exists = |job_type: &str, name: &str| secrets.has_config(job_type, name);
+        let loaded = load_with(&file, &body, &Limits::default(), KnownConfigs::These(&exists));
         let (errors, warnings): (Vec<_>, Vec<_>) =
             loaded.diagnostics.into_iter().partition(|one| one.severity == Severity::Error);
         let schedule = loaded.definition.as_ref().and_then(|definition| definition.schedule.as_ref());

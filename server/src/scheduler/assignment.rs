@@ -5,10 +5,11 @@ use std::time::Duration;
 use atta_core::definition::{Field, Method, Program, ShellOptions, TaskDefinition, TemplateText};
 use atta_core::engine::AttemptNumber;
 use atta_core::protocol::AttemptId;
-use atta_core::protocol::ant::{Action, ArtifactInput, ArtifactRules, Assignment, RenderedScript};
+use atta_core::protocol::ant::{Action, ArtifactInput, ArtifactRules, Assignment, GivenSecrets, RenderedScript};
 use atta_core::template::{Renderer, Scope, ShellDialect, TemplateProblem, Variables};
 use indexmap::IndexMap;
 
+use super::given::{Giving, WithSecrets, may_use_secrets};
 use super::live::LiveJob;
 use crate::store::AttemptRow;
 
@@ -31,6 +32,7 @@ impl LiveJob {
         };
         self.render_tags(number, renderer)?;
         let always_run = task.always_run;
+        let (environment, secrets) = self.environment(task, row, renderer, &scope)?;
         Ok(Assignment {
             attempt_id: AttemptId::new(&self.row.id, number),
             token,
@@ -38,7 +40,8 @@ impl LiveJob {
             job_type: self.row.job_type.clone(),
             task: task.name.clone(),
             action: self.shell_action(shell, renderer, &scope)?,
-            environment: self.environment(task, row, renderer, &scope)?,
+            environment,
+            secrets,
             inherit_env: self.definition.inherit_env.clone(),
             timeout: duration("timeout", &task.timeout)?,
             idle_timeout: task.idle_timeout.as_ref().map(|field| duration("idle_timeout", field)).transpose()?,
@@ -59,7 +62,8 @@ impl LiveJob {
         let environment = self.definition.environment.values().chain(task.environment.values());
         let paths = task.artifacts.iter().flat_map(|artifacts| &artifacts.paths);
         let cache = task.cache.iter().flat_map(|c| c.paths.iter().chain(&c.restore_keys).chain(Some(&c.key)));
-        scripts.chain(environment).chain(paths).chain(cache).any(|template| template.source.contains('{'))
+        !task.env_from.is_empty()
+            || scripts.chain(environment).chain(paths).chain(cache).any(|template| template.source.contains('{'))
     }
 
     fn shell_action(&self, shell: &ShellOptions, renderer: &Renderer, scope: &Variables) -> Result<Action, String> {
@@ -87,23 +91,37 @@ impl LiveJob {
         })
     }
 
+    /// The environment, and apart from it what is secret.
     fn environment(
         &self,
         task: &TaskDefinition,
         row: &AttemptRow,
         renderer: &Renderer,
         scope: &Variables,
-    ) -> Result<IndexMap<String, String>, String> {
+    ) -> Result<(IndexMap<String, String>, GivenSecrets), String> {
         let mut environment = IndexMap::new();
-        for (name, template) in self.definition.environment.iter().chain(&task.environment) {
-            let value = self.text(&format!("environment.{name}"), template, renderer, scope)?;
-            environment.insert(name.clone(), value);
+        let mut giving = Giving::new(&self.secrets, &self.row.job_type);
+        self.render_environment(&self.definition.environment, renderer, scope, &mut environment, &mut giving)?;
+        for reference in &task.env_from {
+            if reference.secret {
+                giving.give(reference).map_err(|problem| format!("env_from: {problem}"))?;
+                environment.shift_remove(&reference.name);
+            } else {
+                let value = scope.config(&reference.name).ok_or_else(|| {
+                    format!("env_from: there is no config {0}: set it with `atta config set {0} VALUE`", reference.name)
+                })?;
+                giving.given.environment.shift_remove(&reference.name);
+                environment.insert(reference.name.clone(), value);
+            }
         }
+        self.render_environment(&task.environment, renderer, scope, &mut environment, &mut giving)?;
         for (name, value) in scope.environment() {
             environment.insert(name.clone(), value.clone());
         }
         environment.extend(self.item_environment(row).into_iter().map(|(name, value)| (name.to_owned(), value)));
-        for (name, value) in &environment {
+        let given = giving.given;
+        let secret = given.environment.iter().map(|(name, value)| (name, value.reveal()));
+        for (name, value) in environment.iter().map(|(name, value)| (name, value.as_str())).chain(secret) {
             if value.contains('\0') {
                 return Err(format!("environment.{name}: the value has a NUL byte, which no environment can hold"));
             }
@@ -115,7 +133,36 @@ impl LiveJob {
                 ));
             }
         }
-        Ok(environment)
+        Ok((environment, given))
+    }
+
+    /// Renders values; each goes where it belongs, and replaces one of the same name.
+    fn render_environment(
+        &self,
+        values: &IndexMap<String, TemplateText>,
+        renderer: &Renderer,
+        scope: &Variables,
+        environment: &mut IndexMap<String, String>,
+        giving: &mut Giving<'_>,
+    ) -> Result<(), String> {
+        for (name, template) in values {
+            let key = format!("environment.{name}");
+            if may_use_secrets(template) {
+                let scope = WithSecrets { variables: scope, secrets: &self.secrets };
+                let rendered = self.text(&key, template, renderer, &scope)?;
+                if let Some(value) = giving.reveal(&rendered).map_err(|problem| format!("{key}: {problem}"))? {
+                    environment.shift_remove(name);
+                    giving.given.environment.insert(name.clone(), value);
+                    continue;
+                }
+            }
+            let value = self.text(&key, template, renderer, scope)?;
+            if !giving.given.environment.is_empty() {
+                giving.given.environment.shift_remove(name);
+            }
+            environment.insert(name.clone(), value);
+        }
+        Ok(())
     }
 
     pub(super) fn text(

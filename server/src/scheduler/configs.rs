@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use atta_core::definition::{is_identifier, is_job_type};
-use atta_core::protocol::api::{ConfigResource, SecretsStatus};
+use atta_core::definition::{Span, is_identifier, is_job_type, position};
+use atta_core::protocol::api::{ConfigResource, FieldViolation, SecretsStatus};
 use atta_core::secret::SecretText;
 use atta_core::template::BUILTINS;
 use serde_json::Value;
 
 use super::command::Command;
+use super::definitions::LoadedVersion;
 use super::state::State;
 use super::{Queen, Refusal};
 use crate::secrets::Secrets;
@@ -188,6 +189,55 @@ impl State {
             }
         }
         done
+    }
+
+    /// Whether everything is set that a job of this version needs.
+    pub(super) fn check_configs(&self, version: &LoadedVersion) -> Result<(), Refusal> {
+        let job_type = &version.job_type;
+        let place = |span: Span| position(&version.source, span.start);
+        let mut violations = Vec::new();
+        for (name, span) in &version.uses.configs {
+            if !self.secrets.has_config(job_type, name) {
+                let hint = if self.secrets.has_secret(job_type, name) {
+                    format!("; it is a secret: secrets.{name}, in `environment` only")
+                } else {
+                    String::new()
+                };
+                violations.push(FieldViolation {
+                    field: format!("configs.{name}"),
+                    code: "MISSING_CONFIG".to_owned(),
+                    message: format!(
+                        "there is no config {name}, which line {} needs: set it with `atta config set {name} VALUE`{hint}",
+                        place(*span).line
+                    ),
+                });
+            }
+        }
+        for (name, span) in &version.uses.secrets {
+            if !self.secrets.has_secret(job_type, name) {
+                let hint = if self.secrets.has_config(job_type, name) {
+                    format!("; it is a config that is not secret: configs.{name}")
+                } else {
+                    String::new()
+                };
+                violations.push(FieldViolation {
+                    field: format!("secrets.{name}"),
+                    code: "MISSING_SECRET".to_owned(),
+                    message: format!(
+                        "there is no secret {name}, which line {} needs: set it with `atta secret set {name}`{hint}",
+                        place(*span).line
+                    ),
+                });
+            }
+        }
+        match violations.as_slice() {
+            [] => Ok(()),
+            [only] => Err(Refusal::Invalid { code: "MISSING_CONFIG", message: only.message.clone(), violations }),
+            all => {
+                let message = format!("{} configs and secrets are not set", all.len());
+                Err(Refusal::Invalid { code: "MISSING_CONFIG", message, violations })
+            }
+        }
     }
 
     /// What the batch changed in configs.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use atta_core::definition::{self, Diagnostic, JobDefinition, Limits, Severity};
+use atta_core::definition::{self, ConfigUses, Diagnostic, JobDefinition, KnownConfigs, Limits, Severity};
 use atta_core::graph::Plan;
 use atta_core::protocol::api::{DefinitionResource, FieldViolation};
 use atta_core::template::{Renderer, Variables};
@@ -32,6 +32,8 @@ pub(super) struct LoadedVersion {
     pub(super) warnings: Vec<FieldViolation>,
     /// No field is a template: definition and plan are the same for all params.
     literal: bool,
+    /// Configs and secrets without which it cannot run.
+    pub(super) uses: ConfigUses,
     pub(super) definition: Arc<JobDefinition>,
     pub(super) plan: Arc<Plan>,
     pub(super) task_names: Arc<[String]>,
@@ -40,8 +42,8 @@ pub(super) struct LoadedVersion {
 
 impl LoadedVersion {
     /// Parses and checks YAML text.
-    pub(super) fn parse(file_name: &str, source: &str) -> Result<Self, Refusal> {
-        let loaded = definition::load(file_name, source.as_bytes(), &Limits::default());
+    pub(super) fn parse(file_name: &str, source: &str, configs: KnownConfigs<'_>) -> Result<Self, Refusal> {
+        let loaded = definition::load_with(file_name, source.as_bytes(), &Limits::default(), configs);
         let refuse = |diagnostics: &[Diagnostic]| {
             let errors: Vec<_> = diagnostics.iter().filter(|d| d.severity == Severity::Error).cloned().collect();
             let errors = definition::violations(file_name, source, &errors);
@@ -67,6 +69,7 @@ impl LoadedVersion {
             source: source.to_owned(),
             warnings: definition::violations(file_name, source, &warnings),
             literal,
+            uses: loaded.uses,
             definition: Arc::new(checked),
             plan: Arc::new(plan),
             task_name_set: Arc::new(names.iter().cloned().collect()),
@@ -206,7 +209,7 @@ impl State {
         if let Some(found) = self.versions.get(&key) {
             return Ok(found.clone());
         }
-        let loaded = Arc::new(LoadedVersion::parse(job_type, &row.source)?);
+        let loaded = Arc::new(LoadedVersion::parse(job_type, &row.source, KnownConfigs::Any)?);
         self.versions.insert(key, loaded.clone());
         Ok(loaded)
     }

@@ -74,6 +74,7 @@ impl State {
         let ant = self.ants.get_mut(ant)?;
         ant.held.insert(AttemptId::new(&key.job, key.attempt));
         ant.workspaces.extend(assignment.workspace.as_ref().map(|workspace| workspace.id.clone()));
+        self.secrets.held().hold(&assignment.attempt_id, &assignment.secrets.values);
         self.settle_place(&key.job);
         Some(assignment)
     }

@@ -19,6 +19,7 @@ use super::project::Projection;
 use super::queue::QueueKey;
 use super::variables::TaskTable;
 use super::workspaces::WorkspaceProgress;
+use crate::secrets::Secrets;
 use crate::store::{AttemptRow, JobRow, TaskRow};
 
 /// A job that is not over, or that a command has just brought back.
@@ -38,6 +39,8 @@ pub(super) struct LiveJob {
     pub(super) results: HashMap<TaskIndex, TaskData>,
     /// The instances of tasks with `fan_out` whose items are known.
     pub(super) fan_outs: HashMap<TaskIndex, Instances>,
+    /// Configs, and the secrets that attempts are given.
+    pub(super) secrets: Arc<Secrets>,
     /// What templates see of the tasks.
     pub(super) view: Arc<TaskTable>,
     pub(super) timers: BTreeMap<Timer, UnixMillis>,
@@ -110,8 +113,10 @@ impl LiveJob {
         version: Arc<LoadedVersion>,
         definition: Arc<JobDefinition>,
         plan: Arc<Plan>,
+        secrets: Arc<Secrets>,
     ) -> Self {
         Self {
+            secrets,
             run: JobRun::new(&plan),
             view: Arc::new(TaskTable::new(version.task_names.clone(), version.task_name_set.clone())),
             last_at: row.created_at,

@@ -5,7 +5,7 @@
 //! * `live`: one live job: feeds events to the engine and projects what it decides into rows
 //! * `definitions`, `submit`, `admission`, `commands`, `cron`: from a definition to a running job
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
-//! * `ants`, `queue`, `dispatch`, `assignment`, `report`: from a ready attempt to an ant and back
+//! * `ants`, `queue`, `dispatch`, `assignment`, `given`, `report`: from a ready attempt to an ant and back
 //! * `fan_out`: the items of tasks and what became of each
 //! * `webhook`: deliveries of webhooks
 //! * `methods`: tasks that the queen performs herself
@@ -21,6 +21,7 @@ mod cron;
 mod definitions;
 mod dispatch;
 mod fan_out;
+mod given;
 mod live;
 mod methods;
 mod project;
@@ -39,6 +40,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use atta_core::definition::KnownConfigs;
 use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch, ReportBody};
 use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
@@ -180,9 +182,14 @@ impl Queen {
     pub async fn upload_definition(&self, file_name: &str, source: &str) -> Result<DefinitionResource, Refusal> {
         let (file_name, source) = (file_name.to_owned(), source.to_owned());
         // A large file takes a while: not on a thread that others wait for.
-        let version = tokio::task::spawn_blocking(move || LoadedVersion::parse(&file_name, &source)).await.map_err(
-            |error| Refusal::Unavailable { message: format!("the definition could not be read: {error}") },
-        )??;
+        let secrets = Arc::clone(&self.inner.secrets);
+        let parse = move || {
+            let exists = |job_type: &str, name: &str| secrets.has_config(job_type, name);
+            LoadedVersion::parse(&file_name, &source, KnownConfigs::These(&exists))
+        };
+        let version = tokio::task::spawn_blocking(parse).await.map_err(|error| Refusal::Unavailable {
+            message: format!("the definition could not be read: {error}"),
+        })??;
         self.ask(|reply| Command::Upload { version: Arc::new(version), reply }).await
     }
 

@@ -11,7 +11,7 @@ use atta_core::engine::{
     AttemptNumber, AttemptState, Effect, EngineError, Event, JobState, TaskIndex, TaskState, decide,
 };
 use atta_core::protocol::{AntId, AttemptId, JobId};
-use atta_core::template::{Limits, Renderer};
+use atta_core::template::{ConfigValues, Limits, Renderer};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use serde_json::{Map, Value};
 
@@ -186,14 +186,14 @@ impl State {
         let StoredJob { row, tasks, attempts, artifacts, events, timers } = stored;
         let params: Map<String, Value> =
             serde_json::from_str(&row.params).map_err(|error| format!("its params are damaged: {error}"))?;
-        let scope = submission_variables(&version.definition, &row, &params, &self.renderer);
+        let scope = submission_variables(&version.definition, &row, &params, ConfigValues::default(), &self.renderer);
         let nothing_happened = events.is_empty();
         let (definition, plan) = if row.state == JobState::Skipped {
             (version.definition.clone(), version.plan.clone())
         } else {
             version.resolve(&self.renderer, &scope).map_err(|refusal| refusal.to_string())?
         };
-        let mut live = LiveJob::new(row, params, version, definition, plan);
+        let mut live = LiveJob::new(row, params, version, definition, plan, Arc::clone(&self.secrets));
         // Which attempt's outputs and artifacts each task, or each instance of a task, has now.
         let mut latest: HashMap<(TaskIndex, Option<u32>), (AttemptNumber, bool)> = HashMap::new();
         let mut instances: HashMap<AttemptNumber, u32> = HashMap::new();

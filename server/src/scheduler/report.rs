@@ -13,6 +13,7 @@ use super::ants::{Ant, Poll, Session, is_empty};
 use super::command::Reply;
 use super::live::{Finish, Told};
 use super::state::State;
+use crate::secrets::Said;
 use crate::store::{StoreError, StoreWriter};
 
 impl State {
@@ -114,7 +115,15 @@ impl State {
                 Ok(())
             }
             (ReportBody::Finished(end), Some(AttemptState::Leased | AttemptState::Running)) => {
-                let AttemptReport { result, failure, outputs, artifacts, warnings, log_bytes } = *end;
+                let AttemptReport { result, mut failure, mut outputs, mut artifacts, mut warnings, log_bytes } = *end;
+                if let Some(held) = self.secrets.held().of(&report.attempt_id) {
+                    held.clean(Said {
+                        failure: failure.as_mut(),
+                        outputs: &mut outputs,
+                        artifacts: &mut artifacts,
+                        warnings: &mut warnings,
+                    });
+                }
                 let room = self.jobs.get(&job).map_or(Ok(()), |live| live.room_for_outputs(number, &outputs));
                 let (result, failure, outputs) = match room {
                     Ok(()) => (result, failure, outputs),

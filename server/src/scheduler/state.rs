@@ -157,6 +157,9 @@ impl State {
             if let Some(ant) = row.ant.as_ref().and_then(|ant| self.ants.get_mut(&AntId(ant.clone()))) {
                 ant.held.remove(&AttemptId::new(job, number));
             }
+            if row.token.is_some() && self.secrets.held().any() {
+                self.secrets.held().release(&AttemptId::new(job, number));
+            }
             if let Some(result) = row.result {
                 self.staged.finished_attempts.push(result);
             }

@@ -6,6 +6,7 @@ use atta_core::definition::{Priority, check_params};
 use atta_core::engine::JobState;
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::SubmitResponse;
+use atta_core::template::ConfigValues;
 use atta_core::time::UnixMillis;
 use serde_json::{Map, Value};
 
@@ -159,7 +160,10 @@ impl State {
             origin: JobOrigin::default(),
             concurrency_key: None,
         };
-        let scope = submission_variables(&version.definition, &row, &params, &self.renderer);
+        self.check_configs(&version)?;
+        let configs = self.secrets.values(&row.job_type);
+        let no_configs = configs.is_empty();
+        let scope = submission_variables(&version.definition, &row, &params, configs, &self.renderer);
         let user_key = match (user_key, &version.definition.user_key) {
             (Some(key), _) => Some(key),
             (None, Some(template)) => Some(self.renderer.render_text(&template.source, &scope).map_err(|problem| {
@@ -177,12 +181,18 @@ impl State {
                 message: format!("the user_key {key} is held by the job {holder}, which has not ended"),
             });
         }
-        let (definition, plan) = version.resolve(&self.renderer, &scope)?;
+        // A config may change while the job lives, and what the job is must not.
+        let lasting = if no_configs {
+            scope
+        } else {
+            submission_variables(&version.definition, &row, &params, ConfigValues::default(), &self.renderer)
+        };
+        let (definition, plan) = version.resolve(&self.renderer, &lasting)?;
         if let Some(key) = &row.user_key {
             self.user_keys.insert(key.clone(), id.clone());
         }
         self.counts.add(&row.job_type, JobState::Pending);
-        let mut live = LiveJob::new(row, params, version, definition, plan);
+        let mut live = LiveJob::new(row, params, version, definition, plan, Arc::clone(&self.secrets));
         live.dirty.new = true;
         live.describe(&self.renderer);
         self.jobs.insert(id.clone(), live);
@@ -216,7 +226,7 @@ impl State {
         };
         self.counts.add(&row.job_type, JobState::Pending);
         let (definition, plan) = (version.definition.clone(), version.plan.clone());
-        let mut live = LiveJob::new(row, Map::new(), version.clone(), definition, plan);
+        let mut live = LiveJob::new(row, Map::new(), version.clone(), definition, plan, Arc::clone(&self.secrets));
         live.dirty.new = true;
         self.jobs.insert(id.clone(), live);
         self.staged.touched.insert(id.clone());

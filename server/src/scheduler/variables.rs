@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use atta_core::definition::{JobDefinition, TaskDefinition, TemplateText};
 use atta_core::engine::{AttemptNumber, AttemptResult, Effect, Event, JobState, RoutedFrom, TaskIndex};
 use atta_core::template::{
-    Builtins, Functions, Origin, Renderer, TaskValues, TaskView, TemplateProblem, Variables, VariablesBuilder,
-    is_truthy,
+    Builtins, ConfigValues, Functions, Origin, Renderer, TaskValues, TaskView, TemplateProblem, Variables,
+    VariablesBuilder, is_truthy,
 };
 use atta_core::time::Clock;
 use indexmap::IndexMap;
@@ -154,12 +154,14 @@ pub(super) fn submission_variables(
     definition: &JobDefinition,
     row: &JobRow,
     params: &Map<String, Value>,
+    configs: ConfigValues,
     renderer: &Renderer,
 ) -> Variables {
     let params: IndexMap<String, Value> = params.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     Variables::builder()
         .params(&params, &definition.params)
         .job_variables(&definition.job_variables)
+        .configs(configs)
         .builtins(job_builtins(row))
         .build(renderer)
 }
@@ -228,6 +230,7 @@ impl LiveJob {
         let builder = Variables::builder()
             .params(&params, &self.definition.params)
             .job_variables(&self.definition.job_variables)
+            .configs(self.secrets.values(&self.row.job_type))
             .builtins(builtins)
             .tasks(self.view.clone());
         more(builder).build(renderer)

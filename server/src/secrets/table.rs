@@ -12,6 +12,7 @@ use atta_core::time::Entropy;
 use serde_json::Value;
 
 use super::cipher;
+use super::held::HeldSecrets;
 use super::keyring::{KeyRing, KeySource};
 use crate::store::{ConfigContent, ConfigKey, ConfigRow};
 
@@ -62,6 +63,7 @@ pub struct Secrets {
     views: Mutex<HashMap<String, ConfigValues>>,
     /// Stands for a secret while a template is rendered. Nobody outside of this process knows it.
     mark: String,
+    held: HeldSecrets,
 }
 
 impl fmt::Debug for Secrets {
@@ -110,7 +112,13 @@ impl Secrets {
             tracing::error!(%problem, "secrets cannot be used");
         }
         let mark = hex::encode(cipher::random::<16>(entropy));
-        let secrets = Self { rows: RwLock::default(), keys: RwLock::new(keys), views: Mutex::default(), mark };
+        let secrets = Self {
+            rows: RwLock::default(),
+            keys: RwLock::new(keys),
+            views: Mutex::default(),
+            mark,
+            held: HeldSecrets::default(),
+        };
         secrets.reset(rows);
         secrets
     }
@@ -193,7 +201,9 @@ impl Secrets {
 
     /// The configs that templates of a definition see: not the secret ones. Its own come before the organisation's.
     pub(crate) fn values(&self, job_type: &str) -> ConfigValues {
-        if let Some(view) = self.views().get(job_type) {
+        // Held until the view is entered, so that no change comes between.
+        let mut views = self.views();
+        if let Some(view) = views.get(job_type) {
             return view.clone();
         }
         let rows = self.rows();
@@ -207,8 +217,13 @@ impl Secrets {
         }
         drop(rows);
         let view = ConfigValues::new(&values);
-        self.views().insert(job_type.to_owned(), view.clone());
+        views.insert(job_type.to_owned(), view.clone());
         view
+    }
+
+    /// The secrets of attempts that run.
+    pub fn held(&self) -> &HeldSecrets {
+        &self.held
     }
 
     /// The mark that stands for a secret while a template is rendered.

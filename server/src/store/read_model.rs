@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atta_core::definition::{Limits, load};
+use atta_core::definition::{KnownConfigs, Limits, load_with};
 use atta_core::time::UnixMillis;
 use sqlx::Row;
 
@@ -73,7 +73,9 @@ impl Reads {
 }
 
 fn outline_of(source: &str) -> Outline {
-    let Some(definition) = load("definition.yaml", source.as_bytes(), &Limits::default()).definition else {
+    let Some(definition) =
+        load_with("definition.yaml", source.as_bytes(), &Limits::default(), KnownConfigs::Any).definition
+    else {
         return Outline::default();
     };
     let fan_outs = definition.tasks.iter().map(|task| {

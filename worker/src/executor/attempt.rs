@@ -6,6 +6,7 @@ use std::sync::Arc;
 use atta_core::definition::{ArtifactsWhen, OutputSource};
 use atta_core::engine::{AttemptResult, Failure, ResultName};
 use atta_core::protocol::ant::{ArtifactFile, Assignment, AttemptReport};
+use atta_core::redact::Redactor;
 use indexmap::IndexMap;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use super::log::Log;
 use super::phrase::failure;
 use crate::LinkError;
 use crate::ant::{Core, Order, Said, say};
-use crate::workspace::{self, AttemptDirectory, Found};
+use crate::workspace::{self, AttemptDirectory, Contents, Found};
 
 /// Tries to read a file that changes meanwhile.
 const DIGEST_TRIES: u32 = 3;
@@ -44,6 +45,8 @@ pub(super) struct Attempt {
     pub(super) assignment: Assignment,
     pub(super) orders: watch::Receiver<Order>,
     pub(super) log: Log,
+    /// When it was given secrets.
+    pub(super) redactor: Option<Redactor>,
     pub(super) warnings: Vec<String>,
     /// A process of it may outlive it.
     pub(super) haunted: bool,
@@ -53,8 +56,9 @@ impl Attempt {
     pub(super) fn new(core: &Arc<Core>, assignment: Assignment, orders: watch::Receiver<Order>) -> Self {
         let capture = assignment.outputs.iter().any(|spec| spec.source == OutputSource::Stdout).then_some(STDOUT_LIMIT);
         let (id, token) = (assignment.attempt_id.clone(), assignment.token);
-        let log = Log::new(core.clone(), id, token, orders.clone(), capture);
-        Self { core: core.clone(), assignment, orders, log, warnings: Vec::new(), haunted: false }
+        let redactor = Redactor::new(&assignment.secrets.values);
+        let log = Log::new(core.clone(), id, token, orders.clone(), capture, redactor.clone());
+        Self { core: core.clone(), assignment, orders, log, redactor, warnings: Vec::new(), haunted: false }
     }
 
     /// What is left of an attempt, however it ended.
@@ -114,14 +118,18 @@ impl Attempt {
             self.warnings.truncate(MOST_WARNINGS);
             self.warnings.push(format!("and {more} more warnings"));
         }
-        AttemptReport {
+        let mut report = AttemptReport {
             result,
             failure,
             outputs,
             artifacts,
             warnings: std::mem::take(&mut self.warnings),
             log_bytes: self.log.bytes(),
+        };
+        if let Some(redactor) = &self.redactor {
+            clean(&mut report, redactor);
         }
+        report
     }
 
     /// What was ordered before there was anything to stop.
@@ -177,7 +185,11 @@ impl Attempt {
         }
         let stdout = self.log.take_stdout();
         let (work, declared) = (directory.work(), self.assignment.outputs.clone());
-        let outputs = blocking(move || Ok(workspace::read_outputs(&file, &work, stdout.as_deref(), &declared))).await?;
+        let redactor = self.redactor.clone();
+        let outputs = blocking(move || {
+            Ok(workspace::read_outputs(&file, &work, stdout.as_deref(), &declared, redactor.as_ref()))
+        })
+        .await?;
         problems.extend(outputs.problems);
         Ok(outputs.values)
     }
@@ -208,6 +220,10 @@ impl Attempt {
         }
         let mut kept = Vec::new();
         for (_, names) in by_source {
+            if let Some(problem) = self.secret_in_name(&names) {
+                problems.push(problem);
+                continue;
+            }
             match self.keep(&names).await? {
                 Ok(files) => kept.extend(files),
                 Err(problem) => problems.push(problem),
@@ -217,14 +233,27 @@ impl Attempt {
         Ok(kept)
     }
 
+    fn secret_in_name(&self, names: &[Found]) -> Option<String> {
+        let redactor = self.redactor.as_ref()?;
+        names.iter().find_map(|found| {
+            let secret = redactor.find(found.path.as_bytes())?;
+            let path = redactor.text(&found.path);
+            Some(format!("the artifact `{path}` is not kept: its name holds the secret {secret}"))
+        })
+    }
+
     /// Stores one file and lists it under its names.
     pub(super) async fn keep(&mut self, names: &[Found]) -> Result<Result<Vec<ArtifactFile>, String>, Interruption> {
         let Some(first) = names.first().cloned() else { return Ok(Ok(Vec::new())) };
         let mut problem = String::new();
         for _ in 0..DIGEST_TRIES {
             let found = first.clone();
-            let file = match blocking(move || Ok(found.digest())).await? {
-                Ok(file) => file,
+            let redactor = self.redactor.clone();
+            let file = match blocking(move || Ok(found.digest_without(redactor.as_ref()))).await? {
+                Ok(Contents::Clean(file)) => file,
+                Ok(Contents::Secret(name)) => {
+                    return Ok(Err(format!("the artifact `{}` is not kept: it holds the secret {name}", first.path)));
+                }
                 Err(error) => return Ok(Err(format!("the artifact `{}` cannot be read: {error}", first.path))),
             };
             let link = self.core.link.clone();
@@ -248,6 +277,28 @@ impl Attempt {
             }
         }
         Ok(Err(format!("the artifact `{}` cannot be stored: {problem}", first.path)))
+    }
+}
+
+/// Replaces secrets in what is reported. Artifacts with secrets have not been kept.
+fn clean(report: &mut AttemptReport, redactor: &Redactor) {
+    if let Some(failure) = &mut report.failure {
+        redactor.clean(&mut failure.message);
+    }
+    for warning in &mut report.warnings {
+        redactor.clean(warning);
+    }
+    let mut found = false;
+    for value in report.outputs.values_mut() {
+        found |= redactor.clean_json(value);
+    }
+    if report.outputs.keys().any(|name| redactor.find(name.as_bytes()).is_some()) {
+        found = true;
+        let outputs = std::mem::take(&mut report.outputs);
+        report.outputs = outputs.into_iter().map(|(name, value)| (redactor.text(&name).into_owned(), value)).collect();
+    }
+    if found {
+        report.warnings.push("there was a secret in the outputs: it was replaced by ***".to_owned());
     }
 }
 

@@ -1,10 +1,12 @@
 //! The environment of an attempt: built from nothing.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use atta_core::definition::InheritEnv;
+use atta_core::secret::SecretText;
 use indexmap::IndexMap;
 
 /// What every attempt sees of the ant's environment; `LC_*` too.
@@ -14,8 +16,15 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const LONGEST: usize = 128 << 10;
 
 /// Names and values.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Environment(IndexMap<OsString, OsString>);
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the values.
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Environment {
     /// The allow-list, what is inherited, then what is given.
@@ -23,6 +32,7 @@ impl Environment {
         ant: &[(OsString, OsString)],
         inherit: &InheritEnv,
         given: &IndexMap<String, String>,
+        secrets: &IndexMap<String, SecretText>,
     ) -> Result<Self, String> {
         let passed_on = |name: &OsStr| match inherit {
             InheritEnv::All => true,
@@ -32,7 +42,9 @@ impl Environment {
         let mut values: IndexMap<OsString, OsString> =
             ant.iter().filter(|(name, _)| passed_on(name)).cloned().collect();
         values.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
-        for (name, value) in given {
+        let given = given.iter().map(|(name, value)| (name, value.as_str()));
+        let secrets = secrets.iter().map(|(name, value)| (name, value.reveal()));
+        for (name, value) in given.chain(secrets) {
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(format!("{name:?} is no valid name of an environment variable"));
             }
@@ -108,7 +120,7 @@ mod tests {
 
     fn composed(inherit: &InheritEnv, given: &[(&str, &str)]) -> Result<Vec<String>, String> {
         let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Environment::compose(&ant(), inherit, &given)
+        Environment::compose(&ant(), inherit, &given, &IndexMap::new())
             .map(|env| env.strings().into_iter().map(|text| text.into_string().unwrap()).collect())
     }
 

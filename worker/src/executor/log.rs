@@ -1,9 +1,12 @@
 //! An attempt's log on its way to the queen.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{LogChunk, LogSegment, LogStream};
+use atta_core::redact::{Mask, Redactor, Stream};
+use atta_core::time::UnixMillis;
 use tokio::sync::watch;
 
 use crate::ant::{Core, Order, Said, say};
@@ -21,6 +24,59 @@ pub(super) struct Log {
     offset: u64,
     refused: Option<String>,
     stdout: Option<Captured>,
+    redaction: Option<Redaction>,
+}
+
+/// Keeps secrets out of what leaves: each stream by itself, for they are mixed as they arrive.
+struct Redaction {
+    redactor: Redactor,
+    stdout: Stream,
+    stderr: Stream,
+}
+
+impl Redaction {
+    fn new(redactor: Redactor) -> Self {
+        let stream = || Stream::new(&redactor, Mask::Mark);
+        Self { stdout: stream(), stderr: stream(), redactor }
+    }
+
+    fn stream(&mut self, stream: LogStream) -> &mut Stream {
+        match stream {
+            LogStream::Stdout => &mut self.stdout,
+            LogStream::Stderr | LogStream::System => &mut self.stderr,
+        }
+    }
+
+    /// What of it may leave now.
+    fn pass(&mut self, bytes: &[u8], segments: &[LogSegment]) -> (Vec<u8>, Vec<LogSegment>) {
+        let (mut out, mut passed) = (Vec::with_capacity(bytes.len()), Vec::with_capacity(segments.len()));
+        let mut rest = bytes;
+        for segment in segments {
+            let (part, after) = rest.split_at(rest.len().min(segment.len as usize));
+            rest = after;
+            let before = out.len();
+            self.stream(segment.stream).push(part, &mut out);
+            push_segment(&mut passed, segment.stream, segment.at, out.len() - before);
+        }
+        (out, passed)
+    }
+
+    /// What was held back: nothing follows.
+    fn rest(&mut self, at: UnixMillis) -> (Vec<u8>, Vec<LogSegment>) {
+        let (mut out, mut segments) = (Vec::new(), Vec::new());
+        for stream in [LogStream::Stdout, LogStream::Stderr] {
+            let before = out.len();
+            self.stream(stream).finish(&mut out);
+            push_segment(&mut segments, stream, at, out.len() - before);
+        }
+        (out, segments)
+    }
+}
+
+fn push_segment(segments: &mut Vec<LogSegment>, stream: LogStream, at: UnixMillis, len: usize) {
+    if len > 0 {
+        segments.push(LogSegment { stream, at, len: u32::try_from(len).unwrap_or(u32::MAX) });
+    }
 }
 
 /// The program's stdout, when an output is read from it.
@@ -37,9 +93,11 @@ impl Log {
         token: u64,
         orders: watch::Receiver<Order>,
         capture_stdout: Option<usize>,
+        redactor: Option<Redactor>,
     ) -> Self {
         let stdout = capture_stdout.map(|limit| Captured { bytes: Vec::new(), limit, overflowed: false });
-        Self { core, attempt_id, token, orders, offset: 0, refused: None, stdout }
+        let redaction = redactor.map(Redaction::new);
+        Self { core, attempt_id, token, orders, offset: 0, refused: None, stdout, redaction }
     }
 
     /// How many bytes there are.
@@ -62,6 +120,7 @@ impl Log {
 
     /// A line of Atta's own.
     pub(super) async fn system(&mut self, line: &str) {
+        let line = self.redaction.as_ref().map_or(Cow::Borrowed(line), |redaction| redaction.redactor.text(line));
         let bytes = format!("{line}\n").into_bytes();
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let at = self.core.config.clock.now();
@@ -77,9 +136,20 @@ impl Log {
                 reader.skip(end);
                 return;
             }
+            if let Some(redaction) = &mut self.redaction {
+                (bytes, segments) = redaction.pass(&bytes, &segments);
+            }
             self.capture(&bytes, &segments);
             self.send(segments, bytes).await;
         }
+    }
+
+    /// A program has ended: what was held back of its output is sent.
+    pub(super) async fn end_of_output(&mut self) {
+        let Some(redaction) = &mut self.redaction else { return };
+        let (bytes, segments) = redaction.rest(self.core.config.clock.now());
+        self.capture(&bytes, &segments);
+        self.send(segments, bytes).await;
     }
 
     fn capture(&mut self, bytes: &[u8], segments: &[LogSegment]) {

@@ -81,6 +81,7 @@ pub(super) async fn run(
         }
     };
     let (outcome, ()) = tokio::join!(control, deliver);
+    log.end_of_output().await;
     if matches!(outcome, Outcome::ShimDied) {
         let core = core.clone();
         let name = request.name.clone();

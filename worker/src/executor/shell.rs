@@ -69,9 +69,13 @@ impl Attempt {
 
     async fn prepare(&mut self) -> Result<Prepared, Interruption> {
         let assignment = &self.assignment;
-        let environment =
-            Environment::compose(&self.core.config.environment, &assignment.inherit_env, &assignment.environment)
-                .map_err(invalid)?;
+        let environment = Environment::compose(
+            &self.core.config.environment,
+            &assignment.inherit_env,
+            &assignment.environment,
+            &assignment.secrets.environment,
+        )
+        .map_err(invalid)?;
         let Action::Shell { program, script, after_script } = &assignment.action;
         if matches!(program, Program::Interpreter(_))
             && (!script.preamble.is_empty() || after_script.as_ref().is_some_and(|s| !s.preamble.is_empty()))
@@ -144,6 +148,7 @@ impl Attempt {
             kill_grace: assignment.kill_grace,
             now: self.core.config.clock.now().0,
             spool_bound: SPOOL_BOUND,
+            core_dumps: assignment.secrets.values.is_empty(),
         })
     }
 

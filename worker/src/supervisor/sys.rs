@@ -122,6 +122,8 @@ pub(super) enum Placement<'a> {
 
 /// A program to start.
 pub(super) struct Program<'a> {
+    /// Whether it may leave core files.
+    pub(super) core_dumps: bool,
     pub(super) executable: &'a CStr,
     pub(super) arguments: &'a [CString],
     pub(super) environment: &'a [CString],
@@ -263,6 +265,11 @@ fn become_program(
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        if !program.core_dumps {
+            // One byte: a limit of zero still lets the kernel hand a core to a program (core_pattern with `|`).
+            let one = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
+            libc::setrlimit(libc::RLIMIT_CORE, &raw const one);
+        }
         libc::execve(program.executable.as_ptr(), argv.as_ptr(), envp.as_ptr());
     }
     (SpawnStep::Execute, errno())

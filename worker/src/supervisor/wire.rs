@@ -2,11 +2,12 @@
 //! needs no version: fields in order, integers little-endian, texts with their length in front.
 
 use std::ffi::CString;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 /// What a shim is told to run. It is the first thing on the socket, with its length in front.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SpawnRequest {
     /// Name of its cgroup.
     pub(crate) name: String,
@@ -30,6 +31,15 @@ pub(crate) struct SpawnRequest {
     pub(crate) now: i64,
     /// Output that the ant has not taken may grow to so many bytes; then the program waits.
     pub(crate) spool_bound: u64,
+    /// Whether it may leave core files: they hold its environment.
+    pub(crate) core_dumps: bool,
+}
+
+impl fmt::Debug for SpawnRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the environment: there are secrets in it.
+        f.debug_struct("SpawnRequest").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// From ant to shim.
@@ -179,6 +189,7 @@ impl SpawnRequest {
         w.duration(self.kill_grace);
         w.u64(self.now.cast_unsigned());
         w.u64(self.spool_bound);
+        w.u8(u8::from(self.core_dumps));
         let length = (w.0.len() - 8) as u64;
         w.0[..8].copy_from_slice(&length.to_le_bytes());
         w.0
@@ -199,6 +210,7 @@ impl SpawnRequest {
             kill_grace: r.duration()?,
             now: r.u64()?.cast_signed(),
             spool_bound: r.u64()?,
+            core_dumps: r.u8()? != 0,
         })
     }
 }
@@ -393,6 +405,7 @@ mod tests {
             kill_grace: Duration::from_millis(250),
             now: -5,
             spool_bound: 1,
+            core_dumps: true,
         };
         let encoded = request.encode();
         assert_eq!(SpawnRequest::decode(&encoded[8..]).unwrap(), request);

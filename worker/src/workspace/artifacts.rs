@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use atta_core::protocol::Digest;
 use atta_core::protocol::ant::{ArtifactFile, ArtifactRules};
+use atta_core::redact::{self, Redactor};
 use globset::{GlobBuilder, GlobMatcher};
 use nix::libc;
 use walkdir::WalkDir;
@@ -25,6 +26,15 @@ pub(crate) struct Found {
     /// Where its content is: never through a link.
     pub(crate) source: PathBuf,
     pub(crate) executable: bool,
+}
+
+/// What is in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// No secret that is known.
+    Clean(ArtifactFile),
+    /// The secret of this name.
+    Secret(String),
 }
 
 /// What the rules matched.
@@ -235,12 +245,42 @@ impl Found {
         let file = open_regular(&self.source)?;
         let mut hasher = blake3::Hasher::new();
         let size = io::copy(&mut &file, &mut hasher)?;
-        Ok(ArtifactFile {
+        Ok(self.listed(&hasher, size))
+    }
+
+    /// The same, and looks for secrets on the way. Blocks.
+    pub(crate) fn digest_without(&self, redactor: Option<&Redactor>) -> io::Result<Contents> {
+        let Some(redactor) = redactor else { return self.digest().map(Contents::Clean) };
+        let mut file = open_regular(&self.source)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut search = redact::Search::new(redactor);
+        let mut buffer = vec![0; 64 << 10];
+        let mut size = 0;
+        loop {
+            let count = match file.read(&mut buffer) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let found = if count == 0 { search.finish() } else { search.push(&buffer[..count]) };
+            if let Some(name) = found {
+                return Ok(Contents::Secret(name.to_owned()));
+            }
+            if count == 0 {
+                return Ok(Contents::Clean(self.listed(&hasher, size)));
+            }
+            hasher.update(&buffer[..count]);
+            size += count as u64;
+        }
+    }
+
+    fn listed(&self, hasher: &blake3::Hasher, size: u64) -> ArtifactFile {
+        ArtifactFile {
             path: self.path.clone(),
             digest: Digest(hasher.finalize().to_hex().to_string()),
             size,
             executable: self.executable,
-        })
+        }
     }
 }
 

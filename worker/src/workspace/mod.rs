@@ -13,7 +13,7 @@ mod record;
 mod removal;
 mod shared;
 
-pub(crate) use artifacts::{Found, collect};
+pub(crate) use artifacts::{Contents, Found, collect};
 pub(crate) use cache::{CacheStore, Restored, Roots};
 pub(crate) use directory::{AttemptDirectory, SpareDirectories, remove_tree};
 pub(crate) use git::Git;

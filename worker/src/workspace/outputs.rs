@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use atta_core::definition::{OutputSource, OutputSpec, ParamType};
+use atta_core::redact::Redactor;
 use indexmap::IndexMap;
 use serde_json::Value;
 
@@ -23,9 +24,15 @@ pub(crate) struct Outputs {
 
 /// Reads `$ATTA_OUTPUT` and what the task declares. `stdout` is what it wrote there, if an output wants it; `None` when
 /// that was too long. Blocks.
-pub(crate) fn read(file: &Path, work: &Path, stdout: Option<&[u8]>, declared: &[OutputSpec]) -> Outputs {
+pub(crate) fn read(
+    file: &Path,
+    work: &Path,
+    stdout: Option<&[u8]>,
+    declared: &[OutputSpec],
+    redactor: Option<&Redactor>,
+) -> Outputs {
     let mut outputs = Outputs::default();
-    match read_limited(file) {
+    match read_limited(file, redactor) {
         Ok(None) => {}
         Ok(Some(text)) => match parse(&text) {
             Ok(values) => outputs.values = values,
@@ -34,7 +41,7 @@ pub(crate) fn read(file: &Path, work: &Path, stdout: Option<&[u8]>, declared: &[
         Err(problem) => outputs.problems.push(format!("the file $ATTA_OUTPUT {problem}")),
     }
     for spec in declared {
-        match value_of(spec, &outputs.values, work, stdout) {
+        match value_of(spec, &outputs.values, work, stdout, redactor) {
             Ok(value) => {
                 outputs.values.insert(spec.name.clone(), value);
             }
@@ -48,7 +55,7 @@ pub(crate) fn read(file: &Path, work: &Path, stdout: Option<&[u8]>, declared: &[
 }
 
 /// `None` when there is no such file.
-fn read_limited(path: &Path) -> Result<Option<String>, String> {
+fn read_limited(path: &Path, redactor: Option<&Redactor>) -> Result<Option<String>, String> {
     let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -59,7 +66,12 @@ fn read_limited(path: &Path) -> Result<Option<String>, String> {
     if bytes.len() as u64 > LONGEST {
         return Err(format!("is longer than {LONGEST} bytes"));
     }
-    String::from_utf8(bytes).map(Some).map_err(|_| "is not UTF-8".to_owned())
+    let mut text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+    if let Some(redactor) = redactor {
+        // Before anything of it is shown, shortened or taken apart.
+        redactor.clean(&mut text);
+    }
+    Ok(Some(text))
 }
 
 /// A JSON object, or lines `name=value` and here-documents `name<<END … END`.
@@ -117,6 +129,7 @@ fn value_of(
     written: &IndexMap<String, Value>,
     work: &Path,
     stdout: Option<&[u8]>,
+    redactor: Option<&Redactor>,
 ) -> Result<Value, String> {
     let value = match &spec.source {
         OutputSource::OutputFile => written
@@ -132,7 +145,7 @@ fn value_of(
                 return Err(format!("is read from `{path}`, which leads out of TASK_DIR"));
             }
             let file = work.join(path).canonicalize().unwrap_or_else(|_| work.join(path));
-            match read_limited(&file) {
+            match read_limited(&file, redactor) {
                 Ok(Some(text)) => Value::String(trimmed(&text).to_owned()),
                 Ok(None) => return Err(format!("is read from `{path}`, which does not exist")),
                 Err(problem) => return Err(format!("is read from `{path}`, which {problem}")),
@@ -228,7 +241,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("output");
         fs::write(&file, text).unwrap();
-        read(&file, dir.path(), Some(b""), declared)
+        read(&file, dir.path(), Some(b""), declared, None)
     }
 
     #[test]
@@ -294,13 +307,13 @@ mod tests {
             spec("escape", file("../output"), None, None),
             spec("nojson", file("plain"), Some("a"), None),
         ];
-        let outputs = read(&dir.path().join("output"), dir.path(), Some(b"true\n"), &declared);
+        let outputs = read(&dir.path().join("output"), dir.path(), Some(b"true\n"), &declared, None);
         assert_eq!(json!(outputs.values), json!({"cost": 1.5, "y": "z", "plain": "two\nlines", "out": true}));
         assert_eq!(outputs.problems[0], "the output `none` is not in the document: there is no `q`");
         assert_eq!(outputs.problems[1], "the output `gone` is read from `gone`, which does not exist");
         assert_eq!(outputs.problems[2], "the output `escape` is read from `../output`, which leads out of TASK_DIR");
         assert!(outputs.problems[3].starts_with("the output `nojson` has a json_path, but its source is no JSON"));
-        let outputs = read(&dir.path().join("output"), dir.path(), None, &declared[3..4]);
+        let outputs = read(&dir.path().join("output"), dir.path(), None, &declared[3..4], None);
         assert_eq!(outputs.problems, ["the output `out` is read from stdout, which is longer than 1048576 bytes"]);
     }
 }

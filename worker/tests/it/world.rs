@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use atta_core::definition::{InheritEnv, Program};
 use atta_core::engine::AttemptResult;
+use atta_core::protocol::ant::GivenSecrets;
 use atta_core::protocol::ant::{
     Action, Assignment, AttemptReport, LogChunk, LogSegment, Orders, PollRequest, RenderedScript, ReportBatch,
     ReportBody, StopOrder, WorkspaceId,
@@ -395,6 +396,7 @@ pub(crate) fn assignment(number: u64, script: &str, mark: &str) -> Assignment {
             script: RenderedScript { preamble: String::new(), text: script.to_owned() },
             after_script: None,
         },
+        secrets: GivenSecrets::default(),
         environment: IndexMap::from([("TEST_MARK".to_owned(), mark.to_owned())]),
         inherit_env: InheritEnv::None,
         timeout: Duration::from_hours(1),

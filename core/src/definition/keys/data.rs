@@ -23,7 +23,7 @@ pub(in super::super) const PARAM: Vocabulary = Vocabulary {
         ),
         key("description", Shape::Text, "params", "What it is for, shown to people who submit the job."),
     ],
-    later: &["secret"],
+    later: &[],
     foreign: &[("choices", "enum"), ("options", "enum"), ("values", "enum"), ("regex", "pattern")],
 };
 

@@ -24,7 +24,7 @@ pub(super) use data::{ARTIFACTS, OUTPUT, PARAM};
 pub(super) use job::JOB;
 pub(super) use route::{LONG_DEPENDENCY, LONG_ROUTE};
 pub(super) use submission::{SUB_WORKFLOW, SUBMIT};
-pub(super) use task::{BACKOFF, TASK};
+pub(super) use task::{BACKOFF, ENV_FROM, TASK};
 pub(super) use trigger::{BEARER_AUTH, HMAC_AUTH, JOB_TRIGGER, WAKE, WEBHOOK_AUTH, WEBHOOK_TRIGGER};
 pub(super) use word::WORDS;
 pub(super) use workspace::{CACHE, WORKSPACE, WORKSPACE_GIT};

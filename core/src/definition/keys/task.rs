@@ -77,6 +77,12 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
         ),
         key("environment", ENVIRONMENT, "variables", "Environment variables, on top of the job's."),
         key(
+            "env_from",
+            list(&Shape::Mapping(&ENV_FROM)),
+            "secrets",
+            "Secrets and configs that become environment variables of the same name. The task's `environment` comes after.",
+        ),
+        key(
             "dependencies",
             list(&DEPENDENCY),
             "dependencies",
@@ -209,7 +215,6 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
         "agent",
         "approval",
         "container",
-        "env_from",
         "env_value_from",
         "node_selector",
         "resources",
@@ -242,6 +247,21 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
         ("always", "always_run"),
         ("output", "outputs"),
     ],
+};
+
+pub(in super::super) const ENV_FROM: Vocabulary = Vocabulary {
+    what: "an entry of env_from",
+    keys: &[
+        key("secrets", list(&Shape::Form("name", IDENTIFIER)), "secrets", "Names of secrets."),
+        key(
+            "configs",
+            list(&Shape::Form("name", IDENTIFIER)),
+            "secrets",
+            "Names of configs that are not secret; a value that is no text is given as JSON.",
+        ),
+    ],
+    later: &[],
+    foreign: &[("secret", "secrets"), ("secretRef", "secrets"), ("config", "configs"), ("configMapRef", "configs")],
 };
 
 pub(in super::super) const BACKOFF: Vocabulary = Vocabulary {

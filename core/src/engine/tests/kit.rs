@@ -51,6 +51,7 @@ pub(crate) fn task(name: &str) -> TaskDefinition {
             after_script: Vec::new(),
             program: Program::DefaultShell,
         }),
+        env_from: Vec::new(),
         environment: indexmap::IndexMap::new(),
         dependencies: None,
         routes: Vec::new(),
