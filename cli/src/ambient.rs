@@ -39,6 +39,22 @@ pub(crate) fn default_data_dir() -> Option<PathBuf> {
         .map(|base| base.join("atta"))
 }
 
+/// Keeps this process, and the shims that are forked from it, from ever leaving a core dump: secrets pass through its
+/// memory. Programs that it starts decide for themselves.
+pub(crate) fn leave_no_core_dump() {
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "a crash of this process may leave its memory in a core dump");
+    }
+}
+
+/// The variable with the keys of secrets themselves. It is never passed on to a task.
+pub(crate) const SECRETS_KEY: &str = "ATTA_SECRETS_KEY";
+
+/// An environment variable that is text.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).and_then(|value| value.into_string().ok())
+}
+
 /// The directories in which programs are looked for.
 pub(crate) fn search_path() -> Vec<PathBuf> {
     std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()

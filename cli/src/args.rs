@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use atta_core::definition::parse_size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config_args::{ConfigArgs, GivenConfigArgs, KeyArgs, SecretArgs};
+
 /// What `--version` prints.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ATTA_COMMIT"), ")");
 
@@ -51,6 +53,10 @@ pub(crate) enum Command {
     Definitions(DefinitionsArgs),
     /// List what came to webhooks, or deliver it again.
     Deliveries(DeliveriesArgs),
+    /// Set, show, list or remove configs: values that definitions use.
+    Config(ConfigArgs),
+    /// Set, list or remove secrets: configs that nobody sees again.
+    Secret(SecretArgs),
     /// Show the history of a job.
     Events(EventsArgs),
     /// List, open or remove workspaces of jobs on this machine.
@@ -74,6 +80,8 @@ pub(crate) struct ServeArgs {
     /// Where everything is kept [default: ~/.local/share/atta].
     #[arg(long, env = "ATTA_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
     /// Address of the API; only loopback addresses are accepted. Port 0 takes a free one.
     #[arg(long, env = "ATTA_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
     pub(crate) listen: SocketAddr,
@@ -115,6 +123,8 @@ pub(crate) struct RunArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) params: ParamArgs,
+    #[command(flatten)]
+    pub(crate) given: GivenConfigArgs,
     /// Print one JSON document about the job on stdout, also when the definition is not valid.
     #[arg(long)]
     pub(crate) json: bool,
@@ -133,6 +143,9 @@ pub(crate) struct ValidateArgs {
     /// The definitions.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
+    /// A config that there will be on the server: its name alone is known in templates. May be repeated.
+    #[arg(long = "config", value_name = "NAME")]
+    pub(crate) configs: Vec<String>,
     /// Form of the answer.
     #[arg(long, value_enum, default_value_t = ReportFormat::Human)]
     pub(crate) format: ReportFormat,

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use atta_core::protocol::api::Problem;
+use atta_core::protocol::api::{Problem, SecretsStatus};
 use atta_core::time::{Clock, UnixMillis};
 use owo_colors::OwoColorize;
 use reqwest::Method;
@@ -87,6 +87,7 @@ pub(crate) async fn doctor(args: &DoctorArgs, clock: &dyn Clock) -> CommandResul
     checks.push(agents(&path));
     checks.push(clock_check(clock));
     checks.push(server(args).await);
+    checks.extend(secrets(args).await);
     let exit = if checks.iter().any(|check| check.outcome == Outcome::Failed) { Exit::Failed } else { Exit::Success };
     if args.json {
         output::print_json(&serde_json::json!({ "ok": exit == Exit::Success, "checks": checks }))?;
@@ -267,6 +268,20 @@ async fn server(args: &DoctorArgs) -> Check {
             "Start one with `atta serve`; `atta run FILE` needs none.",
         ),
     }
+}
+
+/// Whether the server can open its secrets; nothing when it does not answer.
+async fn secrets(args: &DoctorArgs) -> Option<Check> {
+    let name = "secrets";
+    let server = Server::new(&args.server).ok()?;
+    let request = server.get(&["secrets", "status"], &[]).timeout(Duration::from_secs(5));
+    let status: SecretsStatus = server.json(request).await.ok()?;
+    Some(match status.problem {
+        Some(problem) => {
+            Check::failed(name, problem, "Tasks that need a secret fail until then; nothing is overwritten.")
+        }
+        None => Check::ok(name, format!("{} stored, {} key(s)", status.secrets, status.keys)),
+    })
 }
 
 /// The first executable file of that name.

@@ -4,6 +4,7 @@ mod ambient;
 mod args;
 mod author;
 mod client;
+mod config_args;
 mod doctor;
 mod embedded;
 mod exit;
@@ -11,6 +12,7 @@ mod files;
 mod output;
 mod params;
 mod progress;
+mod prompt;
 mod run;
 mod serve;
 mod shutdown;
@@ -47,6 +49,9 @@ fn main() -> ExitCode {
 
 /// Forks the launcher while this process has one thread, then starts the runtime.
 fn perform(command: Command) -> CommandResult {
+    if matches!(command, Command::Serve(_) | Command::Run(_)) {
+        ambient::leave_no_core_dump();
+    }
     match command {
         Command::Serve(args) => {
             let launcher = fork_launcher()?;
@@ -73,6 +78,8 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Rerun(args) => client::rerun(args).await,
         Command::Definitions(args) => client::definitions(args).await,
         Command::Deliveries(args) => client::deliveries(args).await,
+        Command::Config(args) => client::config(args).await,
+        Command::Secret(args) => client::secret(args).await,
         Command::Events(args) => client::events(args).await,
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,
         Command::Workspaces(args) => workspaces::workspaces(args).await,

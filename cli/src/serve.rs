@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::AntId;
+use atta_core::secret::SecretText;
 use atta_server::secrets::KeySource;
 use atta_server::{Server, ServerConfig};
 use atta_worker::{Ant, AntConfig, Launcher};
@@ -13,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::ambient::{self, SystemClock, SystemEntropy};
 use crate::args::{KeepArgs, LogFormat, ServeArgs};
+use crate::config_args::KeyArgs;
 use crate::embedded::EmbeddedLink;
 use crate::exit::{CommandResult, Exit, Failure};
 use crate::shutdown::Signals;
@@ -25,6 +27,15 @@ const CLOSING: Duration = Duration::from_secs(10);
 
 /// A process cannot fork a new launcher once it has threads.
 pub(crate) const LAUNCHER_LOST: &str = "The process launcher (atta-launcher) was killed, so no task can be started.";
+
+/// A file that is named comes before keys in the environment, and those before the file in the data directory.
+fn key_source(args: KeyArgs) -> KeySource {
+    match (args.secrets_key_file, ambient::variable(ambient::SECRETS_KEY)) {
+        (Some(file), _) => KeySource::File(file),
+        (None, Some(keys)) => KeySource::Given(SecretText::new(keys)),
+        (None, None) => KeySource::DataDir,
+    }
+}
 
 /// Serves until a signal arrives.
 pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult {
@@ -41,7 +52,7 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         schedules: true,
-        secrets_key: KeySource::default(),
+        secrets_key: key_source(args.key),
         version: VERSION,
         metrics: Some(metrics.clone()),
     })
@@ -111,7 +122,7 @@ pub(crate) async fn start_ant(
         Arc::new(SystemClock),
         Arc::new(SystemEntropy),
     );
-    config.environment = std::env::vars_os().collect();
+    config.environment = std::env::vars_os().filter(|(name, _)| name != ambient::SECRETS_KEY).collect();
     config.workspace_quota = keep.workspace_quota;
     config.cache_size = keep.cache_size;
     config.cache_entry_size = keep.cache_entry_size;

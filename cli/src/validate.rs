@@ -6,8 +6,8 @@ use std::io::Read;
 use std::path::Path;
 
 use atta_core::definition::{
-    Diagnostic, DiagnosticResource, JobDefinition, Limits, Loaded, Schedule, Severity, diagnostic_resources, load,
-    render_diagnostics, sarif, violations,
+    Diagnostic, DiagnosticResource, JobDefinition, KnownConfigs, Limits, Loaded, Schedule, Severity,
+    diagnostic_resources, load_with, render_diagnostics, sarif, violations,
 };
 use atta_core::time::Clock;
 use owo_colors::OwoColorize;
@@ -55,7 +55,8 @@ pub(crate) fn validate(args: &ValidateArgs, clock: &dyn Clock) -> CommandResult 
     for path in &args.files {
         let file = path.display().to_string();
         let source = read_file(path, &limits)?;
-        let loaded = load(&file, &source, &limits);
+        let known = |_: &str, name: &str| args.configs.iter().any(|known| known == name);
+        let loaded = load_with(&file, &source, &limits, KnownConfigs::These(&known));
         all.push(Checked { file, source, loaded });
     }
     let valid = all.iter().all(|checked| checked.loaded.definition.is_some());
@@ -71,18 +72,19 @@ pub(crate) fn validate(args: &ValidateArgs, clock: &dyn Clock) -> CommandResult 
 }
 
 /// Loads a definition for running it: warnings are said, errors are a failure.
-pub(crate) fn load_file(path: &Path) -> CommandResult<(String, JobDefinition)> {
+pub(crate) fn load_file(path: &Path, configs: &[String]) -> CommandResult<(String, JobDefinition)> {
     let limits = Limits::default();
     let source = read_file(path, &limits)?;
-    let definition = load_text(&path.display().to_string(), &source)?;
+    let known = |_: &str, name: &str| configs.iter().any(|known| known == name);
+    let definition = load_text(&path.display().to_string(), &source, KnownConfigs::These(&known))?;
     let source = String::from_utf8(source)
         .map_err(|error| Failure::usage(format!("{} is not UTF-8: {error}.", path.display())))?;
     Ok((source, definition))
 }
 
 /// The same for a text that is in memory.
-pub(crate) fn load_text(name: &str, source: &[u8]) -> CommandResult<JobDefinition> {
-    let loaded = load(name, source, &Limits::default());
+pub(crate) fn load_text(name: &str, source: &[u8], configs: KnownConfigs<'_>) -> CommandResult<JobDefinition> {
+    let loaded = load_with(name, source, &Limits::default(), configs);
     let diagnostics = loaded.diagnostics;
     if let Some(definition) = loaded.definition {
         if !diagnostics.is_empty() {

@@ -1,6 +1,7 @@
 //! Commands that talk to a server over its HTTP API.
 
 mod artifacts;
+mod configs;
 mod definitions;
 mod deliveries;
 mod events;
@@ -13,6 +14,7 @@ mod stream;
 mod submit;
 
 pub(crate) use artifacts::artifacts;
+pub(crate) use configs::{config, secret, without_line_end};
 pub(crate) use definitions::definitions;
 pub(crate) use deliveries::deliveries;
 pub(crate) use events::events;

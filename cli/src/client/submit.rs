@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use atta_core::definition::KnownConfigs;
 use atta_core::protocol::api::{SubmitRequest, SubmitResponse, VersionResource};
 
 use super::{Server, definitions, follow};
@@ -25,7 +26,7 @@ pub(crate) async fn submit(args: SubmitArgs) -> CommandResult {
         serde_json::Map::new()
     } else {
         let source = source(&server, &job_type, version.as_deref()).await?;
-        let definition = validate::load_text(&job_type, source.as_bytes())?;
+        let definition = validate::load_text(&job_type, source.as_bytes(), KnownConfigs::Any)?;
         params::coerce(&definition, &given)?
     };
     let priority = args

@@ -2,6 +2,7 @@
 //! removed afterwards.
 
 mod export;
+pub(crate) mod given;
 mod report;
 mod source;
 
@@ -43,6 +44,7 @@ struct Prepared {
     source: String,
     job_type: String,
     params: Map<String, Value>,
+    given: Vec<given::GivenConfig>,
     resumes_by_itself: bool,
 }
 
@@ -87,7 +89,8 @@ fn ignore_closed_pipe(printed: CommandResult<()>) -> CommandResult<()> {
 fn prepare(args: &RunArgs) -> CommandResult<Prepared> {
     let given = params::read(&args.params.params)?;
     let file_name = args.file.display().to_string();
-    let (source, definition) = validate::load_file(&args.file)?;
+    let configs = given::names(&args.given)?;
+    let (source, definition) = validate::load_file(&args.file, &configs)?;
     let params = params::coerce(&definition, &given)?;
     if let Some(dir) = &args.output {
         export::check_directory(dir)?;
@@ -97,6 +100,7 @@ fn prepare(args: &RunArgs) -> CommandResult<Prepared> {
         source,
         job_type: definition.job_type.clone(),
         params,
+        given: given::read(&args.given)?,
         resumes_by_itself: definition.resume_after.is_some(),
     })
 }
@@ -146,7 +150,7 @@ async fn keeps_workspaces(dir: &Path, outcome: Option<JobState>) -> CommandResul
 
 async fn on_server(
     args: &RunArgs,
-    prepared: Prepared,
+    mut prepared: Prepared,
     launcher: Launcher,
     server: &Server,
     dir: &Path,
@@ -155,7 +159,11 @@ async fn on_server(
     let queen = server.queen();
     let slots = args.slots.unwrap_or_else(ambient::default_slots);
     let ant = serve::start_ant(server, dir, slots, args.keep, launcher).await?;
-    let submitted = submit(queen, &prepared).await;
+    let given = std::mem::take(&mut prepared.given);
+    let submitted = match given::set(queen, given).await {
+        Ok(()) => submit(queen, &prepared).await,
+        Err(failure) => Err(failure),
+    };
     let watched = match &submitted {
         Ok(job) => tokio::select! {
             watched = watch(server, job, prepared.resumes_by_itself, signals) => watched,

@@ -10,6 +10,7 @@ mod lifecycle;
 mod live_server;
 mod recovery;
 mod scratch;
+mod secrets;
 mod shipped;
 mod shipped_keys;
 mod surface;

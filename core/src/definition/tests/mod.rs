@@ -7,6 +7,7 @@ mod graphs;
 mod parameters;
 mod refused;
 mod schedules;
+mod secrets;
 mod shown;
 mod submissions;
 mod triggers;

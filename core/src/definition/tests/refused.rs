@@ -258,11 +258,10 @@ mod templates_in_yaml {
             "4:14 E-UNDECLARED: `tasks` is not known here: `skip_if` is evaluated before the job starts (use params and job variables)",
             "7:33 E-UNDECLARED: there is no param `Isue` (did you mean `Issue`?)",
             "9:12 E-UNDECLARED: there is no job variable `Brunch` (did you mean `Branch`?)",
-            "10:12 E-UNSUPPORTED: secrets are not supported by this version (they arrive with a later version; pass what is needed with `inherit_env`)",
             "11:12 E-UNDECLARED: there is no task `unit` (a name with a dash is written tasks['unit-test'])",
             "12:12 E-UNDECLARED: a task has no `status` (did you mean `state`?)",
             "13:12 E-UNDECLARED: `JobResult` is known in `always_run` tasks only: elsewhere the job has no result yet",
-            "15:12 E-UNDECLARED: nothing declares `Nothing` (declare it under `params` (given at submit) or `job_variables` (given here))",
+            "15:12 E-UNDECLARED: nothing declares `Nothing` (declare it under `params` (given at submit) or `job_variables` (given here); a config of the server is written `configs.NAME`)",
         ];
         assert_eq!(found, expected);
     }
@@ -325,7 +324,6 @@ mod keys {
         for key in [
             "agent",
             "container",
-            "env_from",
             "node_selector",
             "resources",
             "sandbox",
@@ -347,7 +345,7 @@ mod keys {
             assert!(found.len() == 1 && found[0].contains(&format!("E-UNSUPPORTED: {named}")), "{found:?}");
         }
         let found = problems(&job("params: {T: {secret: true}}"));
-        assert!(found[0].contains("E-UNSUPPORTED: the key `secret` of a param"), "{found:?}");
+        assert!(found[0].contains("E-SECRET-PARAM: the param T cannot be secret"), "{found:?}");
     }
 
     #[test]
