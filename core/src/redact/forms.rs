@@ -162,10 +162,9 @@ impl Forms {
                 let first = if before == 0 { 0 } else { before + 1 };
                 let known = padded.len() * 8 / 6;
                 self.spread(&text[first..known]);
-                if before == 0 {
-                    self.spread(text.trim_end_matches('='));
-                    self.spread(&text);
-                }
+                // Where nothing follows it, the last bits are known too.
+                self.spread(text[first..].trim_end_matches('='));
+                self.spread(&text[first..]);
             }
         }
     }

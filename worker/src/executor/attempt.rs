@@ -23,6 +23,7 @@ const DIGEST_TRIES: u32 = 3;
 /// More are counted only: a glob can meet any number of links.
 const MOST_WARNINGS: usize = 100;
 const STDOUT_LIMIT: usize = 1 << 20;
+const SECRET_IN_OUTPUTS: &str = "there was a secret in the outputs: it was replaced by ***";
 
 /// Why there is no result yet, or never will be.
 pub(super) enum Interruption {
@@ -191,6 +192,9 @@ impl Attempt {
         })
         .await?;
         problems.extend(outputs.problems);
+        if outputs.redacted {
+            self.warnings.push(SECRET_IN_OUTPUTS.to_owned());
+        }
         Ok(outputs.values)
     }
 
@@ -298,7 +302,7 @@ fn clean(report: &mut AttemptReport, redactor: &Redactor) {
         report.outputs = outputs.into_iter().map(|(name, value)| (redactor.text(&name).into_owned(), value)).collect();
     }
     if found {
-        report.warnings.push("there was a secret in the outputs: it was replaced by ***".to_owned());
+        report.warnings.push(SECRET_IN_OUTPUTS.to_owned());
     }
 }
 

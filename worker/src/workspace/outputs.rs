@@ -1,5 +1,6 @@
 //! Reading an attempt's outputs.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -20,6 +21,14 @@ pub(crate) struct Outputs {
     pub(crate) values: IndexMap<String, Value>,
     /// What makes an attempt that succeeded INVALID.
     pub(crate) problems: Vec<String>,
+    /// There were secrets, which are not there any more.
+    pub(crate) redacted: bool,
+}
+
+/// Keeps secrets out of what is read.
+struct Cleaning<'r> {
+    redactor: Option<&'r Redactor>,
+    found: Cell<bool>,
 }
 
 /// Reads `$ATTA_OUTPUT` and what the task declares. `stdout` is what it wrote there, if an output wants it; `None` when
@@ -31,8 +40,9 @@ pub(crate) fn read(
     declared: &[OutputSpec],
     redactor: Option<&Redactor>,
 ) -> Outputs {
+    let cleaning = Cleaning { redactor, found: Cell::new(false) };
     let mut outputs = Outputs::default();
-    match read_limited(file, redactor) {
+    match read_limited(file, &cleaning) {
         Ok(None) => {}
         Ok(Some(text)) => match parse(&text) {
             Ok(values) => outputs.values = values,
@@ -41,7 +51,7 @@ pub(crate) fn read(
         Err(problem) => outputs.problems.push(format!("the file $ATTA_OUTPUT {problem}")),
     }
     for spec in declared {
-        match value_of(spec, &outputs.values, work, stdout, redactor) {
+        match value_of(spec, &outputs.values, work, stdout, &cleaning) {
             Ok(value) => {
                 outputs.values.insert(spec.name.clone(), value);
             }
@@ -51,11 +61,12 @@ pub(crate) fn read(
             }
         }
     }
+    outputs.redacted = cleaning.found.get();
     outputs
 }
 
 /// `None` when there is no such file.
-fn read_limited(path: &Path, redactor: Option<&Redactor>) -> Result<Option<String>, String> {
+fn read_limited(path: &Path, cleaning: &Cleaning<'_>) -> Result<Option<String>, String> {
     let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -67,9 +78,9 @@ fn read_limited(path: &Path, redactor: Option<&Redactor>) -> Result<Option<Strin
         return Err(format!("is longer than {LONGEST} bytes"));
     }
     let mut text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
-    if let Some(redactor) = redactor {
-        // Before anything of it is shown, shortened or taken apart.
-        redactor.clean(&mut text);
+    // Before anything of it is shown, shortened or taken apart.
+    if cleaning.redactor.is_some_and(|redactor| redactor.clean(&mut text)) {
+        cleaning.found.set(true);
     }
     Ok(Some(text))
 }
@@ -129,7 +140,7 @@ fn value_of(
     written: &IndexMap<String, Value>,
     work: &Path,
     stdout: Option<&[u8]>,
-    redactor: Option<&Redactor>,
+    cleaning: &Cleaning<'_>,
 ) -> Result<Value, String> {
     let value = match &spec.source {
         OutputSource::OutputFile => written
@@ -145,7 +156,7 @@ fn value_of(
                 return Err(format!("is read from `{path}`, which leads out of TASK_DIR"));
             }
             let file = work.join(path).canonicalize().unwrap_or_else(|_| work.join(path));
-            match read_limited(&file, redactor) {
+            match read_limited(&file, cleaning) {
                 Ok(Some(text)) => Value::String(trimmed(&text).to_owned()),
                 Ok(None) => return Err(format!("is read from `{path}`, which does not exist")),
                 Err(problem) => return Err(format!("is read from `{path}`, which {problem}")),
