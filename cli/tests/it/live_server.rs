@@ -129,7 +129,7 @@ impl LiveServer {
     /// Kills it with a signal that leaves a core dump where one is allowed; says how it ended.
     pub(crate) fn crash(mut self) -> std::process::ExitStatus {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid is an i32"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSEGV).expect("the server runs");
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGABRT).expect("the server runs");
         self.child.wait().expect("a killed child can be waited for")
     }
 

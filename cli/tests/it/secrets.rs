@@ -123,8 +123,12 @@ fn needles() -> Vec<(String, Vec<u8>)> {
 }
 
 fn search(place: &str, bytes: &[u8], found: &mut Vec<String>) {
+    let mut starts: Vec<Vec<usize>> = vec![Vec::new(); 256];
+    for (at, byte) in bytes.iter().enumerate() {
+        starts[usize::from(*byte)].push(at);
+    }
     for (name, needle) in needles() {
-        if bytes.windows(needle.len()).any(|window| window == needle.as_slice()) {
+        if starts[usize::from(needle[0])].iter().any(|at| bytes[*at..].starts_with(&needle)) {
             found.push(format!("{name} as {:?} in {place}", String::from_utf8_lossy(&needle)));
         }
     }
