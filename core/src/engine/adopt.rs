@@ -148,7 +148,7 @@ impl Step<'_> {
             return Err(EngineError::NotPending(self.run.state));
         }
         let routes = self.check_adopted(kept, culprit)?;
-        self.run.nonce = nonce.to_owned();
+        nonce.clone_into(&mut self.run.nonce);
         self.run.adoption = Some(Adoption { culprit });
         let from = culprit.map_or(NextFrom::Failed, NextFrom::Task);
         self.run.next = Some(NextAttempt { from, due: None, due_passed: false });

@@ -236,7 +236,8 @@ impl<'a> Step<'a> {
             _ => self.waits_for(),
         };
         if wanted == self.run.state {
-            return self.update_wait_reason(reason);
+            self.update_wait_reason(reason);
+            return Ok(());
         }
         self.run.wait_reason.clone_from(&reason);
         self.set_job_state(wanted, reason)

@@ -203,7 +203,10 @@ impl Step<'_> {
                 self.settle_instance(task, index, TaskState::Failed, Some(result), Some(failure), false)
             }
             Fate::Again(route) => match &self.plan_task(task).routes[route].target {
-                PlanTarget::Word(RouteTarget::Reschedule { after, until }) => self.reschedule(unit, *after, *until),
+                PlanTarget::Word(RouteTarget::Reschedule { after, until }) => {
+                    self.use_instance_route(unit, route);
+                    self.reschedule(unit, *after, *until)
+                }
                 _ => Ok(()),
             },
         }
@@ -238,7 +241,7 @@ impl Step<'_> {
                     if *word == RouteTarget::RestartTask && !restarted {
                         restarted = true;
                         self.use_instance_route(unit, index);
-                        failure.code = "ERR_RESTART_TASK".to_owned();
+                        "ERR_RESTART_TASK".clone_into(&mut failure.code);
                     }
                     now = Class::Failed;
                     next = if tried_failed { None } else { self.class_route(unit, now, visit) };

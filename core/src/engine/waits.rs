@@ -1,6 +1,6 @@
 //! What a WAITING job waits for, in words.
 
-use super::decide::{Done, Step};
+use super::decide::Step;
 use super::effect::Effect;
 use super::status::JobState;
 use super::units::{Course, Hold};
@@ -34,11 +34,10 @@ impl Step<'_> {
     }
 
     /// A job that stays WAITING may wait for something else.
-    pub(super) fn update_wait_reason(&mut self, reason: Option<String>) -> Done {
+    pub(super) fn update_wait_reason(&mut self, reason: Option<String>) {
         if self.run.state == JobState::Waiting && reason != self.run.wait_reason {
             self.run.wait_reason.clone_from(&reason);
             self.emit(Effect::JobChanged { from: JobState::Waiting, to: JobState::Waiting, reason });
         }
-        Ok(())
     }
 }
