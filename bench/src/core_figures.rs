@@ -70,7 +70,12 @@ fn play(plan: &Plan) -> anyhow::Result<u32> {
                 events.extend([
                     Event::AttemptLeased { attempt },
                     Event::AttemptStarted { attempt },
-                    Event::AttemptFinished { attempt, result: AttemptResult::Exit(0), failure: None },
+                    Event::AttemptFinished {
+                        attempt,
+                        result: AttemptResult::Exit(0),
+                        failure: None,
+                        retry_after: None,
+                    },
                 ]);
             }
         }

@@ -88,6 +88,13 @@ pub(crate) struct ServeArgs {
     /// How many attempts run at once [default: the number of processors].
     #[arg(long, env = "ATTA_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) slots: Option<u32>,
+    /// Whether HTTP tasks may go to loopback and private addresses: never, where the definition lists them in
+    /// `http.allow`, or always.
+    #[arg(long, env = "ATTA_HTTP_PRIVATE", value_enum, default_value_t = HttpPrivate::Deny)]
+    pub(crate) http_private: HttpPrivate,
+    /// A host, address or network (10.1.0.0/16) that HTTP tasks of every definition may go to. May be repeated.
+    #[arg(long, env = "ATTA_HTTP_ALLOW", value_name = "RULE", value_delimiter = ',', value_parser = atta_core::definition::parse_address_rule)]
+    pub(crate) http_allow: Vec<atta_core::definition::AddressRule>,
     /// Form of the log on stderr.
     #[arg(long, env = "ATTA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
@@ -99,6 +106,16 @@ pub(crate) struct ServeArgs {
     pub(crate) shutdown_grace: u64,
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HttpPrivate {
+    /// Never.
+    Deny,
+    /// Where the definition lists them.
+    Listed,
+    /// Always, but for link-local addresses and those of cloud metadata.
+    Allow,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

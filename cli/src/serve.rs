@@ -9,11 +9,11 @@ use atta_core::protocol::AntId;
 use atta_core::secret::SecretText;
 use atta_server::secrets::KeySource;
 use atta_server::{Server, ServerConfig};
-use atta_worker::{Ant, AntConfig, Launcher};
+use atta_worker::{Ant, AntConfig, HttpPolicy, Launcher, PrivateAddresses};
 use tracing_subscriber::EnvFilter;
 
 use crate::ambient::{self, SystemClock, SystemEntropy};
-use crate::args::{KeepArgs, LogFormat, ServeArgs};
+use crate::args::{HttpPrivate, KeepArgs, LogFormat, ServeArgs};
 use crate::config_args::KeyArgs;
 use crate::embedded::EmbeddedLink;
 use crate::exit::{CommandResult, Exit, Failure};
@@ -58,7 +58,13 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
     })
     .await
     .map_err(|error| start_failure(&error))?;
-    let starting = start_ant(&server, &data_dir, slots, args.keep, launcher);
+    let private = match args.http_private {
+        HttpPrivate::Deny => PrivateAddresses::Deny,
+        HttpPrivate::Listed => PrivateAddresses::Listed,
+        HttpPrivate::Allow => PrivateAddresses::Allow,
+    };
+    let http = HttpPolicy { private, allow: args.http_allow.clone(), ..HttpPolicy::default() };
+    let starting = start_ant(&server, &data_dir, slots, args.keep, http, launcher);
     let ant = tokio::select! {
         ant = starting => ant,
         signal = signals.next() => {
@@ -113,6 +119,7 @@ pub(crate) async fn start_ant(
     data_dir: &Path,
     slots: u32,
     keep: KeepArgs,
+    http: HttpPolicy,
     launcher: Launcher,
 ) -> CommandResult<Ant> {
     let mut config = AntConfig::new(
@@ -126,6 +133,7 @@ pub(crate) async fn start_ant(
     config.workspace_quota = keep.workspace_quota;
     config.cache_size = keep.cache_size;
     config.cache_entry_size = keep.cache_entry_size;
+    config.http = http;
     Ant::start(config, launcher, Arc::new(EmbeddedLink::to(server)))
         .await
         .map_err(|error| Failure::failed(format!("The ant cannot start: {error}.")))

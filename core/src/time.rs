@@ -27,6 +27,12 @@ impl UnixMillis {
     }
 }
 
+/// Reads a date of an HTTP header (RFC 9110, 5.6.7), in the form that is not obsolete.
+pub fn parse_http_date(text: &str) -> Option<UnixMillis> {
+    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(UnixMillis(zoned.timestamp().as_millisecond()))
+}
+
 /// A clock that is passed in. Wall time only: callers that measure durations use `tokio::time`.
 pub trait Clock: Send + Sync + 'static {
     /// The current instant.

@@ -17,8 +17,8 @@ use atta_core::time::Clock;
 use atta_server::scheduler::{JobCommand, Queen, Refusal};
 use atta_server::secrets::KeySource;
 use atta_server::{Server, ServerConfig};
-use atta_worker::Launcher;
 use atta_worker::workspaces::{WorkspaceStore, settle_all};
+use atta_worker::{HttpPolicy, Launcher, PrivateAddresses};
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -158,7 +158,9 @@ async fn on_server(
 ) -> CommandResult<JobDetail> {
     let queen = server.queen();
     let slots = args.slots.unwrap_or_else(ambient::default_slots);
-    let ant = serve::start_ant(server, dir, slots, args.keep, launcher).await?;
+    // One's own definition on one's own machine.
+    let http = HttpPolicy { private: PrivateAddresses::Allow, ..HttpPolicy::default() };
+    let ant = serve::start_ant(server, dir, slots, args.keep, http, launcher).await?;
     let given = std::mem::take(&mut prepared.given);
     let submitted = match given::set(queen, given).await {
         Ok(()) => submit(queen, &prepared).await,

@@ -12,6 +12,7 @@ mod recovery;
 mod scratch;
 mod secrets;
 mod shipped;
+mod shipped_http;
 mod shipped_keys;
 mod surface;
 mod triggers;

@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::control::ITEM_NAMES;
+use super::http::{HttpBody, HttpOptions};
 use super::problems::{Problems, closest};
 use super::scalar::shortened;
 use super::{
-    CacheSpec, ConfigUses, Diagnostic, FanOut, Field, IN_WORKSPACE, JobDefinition, KnownConfigs, Method, Program,
-    RetryDelay, RetryPolicy, RouteTarget, Span, TaskDefinition, TemplateText, VariableValue, code,
+    CacheSpec, ConfigUses, Diagnostic, FanOut, Field, IN_WORKSPACE, InheritEnv, JobDefinition, KnownConfigs, Method,
+    Program, RetryDelay, RetryPolicy, RouteTarget, Span, TaskDefinition, TemplateText, VariableValue, code,
 };
 use crate::graph::Plan;
 use crate::template::{self, BUILTINS, Inspection, ShellDialect, TemplateProblem};
@@ -203,6 +204,7 @@ impl<'d, 'p> Checker<'d, 'p> {
             }
             self.check_cache_workspace(cache);
         }
+        self.optional_field(task.artifacts.as_ref().and_then(|artifacts| artifacts.expire_after.as_ref()), created);
         self.field(&task.timeout, created);
         self.optional_field(task.idle_timeout.as_ref(), created);
         self.optional_field(task.queue_timeout.as_ref(), created);
@@ -212,6 +214,8 @@ impl<'d, 'p> Checker<'d, 'p> {
             Method::SubmitJobs(options) => self.submission(options, here),
             Method::ForkJob(options) => self.fork(options, here),
             Method::AwaitForkedJob(options) => self.awaited(index, task, options),
+            Method::Http(request) => self.request(request, task, here),
+            Method::ExpireArtifacts(expire) => self.field(&expire.older_than, created),
             _ => {}
         }
         let Method::Shell(shell) = &task.method else { return };
@@ -241,6 +245,32 @@ impl<'d, 'p> Checker<'d, 'p> {
             let message = "a cache path in `$JOB_WORKSPACE/`, and the job has no `workspace`";
             let problem = Diagnostic::error(code::PATH, path.span, message);
             self.problems.push(problem.with_help("give the job one: `workspace: {scope: job}`"));
+        }
+    }
+
+    fn request(&mut self, request: &'d HttpOptions, task: &'d TaskDefinition, here: Place<'d>) {
+        for template in request.templates() {
+            self.text(template, here);
+        }
+        if let HttpBody::Json(value) = &request.body {
+            self.variable(value, here);
+        }
+        let job = self.definition;
+        for (name, span) in request.variables() {
+            let inherited = match &job.inherit_env {
+                InheritEnv::All => true,
+                InheritEnv::None => false,
+                InheritEnv::Names(names) => names.iter().any(|inherited| inherited == name),
+            };
+            let set = task.environment.contains_key(name) || job.environment.contains_key(name);
+            if !(set || inherited || !task.env_from.is_empty() || name.starts_with("ATTA_")) {
+                self.problems.error_with_help(
+                    code::UNDECLARED,
+                    span,
+                    format!("`${{{name}}}` is no variable of this task's environment"),
+                    format!("set it: `environment: {{{name}: …}}`"),
+                );
+            }
         }
     }
 

@@ -98,3 +98,7 @@ pub const TOO_MANY_PROBLEMS: &str = "E-TOO-MANY-PROBLEMS";
 pub const NOT_ANCESTOR: &str = "W-NOT-ANCESTOR";
 /// A key without effect.
 pub const UNUSED_KEY: &str = "W-UNUSED-KEY";
+/// A URL that no request can go to.
+pub const URL: &str = "E-URL";
+/// Not a JSON Schema, or one that is not supported.
+pub const SCHEMA: &str = "E-SCHEMA";

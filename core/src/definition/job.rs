@@ -60,6 +60,7 @@ impl Walk {
         let resume_after = self.optional_duration(&mut keys, "resume_after", Zero::Refused);
         let inherit_env = keys.take("inherit_env").map(|e| self.inherit_env(&e.value)).unwrap_or_default();
         let workspace = keys.take("workspace").and_then(|e| self.workspace(&e.value));
+        let retention = keys.take("retention").map(|e| self.retention(&e.value)).unwrap_or_default();
         let tasks = self.tasks(&mut keys, root.span);
         self.unknown_keys(&keys, &JOB);
         Some(JobDefinition {
@@ -85,6 +86,7 @@ impl Walk {
             resume_after,
             inherit_env,
             workspace,
+            retention,
             tasks,
         })
     }

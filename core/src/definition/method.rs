@@ -127,11 +127,7 @@ impl Walk {
         self.refuse_foreign_options(keys, kind);
         match kind {
             MethodKind::Shell => self.shell_options(keys, task_span),
-            MethodKind::Http(verb) => {
-                self.unsupported(task_span, &format!("the method HTTP_{verb}"));
-                self.drop_options(keys);
-                nothing()
-            }
+            MethodKind::Http(verb) => self.http_options(keys, verb, task_span),
             MethodKind::SubmitJobs => self.submit_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::ForkJob => self.fork_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::AwaitForkedJob => self.await_options(keys, task_span).unwrap_or_else(nothing),
@@ -140,11 +136,7 @@ impl Walk {
                 self.drop_options(keys);
                 nothing()
             }
-            MethodKind::ExpireArtifacts => {
-                self.unsupported(task_span, "the method EXPIRE_ARTIFACTS");
-                self.drop_options(keys);
-                nothing()
-            }
+            MethodKind::ExpireArtifacts => self.expire_options(keys, task_span),
             MethodKind::Later => nothing(),
         }
     }

@@ -4,16 +4,19 @@
 //! Every problem is found in one pass; [`render_diagnostics`] shows them to people, [`diagnostic_resources`] and
 //! [`sarif`] to programs.
 
+mod addresses;
 mod cache;
 mod check;
 mod check_configs;
 mod check_jobs;
 pub mod code;
 mod control;
+mod data;
 mod diagnostic;
 mod duration;
 mod env_from;
 mod git_names;
+mod http;
 mod job;
 mod keys;
 mod limits;
@@ -28,9 +31,11 @@ mod position;
 mod problems;
 mod render;
 mod resolve;
+mod retention;
 mod routes;
 mod scalar;
 mod schedule;
+mod schema;
 mod size;
 mod task;
 mod tree;
@@ -38,11 +43,13 @@ mod triggers;
 mod walk;
 mod workspace;
 
+pub use addresses::{AddressKind, AddressRule, parse_rule as parse_address_rule};
 pub use cache::{CacheSpec, IN_WORKSPACE, check_cache_key, check_cache_path};
 pub use check_configs::{ConfigUses, KnownConfigs};
 pub use diagnostic::*;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use git_names::{GitName, check_git_name, check_git_url, redacted_git_url};
+pub use http::{ExpandedPart, ExpandedText, HttpBody, HttpOptions};
 pub use keys::{ReferencePage, json_schema, reference_pages};
 pub use limits::Limits;
 pub use load::{Loaded, load, load_with};
@@ -54,6 +61,7 @@ pub use params::{check_params, coerce_cli_params};
 pub use position::{LineIndex, Position, position};
 pub use render::{DiagnosticResource, diagnostic_resources, render_diagnostics, sarif, violations};
 pub use schedule::ScheduleError;
+pub use schema::{check_against_schema, check_schema};
 pub use size::{SizeError, format_size, parse_size};
 pub use triggers::{
     JOB_TRIGGER_NAMES, JobTrigger, RateLimit, Trigger, WEBHOOK_NAMES, Wake, WebhookAuth, WebhookTrigger,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{ApprovalOptions, AwaitOptions, ExpireOptions, ForkOptions, HttpOptions, SubmitJobsOptions, Trigger};
+use super::http::HttpOptions;
+use super::{ApprovalOptions, AwaitOptions, ExpireOptions, ForkOptions, SubmitJobsOptions, Trigger};
 
 /// A region of the source text: byte offsets, end exclusive. Lines and columns are derived from the text when shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -91,8 +92,21 @@ pub struct JobDefinition {
     pub inherit_env: InheritEnv,
     /// A directory that the tasks share.
     pub workspace: Option<super::WorkspaceSpec>,
+    /// How long the job is kept after its end.
+    pub retention: Retention,
     /// The tasks, in declaration order.
     pub tasks: Vec<TaskDefinition>,
+}
+
+/// How long a job is kept after it ended so; the server's own default where absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the states")]
+pub struct Retention {
+    pub completed: Option<Duration>,
+    pub failed: Option<Duration>,
+    pub blocked: Option<Duration>,
+    pub cancelled: Option<Duration>,
+    pub skipped: Option<Duration>,
 }
 
 /// A key that one job at a time may hold, from its start to its end, across definitions.
@@ -506,6 +520,10 @@ pub struct ArtifactsSpec {
     pub exclude: Vec<String>,
     /// On which outcomes they are kept.
     pub when: ArtifactsWhen,
+    /// The group under which they are listed and fetched together.
+    pub name: Option<String>,
+    /// How long they are kept; as long as the job when absent.
+    pub expire_after: Option<Field<Duration>>,
 }
 
 /// On which outcomes artifacts are kept.
@@ -530,6 +548,8 @@ pub struct OutputSpec {
     pub json_path: Option<String>,
     /// The declared type; anything when absent.
     pub output_type: Option<ParamType>,
+    /// A JSON Schema that the value must match; checked when the definition was loaded.
+    pub schema: Option<serde_json::Value>,
     /// Where it stands.
     pub span: Span,
 }
@@ -543,4 +563,8 @@ pub enum OutputSource {
     File(String),
     /// The attempt's stdout.
     Stdout,
+    /// A file relative to TASK_DIR that is among the kept artifacts.
+    Artifact(String),
+    /// The body of the HTTP answer.
+    Body,
 }

@@ -7,19 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Field, Span, TemplateText, VariableValue};
 
-/// Options of the `HTTP_*` methods.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HttpOptions {
-    /// GET, POST, PUT, PATCH or DELETE.
-    pub verb: String,
-    /// Where to.
-    pub url: TemplateText,
-    /// Header fields.
-    pub headers: IndexMap<String, TemplateText>,
-    /// Appended to the URL, percent-encoded.
-    pub query: IndexMap<String, TemplateText>,
-}
-
 /// Options of `method: SUBMIT_JOBS` (the key `submit`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubmitJobsOptions {

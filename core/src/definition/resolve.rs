@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{
-    Diagnostic, Field, JobDefinition, MOST_ITEMS, RetryDelay, RetryPolicy, TemplateText, code, parse_duration,
+    Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy, TemplateText, code, parse_duration,
     parse_size,
 };
 
@@ -33,6 +33,12 @@ impl JobDefinition {
             resolver.optional_duration(&format!("queue_timeout{of}"), &mut task.queue_timeout, false);
             if let Some(parallel) = task.fan_out.as_mut().and_then(|fan_out| fan_out.max_parallel.as_mut()) {
                 resolver.number(&format!("max_parallel{of}"), parallel, 1..=MOST_ITEMS);
+            }
+            if let Some(expire_after) = task.artifacts.as_mut().map(|artifacts| &mut artifacts.expire_after) {
+                resolver.optional_duration(&format!("expire_after{of}"), expire_after, false);
+            }
+            if let Method::ExpireArtifacts(expire) = &mut task.method {
+                resolver.duration(&format!("older_than{of}"), &mut expire.older_than, false);
             }
             resolver.duration(&format!("kill_grace{of}"), &mut task.kill_grace, true);
             resolver.retry(&of, &mut task.retry);

@@ -117,12 +117,18 @@ impl Walk {
             );
             return None;
         };
-        if low > 255 || high > 255 {
+        let (least, most) = if self.http_task { (100, 599) } else { (0, 255) };
+        if let Some(wrong) = [low, high].into_iter().find(|code| !(least..=most).contains(code)) {
+            let (what, help) = if self.http_task {
+                ("an HTTP status", "a request that got no answer has a result such as TIMED_OUT or START_FAILED")
+            } else {
+                ("an exit code", "a process that a signal ended has the result KILLED; a timeout has TIMED_OUT")
+            };
             self.problems.error_with_help(
                 code::RANGE,
                 span,
-                format!("an exit code is between 0 and 255, and {} is not", if low > 255 { low } else { high }),
-                "a process that a signal ended has the result KILLED; a timeout has TIMED_OUT",
+                format!("{what} is between {least} and {most}, and {wrong} is not"),
+                help,
             );
             return None;
         }

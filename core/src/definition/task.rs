@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::keys::{ARTIFACTS, BACKOFF, OUTPUT, TASK};
+use super::keys::{BACKOFF, TASK};
 use super::scalar::Meaning;
 use super::tree::{Entry, Kind, Node};
 use super::walk::{Keys, Walk, Zero, listed};
 use super::{
-    ArtifactsSpec, ArtifactsWhen, Condition, Diagnostic, Field, Method, OutputSource, OutputSpec, ParamType, Priority,
-    RetryDelay, RetryPolicy, RouteMatch, Span, TaskDefinition, TemplateText, code,
+    Condition, Diagnostic, Field, Method, ParamType, Priority, RetryDelay, RetryPolicy, RouteMatch, TaskDefinition,
+    TemplateText, code,
 };
 
 pub(super) const PRIORITIES: [(&str, Priority); 4] =
@@ -71,6 +71,7 @@ impl Walk {
         }
         let always_run = self.optional(&mut keys, "always_run", Self::boolean).unwrap_or(false);
         let method = self.method(&mut keys, label_span);
+        self.http_task = matches!(method, Method::Http(_));
         let routes = self.routes(&mut keys);
         let when = self.condition(&mut keys);
         if always_run {
@@ -277,174 +278,6 @@ impl Walk {
         );
         None
     }
-
-    fn artifacts(&mut self, node: &Node<'_>) -> Option<ArtifactsSpec> {
-        if let Kind::Sequence(_) = node.kind {
-            self.wrong_type("artifacts", node, "a mapping", Some("write {paths: […]}".to_owned()));
-            return None;
-        }
-        let entries = self.mapping("artifacts", node)?;
-        let mut keys = Keys::new(entries);
-        let paths = if let Some(entry) = keys.take("paths") {
-            self.templates("artifacts.paths", &entry.value)
-        } else {
-            self.problems.error_with_help(
-                code::MISSING_KEY,
-                node.span,
-                "`artifacts` needs `paths`",
-                "name files or globs: `paths: [report.json, \"logs/**\"]`",
-            );
-            Vec::new()
-        };
-        for path in &paths {
-            self.check_path("artifacts.paths", &path.source, path.span);
-        }
-        let mut exclude = Vec::new();
-        if let Some(entry) = keys.take("exclude") {
-            for item in self.list("artifacts.exclude", &entry.value).unwrap_or_default() {
-                if let Some(path) = self.text("an entry of artifacts.exclude", item) {
-                    self.check_path("artifacts.exclude", &path, item.span);
-                    exclude.push(path);
-                }
-            }
-        }
-        let when = keys.take("when").and_then(|entry| {
-            self.choice(
-                "artifacts.when",
-                &entry.value,
-                &[
-                    ("always", ArtifactsWhen::Always),
-                    ("on_success", ArtifactsWhen::OnSuccess),
-                    ("on_failure", ArtifactsWhen::OnFailure),
-                ],
-            )
-        });
-        self.unknown_keys(&keys, &ARTIFACTS);
-        Some(ArtifactsSpec { paths, exclude, when: when.unwrap_or_default() })
-    }
-
-    fn check_path(&mut self, key: &str, path: &str, span: Span) {
-        let reason = if path.trim().is_empty() {
-            "is empty"
-        } else if path.starts_with('/') || path.starts_with('~') {
-            "is absolute"
-        } else if path.split('/').any(|part| part == "..") {
-            "leads out of the task's directory"
-        } else if path.contains('\0') || path.contains('\n') {
-            "contains a line break"
-        } else {
-            return;
-        };
-        self.problems.error_with_help(
-            code::PATH,
-            span,
-            format!("the path \"{}\" in `{key}` {reason}", super::scalar::shortened(path)),
-            "paths are relative to the directory in which the task runs, without `..`",
-        );
-    }
-
-    fn outputs(&mut self, node: &Node<'_>) -> Vec<OutputSpec> {
-        let mut outputs: Vec<OutputSpec> = Vec::new();
-        match &node.kind {
-            Kind::Sequence(items) => {
-                for item in items.iter() {
-                    let Some(name) = self.text("an entry of outputs", item) else { continue };
-                    self.check_identifier("an output", &name, item.span);
-                    let source = OutputSource::OutputFile;
-                    outputs.push(OutputSpec { name, source, json_path: None, output_type: None, span: item.span });
-                }
-            }
-            Kind::Mapping(entries) => {
-                for entry in entries.iter() {
-                    self.check_identifier("an output", &entry.key, entry.key_span);
-                    outputs.extend(self.output(entry));
-                }
-            }
-            _ => self.wrong_type("outputs", node, "a list of names or a mapping", None),
-        }
-        let mut seen = std::collections::HashSet::new();
-        for output in &outputs {
-            if !seen.insert(output.name.as_str()) {
-                let message = format!("the output {} is declared twice", output.name);
-                self.problems.error(code::CONFLICT, output.span, message);
-            }
-        }
-        outputs
-    }
-
-    fn output(&mut self, entry: &Entry<'_>) -> Option<OutputSpec> {
-        let name = entry.key.to_string();
-        let plain = |source| OutputSpec {
-            name: name.clone(),
-            source,
-            json_path: None,
-            output_type: None,
-            span: entry.key_span,
-        };
-        if entry.value.is_null() {
-            return Some(plain(OutputSource::OutputFile));
-        }
-        let entries = self.mapping(&format!("outputs.{name}"), &entry.value)?;
-        let mut keys = Keys::new(entries);
-        let file = keys.take("file");
-        let from = keys.take("from").and_then(|from| {
-            let text = self.text("from", &from.value)?;
-            if text == "artifact" {
-                self.unsupported(from.value.span, "an output `from: artifact`");
-                return None;
-            }
-            let choices = [("output", From::Output), ("stdout", From::Stdout), ("file", From::File)];
-            self.choice("from", &from.value, &choices)
-        });
-        let json_path = keys.take("json_path").and_then(|e| self.json_path(&e.value));
-        let output_type = keys.take("type").and_then(|e| self.choice("type", &e.value, &TYPES));
-        self.unknown_keys(&keys, &OUTPUT);
-        let source = match (from, file) {
-            (None | Some(From::File), Some(file)) => {
-                let path = self.text("file", &file.value)?;
-                self.check_path("file", &path, file.value.span);
-                OutputSource::File(path)
-            }
-            (Some(From::File), None) => {
-                self.problems.error_with_help(
-                    code::MISSING_KEY,
-                    entry.value.span,
-                    format!("the output {name} comes from a file, and `file` is missing"),
-                    "write {file: verdict.json, json_path: status}",
-                );
-                return None;
-            }
-            (Some(_), Some(file)) => {
-                self.problems.error(code::CONFLICT, file.key_span, "`file` goes with `from: file` only");
-                return None;
-            }
-            (Some(From::Stdout), None) => OutputSource::Stdout,
-            (Some(From::Output) | None, None) => OutputSource::OutputFile,
-        };
-        Some(OutputSpec { json_path, output_type, ..plain(source) })
-    }
-
-    fn json_path(&mut self, node: &Node<'_>) -> Option<String> {
-        let text = self.spelling("json_path", node)?;
-        let path = text.strip_prefix("$.").unwrap_or(&text);
-        if path.is_empty() || path.split('.').any(str::is_empty) || path.contains(['[', ']', '*', '$', ' ']) {
-            self.problems.error_with_help(
-                code::VALUE,
-                node.span,
-                format!("\"{}\" is not a path into a JSON document", super::scalar::shortened(&text)),
-                "write keys and positions with dots: verdict.tests.0.name",
-            );
-            return None;
-        }
-        Some(path.to_owned())
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum From {
-    Output,
-    Stdout,
-    File,
 }
 
 /// The keys that `defaults` may hold.

@@ -14,6 +14,8 @@ pub(super) struct Walk {
     pub(super) limits: Limits,
     /// A task, route or dependency was left out because it is wrong: what only the whole graph shows is not reported.
     pub(super) graph_incomplete: bool,
+    /// The task that is read makes an HTTP request: its results are statuses, its outputs come from the answer.
+    pub(super) http_task: bool,
 }
 
 /// The keys of a mapping that are not read yet.
@@ -46,7 +48,7 @@ impl<'n, 's> Keys<'n, 's> {
 
 impl Walk {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { problems: Problems::default(), limits, graph_incomplete: false }
+        Self { problems: Problems::default(), limits, graph_incomplete: false, http_task: false }
     }
 
     /// Reports every key that nobody has read.

@@ -1,6 +1,7 @@
 //! The engine's only entry, and the step that one event is.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::effect::Effect;
 use super::error::EngineError;
@@ -33,6 +34,8 @@ pub(super) struct Step<'a> {
     pub(super) run: &'a mut JobRun,
     pub(super) at: UnixMillis,
     pub(super) entropy: u64,
+    /// What the attempt that has just ended asks for before the next.
+    pub(super) retry_after: Duration,
     pub(super) effects: Vec<Effect>,
     /// Tasks whose incoming edges are all resolved.
     pub(super) joins: VecDeque<TaskIndex>,
@@ -50,6 +53,7 @@ impl<'a> Step<'a> {
             run,
             at: UnixMillis(0),
             entropy: 0,
+            retry_after: Duration::ZERO,
             effects: Vec::new(),
             joins: VecDeque::new(),
             touched: Vec::new(),
@@ -63,7 +67,10 @@ impl<'a> Step<'a> {
             Event::ConditionEvaluated { task, visit, outcome } => self.condition_evaluated(*task, *visit, outcome),
             Event::AttemptLeased { attempt } => self.leased(*attempt),
             Event::AttemptStarted { attempt } => self.started(*attempt),
-            Event::AttemptFinished { attempt, result, failure } => self.finished(*attempt, *result, failure.clone()),
+            Event::AttemptFinished { attempt, result, failure, retry_after } => {
+                self.retry_after = retry_after.unwrap_or_default();
+                self.finished(*attempt, *result, failure.clone())
+            }
             Event::AttemptWaiting { attempt, reason } => self.waiting(*attempt, reason),
             Event::ItemsExpanded { task, visit, outcome } => self.items_expanded(*task, *visit, outcome),
             Event::WakeRequested { task } => self.wake_requested(*task),

@@ -1,5 +1,7 @@
 //! What happens to a job from outside. Events are all that the engine sees; they are stored and replayed.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::run::Ending;
@@ -66,6 +68,9 @@ pub enum Event {
         result: AttemptResult,
         /// Why, when it is no success; the engine supplies a sentence when absent.
         failure: Option<Failure>,
+        /// The next attempt of the visit, if there is one, does not begin earlier than so long after this event.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<Duration>,
     },
     /// The lease is gone and the attempt provably never started: it is READY again at no cost.
     AttemptReturned {

@@ -25,7 +25,7 @@ impl Step<'_> {
         let used = course.retries_used;
         let salt = u64::from(unit.task.0) | unit.instance.map_or(0, |index| (u64::from(index) + 1) << 32);
         let delay = self.delay(&self.plan_task(unit.task).retry, used, salt);
-        self.begin_attempt_at(unit, self.at.plus(delay))
+        self.begin_attempt_at(unit, self.at.plus(delay.max(self.retry_after)))
     }
 
     /// The delay before the n-th extra attempt. Full jitter: uniform from nothing to the whole delay.
@@ -51,7 +51,7 @@ impl Step<'_> {
             return self.route_unit(unit, result, default_failure(result), Visit::Expired);
         }
         // The last attempt is made at the limit.
-        self.begin_attempt_at(unit, self.at.plus(after).min(limit))
+        self.begin_attempt_at(unit, self.at.plus(after.max(self.retry_after)).min(limit))
     }
 
     fn begin_attempt_at(&mut self, unit: Unit, due: UnixMillis) -> Done {

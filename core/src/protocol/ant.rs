@@ -134,6 +134,61 @@ pub enum Action {
         /// `after_script`, rendered; its own process, cannot change the result.
         after_script: Option<RenderedScript>,
     },
+    /// Make an HTTP request.
+    Http(Box<HttpRequest>),
+}
+
+/// A request with everything rendered but what only the environment holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HttpRequest {
+    /// GET, POST, PUT, PATCH or DELETE.
+    pub verb: String,
+    /// Where to, without `query`.
+    pub url: String,
+    /// Added to the URL.
+    pub query: Vec<(String, String)>,
+    /// Header fields.
+    pub headers: Vec<(String, Vec<RenderedPart>)>,
+    /// What is sent.
+    pub body: RequestBody,
+    /// How many redirects are followed.
+    pub follow_redirects: u32,
+    /// Bytes of the answer's body beyond which the attempt is INVALID.
+    pub max_body: u64,
+    /// To resolve the name, connect and agree on TLS.
+    pub connect_timeout: Duration,
+    /// Hosts, addresses and networks that the definition asks to be let through although they are private.
+    pub allow: Vec<String>,
+    /// The definition asks for all private addresses.
+    pub allow_private: bool,
+    /// PEM file with further certificate authorities.
+    pub ca_file: Option<String>,
+    /// Where the body is kept, relative to TASK_DIR.
+    pub save_as: Option<String>,
+}
+
+/// What a request sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestBody {
+    /// Nothing.
+    None,
+    /// Text as it is.
+    Text(String),
+    /// A JSON document.
+    Json(serde_json::Value),
+    /// Pairs, to be URL-encoded.
+    Form(Vec<(String, Vec<RenderedPart>)>),
+}
+
+/// A piece of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RenderedPart {
+    /// As it is.
+    Text(String),
+    /// The value of a variable of the attempt's environment.
+    Variable(String),
 }
 
 /// A script whose template expressions were bound to shell variables.
@@ -273,6 +328,9 @@ pub struct AttemptReport {
     pub warnings: Vec<String>,
     /// Bytes of log that were produced (0: there is no log).
     pub log_bytes: u64,
+    /// Another attempt should not begin earlier than so long after this one's end; at most an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Duration>,
 }
 
 /// A piece of an attempt's log: both streams in order of arrival.

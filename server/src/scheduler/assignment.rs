@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atta_core::definition::{Field, Method, Program, ShellOptions, TaskDefinition, TemplateText};
+use atta_core::definition::{Field, HttpBody, Method, Program, ShellOptions, TaskDefinition, TemplateText};
 use atta_core::engine::AttemptNumber;
 use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{Action, ArtifactInput, ArtifactRules, Assignment, GivenSecrets, RenderedScript};
@@ -27,8 +27,10 @@ impl LiveJob {
         let row = self.attempts.get(&number).ok_or_else(|| format!("attempt {} is gone", number.0))?;
         let task = self.task(row.task);
         let scope = self.variables_of(row, renderer, self.needs_names(task));
-        let Method::Shell(shell) = &task.method else {
-            return Err("an ant cannot do what this task does".to_owned());
+        let action = match &task.method {
+            Method::Shell(shell) => self.shell_action(shell, renderer, &scope)?,
+            Method::Http(request) => Action::Http(Box::new(self.request(request, renderer, &scope)?)),
+            _ => return Err("an ant cannot do what this task does".to_owned()),
         };
         self.render_tags(number, renderer)?;
         let always_run = task.always_run;
@@ -39,7 +41,7 @@ impl LiveJob {
             job_id: self.row.id.clone(),
             job_type: self.row.job_type.clone(),
             task: task.name.clone(),
-            action: self.shell_action(shell, renderer, &scope)?,
+            action,
             environment,
             secrets,
             inherit_env: self.definition.inherit_env.clone(),
@@ -62,8 +64,15 @@ impl LiveJob {
         let environment = self.definition.environment.values().chain(task.environment.values());
         let paths = task.artifacts.iter().flat_map(|artifacts| &artifacts.paths);
         let cache = task.cache.iter().flat_map(|c| c.paths.iter().chain(&c.restore_keys).chain(Some(&c.key)));
-        !task.env_from.is_empty()
-            || scripts.chain(environment).chain(paths).chain(cache).any(|template| template.source.contains('{'))
+        let request = match &task.method {
+            // Whether a JSON body has templates is not worth a look at all of it.
+            Method::Http(request) if matches!(request.body, HttpBody::Json(_)) => return true,
+            Method::Http(request) => Some(request),
+            _ => None,
+        };
+        let request = request.into_iter().flat_map(|request| request.templates());
+        let mut templates = scripts.chain(environment).chain(paths).chain(cache).chain(request);
+        !task.env_from.is_empty() || templates.any(|template| template.source.contains('{'))
     }
 
     fn shell_action(&self, shell: &ShellOptions, renderer: &Renderer, scope: &Variables) -> Result<Action, String> {

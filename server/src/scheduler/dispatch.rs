@@ -57,6 +57,7 @@ impl State {
                     attempt: key.attempt,
                     result: AttemptResult::Named(ResultName::Invalid),
                     failure: Some(Failure { code: ResultName::Invalid.as_str().to_owned(), message }),
+                    retry_after: None,
                 };
                 if let Err(error) = self.feed(&key.job, event, None) {
                     self.damage(&key.job, &error);

@@ -5,7 +5,7 @@
 //! * `live`: one live job: feeds events to the engine and projects what it decides into rows
 //! * `definitions`, `submit`, `admission`, `commands`, `cron`: from a definition to a running job
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
-//! * `ants`, `queue`, `dispatch`, `assignment`, `given`, `report`: from a ready attempt to an ant and back
+//! * `ants`, `queue`, `dispatch`, `assignment`, `request`, `given`, `report`: from a ready attempt to an ant and back
 //! * `fan_out`: the items of tasks and what became of each
 //! * `webhook`: deliveries of webhooks
 //! * `methods`: tasks that the queen performs herself
@@ -29,6 +29,7 @@ mod queue;
 mod recovery;
 mod refusal;
 mod report;
+mod request;
 mod state;
 mod submit;
 mod variables;

@@ -115,7 +115,15 @@ impl State {
                 Ok(())
             }
             (ReportBody::Finished(end), Some(AttemptState::Leased | AttemptState::Running)) => {
-                let AttemptReport { result, mut failure, mut outputs, mut artifacts, mut warnings, log_bytes } = *end;
+                let AttemptReport {
+                    result,
+                    mut failure,
+                    mut outputs,
+                    mut artifacts,
+                    mut warnings,
+                    log_bytes,
+                    retry_after,
+                } = *end;
                 if let Some(held) = self.secrets.held().of(&report.attempt_id) {
                     held.clean(Said {
                         failure: failure.as_mut(),
@@ -133,7 +141,7 @@ impl State {
                         (AttemptResult::Named(ResultName::Invalid), failure, IndexMap::new())
                     }
                 };
-                let event = Event::AttemptFinished { attempt: number, result, failure };
+                let event = Event::AttemptFinished { attempt: number, result, failure, retry_after };
                 let finish = Finish { outputs, artifacts, warnings, log_bytes };
                 self.feed(&job, event, Some(Told { at: report.at, finish: Some(finish) }))
             }

@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::executor;
 use crate::supervisor::{self, ContainmentPlan};
 use crate::workspace::{CacheStore, SharedWorkspaces, SpareDirectories, WorkspaceStore, remove_tree};
-use crate::{IsolationLevel, Launcher, LinkError, QueenLink};
+use crate::{HttpPolicy, IsolationLevel, Launcher, LinkError, QueenLink};
 
 use outbox::Outbox;
 use retry::Backoff;
@@ -59,13 +59,15 @@ pub struct AntConfig {
     pub cache_size: u64,
     /// Bytes of one cache entry, unpacked.
     pub cache_entry_size: u64,
+    /// Which addresses requests may go to.
+    pub http: HttpPolicy,
     /// How long to wait for the process trees of a previous ant on the same directory to be gone.
     pub lock_wait: Duration,
 }
 
 impl AntConfig {
     /// A configuration with no tags, no environment, the strongest isolation, 20 GiB for kept workspaces, 5 GiB for
-    /// caches, 2 GiB of them for one entry, and a lock wait of 30 s.
+    /// caches, 2 GiB of them for one entry, requests to public addresses only, and a lock wait of 30 s.
     pub fn new(id: AntId, data_dir: PathBuf, slots: u32, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self {
             id,
@@ -79,6 +81,7 @@ impl AntConfig {
             workspace_quota: 20 << 30,
             cache_size: 5 << 30,
             cache_entry_size: 2 << 30,
+            http: HttpPolicy::default(),
             lock_wait: Duration::from_secs(30),
         }
     }

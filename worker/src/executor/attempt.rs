@@ -1,11 +1,11 @@
 //! What all methods share: an attempt's directory and orders, artifacts in and out, outputs, the report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use atta_core::definition::{ArtifactsWhen, OutputSource};
 use atta_core::engine::{AttemptResult, Failure, ResultName};
-use atta_core::protocol::ant::{ArtifactFile, Assignment, AttemptReport};
+use atta_core::protocol::ant::{Action, ArtifactFile, Assignment, AttemptReport};
 use atta_core::redact::Redactor;
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -14,9 +14,10 @@ use tokio::sync::watch;
 use super::Finished;
 use super::log::Log;
 use super::phrase::failure;
+use super::set_output::SetOutputs;
 use crate::LinkError;
 use crate::ant::{Core, Order, Said, say};
-use crate::workspace::{self, AttemptDirectory, Contents, Found};
+use crate::workspace::{self, AttemptDirectory, Contents, Found, Sources};
 
 /// Tries to read a file that changes meanwhile.
 const DIGEST_TRIES: u32 = 3;
@@ -58,7 +59,13 @@ impl Attempt {
         let capture = assignment.outputs.iter().any(|spec| spec.source == OutputSource::Stdout).then_some(STDOUT_LIMIT);
         let (id, token) = (assignment.attempt_id.clone(), assignment.token);
         let redactor = Redactor::new(&assignment.secrets.values);
-        let log = Log::new(core.clone(), id, token, orders.clone(), capture, redactor.clone());
+        // Names that the program may set by a line on stdout.
+        let speaks = |source: &OutputSource| matches!(source, OutputSource::OutputFile | OutputSource::Stdout);
+        let shell = matches!(assignment.action, Action::Shell { .. });
+        let declared: Vec<String> =
+            assignment.outputs.iter().filter(|spec| speaks(&spec.source)).map(|spec| spec.name.clone()).collect();
+        let commands = (shell && !declared.is_empty()).then(|| SetOutputs::new(declared));
+        let log = Log::new(core.clone(), id, token, orders.clone(), capture, commands, redactor.clone());
         Self { core: core.clone(), assignment, orders, log, redactor, warnings: Vec::new(), haunted: false }
     }
 
@@ -85,6 +92,19 @@ impl Attempt {
         artifacts: Vec<ArtifactFile>,
         mut problems: Vec<String>,
     ) -> Result<AttemptReport, Interruption> {
+        let mut outputs = outputs;
+        for spec in &self.assignment.outputs {
+            if let OutputSource::Artifact(path) = &spec.source
+                && outputs.contains_key(&spec.name)
+                && !artifacts.iter().any(|file| file.path == path.trim_start_matches("./"))
+            {
+                outputs.shift_remove(&spec.name);
+                problems.push(format!(
+                    "the output `{}` is read from the artifact `{path}`, which is not kept: name it in `artifacts.paths`",
+                    spec.name
+                ));
+            }
+        }
         if let Some(refusal) = self.log.refusal() {
             self.warnings.push(format!("the log is not complete: {refusal}"));
         }
@@ -126,6 +146,7 @@ impl Attempt {
             artifacts,
             warnings: std::mem::take(&mut self.warnings),
             log_bytes: self.log.bytes(),
+            retry_after: None,
         };
         if let Some(redactor) = &self.redactor {
             clean(&mut report, redactor);
@@ -175,22 +196,28 @@ impl Attempt {
         Ok(())
     }
 
+    /// Reads what the task gave: `$ATTA_OUTPUT`, stdout, files, and the body of an answer.
     pub(super) async fn read_outputs(
         &mut self,
         directory: &AttemptDirectory,
+        body: Option<&Path>,
         problems: &mut Vec<String>,
     ) -> Result<IndexMap<String, Value>, Interruption> {
         let file = directory.output_file();
         if self.assignment.outputs.is_empty() && !file.exists() {
             return Ok(IndexMap::new());
         }
-        let stdout = self.log.take_stdout();
-        let (work, declared) = (directory.work(), self.assignment.outputs.clone());
-        let redactor = self.redactor.clone();
-        let outputs = blocking(move || {
-            Ok(workspace::read_outputs(&file, &work, stdout.as_deref(), &declared, redactor.as_ref()))
-        })
-        .await?;
+        let spoken = self.log.take_set_outputs();
+        self.warnings.extend(spoken.warnings);
+        let sources = Sources {
+            file,
+            work: directory.work(),
+            stdout: self.log.take_stdout(),
+            spoken: spoken.values,
+            body: body.map(Path::to_owned),
+        };
+        let (declared, redactor) = (self.assignment.outputs.clone(), self.redactor.clone());
+        let outputs = blocking(move || Ok(workspace::read_outputs(&sources, &declared, redactor.as_ref()))).await?;
         problems.extend(outputs.problems);
         if outputs.redacted {
             self.warnings.push(SECRET_IN_OUTPUTS.to_owned());

@@ -80,6 +80,11 @@ impl Environment {
         self.0.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
+    /// The value of a variable.
+    pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
     /// The value of `PATH`.
     pub(super) fn path(&self) -> &OsStr {
         self.0.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str)

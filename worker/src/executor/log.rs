@@ -9,6 +9,7 @@ use atta_core::redact::{Mask, Redactor, Stream};
 use atta_core::time::UnixMillis;
 use tokio::sync::watch;
 
+use super::set_output::{SetOutputs, Spoken};
 use crate::ant::{Core, Order, Said, say};
 use crate::supervisor::SpoolReader;
 
@@ -24,6 +25,7 @@ pub(super) struct Log {
     offset: u64,
     refused: Option<String>,
     stdout: Option<Captured>,
+    commands: Option<SetOutputs>,
     redaction: Option<Redaction>,
 }
 
@@ -93,11 +95,12 @@ impl Log {
         token: u64,
         orders: watch::Receiver<Order>,
         capture_stdout: Option<usize>,
+        commands: Option<SetOutputs>,
         redactor: Option<Redactor>,
     ) -> Self {
         let stdout = capture_stdout.map(|limit| Captured { bytes: Vec::new(), limit, overflowed: false });
         let redaction = redactor.map(Redaction::new);
-        Self { core, attempt_id, token, orders, offset: 0, refused: None, stdout, redaction }
+        Self { core, attempt_id, token, orders, offset: 0, refused: None, stdout, commands, redaction }
     }
 
     /// How many bytes there are.
@@ -116,6 +119,11 @@ impl Log {
             None => Some(Vec::new()),
             Some(captured) => (!captured.overflowed).then_some(captured.bytes),
         }
+    }
+
+    /// Takes what the program said by `::set-output`.
+    pub(super) fn take_set_outputs(&mut self) -> Spoken {
+        self.commands.take().map(SetOutputs::finish).unwrap_or_default()
     }
 
     /// A line of Atta's own.
@@ -153,12 +161,22 @@ impl Log {
     }
 
     fn capture(&mut self, bytes: &[u8], segments: &[LogSegment]) {
-        let Some(captured) = &mut self.stdout else { return };
+        if self.stdout.is_none() && self.commands.is_none() {
+            return;
+        }
         let mut rest = bytes;
         for segment in segments {
             let (part, after) = rest.split_at(rest.len().min(segment.len as usize));
             rest = after;
-            if segment.stream == LogStream::Stdout && !captured.overflowed {
+            if segment.stream != LogStream::Stdout {
+                continue;
+            }
+            if let Some(commands) = &mut self.commands {
+                commands.read(part);
+            }
+            if let Some(captured) = &mut self.stdout
+                && !captured.overflowed
+            {
                 captured.overflowed = captured.bytes.len() + part.len() > captured.limit;
                 captured.bytes.extend_from_slice(&part[..part.len().min(captured.limit - captured.bytes.len())]);
             }

@@ -2,10 +2,14 @@
 
 mod attempt;
 mod environment;
+mod exchange;
+mod guard;
+mod http;
 mod log;
 mod phrase;
 mod process;
 mod program;
+mod set_output;
 mod shared;
 mod shell;
 
@@ -18,6 +22,8 @@ use atta_core::protocol::ant::{Action, Assignment, AttemptReport};
 use tokio::sync::watch;
 
 use crate::ant::{Core, Order};
+
+pub use guard::{HostResolver, HttpPolicy, PrivateAddresses, SystemResolver};
 
 /// The end of an attempt.
 pub(crate) struct Finished {
@@ -33,5 +39,6 @@ pub(crate) struct Finished {
 pub(crate) async fn execute(core: &Arc<Core>, assignment: Assignment, orders: watch::Receiver<Order>) -> Finished {
     match &assignment.action {
         Action::Shell { .. } => shell::execute(core, assignment, orders).await,
+        Action::Http(_) => http::execute(core, assignment, orders).await,
     }
 }

@@ -52,8 +52,7 @@ impl Attempt {
         {
             self.log.system(&failure.message).await;
         }
-        let Action::Shell { after_script, .. } = &self.assignment.action;
-        if after_script.is_some() {
+        if matches!(&self.assignment.action, Action::Shell { after_script: Some(_), .. }) {
             self.run_after_script(&mut prepared, result).await?;
         }
 
@@ -62,7 +61,7 @@ impl Attempt {
         if result.is_success() && problems.is_empty() {
             self.save_cache(cache, &prepared.directory, workspace.as_ref()).await?;
         }
-        let outputs = self.read_outputs(&prepared.directory, &mut problems).await?;
+        let outputs = self.read_outputs(&prepared.directory, None, &mut problems).await?;
         let artifacts = self.keep_artifacts(&prepared.directory, result, &mut problems).await?;
         self.conclude(result, end, outputs, artifacts, problems)
     }
@@ -76,7 +75,9 @@ impl Attempt {
             &assignment.secrets.environment,
         )
         .map_err(invalid)?;
-        let Action::Shell { program, script, after_script } = &assignment.action;
+        let Action::Shell { program, script, after_script } = &assignment.action else {
+            return Err(invalid("this is no script"));
+        };
         if matches!(program, Program::Interpreter(_))
             && (!script.preamble.is_empty() || after_script.as_ref().is_some_and(|s| !s.preamble.is_empty()))
         {
@@ -231,7 +232,10 @@ impl Attempt {
     }
 
     fn start_fault(&self, fault: StartFault, error: &std::io::Error) -> String {
-        let Action::Shell { program, .. } = &self.assignment.action;
+        let program = match &self.assignment.action {
+            Action::Shell { program, .. } => program,
+            Action::Http(_) => &Program::DefaultShell,
+        };
         let name = match program {
             Program::DefaultShell => "the default shell".to_owned(),
             Program::Shell(words) | Program::Interpreter(words) => {

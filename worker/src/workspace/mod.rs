@@ -19,7 +19,7 @@ pub(crate) use directory::{AttemptDirectory, SpareDirectories, remove_tree};
 pub(crate) use git::Git;
 pub(crate) use inputs::plan as plan_inputs;
 pub(crate) use mirror::Fault as WorkspaceFault;
-pub(crate) use outputs::read as read_outputs;
+pub(crate) use outputs::{Sources, read as read_outputs};
 pub use record::{
     DamagedRecord, GitRecord, Kept, WorkspaceRecord, WorkspaceState, WorkspaceStore, measure as measure_workspace,
 };

@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use atta_core::definition::{OutputSource, OutputSpec, ParamType};
+use atta_core::definition::{OutputSource, OutputSpec, ParamType, check_against_schema};
 use atta_core::redact::Redactor;
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -14,6 +14,8 @@ use super::inputs::is_plain_relative;
 
 /// Longest file of outputs, and longest source of one output.
 pub(crate) const LONGEST: u64 = 1 << 20;
+/// Longest document of which an output is a part.
+const LONGEST_DOCUMENT: u64 = 16 << 20;
 
 /// What was read.
 #[derive(Debug, Default, PartialEq)]
@@ -31,18 +33,26 @@ struct Cleaning<'r> {
     found: Cell<bool>,
 }
 
-/// Reads `$ATTA_OUTPUT` and what the task declares. `stdout` is what it wrote there, if an output wants it; `None` when
-/// that was too long. Blocks.
-pub(crate) fn read(
-    file: &Path,
-    work: &Path,
-    stdout: Option<&[u8]>,
-    declared: &[OutputSpec],
-    redactor: Option<&Redactor>,
-) -> Outputs {
+/// Where values may come from.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    /// `$ATTA_OUTPUT`.
+    pub(crate) file: PathBuf,
+    /// TASK_DIR.
+    pub(crate) work: PathBuf,
+    /// What the task wrote to stdout, if an output wants it; `None` when that was too long.
+    pub(crate) stdout: Option<Vec<u8>>,
+    /// What it said by `::set-output`, of declared names only.
+    pub(crate) spoken: IndexMap<String, String>,
+    /// The body of the answer.
+    pub(crate) body: Option<PathBuf>,
+}
+
+/// Reads `$ATTA_OUTPUT` and what the task declares. Blocks.
+pub(crate) fn read(sources: &Sources, declared: &[OutputSpec], redactor: Option<&Redactor>) -> Outputs {
     let cleaning = Cleaning { redactor, found: Cell::new(false) };
     let mut outputs = Outputs::default();
-    match read_limited(file, &cleaning) {
+    match read_limited(&sources.file, LONGEST, &cleaning) {
         Ok(None) => {}
         Ok(Some(text)) => match parse(&text) {
             Ok(values) => outputs.values = values,
@@ -51,7 +61,7 @@ pub(crate) fn read(
         Err(problem) => outputs.problems.push(format!("the file $ATTA_OUTPUT {problem}")),
     }
     for spec in declared {
-        match value_of(spec, &outputs.values, work, stdout, &cleaning) {
+        match value_of(spec, &outputs.values, sources, &cleaning) {
             Ok(value) => {
                 outputs.values.insert(spec.name.clone(), value);
             }
@@ -66,16 +76,16 @@ pub(crate) fn read(
 }
 
 /// `None` when there is no such file.
-fn read_limited(path: &Path, cleaning: &Cleaning<'_>) -> Result<Option<String>, String> {
+fn read_limited(path: &Path, longest: u64, cleaning: &Cleaning<'_>) -> Result<Option<String>, String> {
     let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("cannot be read: {error}")),
     };
     let mut bytes = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(format!("is longer than {LONGEST} bytes"));
+    file.take(longest + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > longest {
+        return Err(format!("is longer than {longest} bytes"));
     }
     let mut text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
     // Before anything of it is shown, shortened or taken apart.
@@ -138,16 +148,18 @@ fn shortened(line: &str) -> String {
 fn value_of(
     spec: &OutputSpec,
     written: &IndexMap<String, Value>,
-    work: &Path,
-    stdout: Option<&[u8]>,
+    sources: &Sources,
     cleaning: &Cleaning<'_>,
 ) -> Result<Value, String> {
+    let spoken = || sources.spoken.get(&spec.name).cloned().map(Value::String);
     let value = match &spec.source {
         OutputSource::OutputFile => written
             .get(&spec.name)
             .cloned()
+            .or_else(spoken)
             .ok_or_else(|| "is declared, but the task did not write it to $ATTA_OUTPUT".to_owned())?,
-        OutputSource::File(path) => {
+        OutputSource::File(path) | OutputSource::Artifact(path) => {
+            let work = &sources.work;
             let inside = is_plain_relative(path.trim_start_matches("./"))
                 && work
                     .canonicalize()
@@ -156,16 +168,34 @@ fn value_of(
                 return Err(format!("is read from `{path}`, which leads out of TASK_DIR"));
             }
             let file = work.join(path).canonicalize().unwrap_or_else(|_| work.join(path));
-            match read_limited(&file, cleaning) {
+            match read_limited(&file, LONGEST, cleaning) {
                 Ok(Some(text)) => Value::String(trimmed(&text).to_owned()),
                 Ok(None) => return Err(format!("is read from `{path}`, which does not exist")),
                 Err(problem) => return Err(format!("is read from `{path}`, which {problem}")),
             }
         }
-        OutputSource::Stdout => {
-            let bytes = stdout.ok_or_else(|| format!("is read from stdout, which is longer than {LONGEST} bytes"))?;
-            let text = std::str::from_utf8(bytes).map_err(|_| "is read from stdout, which is not UTF-8".to_owned())?;
-            Value::String(trimmed(text).to_owned())
+        OutputSource::Stdout => match spoken() {
+            Some(value) => value,
+            None => {
+                let bytes = sources
+                    .stdout
+                    .as_deref()
+                    .ok_or_else(|| format!("is read from stdout, which is longer than {LONGEST} bytes"))?;
+                let text =
+                    std::str::from_utf8(bytes).map_err(|_| "is read from stdout, which is not UTF-8".to_owned())?;
+                Value::String(trimmed(text).to_owned())
+            }
+        },
+        OutputSource::Body => {
+            // Of a longer document a part may still be short.
+            let longest = if spec.json_path.is_some() { LONGEST_DOCUMENT } else { LONGEST };
+            match sources.body.as_deref().map(|path| read_limited(path, longest, cleaning)) {
+                None | Some(Ok(None)) => {
+                    return Err("is read from the body of the answer, and there was none".to_owned());
+                }
+                Some(Ok(Some(text))) => Value::String(text),
+                Some(Err(problem)) => return Err(format!("is read from the body of the answer, which {problem}")),
+            }
         }
     };
     let value = match &spec.json_path {
@@ -179,10 +209,17 @@ fn value_of(
             follow(&document, path).cloned().ok_or_else(|| format!("is not in the document: there is no `{path}`"))?
         }
     };
-    match spec.output_type {
-        None => Ok(value),
-        Some(wanted) => typed(value, wanted),
+    let value = match spec.output_type {
+        None => schema_document(spec, value),
+        Some(wanted) => typed(value, wanted)?,
+    };
+    if let Some(schema) = &spec.schema {
+        check_against_schema(schema, &value).map_err(|problem| format!("does not match its schema: {problem}"))?;
     }
+    if value.to_string().len() as u64 > LONGEST {
+        return Err(format!("is longer than {LONGEST} bytes"));
+    }
+    Ok(value)
 }
 
 fn trimmed(text: &str) -> &str {
@@ -197,6 +234,18 @@ fn follow<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
         Value::Array(list) => list.get(part.parse::<usize>().ok()?),
         _ => None,
     })
+}
+
+/// A schema without `type` beside it judges the document that a text holds, if it holds one that is no text itself.
+fn schema_document(spec: &OutputSpec, value: Value) -> Value {
+    let Some(schema) = &spec.schema else { return value };
+    if let Value::String(text) = &value
+        && check_against_schema(schema, &value).is_err()
+        && let Ok(document) = serde_json::from_str::<Value>(text.trim())
+    {
+        return document;
+    }
+    value
 }
 
 /// Text becomes a value of the type where it reads as one.
@@ -244,6 +293,7 @@ mod tests {
             source,
             json_path: json_path.map(str::to_owned),
             output_type,
+            schema: None,
             span: Span::default(),
         }
     }
@@ -252,7 +302,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("output");
         fs::write(&file, text).unwrap();
-        read(&file, dir.path(), Some(b""), declared, None)
+        read(
+            &Sources { file, work: dir.path().to_owned(), stdout: Some(Vec::new()), ..Sources::default() },
+            declared,
+            None,
+        )
     }
 
     #[test]
@@ -318,13 +372,20 @@ mod tests {
             spec("escape", file("../output"), None, None),
             spec("nojson", file("plain"), Some("a"), None),
         ];
-        let outputs = read(&dir.path().join("output"), dir.path(), Some(b"true\n"), &declared, None);
+        let mut sources = Sources {
+            file: dir.path().join("output"),
+            work: dir.path().to_owned(),
+            stdout: Some(b"true\n".to_vec()),
+            ..Sources::default()
+        };
+        let outputs = read(&sources, &declared, None);
         assert_eq!(json!(outputs.values), json!({"cost": 1.5, "y": "z", "plain": "two\nlines", "out": true}));
         assert_eq!(outputs.problems[0], "the output `none` is not in the document: there is no `q`");
         assert_eq!(outputs.problems[1], "the output `gone` is read from `gone`, which does not exist");
         assert_eq!(outputs.problems[2], "the output `escape` is read from `../output`, which leads out of TASK_DIR");
         assert!(outputs.problems[3].starts_with("the output `nojson` has a json_path, but its source is no JSON"));
-        let outputs = read(&dir.path().join("output"), dir.path(), None, &declared[3..4], None);
+        sources.stdout = None;
+        let outputs = read(&sources, &declared[3..4], None);
         assert_eq!(outputs.problems, ["the output `out` is read from stdout, which is longer than 1048576 bytes"]);
     }
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests end where something is not as they say")]
 
+mod addresses;
 mod artifacts;
 mod caches;
 mod ends;
@@ -12,8 +13,10 @@ mod harness;
 mod hostile;
 mod life;
 mod output;
+mod requests;
 mod shell;
 mod trees;
+mod web;
 mod workspaces;
 mod world;
 
@@ -21,12 +24,14 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut tests = Vec::new();
+    tests.extend(addresses::TESTS);
     tests.extend(artifacts::TESTS);
     tests.extend(caches::TESTS);
     tests.extend(ends::TESTS);
     tests.extend(hostile::TESTS);
     tests.extend(life::TESTS);
     tests.extend(output::TESTS);
+    tests.extend(requests::TESTS);
     tests.extend(shell::TESTS);
     tests.extend(trees::TESTS);
     tests.extend(workspaces::TESTS);

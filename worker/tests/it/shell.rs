@@ -151,6 +151,7 @@ async fn outputs_are_read_from_file_stdout_and_the_output_file(mut launchers: La
         source,
         json_path: json_path.map(str::to_owned),
         output_type,
+        schema: None,
         span: Span::default(),
     };
     let mut assignment = world.assignment(
@@ -176,6 +177,7 @@ async fn outputs_that_are_missing_or_of_another_type_are_invalid_after_success_o
             source: OutputSource::OutputFile,
             json_path: None,
             output_type: Some(ParamType::Integer),
+            schema: None,
             span: Span::default(),
         }];
         assignment

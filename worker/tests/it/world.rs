@@ -411,7 +411,7 @@ pub(crate) fn assignment(number: u64, script: &str, mark: &str) -> Assignment {
 }
 
 pub(crate) fn shell(assignment: &mut Assignment) -> (&mut Program, &mut RenderedScript, &mut Option<RenderedScript>) {
-    let Action::Shell { program, script, after_script } = &mut assignment.action;
+    let Action::Shell { program, script, after_script } = &mut assignment.action else { panic!("this is no script") };
     (program, script, after_script)
 }
 

@@ -1,6 +1,6 @@
 //! Params, artifacts and outputs.
 
-use super::{Shape, TYPE, Vocabulary, key, list};
+use super::{DURATION, Shape, TYPE, Vocabulary, key, list};
 
 pub(in super::super) const PARAM: Vocabulary = Vocabulary {
     what: "a param",
@@ -46,8 +46,21 @@ pub(in super::super) const ARTIFACTS: Vocabulary = Vocabulary {
             "After which attempts they are kept.",
         )
         .default("always"),
+        key(
+            "name",
+            Shape::Form("name", "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"),
+            "expire-after",
+            "A name for all of them together: `atta artifacts get JOB --name NAME`.",
+        ),
+        key(
+            "expire_after",
+            DURATION,
+            "expire-after",
+            "How long they are kept after the attempt. Then they stay listed as expired, and their content is removed.",
+        )
+        .default("as long as the job"),
     ],
-    later: &["expire_after", "name"],
+    later: &[],
     foreign: &[("path", "paths"), ("files", "paths")],
 };
 
@@ -56,12 +69,12 @@ pub(in super::super) const OUTPUT: Vocabulary = Vocabulary {
     keys: &[
         key(
             "from",
-            Shape::Choice(&["output", "stdout", "file"]),
+            Shape::Choice(&["output", "stdout", "file", "artifact", "body"]),
             "outputs",
             "Where the value comes from: the file `$ATTA_OUTPUT` (lines `name=value`, or a JSON object), what the task \
-             writes to stdout, or a `file`.",
+             writes to stdout, a `file`, an `artifact` that is kept (named by `file`), or the `body` of an HTTP answer.",
         )
-        .default("`output`, or `file` where `file` is given"),
+        .default("`output`, or `file` where `file` is given; `body` for a request"),
         key("file", Shape::Text, "outputs", "A file in the task's directory that holds the value."),
         key(
             "json_path",
@@ -71,7 +84,14 @@ pub(in super::super) const OUTPUT: Vocabulary = Vocabulary {
         ),
         key("type", TYPE, "outputs", "What the value must be; another one makes the attempt `INVALID`.")
             .default("anything"),
+        key(
+            "schema",
+            Shape::Any,
+            "outputs-schema",
+            "A JSON Schema (draft 2020-12, no references to other documents) that the value must match; another value \
+             makes the attempt `INVALID`.",
+        ),
     ],
-    later: &["schema"],
+    later: &[],
     foreign: &[("path", "file"), ("json", "json_path")],
 };

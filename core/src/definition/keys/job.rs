@@ -2,6 +2,7 @@
 
 use super::control::CONCURRENCY;
 use super::data::PARAM;
+use super::retention::{KEEPING, RETENTION};
 use super::task::{BACKOFF, TASK};
 use super::trigger::{JOB_TRIGGER, WEBHOOK_TRIGGER};
 use super::workspace::WORKSPACE;
@@ -164,6 +165,14 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
         )
         .default("never"),
         key(
+            "retention",
+            Shape::OneOf(&[Shape::Mapping(&RETENTION), KEEPING]),
+            "retention",
+            "How long a job is kept after its end, per state or for all: a duration, or a number of days. Then it is \
+             removed with its events, logs and artifacts.",
+        )
+        .default("the server's own, which is for ever"),
+        key(
             "inherit_env",
             Shape::OneOf(&[Shape::Boolean, list(&Shape::Form("name", IDENTIFIER))]),
             "variables",
@@ -191,7 +200,7 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
         )
         .required(),
     ],
-    later: &["budget", "notify", "webhook", "retention"],
+    later: &["budget", "notify", "webhook"],
     foreign: &[
         ("name", "job_type"),
         ("jobs", "tasks"),

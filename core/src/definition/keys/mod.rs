@@ -6,8 +6,10 @@
 
 mod control;
 mod data;
+mod http;
 mod job;
 mod pages;
+mod retention;
 mod route;
 mod schema;
 mod submission;
@@ -21,7 +23,9 @@ pub use schema::json_schema;
 
 pub(super) use control::{CONCURRENCY, FAN_OUT};
 pub(super) use data::{ARTIFACTS, OUTPUT, PARAM};
+pub(super) use http::HTTP;
 pub(super) use job::JOB;
+pub(super) use retention::{EXPIRE, RETENTION};
 pub(super) use route::{LONG_DEPENDENCY, LONG_ROUTE};
 pub(super) use submission::{SUB_WORKFLOW, SUBMIT};
 pub(super) use task::{BACKOFF, ENV_FROM, TASK};

@@ -2,6 +2,8 @@
 
 use super::control::FAN_OUT;
 use super::data::{ARTIFACTS, OUTPUT};
+use super::http::{HTTP, PAIRS};
+use super::retention::EXPIRE;
 use super::route::{DEPENDENCY, RESULT, ROUTE};
 use super::submission::{SUB_WORKFLOW, SUBMIT};
 use super::workspace::CACHE;
@@ -21,7 +23,23 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
              digit first. Routes, dependencies and templates use it.",
         )
         .required(),
-        key("method", Shape::Choice(&["SHELL", "SUBMIT_JOBS", "FORK_JOB", "AWAIT_FORKED_JOB"]), "scripts", "What the task does; each method has options of its own.")
+        key(
+            "method",
+            Shape::Choice(&[
+                "SHELL",
+                "HTTP_GET",
+                "HTTP_POST",
+                "HTTP_PUT",
+                "HTTP_PATCH",
+                "HTTP_DELETE",
+                "SUBMIT_JOBS",
+                "FORK_JOB",
+                "AWAIT_FORKED_JOB",
+                "EXPIRE_ARTIFACTS",
+            ]),
+            "scripts",
+            "What the task does; each method has options of its own.",
+        )
             .default("SHELL"),
         key("description", Shape::Template, "scripts", "For people."),
         key(
@@ -75,6 +93,42 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
             "await",
             "Of an AWAIT_FORKED_JOB task: the FORK_JOB tasks whose jobs it waits for.",
         ),
+        key(
+            "url",
+            Shape::Template,
+            "http-get",
+            "Where an `HTTP_*` task sends its request; http and https. The status is the result: 200–399 is a success, \
+             and routes may name each status and ranges. `{{ x | urlencode }}` makes one piece of a path of any value.",
+        ),
+        key("query", PAIRS, "http-get", "Added to the URL of a request, percent-encoded."),
+        key(
+            "headers",
+            PAIRS,
+            "http-post",
+            "Headers of a request. `${NAME}` stands for a variable of the task's `environment`, which only the ant knows: \
+             `Authorization: \"Bearer ${TOKEN}\"`.",
+        ),
+        key("body", Shape::Template, "http-put", "What a request sends, as it is. Excludes `json` and `form`."),
+        key(
+            "json",
+            Shape::Any,
+            "http-post",
+            "What a request sends, as a JSON document. Strings are templates; one whole `{{ x }}` keeps its type. \
+             Excludes `body` and `form`.",
+        ),
+        key(
+            "form",
+            PAIRS,
+            "http-form",
+            "What a request sends, as a URL-encoded form. `${NAME}` works as in `headers`. Excludes `body` and `json`.",
+        ),
+        key(
+            "expire",
+            Shape::Mapping(&EXPIRE),
+            "expire-artifacts",
+            "Which artifacts a task of the method EXPIRE_ARTIFACTS removes. Its outputs are `artifacts` and `bytes`.",
+        ),
+        key("http", Shape::Mapping(&HTTP), "http-get", "How a request is made."),
         key("environment", ENVIRONMENT, "variables", "Environment variables, on top of the job's."),
         key(
             "env_from",

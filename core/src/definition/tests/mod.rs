@@ -6,6 +6,7 @@ mod documented;
 mod graphs;
 mod parameters;
 mod refused;
+mod requests;
 mod schedules;
 mod secrets;
 mod shown;

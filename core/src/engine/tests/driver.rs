@@ -211,7 +211,7 @@ impl<'a> Driver<'a> {
         } else {
             self.outcome(info.task, info.instance.unwrap_or_default(), info.visit, before)
         };
-        Event::AttemptFinished { attempt, result, failure: None }
+        Event::AttemptFinished { attempt, result, failure: None, retry_after: None }
     }
 
     fn outcome(&self, task: TaskIndex, instance: u32, visit: u32, before: u64) -> AttemptResult {
@@ -288,7 +288,12 @@ impl<'a> Driver<'a> {
             _ => {
                 let closed = self.run.attempt(number).is_some_and(|attempt| attempt.state == AttemptState::Finished);
                 let before = self.run.clone();
-                let event = Event::AttemptFinished { attempt: number, result: AttemptResult::Exit(0), failure: None };
+                let event = Event::AttemptFinished {
+                    attempt: number,
+                    result: AttemptResult::Exit(0),
+                    failure: None,
+                    retry_after: None,
+                };
                 if closed {
                     self.event(event)?;
                     return if self.run == before { Ok(()) } else { Err("a late result changed the job".to_owned()) };

@@ -85,11 +85,11 @@ fn fail_fast_of_a_fan_out_ends_the_other_instances_and_cancelled_ones_do_not_cou
         story.tell(Event::AttemptLeased { attempt: AttemptNumber(number) }).unwrap();
     }
     let result = AttemptResult::Exit(5);
-    story.tell(Event::AttemptFinished { attempt: AttemptNumber(2), result, failure: None }).unwrap();
+    story.tell(Event::AttemptFinished { attempt: AttemptNumber(2), result, failure: None, retry_after: None }).unwrap();
     assert_eq!(instances(&story), "LFCC");
     assert!(story.effects.iter().any(|effect| matches!(effect, Effect::KillAttempt { attempt: AttemptNumber(1), .. })));
     let result = AttemptResult::Exit(143);
-    story.tell(Event::AttemptFinished { attempt: AttemptNumber(1), result, failure: None }).unwrap();
+    story.tell(Event::AttemptFinished { attempt: AttemptNumber(1), result, failure: None, retry_after: None }).unwrap();
     assert_eq!((instances(&story).as_str(), story.started.last().unwrap().as_str()), ("CFCC", "five"));
     let first = story.run.instance(TaskIndex(0), 0).unwrap();
     assert_eq!((first.state, first.result), (TaskState::Cancelled, Some(AttemptResult::Exit(143))));
@@ -131,7 +131,7 @@ fn while_the_job_is_paused_no_instance_begins() {
     story.tell(Event::AttemptLeased { attempt: AttemptNumber(1) }).unwrap();
     story.tell(Event::PauseRequested).unwrap();
     let result = AttemptResult::Exit(1);
-    story.tell(Event::AttemptFinished { attempt: AttemptNumber(1), result, failure: None }).unwrap();
+    story.tell(Event::AttemptFinished { attempt: AttemptNumber(1), result, failure: None, retry_after: None }).unwrap();
     assert_eq!((instances(&story).as_str(), story.task("a")), ("WPP", TaskState::Waiting));
     let (timer, due) = story.timers.pop_first().unwrap();
     story.now = due;
@@ -204,7 +204,9 @@ fn ten_thousand_instances_cost_a_bounded_number_of_effects_each() {
     while let Some(attempt) = story.ready.front().copied() {
         let before = story.effects.len();
         story.tell(Event::AttemptLeased { attempt }).unwrap();
-        story.tell(Event::AttemptFinished { attempt, result: AttemptResult::Exit(0), failure: None }).unwrap();
+        story
+            .tell(Event::AttemptFinished { attempt, result: AttemptResult::Exit(0), failure: None, retry_after: None })
+            .unwrap();
         most = most.max(story.effects.len() - before);
         story.effects.clear();
     }
@@ -268,7 +270,7 @@ fn a_waiting_job_says_what_it_waits_for() {
         (Waiting, "task \"review\" waits for an approval, and 2 more")
     );
     let result = AttemptResult::Named(ResultName::Approved);
-    story.tell(Event::AttemptFinished { attempt: review, result, failure: None }).unwrap();
+    story.tell(Event::AttemptFinished { attempt: review, result, failure: None, retry_after: None }).unwrap();
     assert_eq!(story.reason(), "task \"poll\" begins again at 1970-01-01T00:01:00.000Z, and 1 more");
     story.tell(Event::TimerFired { timer: Timer::TaskRetry { task: TaskIndex(1), visit: 1, attempt: 2 } }).unwrap();
     assert_eq!(story.state(), Waiting, "it fired before its time");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::definition::{
-    Condition, Dependency, FailOn, FanOut, Field, InheritEnv, JobDefinition, Method, Priority, Program, RetryDelay,
-    RetryFrom, RetryPolicy, Route, RouteMatch, RouteTarget, ShellOptions, Span, TaskDefinition, TemplateText,
-    VariableValue,
+    Condition, Dependency, FailOn, FanOut, Field, InheritEnv, JobDefinition, Method, Priority, Program, Retention,
+    RetryDelay, RetryFrom, RetryPolicy, Route, RouteMatch, RouteTarget, ShellOptions, Span, TaskDefinition,
+    TemplateText, VariableValue,
 };
 
 pub(crate) fn job(tasks: Vec<TaskDefinition>) -> JobDefinition {
@@ -32,6 +32,7 @@ pub(crate) fn job(tasks: Vec<TaskDefinition>) -> JobDefinition {
         resume_after: None,
         workspace: None,
         inherit_env: InheritEnv::None,
+        retention: Retention::default(),
         tasks,
     }
 }

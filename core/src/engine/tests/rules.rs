@@ -1,5 +1,7 @@
 //! The rules of control flow, one by one.
 
+use std::time::Duration;
+
 use super::story::story;
 use crate::engine::JobState::{Blocked, Cancelled, Completed, Failed, Paused, Waiting};
 use crate::engine::{AttemptNumber, AttemptResult, Effect, Event, ResultName, SkipReason, TaskIndex, TaskState, Timer};
@@ -68,7 +70,7 @@ fn the_delay_before_a_retry_comes_from_the_events_randomness() {
             story.tell(Event::AttemptLeased { attempt }).unwrap();
             let result = AttemptResult::Exit(1);
             let before = story.now;
-            story.tell(Event::AttemptFinished { attempt, result, failure: None }).unwrap();
+            story.tell(Event::AttemptFinished { attempt, result, failure: None, retry_after: None }).unwrap();
             let Some((timer, due)) = story.timers.pop_first() else { continue };
             let most = [8000, 16_000, 20_000][number as usize - 1];
             assert!((0..=most).contains(&(due.0 - before.0)), "{due:?}");
@@ -78,6 +80,26 @@ fn the_delay_before_a_retry_comes_from_the_events_randomness() {
         }
     }
     assert!(seen.iter().any(|delay| *delay < 2000) && seen.iter().any(|delay| *delay > 15_000), "{seen:?}");
+}
+
+#[test]
+fn an_answer_that_asks_for_a_longer_wait_gets_it() {
+    for (tasks, asked, waited) in [
+        ("a, retry: 1, delay_between_retries: 5s", 90, 90_000),
+        ("a, retry: 1, delay_between_retries: 2m", 90, 120_000),
+        ("a, on_exit_code: {1: {reschedule: 10s, until: 1h}}", 90, 90_000),
+        ("a, on_exit_code: {1: {reschedule: 10s, until: 30s}}", 90, 30_000),
+    ] {
+        let mut story = story("", tasks, &[]);
+        story.tell(Event::Admitted).unwrap();
+        let attempt = AttemptNumber(1);
+        story.tell(Event::AttemptLeased { attempt }).unwrap();
+        let (result, before) = (AttemptResult::Exit(1), story.now);
+        let retry_after = Some(Duration::from_secs(asked));
+        story.tell(Event::AttemptFinished { attempt, result, failure: None, retry_after }).unwrap();
+        let (_, due) = story.timers.pop_first().unwrap();
+        assert_eq!(due.0 - before.0, waited, "{tasks}");
+    }
 }
 
 #[test]
@@ -229,10 +251,10 @@ fn fatal_stops_what_runs_and_is_not_retried() {
         story.tell(Event::AttemptLeased { attempt }).unwrap();
     }
     let result = AttemptResult::Exit(1);
-    story.tell(Event::AttemptFinished { attempt: AttemptNumber(1), result, failure: None }).unwrap();
+    story.tell(Event::AttemptFinished { attempt: AttemptNumber(1), result, failure: None, retry_after: None }).unwrap();
     assert!(matches!(story.effects.last(), Some(Effect::KillAttempt { attempt: AttemptNumber(2), .. })));
     let result = AttemptResult::Named(ResultName::Cancelled);
-    story.tell(Event::AttemptFinished { attempt: AttemptNumber(2), result, failure: None }).unwrap();
+    story.tell(Event::AttemptFinished { attempt: AttemptNumber(2), result, failure: None, retry_after: None }).unwrap();
     story.ready = [AttemptNumber(3)].into();
     story.go_on();
     assert_eq!((story.state(), story.task("b"), story.started().as_str()), (Failed, TaskState::Cancelled, "a b c"));
@@ -263,7 +285,9 @@ fn a_cancelled_job_runs_its_always_run_tasks_once_something_started() {
     running.tell(cancel()).unwrap();
     running.tell(cancel()).unwrap();
     let result = AttemptResult::Named(ResultName::Cancelled);
-    running.tell(Event::AttemptFinished { attempt: AttemptNumber(1), result, failure: None }).unwrap();
+    running
+        .tell(Event::AttemptFinished { attempt: AttemptNumber(1), result, failure: None, retry_after: None })
+        .unwrap();
     running.go_on();
     assert_eq!((running.state(), running.started().as_str()), (Cancelled, "a b"));
     assert_eq!(running.failure().message, "no longer needed");
@@ -275,7 +299,7 @@ fn a_cancel_in_the_final_phase_says_the_verdict_and_force_overrides_it() {
     story.tell(Event::Admitted).unwrap();
     story.tell(Event::AttemptLeased { attempt: AttemptNumber(1) }).unwrap();
     let result = AttemptResult::Exit(0);
-    story.tell(Event::AttemptFinished { attempt: AttemptNumber(1), result, failure: None }).unwrap();
+    story.tell(Event::AttemptFinished { attempt: AttemptNumber(1), result, failure: None, retry_after: None }).unwrap();
     let before = story.run.clone();
     let refused = story.tell(Event::CancelRequested { reason: "stop".to_owned(), force: false }).unwrap_err();
     assert_eq!(refused.code(), "FINAL_PHASE");
@@ -298,7 +322,9 @@ fn the_jobs_timeout_counts_only_the_time_in_which_it_runs() {
     let timer = Timer::JobTimeout { job_attempt: 1 };
     assert_eq!(story.timers.get(&timer), Some(&UnixMillis(10_000)));
     story.now = UnixMillis(4000);
-    story.tell(Event::AttemptFinished { attempt, result: AttemptResult::Exit(1), failure: None }).unwrap();
+    story
+        .tell(Event::AttemptFinished { attempt, result: AttemptResult::Exit(1), failure: None, retry_after: None })
+        .unwrap();
     assert_eq!((story.state(), story.timers.get(&timer)), (Waiting, None));
     story.now = UnixMillis(4000 + 3_600_000);
     story.tell(Event::TimerFired { timer: Timer::TaskRetry { task: TaskIndex(0), visit: 1, attempt: 2 } }).unwrap();
@@ -422,7 +448,7 @@ fn an_attempt_that_never_started_is_rescheduled_no_longer_than_until() {
         attempts += 1;
         assert!(attempts <= 4, "it is rescheduled for ever");
         let result = AttemptResult::Named(ResultName::Invalid);
-        story.tell(Event::AttemptFinished { attempt, result, failure: None }).unwrap();
+        story.tell(Event::AttemptFinished { attempt, result, failure: None, retry_after: None }).unwrap();
         if let Some((timer, due)) = story.timers.pop_first() {
             story.now = due;
             story.tell(Event::TimerFired { timer }).unwrap();
@@ -438,7 +464,9 @@ fn a_forced_cancel_stops_an_always_run_task_that_a_route_started() {
     story.tell(Event::Admitted).unwrap();
     let a = story.ready[0];
     story.tell(Event::AttemptLeased { attempt: a }).unwrap();
-    story.tell(Event::AttemptFinished { attempt: a, result: AttemptResult::Exit(0), failure: None }).unwrap();
+    story
+        .tell(Event::AttemptFinished { attempt: a, result: AttemptResult::Exit(0), failure: None, retry_after: None })
+        .unwrap();
     let w = story.plan.task_index("w").unwrap();
     let w = story.run.latest_attempt(w).unwrap();
     story.tell(Event::AttemptLeased { attempt: w }).unwrap();

@@ -130,7 +130,7 @@ impl Story {
         let list = self.results.entry(name).or_default();
         let result = if list.len() > 1 { list.pop_front() } else { list.front().copied() };
         let result = result.unwrap_or(AttemptResult::Exit(0));
-        self.tell(Event::AttemptFinished { attempt, result, failure: None }).unwrap();
+        self.tell(Event::AttemptFinished { attempt, result, failure: None, retry_after: None }).unwrap();
     }
 
     pub(super) fn tell(&mut self, event: Event) -> Result<(), EngineError> {

@@ -60,8 +60,13 @@ pub(crate) const FILTERS: &[&str] = &[
     "truncate",
     "unique",
     "upper",
+    "urlencode",
     "values",
 ];
+
+/// What a URL's piece may hold as it is.
+const UNRESERVED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl<'t> Evaluator<'t, '_> {
     pub(super) fn filter(
@@ -104,7 +109,7 @@ impl<'t> Evaluator<'t, '_> {
                 Ok(input)
             }
             "upper" | "lower" | "capitalize" | "title" | "trim" | "slug" | "sha256" | "markdown_link" | "replace"
-            | "indent" | "truncate" | "split" | "lines" | "from_json" => {
+            | "indent" | "truncate" | "split" | "lines" | "from_json" | "urlencode" => {
                 self.text_filter(name, &input, arguments, offset)
             }
             "string" => {
@@ -148,6 +153,8 @@ impl<'t> Evaluator<'t, '_> {
         self.charge(text.len() * 3, offset)?;
         let result = match name {
             "upper" => text.to_uppercase(),
+            // RFC 3986, 2.3: everything but the unreserved characters, `/` too.
+            "urlencode" => percent_encoding::utf8_percent_encode(&text, UNRESERVED).to_string(),
             "lower" => text.to_lowercase(),
             "capitalize" => {
                 let mut chars = text.chars();

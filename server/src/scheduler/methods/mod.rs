@@ -110,7 +110,7 @@ impl State {
         let (event, told) = match performed {
             Performed::Finished { result, failure, finish } => {
                 let told = Told { at: now, finish: Some(finish) };
-                (Event::AttemptFinished { attempt, result, failure }, Some(told))
+                (Event::AttemptFinished { attempt, result, failure, retry_after: None }, Some(told))
             }
             Performed::Waits { reason, until } => {
                 if let Some(until) = until {

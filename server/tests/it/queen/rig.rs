@@ -245,6 +245,7 @@ impl Ant {
             artifacts: self.artifacts.get(&assignment.task).cloned().unwrap_or_default(),
             warnings: Vec::new(),
             log_bytes: 0,
+            retry_after: None,
         }))
     }
 
@@ -291,6 +292,6 @@ pub(crate) fn report(assignment: &Assignment, sequence: u64, body: ReportBody) -
 }
 
 pub(crate) fn script_of(assignment: &Assignment) -> &str {
-    let Action::Shell { script, .. } = &assignment.action;
+    let Action::Shell { script, .. } = &assignment.action else { panic!("this is no script") };
     &script.text
 }
