@@ -43,8 +43,8 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// Dispatch no further attempts of a job.
     Pause(JobArgs),
-    /// Let a paused job go on.
-    Resume(JobArgs),
+    /// Let a paused job go on, with other parameters if some are given.
+    Resume(ResumeArgs),
     /// Give a failed job another attempt that keeps its completed tasks.
     Retry(JobArgs),
     /// Run a finished job again from one task on.
@@ -320,6 +320,16 @@ pub(crate) struct CancelArgs {
 pub(crate) struct JobArgs {
     /// The job's id, or a unique beginning or end of it.
     pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }

@@ -39,6 +39,12 @@ pub(crate) fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
     Failure::failed(format!("{} cannot be written: {error}.", path.display()))
 }
 
+/// An artifact's name within its task: those of a `fan_out` begin with the task's own name, as later tasks see them.
+pub(crate) fn name_in_task<'a>(task: &atta_core::protocol::api::TaskResource, name: &'a str) -> &'a str {
+    let of_instance = task.fan_out.as_ref().and_then(|_| name.strip_prefix(&task.task_type)?.strip_prefix('/'));
+    of_instance.unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

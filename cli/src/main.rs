@@ -73,7 +73,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Artifacts(args) => client::artifacts(args).await,
         Command::Cancel(args) => client::cancel(args).await,
         Command::Pause(args) => client::perform(args, JobVerb::Pause).await,
-        Command::Resume(args) => client::perform(args, JobVerb::Resume).await,
+        Command::Resume(args) => client::resume(args).await,
         Command::Retry(args) => client::perform(args, JobVerb::Retry).await,
         Command::Rerun(args) => client::rerun(args).await,
         Command::Definitions(args) => client::definitions(args).await,

@@ -51,6 +51,11 @@ pub(crate) fn coerce(definition: &JobDefinition, given: &[Given]) -> CommandResu
     Ok(typed)
 }
 
+/// Gives the values the types that the definition declares. Params that are not given are known elsewhere.
+pub(crate) fn type_only(definition: &JobDefinition, given: &[Given]) -> CommandResult<Map<String, Value>> {
+    coerce_cli_params(definition, given).map_err(|violations| refused(definition, violations))
+}
+
 fn refused(definition: &JobDefinition, violations: Vec<FieldViolation>) -> Failure {
     Failure::new(Exit::Usage, "INVALID_PARAMS", format!("The parameters do not fit {}.", definition.job_type))
         .with_violations(violations)

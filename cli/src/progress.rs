@@ -24,7 +24,25 @@ pub(crate) struct Progress {
     shown: HashMap<String, (u64, TaskState, Option<String>)>,
     /// How the latest attempt of each task ended, when that was no success.
     latest_result: HashMap<String, String>,
+    /// The instances of tasks with `fan_out`.
+    fan_outs: HashMap<String, Instances>,
 }
+
+/// What is known of the instances of a task.
+#[derive(Debug, Default)]
+struct Instances {
+    keys: Vec<String>,
+    settled: Vec<bool>,
+    done: usize,
+    failures_shown: usize,
+    attempts: HashMap<usize, u32>,
+}
+
+/// With so many items every instance has a line; of more, every twentieth part of them.
+const EACH_SHOWN: usize = 20;
+/// Failed instances of a task that are shown, and of them, those whose log is.
+const FAILURES_SHOWN: usize = 20;
+const TAILS_SHOWN: usize = 3;
 
 /// Something to show.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,6 +80,8 @@ impl Progress {
             flush(&mut settled, &mut lines);
             match event.kind.as_str() {
                 "task_changed" => settled = self.task_changed(event, &mut lines),
+                "items_expanded" => self.items_expanded(event),
+                "instance_changed" => self.instance_changed(event, &mut lines),
                 "attempt_created" => self.attempt_created(event),
                 "attempt_closed" => self.attempt_closed(event),
                 "job_attempt_began" => self.job_attempt_began(event, &mut lines),
@@ -80,6 +100,9 @@ impl Progress {
         let task = text(&event.data, "task").to_owned();
         if let Some(attempt) = number(&event.data, "attempt") {
             self.latest_attempt.insert(task.clone(), attempt);
+            if let Some(instance) = number(&event.data, "instance") {
+                self.fan_outs.entry(task.clone()).or_default().attempts.insert(instance as usize, attempt);
+            }
             self.task_of.insert(attempt, task);
         }
     }
@@ -90,6 +113,63 @@ impl Progress {
             && let Some(task) = self.task_of.get(&attempt)
         {
             self.latest_result.insert(task.clone(), result);
+        }
+    }
+
+    fn items_expanded(&mut self, event: &EventResource) {
+        let items = event.data.pointer("/outcome/Ok").and_then(Value::as_array);
+        let keys: Vec<String> = items.into_iter().flatten().map(|item| text(item, "key").to_owned()).collect();
+        let settled = vec![false; keys.len()];
+        self.fan_outs.insert(text(&event.data, "task").to_owned(), Instances { keys, settled, ..Instances::default() });
+    }
+
+    /// `✓ build [3/10] linux`, `✗ build [4/10] windows  exit 3`
+    fn instance_changed(&mut self, event: &EventResource, lines: &mut Vec<Line>) {
+        let data = &event.data;
+        let task = text(data, "task");
+        let Some(to) = data.get("state").and_then(|to| serde_json::from_value::<TaskState>(to.clone()).ok()) else {
+            return;
+        };
+        let Some(all) = self.fan_outs.get_mut(task) else { return };
+        let Some(index) = number(data, "instance").map(|index| index as usize).filter(|i| *i < all.keys.len()) else {
+            return;
+        };
+        let was = std::mem::replace(&mut all.settled[index], to.is_settled());
+        match (was, to.is_settled()) {
+            (false, true) => all.done += 1,
+            (true, false) => all.done -= 1,
+            _ => {}
+        }
+        if !to.is_settled() || was {
+            return;
+        }
+        let total = all.keys.len();
+        let head = format!(
+            "{} {} {} {}",
+            output::task_mark(to),
+            output::harmless(task),
+            format!("[{}/{total}]", all.done).dimmed(),
+            output::harmless(&all.keys[index])
+        );
+        if to == TaskState::Failed {
+            all.failures_shown += 1;
+            if all.failures_shown > FAILURES_SHOWN {
+                return;
+            }
+            let result = data.get("result").and_then(result_text).map(|result| format!("  {result}"));
+            let message = data.pointer("/failure/message").and_then(Value::as_str).map(output::harmless);
+            let message = message.map(|message| format!("  {message}"));
+            lines.push(Line::Text(format!("{head}{}{}", result.unwrap_or_default(), message.unwrap_or_default())));
+            if all.failures_shown <= TAILS_SHOWN
+                && let Some(attempt) = all.attempts.get(&index)
+            {
+                lines.push(Line::LogTail { attempt: *attempt });
+            }
+        } else if to == TaskState::Completed {
+            let step = total.div_ceil(EACH_SHOWN).max(1);
+            if all.done % step == 0 {
+                lines.push(Line::Text(head));
+            }
         }
     }
 
@@ -155,7 +235,9 @@ impl Progress {
                 if failed && let Some(message) = data.pointer("/failure/message").and_then(Value::as_str) {
                     let _ = write!(text, "  {}", output::harmless(message));
                 }
-                let tail = if failed && !handled { self.latest_attempt.get(&task).copied() } else { None };
+                let of_instances = self.fan_outs.contains_key(&task);
+                let tail =
+                    if failed && !handled && !of_instances { self.latest_attempt.get(&task).copied() } else { None };
                 Some(Settled { task, text, tail })
             }
             _ => None,
@@ -315,6 +397,32 @@ mod tests {
             ),
         ]);
         assert_eq!(plain(&lines), ["✗ test  TIMED_OUT  It took longer than 1s.", "tail 4"]);
+    }
+
+    #[test]
+    fn instances_are_counted_and_failures_named_by_their_key() {
+        let mut progress = Progress::default();
+        let at = "2026-01-01T00:00:00Z";
+        let changed = |instance: u32, state: &str, result: Value| {
+            event(
+                "instance_changed",
+                at,
+                json!({"task": "build", "visit": 1, "instance": instance, "state": state, "result": result,
+                       "failure": (state == "FAILED").then(|| json!({"code": "EXIT_CODE", "message": "exit code 3"}))}),
+            )
+        };
+        let lines = progress.apply(&[
+            event(
+                "items_expanded",
+                at,
+                json!({"task": "build", "visit": 1, "outcome": {"Ok": [{"key": "linux", "value": 1}, {"key": "mac", "value": 2}]}}),
+            ),
+            event("attempt_created", at, json!({"task": "build", "attempt": 7, "instance": 1})),
+            changed(0, "RUNNING", Value::Null),
+            changed(0, "COMPLETED", json!({"exit": 0})),
+            changed(1, "FAILED", json!({"exit": 3})),
+        ]);
+        assert_eq!(plain(&lines), ["✓ build [1/2] linux", "✗ build [2/2] mac  exit 3  exit code 3", "tail 7"]);
     }
 
     #[test]

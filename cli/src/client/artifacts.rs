@@ -4,17 +4,18 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use atta_core::protocol::api::{ArtifactResource, JobDetail};
+use atta_core::protocol::api::{ArtifactResource, JobDetail, TaskResource};
 use serde_json::json;
 
 use super::Server;
 use crate::args::ArtifactsArgs;
 use crate::exit::{CommandResult, Exit, Failure};
-use crate::files::{cannot_write, make_parents, safe_path};
+use crate::files::{cannot_write, make_parents, name_in_task, safe_path};
 use crate::output;
 
 /// An artifact of the latest attempt of a task.
 struct Found<'a> {
+    of: &'a TaskResource,
     task: &'a str,
     attempt: u32,
     artifact: &'a ArtifactResource,
@@ -76,19 +77,22 @@ fn found<'a>(job: &'a JobDetail, task: Option<&str>) -> CommandResult<Vec<Found<
         .tasks
         .iter()
         .filter(|one| task.is_none_or(|name| name == one.task_type))
-        .filter_map(|one| {
-            one.attempt_list.last().map(|attempt| (one.task_type.as_str(), attempt.number, &one.artifacts))
+        .filter_map(|one| one.attempt_list.last().map(|attempt| (one, attempt.number)))
+        .flat_map(|(of, attempt)| {
+            of.artifacts.iter().map(move |artifact| Found { of, task: &of.task_type, attempt, artifact })
         })
-        .flat_map(|(task, attempt, artifacts)| artifacts.iter().map(move |artifact| Found { task, attempt, artifact }))
         .collect())
 }
 
 /// Writes beside the target and renames, so that a broken download leaves no half file under the name.
 async fn download(server: &Server, job: &JobDetail, found: &Found<'_>, dir: &Path) -> CommandResult<PathBuf> {
-    let file = safe_path(dir, found.task, &found.artifact.name)?;
+    let file = safe_path(dir, found.task, name_in_task(found.of, &found.artifact.name))?;
     make_parents(dir, &file)?;
     let number = found.attempt.to_string();
-    let mut segments = vec!["jobs", job.summary.job_id.0.as_str(), "attempts", &number, "artifacts"];
+    let mut segments = vec!["jobs", job.summary.job_id.0.as_str()];
+    // Those of instances are of many attempts.
+    segments.extend(if found.of.fan_out.is_some() { ["tasks", found.task] } else { ["attempts", number.as_str()] });
+    segments.push("artifacts");
     segments.extend(found.artifact.name.split('/'));
     let mut response = server.send(server.get(&segments, &[])).await?;
     let parent = file.parent().unwrap_or(dir);

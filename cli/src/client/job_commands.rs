@@ -1,22 +1,20 @@
 //! `atta cancel|pause|resume|retry|rerun`.
 
 use atta_core::protocol::JobId;
-use atta_core::protocol::api::{CancelRequest, RerunRequest, SubmitResponse};
+use atta_core::protocol::api::{CancelRequest, RerunRequest, ResumeRequest, SubmitResponse};
 use serde::Serialize;
 use serde_json::json;
 
 use super::Server;
-use crate::args::{CancelArgs, JobArgs, RerunArgs};
+use crate::args::{CancelArgs, JobArgs, RerunArgs, ResumeArgs};
 use crate::exit::{CommandResult, Exit};
-use crate::output;
+use crate::{output, params, validate};
 
 /// A command without arguments of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum JobVerb {
     /// No new attempts.
     Pause,
-    /// Go on.
-    Resume,
     /// A new job attempt that keeps completed tasks.
     Retry,
 }
@@ -25,17 +23,33 @@ impl JobVerb {
     fn segment(self) -> &'static str {
         match self {
             Self::Pause => "pause",
-            Self::Resume => "resume",
             Self::Retry => "retry",
         }
     }
 }
 
-/// `atta pause|resume|retry JOB`.
+/// `atta pause|retry JOB`.
 pub(crate) async fn perform(args: JobArgs, verb: JobVerb) -> CommandResult {
     let server = Server::new(&args.server)?;
     let job = server.job_id(&args.job).await?;
     command(&server, &job, verb.segment(), &json!({})).await
+}
+
+/// `atta resume JOB [-p NAME=VALUE]…`.
+pub(crate) async fn resume(args: ResumeArgs) -> CommandResult {
+    let server = Server::new(&args.server)?;
+    let job = server.job_id(&args.job).await?;
+    let given = params::read(&args.params.params)?;
+    let params = if given.is_empty() {
+        serde_json::Map::new()
+    } else {
+        let summary = server.job(&job).await?.summary;
+        let source = super::submit::source(&server, &summary.job_type, Some(&summary.version)).await?;
+        let definition = validate::load_text(&summary.job_type, source.as_bytes())?;
+        // The others are the job's own.
+        params::type_only(&definition, &given)?
+    };
+    command(&server, &job, "resume", &ResumeRequest { params }).await
 }
 
 /// `atta cancel JOB`.

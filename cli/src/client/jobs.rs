@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use atta_core::protocol::api::{JobDetail, JobSummary};
+use atta_core::protocol::api::{AttemptResource, FanOutResource, JobDetail, JobSummary, TaskResource};
 use owo_colors::OwoColorize;
 
 use super::Server;
@@ -82,6 +82,29 @@ async fn show(args: JobsShowArgs) -> CommandResult {
     Ok(Exit::Success)
 }
 
+/// Attempts of instances that are shown; those that succeeded are only counted.
+const INSTANCES_SHOWN: usize = 20;
+
+/// The attempts worth a line, and how many there are besides.
+fn attempts_to_show(task: &TaskResource) -> (Vec<&AttemptResource>, usize) {
+    if task.fan_out.is_none() {
+        return (task.attempt_list.iter().collect(), 0);
+    }
+    let failed = task.attempt_list.iter().filter(|attempt| attempt.result.as_deref() != Some("COMPLETED"));
+    let shown: Vec<_> = failed.take(INSTANCES_SHOWN).collect();
+    let hidden = task.attempt_list.len() - shown.len();
+    (shown, hidden)
+}
+
+/// `[8/10: 7 completed, 1 failed, 2 running]`
+fn counts(fan_out: &FanOutResource) -> String {
+    let settled: u32 = ["COMPLETED", "FAILED", "CANCELLED"].iter().filter_map(|state| fan_out.counts.get(*state)).sum();
+    let counts: Vec<_> =
+        fan_out.counts.iter().map(|(state, count)| format!("{count} {}", state.to_lowercase())).collect();
+    let detail = if counts.is_empty() { String::new() } else { format!(": {}", counts.join(", ")) };
+    format!("[{settled}/{}{detail}]", fan_out.total)
+}
+
 fn human(job: &JobDetail) -> String {
     let summary = &job.summary;
     let mut text = format!("{}  {}  {}\n", summary.job_id, summary.job_type, output::job_state(summary.state));
@@ -119,13 +142,20 @@ fn human(job: &JobDetail) -> String {
         if let Some(route) = &task.route {
             let _ = write!(text, "  {}", format!("→ {route}").cyan());
         }
+        if let Some(fan_out) = &task.fan_out {
+            let _ = write!(text, "  {}", counts(fan_out));
+        }
         text.push('\n');
         if let Some(error) = &task.error {
             let _ = writeln!(text, "    {}: {}", error.code, output::harmless(&error.message));
         }
-        for attempt in &task.attempt_list {
+        let (shown, hidden) = attempts_to_show(task);
+        for attempt in shown {
             let took = output::between(attempt.started_at.as_deref(), attempt.finished_at.as_deref());
             let _ = write!(text, "    attempt {}", attempt.number);
+            if let Some(key) = &attempt.item_key {
+                let _ = write!(text, "  {}", output::harmless(key).bold());
+            }
             if task.visits > 1 {
                 let _ = write!(text, "  visit {}", attempt.visit);
             }
@@ -139,12 +169,22 @@ fn human(job: &JobDetail) -> String {
             if attempt.log_bytes > 0 {
                 let _ = write!(text, "  log {}", output::size(attempt.log_bytes));
             }
+            if let Some(reason) = &attempt.reason {
+                let _ = write!(text, "  {}", output::harmless(reason).dimmed());
+            }
             text.push('\n');
+            if let Some(error) = attempt.error.as_ref().filter(|_| attempt.item_key.is_some()) {
+                let _ = writeln!(text, "      {}: {}", error.code, output::harmless(&error.message));
+            }
             for warning in &attempt.warnings {
                 let _ = writeln!(text, "      {} {}", "warning:".yellow(), output::harmless(warning));
             }
         }
-        for (name, value) in &task.outputs {
+        if hidden > 0 {
+            let _ = writeln!(text, "    {}", format!("and {hidden} more attempts").dimmed());
+        }
+        // What is known of each instance has been shown.
+        for (name, value) in task.outputs.iter().filter(|(name, _)| task.fan_out.is_none() || *name != "results") {
             let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let _ = writeln!(text, "    {name} = {}", output::harmless(&shown).replace('\n', "⏎"));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use atta_core::engine::AttemptState;
 use atta_core::protocol::JobId;
-use atta_core::protocol::api::{JobDetail, LogEvent};
+use atta_core::protocol::api::{JobDetail, LogEvent, TaskResource};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::sync::{Semaphore, mpsc};
@@ -47,7 +47,8 @@ pub(crate) async fn logs(args: LogsArgs) -> CommandResult {
         return Err(Failure::new(Exit::Refused, "NOT_FOUND", format!("{id} has no task {task}."))
             .with_help(format!("Its tasks are {}.", names.join(", "))));
     }
-    let prefixes = args.task.is_none() && args.attempt.is_none();
+    let many = |task: &TaskResource| task.fan_out.is_some() && args.task.as_ref() == Some(&task.task_type);
+    let prefixes = args.attempt.is_none() && (args.task.is_none() || job.tasks.iter().any(many));
     if args.follow { follow(&server, &id, &args, prefixes).await } else { show(&server, &job, &args, prefixes).await }
 }
 
@@ -57,9 +58,13 @@ fn wanted(job: &JobDetail, args: &LogsArgs) -> Vec<Wanted> {
         .iter()
         .filter(|task| args.task.as_ref().is_none_or(|name| *name == task.task_type))
         .flat_map(|task| {
-            let name: Arc<str> = Arc::from(task.task_type.as_str());
+            let of_task: Arc<str> = Arc::from(task.task_type.as_str());
+            let name = move |key: Option<&str>| match key {
+                Some(key) => Arc::from(format!("{of_task}[{key}]")),
+                None => Arc::clone(&of_task),
+            };
             task.attempt_list.iter().filter(|attempt| attempt.state != AttemptState::Ready).map(move |attempt| Wanted {
-                task: Arc::clone(&name),
+                task: name(attempt.item_key.as_deref()),
                 number: attempt.number,
                 finished: attempt.state == AttemptState::Finished,
             })
@@ -244,7 +249,8 @@ impl Printer {
 
     /// The attempt has ended: a last line without newline is shown with one.
     fn end(&mut self, task: &Arc<str>) -> CommandResult<()> {
-        let open = std::mem::take(self.open(task));
+        let Some(index) = self.open.iter().position(|(name, _)| name == task) else { return Ok(()) };
+        let (_, open) = self.open.swap_remove(index);
         if open.is_empty() {
             return Ok(());
         }

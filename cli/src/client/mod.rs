@@ -19,7 +19,7 @@ pub(crate) use definitions::definitions;
 pub(crate) use deliveries::deliveries;
 pub(crate) use events::events;
 pub(crate) use http::Server;
-pub(crate) use job_commands::{JobVerb, cancel, perform, rerun};
+pub(crate) use job_commands::{JobVerb, cancel, perform, rerun, resume};
 pub(crate) use jobs::jobs;
 pub(crate) use logs::logs;
 pub(crate) use submit::submit;

@@ -57,7 +57,7 @@ fn names_a_file(target: &str) -> bool {
         || Path::new(target).extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
-async fn source(server: &Server, job_type: &str, version: Option<&str>) -> CommandResult<String> {
+pub(super) async fn source(server: &Server, job_type: &str, version: Option<&str>) -> CommandResult<String> {
     let version = if let Some(version) = version {
         version.to_owned()
     } else {

@@ -1,5 +1,6 @@
 //! `-o DIR`: what a job left, as files.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +11,7 @@ use atta_core::protocol::api::{ArtifactResource, AttemptResource, JobDetail, Tas
 use atta_server::Server;
 
 use crate::exit::{CommandResult, Failure};
-use crate::files::{cannot_write, make_parents, safe_path};
+use crate::files::{cannot_write, make_parents, name_in_task, safe_path};
 
 /// How much of a log is in memory at once.
 const PIECE: u64 = 1 << 20;
@@ -28,6 +29,10 @@ pub(crate) async fn write(server: &Server, job: &JobDetail, dir: &Path) -> Comma
         for artifact in &task.artifacts {
             write_artifact(server, dir, task, artifact).await?;
         }
+        if task.fan_out.is_some() {
+            write_logs_of_instances(server, job, task, dir).await?;
+            continue;
+        }
         let logged: Vec<&AttemptResource> = task.attempt_list.iter().filter(|attempt| attempt.log_bytes > 0).collect();
         let one = task.attempt_list.len() == 1;
         for attempt in logged {
@@ -40,13 +45,36 @@ pub(crate) async fn write(server: &Server, job: &JobDetail, dir: &Path) -> Comma
     Ok(())
 }
 
+/// `DIR/<task>.<key>.log`; those of attempts before the last one of an item have their number in the name.
+async fn write_logs_of_instances(
+    server: &Server,
+    job: &JobDetail,
+    task: &TaskResource,
+    dir: &Path,
+) -> CommandResult<()> {
+    let mut latest = HashMap::new();
+    for attempt in &task.attempt_list {
+        latest.insert(attempt.instance, attempt.number);
+    }
+    for attempt in task.attempt_list.iter().filter(|attempt| attempt.log_bytes > 0) {
+        let key = attempt.item_key.as_deref().unwrap_or_default();
+        let name = if latest.get(&attempt.instance) == Some(&attempt.number) {
+            format!("{}.{key}.log", task.task_type)
+        } else {
+            format!("{}.{key}.{}.log", task.task_type, attempt.number)
+        };
+        write_log(server, job, attempt, &dir.join(name)).await?;
+    }
+    Ok(())
+}
+
 async fn write_artifact(
     server: &Server,
     dir: &Path,
     task: &TaskResource,
     artifact: &ArtifactResource,
 ) -> CommandResult<()> {
-    let file = safe_path(dir, &task.task_type, &artifact.name)?;
+    let file = safe_path(dir, &task.task_type, name_in_task(task, &artifact.name))?;
     make_parents(dir, &file)?;
     match fs::remove_file(&file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot_write(&file, &error)),

@@ -13,6 +13,7 @@ mod scratch;
 mod secrets;
 mod shipped;
 mod shipped_http;
+mod shipped_control;
 mod shipped_keys;
 mod surface;
 mod triggers;

@@ -232,6 +232,9 @@ pub struct AttemptResource {
     pub item_key: Option<String>,
     /// Its state.
     pub state: AttemptState,
+    /// What it waits for: an ant, a vote, another job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// `COMPLETED`, `FAILED` or a result's name.
     pub result: Option<String>,
     /// Its exit code.
@@ -373,6 +376,15 @@ pub struct CancelRequest {
     /// Also stop the final phase (`always_run`).
     #[serde(default)]
     pub force: bool,
+}
+
+/// How a paused job goes on.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeRequest {
+    /// Params to go on with, instead of those of the same names. What was rendered before stays as it is.
+    #[serde(default)]
+    pub params: serde_json::Map<String, Value>,
 }
 
 /// Where a rerun begins.

@@ -3,7 +3,7 @@
 use atta_core::engine::JobState;
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{
-    CancelRequest, JobDetail, JobSummary, Page, RerunRequest, SubmitRequest, SubmitResponse,
+    CancelRequest, JobDetail, JobSummary, Page, RerunRequest, ResumeRequest, SubmitRequest, SubmitResponse,
 };
 use axum::Json;
 use axum::extract::{Request, State};
@@ -217,10 +217,11 @@ async fn pause(
     perform(&context, id, JobCommand::Pause).await
 }
 
-/// Resume a paused job
+/// Resume a paused job, with other params if some are given
 #[utoipa::path(
     post, path = "/api/v1/jobs/{id}/resume", tag = "jobs", operation_id = "resume_job",
     params(("id" = String, Path, description = "The job's id")),
+    request_body = Option<ResumeRequest>,
     responses((status = 202, body = SubmitResponse))
 )]
 async fn resume(
@@ -230,8 +231,9 @@ async fn resume(
     request: Request,
 ) -> Result<Response, ApiError> {
     params.finish()?;
-    let Nothing {} = optional_json(request).await?;
-    perform(&context, id, JobCommand::Resume).await
+    let ResumeRequest { params } = optional_json(request).await?;
+    let command = if params.is_empty() { JobCommand::Resume } else { JobCommand::ResumeWith { params } };
+    perform(&context, id, command).await
 }
 
 /// Retry a failed job: a new job attempt that keeps completed tasks

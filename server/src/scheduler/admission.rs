@@ -27,6 +27,8 @@ pub(super) struct Admission {
     places: HashMap<JobId, (String, Class, Rank)>,
     /// Definitions where somebody came or a place became free.
     pub(super) changed: BTreeSet<String>,
+    /// Who came since the last time that places were given out.
+    joined: Vec<JobId>,
     /// Jobs that start later.
     pub(super) scheduled: BTreeSet<(UnixMillis, JobId)>,
     /// Jobs that take a place of their definition's `max_concurrency`.
@@ -41,6 +43,7 @@ impl Admission {
         self.lines.entry(job_type.to_owned()).or_default().insert((class, rank, job.clone()));
         self.places.insert(job.clone(), (job_type.to_owned(), class, rank));
         self.changed.insert(job_type.to_owned());
+        self.joined.push(job.clone());
     }
 
     /// Takes a job out of its line.
@@ -91,10 +94,23 @@ impl State {
             return;
         }
         let Some(live) = self.jobs.get(job) else { return };
-        let since = live.row.scheduled_at.unwrap_or(live.row.created_at).max(live.row.created_at);
+        if live.row.state == JobState::Pending && self.takes_key(job) {
+            self.join_line(job);
+        }
+    }
+
+    /// The job waits for nothing any more but a place of its definition's `max_concurrency`.
+    pub(super) fn join_line(&mut self, job: &JobId) {
+        let now = self.clock.now();
+        let Some(live) = self.jobs.get(job) else { return };
+        let (class, since) = if live.run.job_attempt() > 0 {
+            (Class::Woken, now)
+        } else {
+            (Class::New, live.row.scheduled_at.unwrap_or(live.row.created_at).max(live.row.created_at))
+        };
         let rank = Rank::new(live.row.priority, since);
         let job_type = live.row.job_type.clone();
-        self.admission.join(&job_type, Class::New, rank, job);
+        self.admission.join(&job_type, class, rank, job);
     }
 
     /// Evaluates `skip_if`; an error fails closed: skipped, and the definition is degraded.
@@ -209,15 +225,14 @@ impl State {
 
     /// A job that was told to go on by a command, and that the engine keeps until it is admitted again.
     pub(super) fn await_admission(&mut self, job: &JobId) {
-        let now = self.clock.now();
-        let Some(live) = self.jobs.get(job) else { return };
-        let rank = Rank::new(live.row.priority, now);
-        let job_type = live.row.job_type.clone();
-        self.admission.join(&job_type, Class::Woken, rank, job);
+        if self.takes_key(job) {
+            self.join_line(job);
+        }
     }
 
     /// Lets jobs run as long as there are places.
     pub(super) fn admit(&mut self) {
+        self.hand_keys_on();
         while let Some(job_type) = self.admission.changed.pop_first() {
             while let Some(job) = self.admission.first(&job_type).cloned() {
                 let limit = self.jobs.get(&job).and_then(|live| live.definition.max_concurrency);
@@ -236,19 +251,24 @@ impl State {
                     self.fire_now(&job, timer);
                 }
             }
-            self.say_what_they_wait_for(&job_type);
+            // What was admitted may have ended at once.
+            self.hand_keys_on();
         }
+        self.say_what_they_wait_for();
     }
 
-    fn say_what_they_wait_for(&mut self, job_type: &str) {
-        let Some(line) = self.admission.lines.get(job_type) else { return };
-        for (_, _, job) in line {
-            let Some(live) = self.jobs.get_mut(job) else { continue };
+    /// To those who came since and were not admitted.
+    fn say_what_they_wait_for(&mut self) {
+        for job in std::mem::take(&mut self.admission.joined) {
+            if !self.admission.places.contains_key(&job) {
+                continue;
+            }
+            let Some(live) = self.jobs.get_mut(&job) else { continue };
             let Some(limit) = live.definition.max_concurrency else { continue };
             let reason = format!("waits for max_concurrency {limit}");
             if live.row.reason.as_deref() != Some(&reason) {
                 live.set_reason(Some(reason));
-                self.staged.touched.insert(job.clone());
+                self.staged.touched.insert(job);
             }
         }
     }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use atta_core::definition::check_params;
 use atta_core::engine::{Event, JobState, Timer};
 use atta_core::protocol::JobId;
+use serde_json::{Map, Value};
 
 use super::state::State;
 use super::{JobCommand, Refusal};
-use crate::store::{StoreWriter, Which};
+use crate::store::{StoreWriter, Which, json};
 
 impl State {
     /// Performs a command and returns the job's state afterwards.
@@ -64,6 +66,10 @@ impl State {
                 }
                 Event::ResumeRequested
             }
+            JobCommand::ResumeWith { params } => {
+                self.change_params(job, &params)?;
+                return self.perform(job, JobCommand::Resume);
+            }
             JobCommand::RetryFailed => Event::RetryFailedRequested,
             JobCommand::RerunFrom { task } => {
                 let index = live
@@ -96,6 +102,40 @@ impl State {
         }
         self.admit();
         Ok(self.jobs.get(job).map_or(state, |live| live.row.state))
+    }
+
+    /// A paused job goes on with other params. What was rendered before, and what was made of them when the job was
+    /// created (durations, keys), stays as it is.
+    fn change_params(&mut self, job: &JobId, given: &Map<String, Value>) -> Result<(), Refusal> {
+        let live = self.jobs.get_mut(job).ok_or_else(|| Refusal::job_not_found(job))?;
+        if live.row.state != JobState::Paused {
+            return Err(Refusal::Conflict {
+                code: "JOB_NOT_PAUSED",
+                message: format!(
+                    "the job {job} is {}: only a paused job can be resumed with other params",
+                    live.row.state.as_str()
+                ),
+            });
+        }
+        let mut params = live.params.clone();
+        params.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let params = check_params(&live.version.definition, &params).map_err(|violations| Refusal::Invalid {
+            code: "INVALID_PARAMS",
+            message: match violations.as_slice() {
+                [only] => only.message.clone(),
+                all => format!("{} params are not right", all.len()),
+            },
+            violations,
+        })?;
+        if params != live.params {
+            live.row.created_params.get_or_insert_with(|| live.row.params.clone());
+            live.row.params = json(&params);
+            live.params = params;
+            live.dirty.params = true;
+            live.dirty.describe = true;
+            self.staged.touched.insert(job.clone());
+        }
+        Ok(())
     }
 
     /// The job resumes as soon as `max_concurrency` lets it: a timer that is due now and waits for its place, so that

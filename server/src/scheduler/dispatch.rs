@@ -28,9 +28,16 @@ impl State {
                 && let Some(key) = self.ready.pop(&ant.tags)
             {
                 let may = self.jobs.get(&key.job).is_some_and(|live| live.run.may_dispatch());
-                if !may || self.workspace_is_elsewhere(&key.job, &id) {
-                    // Its job is paused, or its workspace is with another ant; it is queued again below, so that it
-                    // keeps its place.
+                if !may {
+                    // Its job is paused; it is queued again when that is over.
+                    if let Some(live) = self.jobs.get_mut(&key.job) {
+                        live.queued.remove(&key.attempt);
+                        live.parked.push(key.attempt);
+                    }
+                    continue;
+                }
+                if self.workspace_is_elsewhere(&key.job, &id) {
+                    // Another ant has its workspace; it is queued again below, so that it keeps its place.
                     set_aside.push(key);
                     continue;
                 }
@@ -42,6 +49,54 @@ impl State {
         }
         for key in set_aside {
             self.enqueue(&key.job, key.attempt);
+        }
+        self.say_what_attempts_wait_for();
+    }
+
+    /// To attempts that became READY in this batch and that no ant took.
+    fn say_what_attempts_wait_for(&mut self) {
+        let waiting = std::mem::take(&mut self.unoffered);
+        let mut known: Option<(Vec<String>, String)> = None;
+        for key in waiting {
+            let Some(live) = self.jobs.get(&key.job) else { continue };
+            let Some((tags, _)) = live.queued.get(&key.attempt) else { continue };
+            let reason = match &known {
+                Some((of, reason)) if of == tags => reason.clone(),
+                _ => {
+                    let reason = self.no_ant(tags);
+                    known = Some((tags.clone(), reason.clone()));
+                    reason
+                }
+            };
+            if live.attempts.get(&key.attempt).is_none_or(|row| row.reason.as_ref() == Some(&reason)) {
+                continue;
+            }
+            if let Some(row) = self.jobs.get_mut(&key.job).and_then(|live| live.attempt_row(key.attempt)) {
+                row.reason = Some(reason);
+                self.staged.touched.insert(key.job);
+            }
+        }
+    }
+
+    /// Why no ant takes an attempt that needs these tags.
+    fn no_ant(&self, tags: &[String]) -> String {
+        if self.ants.is_empty() {
+            return "waits for an ant: none is connected".to_owned();
+        }
+        let fit = self.ants.values().filter(|ant| tags.iter().all(|tag| ant.tags.contains(tag)));
+        let (mut ants, mut slots, mut busy) = (0, 0, 0);
+        for ant in fit {
+            ants += 1;
+            slots += ant.slots;
+            busy += ant.held.len().min(ant.slots);
+        }
+        match (ants, tags) {
+            (0, [tag]) => format!("waits for an ant with the tag {tag}: no connected ant has it"),
+            (0, tags) => {
+                format!("waits for an ant with the tags {}: no connected ant has all of them", tags.join(", "))
+            }
+            _ if busy < slots => "waits for an ant to ask for work".to_owned(),
+            _ => format!("waits for an ant: {busy} of {slots} slots busy"),
         }
     }
 

@@ -48,6 +48,8 @@ pub(super) struct LiveJob {
     pub(super) held_timers: BTreeSet<Timer>,
     /// READY attempts with their place in the queue.
     pub(super) queued: HashMap<AttemptNumber, (Vec<String>, QueueKey)>,
+    /// READY attempts that wait until the job is not paused any more.
+    pub(super) parked: Vec<AttemptNumber>,
     /// The instant of the newest event: time never goes back within a job.
     pub(super) last_at: UnixMillis,
     /// Counts against `max_concurrency`.
@@ -62,6 +64,8 @@ pub(super) struct Dirty {
     /// The job has no row yet.
     pub(super) new: bool,
     pub(super) row: bool,
+    /// The job goes on with other params.
+    pub(super) params: bool,
     pub(super) tasks: BTreeSet<TaskIndex>,
     pub(super) attempts: BTreeSet<AttemptNumber>,
     pub(super) instances: BTreeSet<(TaskIndex, u32)>,
@@ -132,6 +136,7 @@ impl LiveJob {
             timers: BTreeMap::new(),
             held_timers: BTreeSet::new(),
             queued: HashMap::new(),
+            parked: Vec::new(),
             occupies: false,
             workspace: WorkspaceProgress::default(),
             dirty: Dirty::default(),

@@ -3,7 +3,7 @@
 //! * `writer`: the task that owns everything: collects commands, runs a batch, writes it in one transaction, answers
 //! * `state`: what it keeps in memory; everything here can be rebuilt from the database, and is after a failed write
 //! * `live`: one live job: feeds events to the engine and projects what it decides into rows
-//! * `definitions`, `submit`, `admission`, `commands`, `cron`: from a definition to a running job
+//! * `definitions`, `submit`, `admission`, `concurrency`, `commands`, `cron`: from a definition to a running job
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
 //! * `ants`, `queue`, `dispatch`, `assignment`, `request`, `given`, `report`: from a ready attempt to an ant and back
 //! * `fan_out`: the items of tasks and what became of each
@@ -16,6 +16,7 @@ mod ants;
 mod assignment;
 mod command;
 mod commands;
+mod concurrency;
 mod configs;
 mod cron;
 mod definitions;
@@ -94,6 +95,11 @@ pub enum JobCommand {
     Pause,
     /// Go on.
     Resume,
+    /// Go on with these params instead of those of the same names; what was rendered before stays as it is.
+    ResumeWith {
+        /// Checked like those of a submit, together with the others.
+        params: serde_json::Map<String, serde_json::Value>,
+    },
     /// A new job attempt that keeps completed tasks.
     RetryFailed,
     /// A new job attempt from this task on.

@@ -243,6 +243,7 @@ impl LiveJob {
             Event::AttemptLeased { attempt } => {
                 if let Some(row) = self.attempt_row(*attempt) {
                     row.state = AttemptState::Leased;
+                    row.reason = None;
                 }
             }
             Event::AttemptStarted { attempt } => {

@@ -16,6 +16,7 @@ use atta_core::time::{Clock, Entropy, UnixMillis};
 use serde_json::{Map, Value};
 
 use super::admission::Admission;
+use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::fan_out::Left;
 use super::live::{Dirty, LiveJob, TaskData};
@@ -69,6 +70,8 @@ impl State {
             webhook_buckets: HashMap::new(),
             waits_over: std::collections::BTreeSet::new(),
             admission: Admission::default(),
+            keys: Keys::default(),
+            unoffered: Vec::new(),
             ants: BTreeMap::new(),
             epoch,
             tokens: 0,
@@ -98,6 +101,8 @@ impl State {
         self.own.clear();
         self.waits_over.clear();
         self.admission = Admission::default();
+        self.keys = Keys::default();
+        self.unoffered.clear();
         self.sequence = sequence;
         self.counts.reset(counts);
         self.definitions = definitions
@@ -153,6 +158,7 @@ impl State {
             self.enqueue(&id, number);
         }
         self.settle_place(&id);
+        self.keep_key(&id);
     }
 
     /// What follows from a restart: PENDING jobs get into line, and attempts whose ant is unknown are interrupted (at
@@ -186,7 +192,15 @@ impl State {
         let StoredJob { row, tasks, attempts, artifacts, events, timers } = stored;
         let params: Map<String, Value> =
             serde_json::from_str(&row.params).map_err(|error| format!("its params are damaged: {error}"))?;
-        let scope = submission_variables(&version.definition, &row, &params, ConfigValues::default(), &self.renderer);
+        // Fields were resolved with the params that the job was created with.
+        let created: Option<Map<String, Value>> =
+            row.created_params
+                .as_deref()
+                .map(serde_json::from_str)
+                .transpose()
+                .map_err(|error| format!("the params that it was created with are damaged: {error}"))?;
+        let scope =
+            submission_variables(&version.definition, &row, created.as_ref().unwrap_or(&params), ConfigValues::default(), &self.renderer);
         let nothing_happened = events.is_empty();
         let (definition, plan) = if row.state == JobState::Skipped {
             (version.definition.clone(), version.plan.clone())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use atta_core::definition::Priority;
-use atta_core::engine::{AttemptNumber, AttemptResult, EngineError, Event, JobState, Timer};
+use atta_core::engine::{AttemptNumber, AttemptResult, AttemptState, EngineError, Event, JobState, Timer};
 use atta_core::protocol::ant::Orders;
 use atta_core::protocol::{AntId, AttemptId, JobId};
 use atta_core::template::Renderer;
@@ -12,6 +12,7 @@ use atta_core::time::{Clock, Entropy, UnixMillis};
 
 use super::admission::Admission;
 use super::ants::{self, Ants};
+use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::live::{Applied, LiveJob, Told};
 use super::project::Question;
@@ -67,6 +68,10 @@ pub(super) struct State {
     /// Waiting attempts to look at in this batch.
     pub(super) waits_over: BTreeSet<(JobId, AttemptNumber)>,
     pub(super) admission: Admission,
+    /// `concurrency` keys.
+    pub(super) keys: Keys,
+    /// READY attempts that no ant was offered yet.
+    pub(super) unoffered: Vec<QueueKey>,
     pub(super) ants: Ants,
     pub(super) epoch: u32,
     pub(super) tokens: u32,
@@ -194,6 +199,11 @@ impl State {
                 if let Some(key) = &live.row.user_key {
                     self.user_keys.remove(key);
                 }
+                self.give_key_back(job);
+            } else if live.run.may_dispatch() {
+                for number in std::mem::take(&mut live.parked) {
+                    self.enqueue(job, number);
+                }
             }
         }
         self.settle_place(job);
@@ -202,7 +212,7 @@ impl State {
     /// Puts a READY attempt into the queue.
     pub(super) fn enqueue(&mut self, job: &JobId, number: AttemptNumber) {
         let Some(live) = self.jobs.get_mut(job) else { return };
-        let Some(row) = live.attempts.get(&number) else { return };
+        let Some(row) = live.attempts.get(&number).filter(|row| row.state == AttemptState::Ready) else { return };
         let task = &live.definition.tasks[row.task.0 as usize];
         let priority: Priority = task.priority.unwrap_or(live.row.priority);
         let rank = Rank::new(priority, row.created_at);
@@ -218,6 +228,7 @@ impl State {
         };
         let key = QueueKey { rank, job: job.clone(), attempt: number };
         self.ready.push(tags.clone(), key.clone());
+        self.unoffered.push(key.clone());
         live.queued.insert(number, (tags, key));
     }
 
@@ -250,6 +261,9 @@ impl State {
                 changes.new_jobs.push(&live.row);
             } else if live.dirty.row {
                 changes.jobs.push(&live.row);
+            }
+            if live.dirty.params {
+                changes.params.push(&live.row);
             }
             let id = &live.row.id;
             changes.tasks.extend(live.dirty.tasks.iter().filter_map(|task| Some((id, live.tasks.get(task)?))));

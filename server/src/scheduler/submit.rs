@@ -159,6 +159,7 @@ impl State {
             finished_at: None,
             origin: JobOrigin::default(),
             concurrency_key: None,
+            created_params: None,
         };
         self.check_configs(&version)?;
         let configs = self.secrets.values(&row.job_type);
@@ -173,6 +174,14 @@ impl State {
             (None, None) => None,
         };
         row.user_key = user_key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+        if let Some(concurrency) = &version.definition.concurrency {
+            let template = &concurrency.key;
+            let key = self.renderer.render_text(&template.source, &scope).map_err(|problem| {
+                let message = explain(&version.source, "concurrency.key", template, &problem);
+                Refusal::violation("INVALID_REQUEST", "concurrency.key", problem.code, message)
+            })?;
+            row.concurrency_key = Some(key.trim().to_owned()).filter(|key| !key.is_empty());
+        }
         if let Some(key) = &row.user_key
             && let Some(holder) = self.user_keys.get(key)
         {
@@ -223,6 +232,7 @@ impl State {
             finished_at: None,
             origin: JobOrigin::default(),
             concurrency_key: None,
+            created_params: None,
         };
         self.counts.add(&row.job_type, JobState::Pending);
         let (definition, plan) = (version.definition.clone(), version.plan.clone());

@@ -271,7 +271,7 @@ impl Writer {
             let performed = self.state.perform_own(&mut self.database).await?;
             self.state.dispatch(reporting);
             // A job whose assignment failed may have given up its place: who gets it has work for the same ants.
-            if self.state.admission.changed.is_empty() && !ended && !performed {
+            if self.state.admission.changed.is_empty() && self.state.keys.changed.is_empty() && !ended && !performed {
                 break;
             }
         }

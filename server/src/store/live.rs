@@ -80,6 +80,7 @@ fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
         finished_at: instant(row, "finished_at")?,
         origin: job_origin(row)?,
         concurrency_key: row.try_get("concurrency_key")?,
+        created_params: row.try_get("created_params")?,
     })
 }
 

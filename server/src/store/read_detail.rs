@@ -192,7 +192,8 @@ async fn attempts(
     }
     let rows = sqlx::query(
         "SELECT task, number, job_attempt, visit, task_attempt, state, result, exit_code, error_code, error_message,
-            routed_from, ant, isolation, created_at, started_at, finished_at, outputs, warnings, log_bytes, instance, item_key
+            routed_from, ant, isolation, created_at, started_at, finished_at, outputs, warnings, log_bytes, instance, item_key,
+            reason
          FROM attempts WHERE job_id = $1 ORDER BY number",
     )
     .bind(&job.0)
@@ -209,6 +210,7 @@ async fn attempts(
             instance: row.try_get(19)?,
             item_key: row.try_get(20)?,
             state: AttemptState::from_column("attempts", "state", row.try_get(5)?)?,
+            reason: row.try_get(21)?,
             result: row.try_get(6)?,
             exit_code: exit_code("attempts", row.try_get(7)?)?,
             error: failure(row.try_get(8)?, row.try_get(9)?),

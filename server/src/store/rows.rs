@@ -35,6 +35,8 @@ pub(crate) struct JobRow {
     pub(crate) origin: JobOrigin,
     /// The rendered `concurrency.key`.
     pub(crate) concurrency_key: Option<String>,
+    /// The params that the job was created with, if it was resumed with others.
+    pub(crate) created_params: Option<String>,
 }
 
 /// Where a job comes from, when another job made it.
@@ -202,6 +204,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) definitions: Vec<&'a DefinitionRow>,
     pub(crate) new_jobs: Vec<&'a JobRow>,
     pub(crate) jobs: Vec<&'a JobRow>,
+    /// Jobs that go on with other params.
+    pub(crate) params: Vec<&'a JobRow>,
     pub(crate) tasks: Vec<(&'a JobId, &'a TaskRow)>,
     pub(crate) attempts: Vec<(&'a JobId, &'a AttemptRow)>,
     pub(crate) instances: Vec<(&'a JobId, &'a InstanceRow)>,

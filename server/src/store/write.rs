@@ -255,6 +255,15 @@ impl StoreWriter {
             ]);
         })
         .await?;
+        for row in &changes.params {
+            let done = sqlx::query("UPDATE jobs SET params = $2, created_params = $3 WHERE id = $1")
+                .bind(&row.id.0)
+                .bind(&row.params)
+                .bind(row.created_params.as_deref())
+                .execute(self.connection().await?)
+                .await?;
+            ensure_rows("update params", 1, done.rows_affected())?;
+        }
         self.many(&TASKS, &changes.tasks, |(job, row), cells| {
             let result = row.result.map(result_columns);
             cells.extend([

@@ -1,8 +1,10 @@
 //! The queen with a scripted ant and a clock that stands still until it is moved.
 
 mod commands;
+mod concurrency;
 mod dispatch;
 mod failures;
+mod fan_out;
 mod flow;
 mod recovery;
 pub(crate) mod rig;
