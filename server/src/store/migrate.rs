@@ -21,8 +21,8 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0002_waiting_and_instances.sql"),
     },
     Migration { version: 3, name: "configs", sql: include_str!("../../migrations/sqlite/0003_configs.sql") },
-    Migration { version: 8, name: "items", sql: include_str!("../../migrations/sqlite/0008_items.sql") },
     Migration { version: 5, name: "deliveries", sql: include_str!("../../migrations/sqlite/0005_deliveries.sql") },
+    Migration { version: 8, name: "items", sql: include_str!("../../migrations/sqlite/0008_items.sql") },
 ];
 
 impl Migration {
@@ -49,7 +49,7 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, file: &Path, now:
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .collect::<Result<_, sqlx::Error>>()
         .map_err(wrong)?;
-    let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     if let Some((found, _)) = applied.last()
         && *found > known
     {

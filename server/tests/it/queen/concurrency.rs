@@ -185,7 +185,7 @@ async fn an_attempt_says_which_ant_it_waits_for() {
     ant.held = 0;
     let mut ant = Ant { session: 2, ..ant };
     ant.work(&rig.queen).await;
-    assert_eq!(rig.rows("SELECT reason FROM attempts ORDER BY number").await, ["-", "-", "-"]);
+    assert_eq!(rig.rows("SELECT reason FROM attempts ORDER BY number").await, ["-"; 6]);
 }
 
 #[tokio::test]
