@@ -199,8 +199,13 @@ impl State {
                 .map(serde_json::from_str)
                 .transpose()
                 .map_err(|error| format!("the params that it was created with are damaged: {error}"))?;
-        let scope =
-            submission_variables(&version.definition, &row, created.as_ref().unwrap_or(&params), ConfigValues::default(), &self.renderer);
+        let scope = submission_variables(
+            &version.definition,
+            &row,
+            created.as_ref().unwrap_or(&params),
+            ConfigValues::default(),
+            &self.renderer,
+        );
         let nothing_happened = events.is_empty();
         let (definition, plan) = if row.state == JobState::Skipped {
             (version.definition.clone(), version.plan.clone())
