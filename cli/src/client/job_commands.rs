@@ -1,5 +1,6 @@
 //! `atta cancel|pause|resume|retry|rerun`.
 
+use atta_core::definition::KnownConfigs;
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{CancelRequest, RerunRequest, ResumeRequest, SubmitResponse};
 use serde::Serialize;
@@ -45,7 +46,7 @@ pub(crate) async fn resume(args: ResumeArgs) -> CommandResult {
     } else {
         let summary = server.job(&job).await?.summary;
         let source = super::submit::source(&server, &summary.job_type, Some(&summary.version)).await?;
-        let definition = validate::load_text(&summary.job_type, source.as_bytes())?;
+        let definition = validate::load_text(&summary.job_type, source.as_bytes(), KnownConfigs::Any)?;
         // The others are the job's own.
         params::type_only(&definition, &given)?
     };
