@@ -1,11 +1,14 @@
 //! The command line.
 
+mod people;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use atta_core::definition::parse_size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use people::*;
 use crate::config_args::{ConfigArgs, GivenConfigArgs, KeyArgs, SecretArgs};
 
 /// What `--version` prints.
@@ -49,6 +52,14 @@ pub(crate) enum Command {
     Retry(JobArgs),
     /// Run a finished job again from one task on.
     Rerun(RerunArgs),
+    /// Vote for what a task asks.
+    Approve(VoteArgs),
+    /// Vote against what a task asks; needs a comment.
+    Reject(VoteArgs),
+    /// List what waits for votes, or make a link to vote by.
+    Approvals(ApprovalsArgs),
+    /// List what was told to whom, or try again what was given up.
+    Notifications(NotificationsArgs),
     /// List, upload, show, enable or disable definitions.
     Definitions(DefinitionsArgs),
     /// List what came to webhooks, or deliver it again.
@@ -106,6 +117,8 @@ pub(crate) struct ServeArgs {
     pub(crate) shutdown_grace: u64,
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
+    #[command(flatten)]
+    pub(crate) people: PeopleArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

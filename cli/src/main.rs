@@ -11,6 +11,7 @@ mod exit;
 mod files;
 mod output;
 mod params;
+mod people;
 mod progress;
 mod prompt;
 mod run;
@@ -21,6 +22,7 @@ mod workspaces;
 
 use std::process::ExitCode;
 
+use atta_core::protocol::people::Decision;
 use atta_worker::Launcher;
 use clap::{CommandFactory, Parser};
 
@@ -76,6 +78,10 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Resume(args) => client::resume(args).await,
         Command::Retry(args) => client::perform(args, JobVerb::Retry).await,
         Command::Rerun(args) => client::rerun(args).await,
+        Command::Approve(args) => client::vote(args, Decision::Approve).await,
+        Command::Reject(args) => client::vote(args, Decision::Reject).await,
+        Command::Approvals(args) => client::approvals(args).await,
+        Command::Notifications(args) => client::notifications(args).await,
         Command::Definitions(args) => client::definitions(args).await,
         Command::Deliveries(args) => client::deliveries(args).await,
         Command::Config(args) => client::config(args).await,

@@ -17,6 +17,7 @@ use crate::args::{HttpPrivate, KeepArgs, LogFormat, ServeArgs};
 use crate::config_args::KeyArgs;
 use crate::embedded::EmbeddedLink;
 use crate::exit::{CommandResult, Exit, Failure};
+use crate::people;
 use crate::shutdown::Signals;
 
 /// What `/api/v1/version` shows.
@@ -53,6 +54,9 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         entropy: Arc::new(SystemEntropy),
         schedules: true,
         secrets_key: key_source(args.key),
+        directory: Arc::new(people::directory(args.people.roles.as_deref())?),
+        notify: Some(people::notify(&args.people)?),
+        public_url: people::public_url(&args.people)?,
         version: VERSION,
         metrics: Some(metrics.clone()),
     })

@@ -8,7 +8,10 @@
 
 pub mod api;
 pub mod artifacts;
+pub mod directory;
+mod links;
 pub mod logs;
+pub mod notify;
 pub mod scheduler;
 pub mod secrets;
 mod server;

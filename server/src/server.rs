@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api;
 use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts};
+use crate::directory::Directory;
+use crate::links::Links;
 use crate::logs::{LogError, LogStore};
+use crate::notify::{Notifier, NotifierParts, NotifyConfig};
 use crate::scheduler::{OpenError, Queen, QueenConfig};
 use crate::secrets::KeySource;
 use crate::store::Reads;
@@ -37,6 +40,12 @@ pub struct ServerConfig {
     pub schedules: bool,
     /// Where the keys of secrets come from.
     pub secrets_key: KeySource,
+    /// Who holds which role.
+    pub directory: Arc<dyn Directory>,
+    /// How notifications are sent; `None`: not at all (`atta run`).
+    pub notify: Option<NotifyConfig>,
+    /// The address under which people reach this server; the one that it listens on when absent.
+    pub public_url: Option<String>,
     /// The version that `/api/v1/version` shows.
     pub version: &'static str,
     /// Renders `/metrics`; the recorder itself is installed by the program, once. `None`: there is no such route.
@@ -68,6 +77,12 @@ pub enum StartError {
     /// The directory of logs.
     #[error(transparent)]
     Logs(#[from] LogError),
+    /// What notifications need.
+    #[error("notifications cannot be sent: {0}")]
+    Notify(String),
+    /// The key of signed links.
+    #[error("the key of signed links cannot be used: {0}")]
+    Links(io::Error),
     /// The directory of artifacts.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
@@ -82,6 +97,7 @@ pub struct Server {
     local_addr: Option<SocketAddr>,
     stop: CancellationToken,
     http: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    notifier: tokio::sync::Mutex<Option<Notifier>>,
 }
 
 impl Server {
@@ -101,6 +117,7 @@ impl Server {
             entropy: Arc::clone(&config.entropy),
             schedules: config.schedules,
             secrets_key: config.secrets_key,
+            directory: Arc::clone(&config.directory),
         })
         .await?;
         let stores = LogStore::open(&data_dir.join("logs"))
@@ -115,6 +132,36 @@ impl Server {
         };
         let artifacts: Arc<dyn ArtifactStore> = Arc::new(artifacts);
         let reads = Reads::new(queen.store().clone());
+        let links = match Links::open(&data_dir, &*config.entropy) {
+            Ok(links) => Arc::new(links),
+            Err(error) => {
+                queen.shutdown().await;
+                return Err(StartError::Links(error));
+            }
+        };
+        let public_url = config.public_url.map(|url| url.trim_end_matches('/').to_owned());
+        let notifier = match config.notify {
+            None => None,
+            Some(notify) => {
+                let own = local_addr.map(|address| format!("http://{address}")).unwrap_or_default();
+                let started = Notifier::start(NotifierParts {
+                    config: notify,
+                    queen: queen.clone(),
+                    reads: reads.clone(),
+                    links: Arc::clone(&links),
+                    clock: Arc::clone(&config.clock),
+                    entropy: Arc::clone(&config.entropy),
+                    public_url: public_url.clone().unwrap_or(own),
+                });
+                match started {
+                    Ok(notifier) => Some(notifier),
+                    Err(error) => {
+                        queen.shutdown().await;
+                        return Err(StartError::Notify(error));
+                    }
+                }
+            }
+        };
         let stop = CancellationToken::new();
         let http = listener.map(|listener| {
             let router = api::router(api::Context {
@@ -124,6 +171,9 @@ impl Server {
                 artifacts: Arc::clone(&artifacts),
                 clock: config.clock,
                 entropy: config.entropy,
+                directory: Arc::clone(&config.directory),
+                links,
+                public_url,
                 data_dir: Arc::new(data_dir),
                 version: config.version,
                 metrics: config.metrics,
@@ -132,7 +182,16 @@ impl Server {
             });
             tokio::spawn(serve(listener, router, stop.clone()))
         });
-        Ok(Self { queen, reads, logs, artifacts, local_addr, stop, http: tokio::sync::Mutex::new(http) })
+        Ok(Self {
+            queen,
+            reads,
+            logs,
+            artifacts,
+            local_addr,
+            stop,
+            http: tokio::sync::Mutex::new(http),
+            notifier: tokio::sync::Mutex::new(notifier),
+        })
     }
 
     /// Decides and records.
@@ -169,6 +228,9 @@ impl Server {
             tracing::warn!("requests were cut off because they took too long after the shutdown began");
             http.abort();
         }
+        if let Some(notifier) = self.notifier.lock().await.take() {
+            notifier.stop().await;
+        }
         self.queen.shutdown().await;
         self.logs.settle().await;
     }
@@ -187,6 +249,7 @@ fn describe_metrics() {
     describe_counter!("atta_commit_failures_total", "Transactions that could not be stored.");
     describe_counter!("atta_jobs_damaged_total", "Jobs set aside because history and rows disagree.");
     describe_counter!("atta_engine_refusals_total", "Events that the engine refused though the queen must tell them.");
+    describe_counter!("atta_notifications_total", "Tries to send a notification, by what came of it.");
     describe_counter!("atta_schedule_ticks_total", "Ticks of schedules that made a job.");
 }
 

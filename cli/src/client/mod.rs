@@ -1,5 +1,6 @@
 //! Commands that talk to a server over its HTTP API.
 
+mod approvals;
 mod artifacts;
 mod configs;
 mod definitions;
@@ -10,9 +11,11 @@ mod http;
 mod job_commands;
 mod jobs;
 mod logs;
+mod notifications;
 mod stream;
 mod submit;
 
+pub(crate) use approvals::{approvals, vote};
 pub(crate) use artifacts::artifacts;
 pub(crate) use configs::{config, secret, without_line_end};
 pub(crate) use definitions::definitions;
@@ -22,4 +25,5 @@ pub(crate) use http::Server;
 pub(crate) use job_commands::{JobVerb, cancel, perform, rerun, resume};
 pub(crate) use jobs::jobs;
 pub(crate) use logs::logs;
+pub(crate) use notifications::notifications;
 pub(crate) use submit::submit;

@@ -13,9 +13,12 @@ use std::time::Duration;
 use atta_core::engine::JobState;
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{JobDetail, SubmitRequest};
+use atta_core::protocol::people::ApprovalState;
+use atta_server::directory::StaticDirectory;
 use atta_core::time::Clock;
 use atta_server::scheduler::{JobCommand, Queen, Refusal};
 use atta_server::secrets::KeySource;
+use atta_server::store::ApprovalFilter;
 use atta_server::{Server, ServerConfig};
 use atta_worker::workspaces::{WorkspaceStore, settle_all};
 use atta_worker::{HttpPolicy, Launcher, PrivateAddresses};
@@ -118,6 +121,9 @@ async fn to_the_end(args: &RunArgs, prepared: Prepared, launcher: Launcher) -> C
         entropy: Arc::new(SystemEntropy),
         schedules: false,
         secrets_key: KeySource::Fleeting,
+        directory: Arc::new(StaticDirectory::default()),
+        notify: None,
+        public_url: None,
         version: serve::VERSION,
         metrics: None,
     })
@@ -238,6 +244,14 @@ async fn watch(server: &Server, job: &JobId, resumes_by_itself: bool, signals: &
         if ended && source.detail().await?.summary.state.is_terminal() {
             return Ok(());
         }
+        let asks = !cancelled && events.iter().flatten().any(|event| event.kind == "attempt_waits");
+        if asks && let Some(task) = asks_for_ever(server, job).await? {
+            cancelled = true;
+            output::say(&format!(
+                "the task {task} asks for an approval, and here nobody can vote: cancelling; use `atta serve` for jobs that ask\n"
+            ));
+            cancel(server.queen(), job, format!("{task} asks for an approval, and `atta run` takes no votes")).await?;
+        }
         if paused && !resumes_by_itself && !cancelled {
             cancelled = true;
             output::say(
@@ -246,6 +260,15 @@ async fn watch(server: &Server, job: &JobId, resumes_by_itself: bool, signals: &
             cancel(server.queen(), job, "the job paused, and `atta run` cannot resume it".to_owned()).await?;
         }
     }
+}
+
+/// The task that asks for an approval which no time will decide.
+async fn asks_for_ever(server: &Server, job: &JobId) -> CommandResult<Option<String>> {
+    let filter =
+        ApprovalFilter { state: Some(ApprovalState::Open), job: Some(job.clone()), ..ApprovalFilter::default() };
+    let open = server.reads().approvals(&filter, None, 500).await;
+    let open = open.map_err(|error| Failure::failed(format!("The job cannot be read: {error}.")))?;
+    Ok(open.into_iter().find(|approval| approval.deadline.is_none()).map(|approval| approval.task))
 }
 
 /// Ends with the reason when the queen could not write for a while: here nobody else frees the disk.

@@ -63,12 +63,18 @@ pub(crate) struct LiveServer {
 impl LiveServer {
     /// Starts a server on a free port with its data in `directory/data`; `path` is its PATH.
     pub(crate) fn start(directory: &Path, path: &str) -> Self {
+        Self::start_with(directory, path, &[])
+    }
+
+    /// The same with further variables in its environment.
+    pub(crate) fn start_with(directory: &Path, path: &str, variables: &[(&str, &str)]) -> Self {
         let output = directory.join("server.log");
         let file = File::create(&output).expect("the directory is writable");
         let mut child = Command::new(atta())
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory.join("data"))
             .env("PATH", path)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a file handle can be duplicated"))
             .stderr(file)

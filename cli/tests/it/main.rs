@@ -15,6 +15,7 @@ mod shipped;
 mod shipped_control;
 mod shipped_http;
 mod shipped_keys;
+mod shipped_people;
 mod surface;
 mod triggers;
 mod workspaces;

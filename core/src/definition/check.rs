@@ -9,7 +9,7 @@ use super::problems::{Problems, closest};
 use super::scalar::shortened;
 use super::{
     CacheSpec, ConfigUses, Diagnostic, FanOut, Field, IN_WORKSPACE, InheritEnv, JobDefinition, KnownConfigs, Method,
-    Program, RetryDelay, RetryPolicy, RouteTarget, Span, TaskDefinition, TemplateText, VariableValue, code,
+    Program, RetryDelay, RetryPolicy, RouteTarget, Span, TaskDefinition, TemplateText, VariableValue, code, replace_secrets,
 };
 use crate::graph::Plan;
 use crate::template::{self, BUILTINS, Inspection, ShellDialect, TemplateProblem};
@@ -159,6 +159,20 @@ impl<'d, 'p> Checker<'d, 'p> {
                 self.optional(git.branch.as_ref(), made);
             }
         }
+        for notification in &job.notify {
+            for text in notification.texts() {
+                self.text(text, Place::Description);
+            }
+            for address in notification.addresses() {
+                self.text(address, Place::Job("an address is made without the tasks"));
+            }
+            for target in notification.targets() {
+                // Blanks of the same length: what is wrong beside them keeps its place.
+                let source = replace_secrets(&target.source, |_, expression| " ".repeat(expression.len()));
+                let target = TemplateText { source, span: target.span };
+                self.text(&target, Place::Job("an address is made without the tasks"));
+            }
+        }
         for (index, task) in job.tasks.iter().enumerate() {
             self.task(index, task, created);
         }
@@ -216,6 +230,10 @@ impl<'d, 'p> Checker<'d, 'p> {
             Method::AwaitForkedJob(options) => self.awaited(index, task, options),
             Method::Http(request) => self.request(request, task, here),
             Method::ExpireArtifacts(expire) => self.field(&expire.older_than, created),
+            Method::Approval(approval) => {
+                self.optional(approval.message.as_ref(), here);
+                self.optional_field(approval.timeout.as_ref(), created);
+            }
             _ => {}
         }
         let Method::Shell(shell) = &task.method else { return };

@@ -61,6 +61,15 @@ pub fn load_with(file_name: &str, source: &[u8], limits: &Limits, configs: Known
     Loaded { definition, diagnostics: walk.problems.finish(limits.problems), uses }
 }
 
+/// Reads YAML that is no definition, such as a file of settings, with the same limits and the same messages about its
+/// syntax.
+pub fn read_yaml(file_name: &str, source: &[u8]) -> Result<serde_json::Value, Vec<Diagnostic>> {
+    let limits = Limits::default();
+    let text = readable(file_name, source, &limits).map_err(|diagnostic| vec![*diagnostic])?;
+    let (root, found) = tree::parse(text, &limits).map_err(|diagnostic| vec![diagnostic])?;
+    if found.is_empty() { Ok(root.map_or(serde_json::Value::Null, |root| root.to_json())) } else { Err(found) }
+}
+
 fn readable<'s>(file_name: &str, source: &'s [u8], limits: &Limits) -> Result<&'s str, Box<Diagnostic>> {
     let refuse = |code, at: usize, message: String, help: &str| {
         Err(Box::new(Diagnostic::error(code, Span { start: at, end: at }, message).with_help(help)))

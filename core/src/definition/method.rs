@@ -131,11 +131,7 @@ impl Walk {
             MethodKind::SubmitJobs => self.submit_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::ForkJob => self.fork_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::AwaitForkedJob => self.await_options(keys, task_span).unwrap_or_else(nothing),
-            MethodKind::Approval => {
-                self.unsupported(task_span, "the method APPROVAL");
-                self.drop_options(keys);
-                nothing()
-            }
+            MethodKind::Approval => Method::Approval(self.approval_options(keys)),
             MethodKind::ExpireArtifacts => self.expire_options(keys, task_span),
             MethodKind::Later => nothing(),
         }

@@ -5,6 +5,7 @@
 //! [`sarif`] to programs.
 
 mod addresses;
+mod approval;
 mod cache;
 mod check;
 mod check_configs;
@@ -25,6 +26,7 @@ mod method;
 mod methods_submit;
 mod model;
 mod names;
+mod notify;
 mod options;
 mod params;
 mod position;
@@ -44,6 +46,7 @@ mod walk;
 mod workspace;
 
 pub use addresses::{AddressKind, AddressRule, parse_rule as parse_address_rule};
+pub use approval::is_person_name;
 pub use cache::{CacheSpec, IN_WORKSPACE, check_cache_key, check_cache_path};
 pub use check_configs::{ConfigUses, KnownConfigs};
 pub use diagnostic::*;
@@ -52,10 +55,11 @@ pub use git_names::{GitName, check_git_name, check_git_url, redacted_git_url};
 pub use http::{ExpandedPart, ExpandedText, HttpBody, HttpOptions};
 pub use keys::{ReferencePage, json_schema, reference_pages};
 pub use limits::Limits;
-pub use load::{Loaded, load, load_with};
+pub use load::{Loaded, load, load_with, read_yaml};
 pub use methods_submit::MOST_SUBMITTED;
 pub use model::*;
 pub use names::{is_identifier, is_job_type};
+pub use notify::*;
 pub use options::*;
 pub use params::{check_params, coerce_cli_params};
 pub use position::{LineIndex, Position, position};

@@ -94,6 +94,8 @@ pub struct JobDefinition {
     pub workspace: Option<super::WorkspaceSpec>,
     /// How long the job is kept after its end.
     pub retention: Retention,
+    /// Who is told of what (`notify`, and `webhook` as one more entry).
+    pub notify: Vec<super::Notification>,
     /// The tasks, in declaration order.
     pub tasks: Vec<TaskDefinition>,
 }

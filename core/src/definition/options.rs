@@ -74,6 +74,8 @@ pub struct ApprovalOptions {
     pub timeout: Option<Field<Duration>>,
     /// What happens then.
     pub timeout_action: ApprovalTimeout,
+    /// What people are asked; the task's description when absent.
+    pub message: Option<TemplateText>,
 }
 
 /// What happens to an approval that nobody decided in time.

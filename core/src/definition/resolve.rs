@@ -42,6 +42,9 @@ impl JobDefinition {
             }
             resolver.duration(&format!("kill_grace{of}"), &mut task.kill_grace, true);
             resolver.retry(&of, &mut task.retry);
+            if let Method::Approval(approval) = &mut task.method {
+                resolver.optional_duration(&format!("approval.timeout{of}"), &mut approval.timeout, false);
+            }
         }
         if resolver.problems.is_empty() { Ok(resolved) } else { Err(resolver.problems) }
     }

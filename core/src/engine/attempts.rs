@@ -124,10 +124,15 @@ impl Step<'_> {
         }
     }
 
-    /// The attempt waits for something outside of every ant. Late or repeated: ignored.
+    /// The attempt waits for something outside of every ant, or for something else than before. Late or repeated: ignored.
     pub(super) fn waiting(&mut self, number: AttemptNumber, reason: &str) -> Done {
         let attempt = self.known(number)?;
         match attempt.state {
+            AttemptState::Waiting if self.run.reasons.get(&number).is_some_and(|known| known != reason) => {
+                self.run.reasons.insert(number, reason.to_owned());
+                self.emit(Effect::AttemptWaits { attempt: number, reason: reason.to_owned() });
+                Ok(())
+            }
             AttemptState::Waiting | AttemptState::Finished => Ok(()),
             AttemptState::Ready => Err(EngineError::IllegalTransition {
                 attempt: number,

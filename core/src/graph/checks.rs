@@ -219,6 +219,7 @@ fn may_be_success(matches: &RouteMatch) -> bool {
         RouteMatch::Code(code) => *code == 0,
         RouteMatch::Range(first, _) => *first == 0,
         RouteMatch::Completed | RouteMatch::Any => true,
-        RouteMatch::Result(_) | RouteMatch::Failed => false,
+        RouteMatch::Result(result) => *result == ResultName::Approved,
+        RouteMatch::Failed => false,
     }
 }

@@ -4,5 +4,6 @@ pub mod ant;
 pub mod api;
 mod configs;
 mod id;
+pub mod people;
 
 pub use id::*;

@@ -5,6 +5,8 @@
 //! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `health`: the resources
 //! * `openapi`: the description that is made of them
 
+mod approval_page;
+mod approvals;
 mod artifacts;
 mod configs;
 mod definitions;
@@ -15,6 +17,7 @@ mod hooks;
 mod instances;
 mod jobs;
 mod logs;
+mod notifications;
 mod openapi;
 mod page;
 mod problem;
@@ -39,6 +42,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::artifacts::ArtifactStore;
+use crate::directory::Directory;
+use crate::links::Links;
 use crate::logs::LogStore;
 use crate::scheduler::Queen;
 use crate::store::Reads;
@@ -62,6 +67,10 @@ pub(crate) struct Context {
     pub(crate) artifacts: Arc<dyn ArtifactStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) links: Arc<Links>,
+    /// The address under which people reach this server, without a slash at its end.
+    pub(crate) public_url: Option<String>,
     pub(crate) data_dir: Arc<PathBuf>,
     pub(crate) version: &'static str,
     pub(crate) metrics: Option<PrometheusHandle>,
@@ -105,6 +114,8 @@ fn described() -> OpenApiRouter<Context> {
         .merge(jobs::routes())
         .merge(instances::routes())
         .merge(events::routes())
+        .merge(approvals::routes())
+        .merge(notifications::routes())
         .merge(logs::routes())
         .merge(artifacts::routes())
         .merge(configs::routes())

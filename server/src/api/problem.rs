@@ -100,6 +100,7 @@ impl From<Refusal> for ApiError {
                 Self { violations, ..Self::new(status, code, message) }
             }
             Refusal::Conflict { code, message } => Self::new(StatusCode::CONFLICT, code, message),
+            Refusal::Forbidden { code, message } => Self::new(StatusCode::FORBIDDEN, code, message),
             Refusal::Unavailable { message } => Self::unavailable("UNAVAILABLE", message),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, Query, Request};
+use axum::extract::{FromRequest as _, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -93,6 +93,19 @@ pub(super) async fn optional_json<T: DeserializeOwned + Default>(request: Reques
         return Ok(T::default());
     }
     json(Request::from_parts(parts, Body::from(body))).await
+}
+
+/// The fields of a form.
+pub(super) async fn form<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
+    match axum::Form::from_request(request, &()).await {
+        Ok(axum::Form(fields)) => Ok(fields),
+        Err(error) => Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "INVALID_REQUEST",
+            "the form's fields are not those that are expected",
+        )
+        .with_violation("body", "INVALID", error.body_text())),
+    }
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {

@@ -6,14 +6,15 @@ use atta_core::definition::WebhookTrigger;
 use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch};
 use atta_core::protocol::api::{ConfigResource, DefinitionResource, SubmitRequest, SubmitResponse, WebhookAnswer};
+use atta_core::protocol::people::ApprovalResource;
 use atta_core::protocol::{AntId, JobId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::configs::PutConfig;
 use super::webhook::Delivery;
-use super::{JobCommand, LoadedVersion, Refusal};
-use crate::store::ConfigKey;
+use super::{JobCommand, LoadedVersion, Refusal, Vote};
+use crate::store::{ConfigKey, DeliveryChange};
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -46,6 +47,20 @@ pub(super) enum Command {
         job: JobId,
         command: JobCommand,
         reply: Reply<JobState>,
+    },
+    Vote {
+        vote: Box<Vote>,
+        reply: Reply<ApprovalResource>,
+    },
+    /// What became of deliveries.
+    Delivered {
+        changes: Vec<DeliveryChange>,
+        reply: Reply<()>,
+    },
+    /// Somebody wants a delivery tried anew.
+    Redeliver {
+        id: String,
+        reply: Reply<()>,
     },
     Poll {
         request: PollRequest,

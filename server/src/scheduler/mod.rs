@@ -9,10 +9,13 @@
 //! * `fan_out`: the items of tasks and what became of each
 //! * `webhook`: deliveries of webhooks
 //! * `methods`: tasks that the queen performs herself
+//! * `approvals`: votes of people
+//! * `notifications`: what is to be told to whom, and what became of it
 //! * `recovery`: from the database to memory
 
 mod admission;
 mod ants;
+mod approvals;
 mod assignment;
 mod command;
 mod commands;
@@ -25,6 +28,7 @@ mod fan_out;
 mod given;
 mod live;
 mod methods;
+mod notifications;
 mod project;
 mod queue;
 mod recovery;
@@ -57,9 +61,11 @@ use definitions::LoadedVersion;
 use state::State;
 use writer::Writer;
 
+pub use approvals::{Vote, VoteOn};
 pub use refusal::Refusal;
 pub use webhook::Delivery;
 
+use crate::directory::Directory;
 use crate::secrets::{KeySource, Secrets};
 pub use crate::store::OpenError;
 use crate::store::Store;
@@ -79,6 +85,8 @@ pub struct QueenConfig {
     pub schedules: bool,
     /// Where the keys of secrets come from.
     pub secrets_key: KeySource,
+    /// Who holds which role.
+    pub directory: Arc<dyn Directory>,
 }
 
 /// A command of a person or a client on a job.
@@ -126,22 +134,24 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     /// One rotation of keys at a time.
     rotation: Arc<tokio::sync::Mutex<()>>,
+    outbox_changed: Arc<Notify>,
 }
 
 impl Queen {
     /// Opens (or creates) the data directory, migrates, recovers every live job by replay and starts the writer.
     pub async fn open(config: QueenConfig) -> Result<Self, OpenError> {
-        let QueenConfig { data_dir, clock, entropy, schedules, secrets_key } = config;
+        let QueenConfig { data_dir, clock, entropy, schedules, secrets_key, directory } = config;
         let (store, mut database) = Store::open(&data_dir, clock.now()).await?;
         let configs = database.load_configs().await.map_err(|error| OpenError::from_store(store.file(), &error))?;
         let secrets = Arc::new(Secrets::open(configs, &secrets_key, &data_dir, &*entropy));
-        let state = State::open(&mut database, clock, entropy.clone(), schedules, Arc::clone(&secrets))
+        let state = State::open(&mut database, clock, entropy.clone(), schedules, Arc::clone(&secrets), directory)
             .await
             .map_err(|error| OpenError::from_store(store.file(), &error))?;
         let (commands, receiver) = mpsc::channel(QUEUE);
         let (sequence, latest_event) = watch::channel(state.latest_sequence());
         let (health_sender, health) = watch::channel(Ok(()));
         let clock_changed = Arc::new(Notify::new());
+        let outbox_changed = Arc::clone(&state.outbox_changed);
         let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
         // What the restart itself changes (interrupted attempts, overdue timers) is stored before anybody is served.
         writer
@@ -161,6 +171,7 @@ impl Queen {
                 secrets,
                 entropy,
                 rotation,
+                outbox_changed,
             }),
         };
         queen.finish_rotation();

@@ -17,12 +17,14 @@ use serde_json::{Map, Value};
 
 use super::admission::Admission;
 use super::concurrency::Keys;
+use super::approvals::OpenApprovals;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::fan_out::Left;
 use super::live::{Dirty, LiveJob, TaskData};
 use super::queue::ReadyQueue;
 use super::state::{Staged, State};
 use super::variables::{JobCounts, QueenFunctions, submission_variables};
+use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{InstanceRow, StoreError, StoreWriter, StoredJob, Which};
 
@@ -46,6 +48,7 @@ impl State {
         entropy: Arc<dyn Entropy>,
         schedules: bool,
         secrets: Arc<Secrets>,
+        directory: Arc<dyn Directory>,
     ) -> Result<Self, StoreError> {
         let epoch = database.next_epoch().await?;
         let now = clock.now();
@@ -69,6 +72,9 @@ impl State {
             own: std::collections::BTreeSet::new(),
             webhook_buckets: HashMap::new(),
             waits_over: std::collections::BTreeSet::new(),
+            approvals: OpenApprovals::default(),
+            directory,
+            outbox_changed: Arc::default(),
             admission: Admission::default(),
             keys: Keys::default(),
             unoffered: Vec::new(),
@@ -88,6 +94,7 @@ impl State {
         let counts = database.count_jobs().await?;
         let sequence = database.latest_sequence().await?;
         let stored = database.load_jobs(Which::Live).await?;
+        let approvals = database.load_open_approvals().await?;
         let configs = database.load_configs().await?;
         self.secrets.reset(configs);
         self.staged = Staged::default();
@@ -103,6 +110,7 @@ impl State {
         self.admission = Admission::default();
         self.keys = Keys::default();
         self.unoffered.clear();
+        self.approvals = OpenApprovals::new(approvals);
         self.sequence = sequence;
         self.counts.reset(counts);
         self.definitions = definitions

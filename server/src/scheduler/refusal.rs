@@ -33,6 +33,14 @@ pub enum Refusal {
         /// A sentence.
         message: String,
     },
+    /// 403: somebody else may do it.
+    #[error("{message}")]
+    Forbidden {
+        /// Stable machine code.
+        code: &'static str,
+        /// A sentence.
+        message: String,
+    },
     /// 503 with Retry-After: the database cannot be written (disk full, …) or the queen shuts down.
     #[error("{message}")]
     Unavailable {

@@ -10,19 +10,25 @@ use atta_core::protocol::{AntId, AttemptId, JobId};
 use atta_core::template::Renderer;
 use atta_core::time::{Clock, Entropy, UnixMillis};
 
+use tokio::sync::Notify;
+
 use super::admission::Admission;
 use super::ants::{self, Ants};
 use super::concurrency::Keys;
+use super::approvals::OpenApprovals;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::live::{Applied, LiveJob, Told};
+use super::notifications::Occasion;
 use super::project::Question;
 use super::queue::{QueueKey, Rank, ReadyQueue};
 use super::variables::JobCounts;
 use super::webhook::Buckets;
 use super::workspaces;
+use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
-    ArtifactRows, Changes, ColumnName, ConfigKey, DeliveryRow, EventRow, IdempotencyRow, TimerChange, VersionRow, json,
+    ApprovalRow, ArtifactRows, Changes, ColumnName, ConfigKey, DeliveryChange, DeliveryRow, EventRow, IdempotencyRow,
+    OutboxRow, TimerChange, VersionRow, VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -40,6 +46,12 @@ pub(super) struct Staged {
     pub(super) idempotency: Vec<IdempotencyRow>,
     pub(super) configs: BTreeSet<ConfigKey>,
     pub(super) deliveries: Vec<DeliveryRow>,
+    pub(super) approvals: BTreeMap<String, ApprovalRow>,
+    pub(super) votes: Vec<VoteRow>,
+    /// What somebody is to be told; made into rows at the end of the batch.
+    pub(super) occasions: Vec<(JobId, Occasion)>,
+    pub(super) outbox: Vec<OutboxRow>,
+    pub(super) outcomes: Vec<DeliveryChange>,
     pub(super) orders: BTreeMap<AntId, Orders>,
     pub(super) finished_jobs: Vec<JobState>,
     pub(super) finished_attempts: Vec<AttemptResult>,
@@ -67,6 +79,11 @@ pub(super) struct State {
     pub(super) webhook_buckets: Buckets,
     /// Waiting attempts to look at in this batch.
     pub(super) waits_over: BTreeSet<(JobId, AttemptNumber)>,
+    /// What can be voted on.
+    pub(super) approvals: OpenApprovals,
+    pub(super) directory: Arc<dyn Directory>,
+    /// Something is to be told to somebody.
+    pub(super) outbox_changed: Arc<Notify>,
     pub(super) admission: Admission,
     /// `concurrency` keys.
     pub(super) keys: Keys,
@@ -167,6 +184,9 @@ impl State {
             }
             if let Some(result) = row.result {
                 self.staged.finished_attempts.push(result);
+                if let Some(closed) = self.approvals.close(job, number, result, live.last_at) {
+                    self.staged.approvals.insert(closed.id.clone(), closed);
+                }
             }
         }
         for (number, reason) in projection.kills {
@@ -188,6 +208,9 @@ impl State {
             let job_type = live.row.job_type.clone();
             if was != state {
                 self.counts.change(&job_type, was, state);
+                if live.definition.notify.iter().any(|notification| notification.is_about(state)) {
+                    self.staged.occasions.push((job.clone(), Occasion::Job(state)));
+                }
             }
             if state.is_terminal() {
                 self.staged.finished_jobs.push(state);
@@ -252,6 +275,10 @@ impl State {
                 .map(|((job, timer), due)| TimerChange { job: job.clone(), timer: *timer, due: *due })
                 .collect(),
             idempotency: self.staged.idempotency.iter().collect(),
+            approvals: self.staged.approvals.values().collect(),
+            votes: self.staged.votes.iter().collect(),
+            outbox: self.staged.outbox.iter().collect(),
+            outcomes: self.staged.outcomes.iter().collect(),
             configs: self.config_changes(),
             deliveries: self.staged.deliveries.iter().collect(),
             ..Changes::default()
@@ -286,6 +313,9 @@ impl State {
     /// After the commit: what was dirty is clean, what is over is forgotten.
     pub(super) fn committed(&mut self) -> Staged {
         let staged = std::mem::take(&mut self.staged);
+        if !staged.outbox.is_empty() || !staged.outcomes.is_empty() {
+            self.outbox_changed.notify_one();
+        }
         for job in &staged.touched {
             let Some(live) = self.jobs.get_mut(job) else { continue };
             if live.row.state.is_terminal() {

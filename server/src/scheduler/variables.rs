@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atta_core::definition::{JobDefinition, TaskDefinition, TemplateText};
+use atta_core::definition::{JobDefinition, Method, TaskDefinition, TemplateText};
 use atta_core::engine::{AttemptNumber, AttemptResult, Effect, Event, JobState, RoutedFrom, TaskIndex};
 use atta_core::template::{
     Builtins, ConfigValues, Functions, Origin, Renderer, TaskValues, TaskView, TemplateProblem, Variables,
@@ -108,6 +108,8 @@ pub(super) struct TaskSnapshot {
     pub(super) result: Option<AttemptResult>,
     pub(super) outputs: Option<Arc<IndexMap<String, Value>>>,
     pub(super) artifacts: Vec<String>,
+    /// Somebody else wrote the outputs: people who voted.
+    pub(super) from_outside: bool,
 }
 
 impl TaskTable {
@@ -138,7 +140,7 @@ impl TaskView for TaskTable {
             exit_code: snapshot.result.and_then(AttemptResult::exit_code).map(i64::from),
             result: snapshot.result.map(|result| Value::from(result.as_str())),
             outputs: snapshot.outputs.map(|outputs| (*outputs).clone()),
-            outputs_origin: Origin::Trusted,
+            outputs_origin: if snapshot.from_outside { Origin::Outside } else { Origin::Trusted },
             artifacts: snapshot.artifacts,
         })
     }
@@ -327,6 +329,7 @@ impl LiveJob {
             artifacts: data
                 .map(|data| data.artifacts.iter().map(|file| file.path.clone()).collect())
                 .unwrap_or_default(),
+            from_outside: matches!(self.task(task).method, Method::Approval(_)),
         };
         self.view.set(self.plan.task_name(task), snapshot);
     }

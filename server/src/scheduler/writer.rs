@@ -276,6 +276,7 @@ impl Writer {
             }
         }
         self.state.describe_touched();
+        self.state.write_occasions();
         Ok(())
     }
 
@@ -356,6 +357,18 @@ impl Writer {
             Command::PutConfig { put, reply } => answers.push(reply, state.put_config(*put)),
             Command::RemoveConfig { key, reply } => answers.push(reply, state.remove_config(&key)),
             Command::Reencrypt(reply) => answers.push(reply, Ok(state.reencrypt_some())),
+            Command::Vote { vote, reply } => {
+                let result = state.vote(database, *vote).await;
+                answers.push(reply, result);
+            }
+            Command::Delivered { changes, reply } => {
+                state.staged.outcomes.extend(changes);
+                answers.push(reply, Ok(()));
+            }
+            Command::Redeliver { id, reply } => {
+                let result = state.redeliver(database, &id).await;
+                answers.push(reply, result);
+            }
             Command::Poll { request, deadline, reply } => {
                 state.poll(&request, deadline, reply);
                 if !request.workspaces.is_empty() {
@@ -428,6 +441,8 @@ impl Command {
             Self::FindWebhook { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Deliver { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Job { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Vote { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Delivered { reply, .. } | Self::Redeliver { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Poll { reply, .. } | Self::Report { reply, .. } => drop(reply.send(Err(refusal))),
             Self::PutConfig { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Reencrypt(reply) => drop(reply.send(Err(refusal))),
@@ -450,6 +465,10 @@ fn is_nothing(changes: &Changes<'_>) -> bool {
         && changes.timers.is_empty()
         && changes.idempotency.is_empty()
         && changes.configs.is_empty()
+        && changes.approvals.is_empty()
+        && changes.votes.is_empty()
+        && changes.outbox.is_empty()
+        && changes.outcomes.is_empty()
         && changes.deliveries.is_empty()
         && changes.probe.is_none()
 }

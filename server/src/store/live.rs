@@ -58,7 +58,7 @@ fn instant(row: &SqliteRow, column: &str) -> Result<Option<UnixMillis>, StoreErr
     Ok(row.try_get::<Option<i64>, _>(column)?.map(UnixMillis))
 }
 
-fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
+pub(super) fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
     Ok(JobRow {
         id: JobId(row.try_get("id")?),
         job_type: row.try_get("job_type")?,

@@ -21,6 +21,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0002_waiting_and_instances.sql"),
     },
     Migration { version: 3, name: "configs", sql: include_str!("../../migrations/sqlite/0003_configs.sql") },
+    Migration {
+        version: 4,
+        name: "approvals and notifications",
+        sql: include_str!("../../migrations/sqlite/0004_approvals_and_notifications.sql"),
+    },
     Migration { version: 5, name: "deliveries", sql: include_str!("../../migrations/sqlite/0005_deliveries.sql") },
     Migration { version: 8, name: "items", sql: include_str!("../../migrations/sqlite/0008_items.sql") },
 ];

@@ -4,6 +4,7 @@
 //! * [`Store`]: for reads, with a pool of its own
 //! * `StoreWriter`: for writes; there is one, and the queen's writer task owns it
 
+mod approvals;
 mod configs;
 mod definitions;
 mod deliveries;
@@ -14,6 +15,7 @@ mod lock;
 mod migrate;
 mod names;
 mod open;
+mod outbox;
 mod read_definitions;
 mod read_detail;
 mod read_events;
@@ -25,6 +27,8 @@ mod write;
 
 use std::path::PathBuf;
 
+pub use approvals::{ApprovalFilter, Via};
+pub(crate) use approvals::{ApprovalPolicy, ApprovalRow, Asked, VoteRow};
 pub(crate) use configs::{ConfigChange, ConfigContent, ConfigKey, ConfigRow, Sealed};
 pub use deliveries::DeliveryFilter;
 pub(crate) use deliveries::DeliveryRow;
@@ -32,6 +36,8 @@ pub use error::{OpenError, StoreError};
 pub(crate) use instances::*;
 pub(crate) use live::*;
 pub(crate) use names::*;
+pub use outbox::NotificationFilter;
+pub(crate) use outbox::{Channel, DeliveryChange, DeliveryOutcome, DueDelivery, OutboxRow};
 pub use read_detail::StoredArtifact;
 pub use read_jobs::{JobFilter, TaskLookup};
 pub use read_model::Reads;

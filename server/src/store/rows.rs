@@ -217,6 +217,10 @@ pub(crate) struct Changes<'a> {
     pub(crate) idempotency: Vec<&'a IdempotencyRow>,
     pub(crate) configs: Vec<super::ConfigChange>,
     pub(crate) deliveries: Vec<&'a super::DeliveryRow>,
+    pub(crate) approvals: Vec<&'a super::ApprovalRow>,
+    pub(crate) votes: Vec<&'a super::VoteRow>,
+    pub(crate) outbox: Vec<&'a super::OutboxRow>,
+    pub(crate) outcomes: Vec<&'a super::DeliveryChange>,
     /// Written to `meta`, so that a batch without other changes proves that writing works.
     pub(crate) probe: Option<UnixMillis>,
 }

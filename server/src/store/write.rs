@@ -395,6 +395,18 @@ impl StoreWriter {
         for change in &changes.configs {
             self.write_config(change).await?;
         }
+        for row in &changes.approvals {
+            self.write_approval(row).await?;
+        }
+        for row in &changes.votes {
+            self.write_vote(row).await?;
+        }
+        for row in &changes.outbox {
+            self.write_outbox(row).await?;
+        }
+        for change in &changes.outcomes {
+            self.write_outcome(change).await?;
+        }
         if let Some(now) = changes.probe {
             self.set_meta("last_probe", &now.0.to_string()).await?;
         }

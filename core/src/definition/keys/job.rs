@@ -3,6 +3,7 @@
 use super::control::CONCURRENCY;
 use super::data::PARAM;
 use super::retention::{KEEPING, RETENTION};
+use super::notify::{NOTIFY, WHOLE_WEBHOOK};
 use super::task::{BACKOFF, TASK};
 use super::trigger::{JOB_TRIGGER, WEBHOOK_TRIGGER};
 use super::workspace::WORKSPACE;
@@ -187,6 +188,20 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
             "A directory that the tasks of the job share: `JOB_WORKSPACE` in their environment.",
         ),
         key(
+            "notify",
+            list(&Shape::Mapping(&NOTIFY)),
+            "notify",
+            "Who is told when the job ends, pauses or asks for an approval: a list of entries, each with `when` and one or \
+             more of `webhook`, `slack` and `email`. Deliveries are stored with what they tell and repeated until they \
+             arrive.",
+        ),
+        key(
+            "webhook",
+            Shape::Mapping(&WHOLE_WEBHOOK),
+            "notify",
+            "Short for one entry of `notify` with a `webhook`.",
+        ),
+        key(
             "defaults",
             Shape::TaskDefaults,
             "diamond",
@@ -200,7 +215,7 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
         )
         .required(),
     ],
-    later: &["budget", "notify", "webhook"],
+    later: &["budget"],
     foreign: &[
         ("name", "job_type"),
         ("jobs", "tasks"),

@@ -4,10 +4,12 @@
 //! generated from it. A new key is one entry, `key(name, shape, example, doc)`, in the vocabulary of its mapping; a new
 //! mapping is a vocabulary that the shape of some key leads to.
 
+mod approval;
 mod control;
 mod data;
 mod http;
 mod job;
+mod notify;
 mod pages;
 mod retention;
 mod route;
@@ -21,11 +23,13 @@ mod workspace;
 pub use pages::{ReferencePage, reference_pages};
 pub use schema::json_schema;
 
+pub(super) use approval::APPROVAL;
 pub(super) use control::{CONCURRENCY, FAN_OUT};
 pub(super) use data::{ARTIFACTS, OUTPUT, PARAM};
 pub(super) use http::HTTP;
 pub(super) use job::JOB;
 pub(super) use retention::{EXPIRE, RETENTION};
+pub(super) use notify::{EMAIL, NOTIFY, SLACK, WEBHOOK, WHOLE_WEBHOOK};
 pub(super) use route::{LONG_DEPENDENCY, LONG_ROUTE};
 pub(super) use submission::{SUB_WORKFLOW, SUBMIT};
 pub(super) use task::{BACKOFF, ENV_FROM, TASK};

@@ -1,5 +1,6 @@
 //! The keys of a task.
 
+use super::approval::APPROVAL;
 use super::control::FAN_OUT;
 use super::data::{ARTIFACTS, OUTPUT};
 use super::http::{HTTP, PAIRS};
@@ -36,6 +37,8 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
                 "FORK_JOB",
                 "AWAIT_FORKED_JOB",
                 "EXPIRE_ARTIFACTS",
+                "APPROVAL",
+                "MANUAL",
             ]),
             "scripts",
             "What the task does; each method has options of its own.",
@@ -92,6 +95,13 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
             Shape::List(&TASK_NAME, 1, usize::MAX),
             "await",
             "Of an AWAIT_FORKED_JOB task: the FORK_JOB tasks whose jobs it waits for.",
+        ),
+        key(
+            "approval",
+            Shape::Mapping(&APPROVAL),
+            "approval",
+            "For APPROVAL: who decides, how many of them, and how long they have. The result is `APPROVED` (a success) or \
+             `REJECTED`, and both can be routed. Alone it says that the method is APPROVAL.",
         ),
         key(
             "url",
@@ -267,7 +277,6 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
     ],
     later: &[
         "agent",
-        "approval",
         "container",
         "env_value_from",
         "node_selector",

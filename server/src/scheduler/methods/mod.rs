@@ -5,6 +5,8 @@
 //! waits: then whatever ends the waiting (a vote, the end of another job, a time) is stored and sets the attempt's timer
 //! [`Timer::AttemptWait`]. When that fires, which `max_concurrency` may delay, the method says what the result is.
 
+mod approval;
+
 use atta_core::definition::Method;
 use atta_core::engine::{AttemptNumber, AttemptResult, AttemptState, Event, Failure, ResultName, Timer};
 use atta_core::protocol::JobId;
@@ -149,11 +151,10 @@ impl State {
     ) -> Result<Performed, StoreError> {
         let Some(method) = self.method_of(job, attempt) else { return Ok(Performed::invalid("the task is gone")) };
         Ok(match method {
-            Method::SubmitJobs(_)
-            | Method::ForkJob(_)
-            | Method::AwaitForkedJob(_)
-            | Method::Approval(_)
-            | Method::ExpireArtifacts(_) => Performed::invalid("this version cannot do this"),
+            Method::SubmitJobs(_) | Method::ForkJob(_) | Method::AwaitForkedJob(_) | Method::ExpireArtifacts(_) => {
+                Performed::invalid("this version cannot do this")
+            }
+            Method::Approval(options) => self.ask_for_approval(job, attempt, &options),
             Method::Shell(_) | Method::Http(_) => Performed::invalid("this is a task for an ant"),
         })
     }
@@ -168,9 +169,8 @@ impl State {
     ) -> Result<Performed, StoreError> {
         let Some(method) = self.method_of(job, attempt) else { return Ok(Performed::invalid("the task is gone")) };
         Ok(match method {
-            Method::ForkJob(_) | Method::AwaitForkedJob(_) | Method::Approval(_) => {
-                Performed::invalid("this version cannot do this")
-            }
+            Method::ForkJob(_) | Method::AwaitForkedJob(_) => Performed::invalid("this version cannot do this"),
+            Method::Approval(_) => self.approval_over(job, attempt),
             Method::SubmitJobs(_) | Method::ExpireArtifacts(_) | Method::Shell(_) | Method::Http(_) => {
                 Performed::invalid("this does not wait")
             }

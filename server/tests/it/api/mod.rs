@@ -1,5 +1,6 @@
 //! The server over real HTTP. Every answer is checked against the API's own description.
 
+mod approvals;
 mod artifacts;
 mod configs;
 mod definitions;
@@ -8,6 +9,8 @@ mod events;
 mod hooks;
 mod jobs;
 mod logs;
+mod notifications;
 mod openapi;
+mod receivers;
 mod rig;
 mod start;

@@ -46,6 +46,9 @@ pub(super) fn config(dir: &Path, listen: Option<SocketAddr>) -> ServerConfig {
         entropy: Arc::new(Sequence(AtomicU64::new(7))),
         schedules: false,
         secrets_key: KeySource::default(),
+        directory: crate::queen::rig::people(),
+        notify: Some(super::receivers::config()),
+        public_url: None,
         version: "0.0.0-test",
         metrics: Some(metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle()),
     }
@@ -101,7 +104,13 @@ impl TestServer {
     }
 
     pub(super) async fn on(dir: tempfile::TempDir) -> Result<Self, StartError> {
-        let server = Server::start(config(dir.path(), Some(LOOPBACK))).await?;
+        let config = config(dir.path(), Some(LOOPBACK));
+        Self::with(dir, config).await
+    }
+
+    /// With settings of its own, on a directory.
+    pub(super) async fn with(dir: tempfile::TempDir, config: ServerConfig) -> Result<Self, StartError> {
+        let server = Server::start(config).await?;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let api = serde_json::to_value(atta_server::api::openapi()).unwrap();
         Ok(Self { dir, server, client, api })

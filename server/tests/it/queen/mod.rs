@@ -1,5 +1,6 @@
 //! The queen with a scripted ant and a clock that stands still until it is moved.
 
+mod approvals;
 mod commands;
 mod concurrency;
 mod dispatch;

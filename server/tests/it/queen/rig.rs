@@ -15,6 +15,7 @@ use atta_core::protocol::ant::{
 use atta_core::protocol::api::SubmitRequest;
 use atta_core::protocol::{AntId, JobId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
+use atta_server::directory::StaticDirectory;
 use atta_server::scheduler::{Queen, QueenConfig, Refusal};
 use atta_server::secrets::KeySource;
 use indexmap::IndexMap;
@@ -154,7 +155,15 @@ fn config(dir: &Path, clock: &Arc<MockClock>, entropy: &Arc<Counting>) -> QueenC
         entropy: entropy.clone(),
         schedules: true,
         secrets_key: KeySource::default(),
+        directory: crate::queen::rig::people(),
     }
+}
+
+/// alice, bob and carol hold the role release; alice and dave have addresses.
+pub(crate) fn people() -> Arc<StaticDirectory> {
+    let text = r#"{"roles": {"release": ["alice", "bob", "carol"]},
+        "users": {"alice": {"email": "alice@example.org"}, "dave": {"email": "dave@example.org"}}}"#;
+    Arc::new(serde_json::from_str::<StaticDirectory>(text).unwrap().checked().unwrap())
 }
 
 pub(crate) fn request(job_type: &str) -> SubmitRequest {
