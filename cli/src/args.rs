@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use atta_core::definition::parse_size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use people::*;
 use crate::config_args::{ConfigArgs, GivenConfigArgs, KeyArgs, SecretArgs};
+pub(crate) use people::*;
 
 /// What `--version` prints.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ATTA_COMMIT"), ")");

@@ -7,7 +7,7 @@ use super::build::{Connections, common_loop};
 use super::loops::ArcKind;
 use super::plan::{EdgeKind, PlanTarget, ROOT};
 use crate::definition::{Diagnostic, FailOn, JobDefinition, Route, RouteMatch, RouteTarget, TaskDefinition};
-use crate::engine::TaskIndex;
+use crate::engine::{ResultName, TaskIndex};
 
 pub(super) fn check(definition: &JobDefinition, plan: &Plan, connections: &Connections) -> Vec<Diagnostic> {
     let mut problems = Vec::new();

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use atta_core::definition::{JobDefinition, KnownConfigs, Limits as LoadLimits, TemplateText, load_with, replace_secrets};
+use atta_core::definition::{
+    JobDefinition, KnownConfigs, Limits as LoadLimits, TemplateText, load_with, replace_secrets,
+};
 use atta_core::template::{Builtins, Functions, Limits, Renderer, Variables};
 use atta_core::time::{Clock, Entropy};
 use indexmap::IndexMap;
@@ -74,7 +76,7 @@ impl<'a> Targets<'a> {
         let scope = Variables::builder()
             .params(&params, &self.definition.params)
             .job_variables(&self.definition.job_variables)
-            .configs(&self.secrets.values(&self.row.job_type))
+            .configs(self.secrets.values(&self.row.job_type))
             .builtins(builtins)
             .build(&self.renderer);
         let rendered = self
