@@ -9,7 +9,8 @@ use super::problems::{Problems, closest};
 use super::scalar::shortened;
 use super::{
     CacheSpec, ConfigUses, Diagnostic, FanOut, Field, IN_WORKSPACE, InheritEnv, JobDefinition, KnownConfigs, Method,
-    Program, RetryDelay, RetryPolicy, RouteTarget, Span, TaskDefinition, TemplateText, VariableValue, code, replace_secrets,
+    Program, RetryDelay, RetryPolicy, RouteTarget, Span, TaskDefinition, TemplateText, VariableValue, code,
+    replace_secrets,
 };
 use crate::graph::Plan;
 use crate::template::{self, BUILTINS, Inspection, ShellDialect, TemplateProblem};

@@ -2,8 +2,8 @@
 
 use super::control::CONCURRENCY;
 use super::data::PARAM;
-use super::retention::{KEEPING, RETENTION};
 use super::notify::{NOTIFY, WHOLE_WEBHOOK};
+use super::retention::{KEEPING, RETENTION};
 use super::task::{BACKOFF, TASK};
 use super::trigger::{JOB_TRIGGER, WEBHOOK_TRIGGER};
 use super::workspace::WORKSPACE;
