@@ -16,8 +16,8 @@ use atta_core::time::{Clock, Entropy, UnixMillis};
 use serde_json::{Map, Value};
 
 use super::admission::Admission;
-use super::concurrency::Keys;
 use super::approvals::OpenApprovals;
+use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::fan_out::Left;
 use super::live::{Dirty, LiveJob, TaskData};

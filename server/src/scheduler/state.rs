@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 
 use super::admission::Admission;
 use super::ants::{self, Ants};
-use super::concurrency::Keys;
 use super::approvals::OpenApprovals;
+use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
