@@ -34,7 +34,8 @@ pub(crate) async fn submit(args: SubmitArgs) -> CommandResult {
         .map(|name| serde_json::from_value(serde_json::Value::String(name.to_uppercase())))
         .transpose()
         .map_err(|error| Failure::usage(format!("The priority is not valid: {error}.")))?;
-    let request = SubmitRequest { job_type, version, params, user_key: args.user_key, priority, scheduled_at: None };
+    let request =
+        SubmitRequest { job_type, version, params, user_key: args.user_key, priority, ..SubmitRequest::default() };
     let mut call = server.post(&["jobs"]).json(&request);
     if let Some(key) = &args.idempotency_key {
         call = call.header("Idempotency-Key", key);

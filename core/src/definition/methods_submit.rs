@@ -8,7 +8,8 @@ use super::task::PRIORITIES;
 use super::tree::{Entry, Kind, Node};
 use super::walk::{Keys, Walk};
 use super::{
-    AwaitOptions, AwaitedTask, ForkOptions, Method, Span, SubmitJobsOptions, TemplateText, VariableValue, code,
+    AwaitOptions, AwaitedTask, ForkOptions, Method, Span, SubmitJobsOptions, TaskDefinition, TemplateText,
+    VariableValue, code,
 };
 
 /// Jobs that one SUBMIT_JOBS task may submit.
@@ -16,6 +17,19 @@ pub const MOST_SUBMITTED: usize = 1_000;
 
 /// Outputs that every FORK_JOB task has.
 pub(super) const FORK_OUTPUTS: [&str; 3] = ["job_id", "state", "error_code"];
+
+impl TaskDefinition {
+    /// The names of the outputs that are known before it runs.
+    pub fn output_names(&self) -> impl Iterator<Item = &str> {
+        let forked = match &self.method {
+            Method::ForkJob(fork) => Some(fork.outputs.keys().map(String::as_str)),
+            _ => None,
+        };
+        let always: &[&str] = if forked.is_some() { &FORK_OUTPUTS } else { &[] };
+        let declared = self.outputs.iter().map(|output| output.name.as_str());
+        declared.chain(always.iter().copied()).chain(forked.into_iter().flatten())
+    }
+}
 
 impl Walk {
     /// `submit` of a SUBMIT_JOBS task.

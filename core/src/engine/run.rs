@@ -378,6 +378,11 @@ impl JobRun {
         matches!(self.state, JobState::Running | JobState::Cancelling)
     }
 
+    /// Whether the job attempt was stopped: by a cancel, FATAL, RESTART_JOB, `fail_fast` or its timeout.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_some()
+    }
+
     /// How many pauses there were, the current one included.
     pub fn pauses(&self) -> u32 {
         self.pause.count

@@ -36,7 +36,7 @@ impl State {
         let result = self.perform(job, command);
         if result.is_err() && !known && !self.staged.touched.contains(job) {
             // It was brought back for nothing.
-            self.jobs.remove(job);
+            self.forget_job(job);
         }
         result
     }
@@ -166,6 +166,7 @@ impl State {
             code: "JOB_DAMAGED",
             message: format!("nothing can be done with the job {job}: {reason}"),
         })?;
+        self.join_family(&live.row);
         self.jobs.insert(job.clone(), live);
         Ok(())
     }

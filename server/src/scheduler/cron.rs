@@ -16,7 +16,7 @@ use super::Refusal;
 use super::definitions::LoadedVersion;
 use super::state::State;
 use super::submit::{NewJob, job_id};
-use crate::store::{StoreError, StoreWriter};
+use crate::store::{JobOrigin, StoreError, StoreWriter};
 
 /// A tick that is looked at this late was not missed.
 const ON_TIME: Duration = Duration::from_mins(1);
@@ -153,12 +153,14 @@ impl State {
             params: serde_json::Map::new(),
             user_key: None,
             priority: None,
+            description: None,
             submitted_by: "cron".to_owned(),
             scheduled_at: None,
             tick: Some(tick),
+            origin: JobOrigin::default(),
         };
         if let Some(reason) = skip {
-            self.create_bare_job(version, &id, tick);
+            self.create_bare_job(version, &id, "cron", Some(tick), JobOrigin::default());
             self.skip_job(&id, reason);
         } else {
             match self.create_job(new) {
@@ -184,7 +186,7 @@ impl State {
         if !matches!(refusal, Refusal::Conflict { .. }) {
             self.set_degraded(&version.job_type, Some(format!("the schedule cannot start it: {refusal}")));
         }
-        self.create_bare_job(version, id, tick);
+        self.create_bare_job(version, id, "cron", Some(tick), JobOrigin::default());
         self.skip_job(id, refusal.to_string());
     }
 }

@@ -10,6 +10,7 @@ use atta_core::template::{Renderer, Variables};
 use atta_core::time::UnixMillis;
 
 use super::Refusal;
+use super::job_triggers::watched_by;
 use super::state::State;
 use crate::store::{DefinitionRow, StoreWriter, VersionRow, json};
 
@@ -124,6 +125,7 @@ impl State {
                 enabled: true,
                 degraded: None,
                 next_fire_at: None,
+                watches: Vec::new(),
                 created_at: now,
                 updated_at: now,
             },
@@ -146,9 +148,11 @@ impl State {
             entry.row.latest_version.clone_from(&version.version);
             entry.row.updated_at = now;
             entry.row.degraded = None;
+            entry.row.watches = watched_by(&version.definition);
             self.versions.insert(key, version.clone());
             self.staged.definitions.insert(job_type.clone());
             self.reschedule(&job_type, &version, now);
+            self.rebuild_watchers();
         }
         self.definition_resource(database, &job_type).await
     }

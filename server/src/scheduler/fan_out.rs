@@ -96,7 +96,7 @@ impl LiveJob {
         let fan_out = definition.fan_out.as_ref().ok_or_else(|| "the task has no fan_out".to_owned())?;
         let builtins = self.builtins(None).with("TaskType", definition.name.as_str()).with("TaskVisit", visit);
         let scope = self.variables(builtins, renderer, true);
-        let values = self.item_values(fan_out, renderer, &scope)?;
+        let values = self.item_values(&fan_out.items, renderer, &scope)?;
         if values.len() > MOST_ITEMS as usize {
             return Err(format!(
                 "items: there are {} items, and a task may have {MOST_ITEMS}; group them, or submit jobs",
@@ -117,8 +117,14 @@ impl LiveJob {
         Ok(keys.into_iter().zip(values).map(|(key, value)| FanOutItem { key, value }).collect())
     }
 
-    fn item_values(&self, fan_out: &FanOut, renderer: &Renderer, scope: &Variables) -> Result<Vec<Value>, String> {
-        let template = match &fan_out.items {
+    /// What a list of items, or the template of one, gives.
+    pub(super) fn item_values(
+        &self,
+        items: &VariableValue,
+        renderer: &Renderer,
+        scope: &Variables,
+    ) -> Result<Vec<Value>, String> {
+        let template = match items {
             VariableValue::List(items) => {
                 return items.iter().map(|item| self.item_value(item, renderer, scope)).collect();
             }
@@ -300,7 +306,7 @@ impl LiveJob {
             exit_code: row.result.and_then(AttemptResult::exit_code),
             outputs: &left.outputs,
         });
-        let declared = definition.outputs.iter().map(|output| output.name.clone());
+        let declared = definition.output_names().map(str::to_owned);
         let outputs = results_of_instances(declared, values);
         let artifacts = rows.iter().zip(left).flat_map(|(row, left)| {
             left.artifacts.iter().map(|file| ArtifactFile {
@@ -330,11 +336,11 @@ impl LiveJob {
 }
 
 /// The names of a job with those of an item in front.
-struct OfItem<'a> {
-    outer: &'a Variables,
-    name: &'a str,
-    value: &'a Value,
-    index: usize,
+pub(super) struct OfItem<'a> {
+    pub(super) outer: &'a Variables,
+    pub(super) name: &'a str,
+    pub(super) value: &'a Value,
+    pub(super) index: usize,
 }
 
 impl Scope for OfItem<'_> {

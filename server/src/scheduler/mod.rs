@@ -8,6 +8,7 @@
 //! * `ants`, `queue`, `dispatch`, `assignment`, `request`, `given`, `report`: from a ready attempt to an ant and back
 //! * `fan_out`: the items of tasks and what became of each
 //! * `webhook`: deliveries of webhooks
+//! * `families`, `job_triggers`: what jobs mean to the jobs that made them, and to definitions that wait for their ends
 //! * `methods`: tasks that the queen performs herself
 //! * `approvals`: votes of people
 //! * `notifications`: what is to be told to whom, and what became of it
@@ -24,8 +25,10 @@ mod configs;
 mod cron;
 mod definitions;
 mod dispatch;
+mod families;
 mod fan_out;
 mod given;
+mod job_triggers;
 mod live;
 mod methods;
 mod notifications;

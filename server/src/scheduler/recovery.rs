@@ -67,6 +67,8 @@ impl State {
             versions: HashMap::new(),
             counts,
             user_keys: HashMap::new(),
+            children: HashMap::new(),
+            watchers: HashMap::new(),
             timers: std::collections::BTreeSet::new(),
             ready: ReadyQueue::default(),
             own: std::collections::BTreeSet::new(),
@@ -103,6 +105,7 @@ impl State {
         self.jobs.clear();
         self.damaged.clear();
         self.user_keys.clear();
+        self.children.clear();
         self.timers.clear();
         self.ready = ReadyQueue::default();
         self.own.clear();
@@ -117,6 +120,7 @@ impl State {
             .into_iter()
             .map(|(row, versions)| (row.job_type.clone(), DefinitionEntry { row, versions }))
             .collect();
+        self.rebuild_watchers();
         for ant in self.ants.values_mut() {
             ant.held.clear();
         }
@@ -161,6 +165,7 @@ impl State {
                 _ => {}
             }
         }
+        self.join_family(&live.row);
         self.jobs.insert(id.clone(), live);
         for number in ready {
             self.enqueue(&id, number);

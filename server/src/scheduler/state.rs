@@ -17,6 +17,7 @@ use super::ants::{self, Ants};
 use super::approvals::OpenApprovals;
 use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
+use super::families::EndedJob;
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
 use super::project::Question;
@@ -55,6 +56,12 @@ pub(super) struct Staged {
     pub(super) orders: BTreeMap<AntId, Orders>,
     pub(super) finished_jobs: Vec<JobState>,
     pub(super) finished_attempts: Vec<AttemptResult>,
+    /// Jobs that ended, where somebody may want to know.
+    pub(super) ended: Vec<EndedJob>,
+    /// Jobs whose forked jobs are to be looked at, or one of their attempts that has ended.
+    pub(super) orphans: Vec<(JobId, Option<AttemptNumber>)>,
+    /// Jobs that were made of something of another one.
+    pub(super) by_origin: HashMap<(JobId, String), JobId>,
 }
 
 /// The queen's memory.
@@ -72,6 +79,10 @@ pub(super) struct State {
     pub(super) secrets: Arc<Secrets>,
     /// Keys of live jobs.
     pub(super) user_keys: HashMap<String, JobId>,
+    /// The forked jobs in memory, by the job that forked them.
+    pub(super) children: HashMap<JobId, BTreeSet<JobId>>,
+    /// Definitions that the ends of jobs trigger, by the definition of those jobs.
+    pub(super) watchers: HashMap<String, BTreeSet<String>>,
     pub(super) timers: BTreeSet<(UnixMillis, JobId, Timer)>,
     pub(super) ready: ReadyQueue,
     /// READY attempts that the queen performs herself.
@@ -170,7 +181,15 @@ impl State {
         for number in projection.ready {
             self.enqueue(job, number);
         }
+        let has_children = self.children.contains_key(job);
         let Some(live) = self.jobs.get_mut(job) else { return };
+        if has_children {
+            let state = live.row.state;
+            if live.run.is_stopped() || matches!(state, JobState::Failed | JobState::Cancelled) {
+                self.staged.orphans.push((job.clone(), None));
+            }
+            self.staged.orphans.extend(projection.closed.iter().map(|number| (job.clone(), Some(*number))));
+        }
         for number in projection.closed {
             if let Some((tags, key)) = live.queued.remove(&number) {
                 self.ready.remove(&tags, &key);
@@ -214,6 +233,10 @@ impl State {
             }
             if state.is_terminal() {
                 self.staged.finished_jobs.push(state);
+                if live.row.origin.forked || self.watchers.contains_key(&job_type) {
+                    let attempt = live.run.job_attempt();
+                    self.staged.ended.push(EndedJob { job: job.clone(), state, attempt });
+                }
                 live.held_timers.clear();
                 for (timer, due) in std::mem::take(&mut live.timers) {
                     self.timers.remove(&(due, job.clone(), timer));
@@ -319,7 +342,7 @@ impl State {
         for job in &staged.touched {
             let Some(live) = self.jobs.get_mut(job) else { continue };
             if live.row.state.is_terminal() {
-                self.jobs.remove(job);
+                self.forget_job(job);
                 continue;
             }
             let dirty = std::mem::take(&mut live.dirty);

@@ -31,9 +31,26 @@ pub(super) struct NewJob {
     pub(super) user_key: Option<String>,
     /// Overrides the definition's.
     pub(super) priority: Option<Priority>,
+    /// Overrides the definition's.
+    pub(super) description: Option<String>,
     pub(super) submitted_by: String,
     pub(super) scheduled_at: Option<UnixMillis>,
     pub(super) tick: Option<UnixMillis>,
+    pub(super) origin: JobOrigin,
+}
+
+/// A job that somebody wants: a client, a task, a trigger.
+pub(super) struct WantedJob {
+    pub(super) job_type: String,
+    /// Of the newest version when absent.
+    pub(super) version: Option<String>,
+    pub(super) params: Map<String, Value>,
+    pub(super) user_key: Option<String>,
+    pub(super) priority: Option<Priority>,
+    pub(super) description: Option<String>,
+    pub(super) submitted_by: String,
+    pub(super) scheduled_at: Option<UnixMillis>,
+    pub(super) origin: JobOrigin,
 }
 
 impl State {
@@ -50,16 +67,6 @@ impl State {
         {
             return Ok(answer);
         }
-        let entry =
-            self.definitions.get(&request.job_type).ok_or_else(|| Refusal::definition_not_found(&request.job_type))?;
-        if !entry.row.enabled {
-            return Err(Refusal::Conflict {
-                code: "DEFINITION_DISABLED",
-                message: format!("definition {} is disabled; enable it first", request.job_type),
-            });
-        }
-        let wanted = request.version.clone().unwrap_or_else(|| entry.row.latest_version.clone());
-        let version = self.version(database, &request.job_type, &wanted).await?;
         let scheduled_at = request
             .scheduled_at
             .as_deref()
@@ -74,19 +81,18 @@ impl State {
                 })
             })
             .transpose()?;
-        let id = self.new_job_id();
-        let new = NewJob {
-            id: id.clone(),
-            version,
+        let wanted = WantedJob {
+            job_type: request.job_type,
+            version: request.version,
             params: request.params,
             user_key: request.user_key,
             priority: request.priority,
+            description: request.description,
             submitted_by,
             scheduled_at,
-            tick: None,
+            origin: JobOrigin::default(),
         };
-        self.create_job(new)?;
-        self.consider(&id);
+        let id = self.accept(database, wanted).await?;
         self.admit();
         let state = self.jobs.get(&id).map_or(JobState::Skipped, |live| live.row.state);
         let response = SubmitResponse { href: format!("/api/v1/jobs/{id}"), job_id: id, state };
@@ -100,6 +106,36 @@ impl State {
             });
         }
         Ok(response)
+    }
+
+    /// Makes a job that is wanted, whoever wants it, and considers it for admission.
+    pub(super) async fn accept(&mut self, database: &mut StoreWriter, wanted: WantedJob) -> Result<JobId, Refusal> {
+        let job_type = &wanted.job_type;
+        let entry = self.definitions.get(job_type).ok_or_else(|| Refusal::definition_not_found(job_type))?;
+        if !entry.row.enabled {
+            return Err(Refusal::Conflict {
+                code: "DEFINITION_DISABLED",
+                message: format!("definition {job_type} is disabled; enable it first"),
+            });
+        }
+        let version = wanted.version.unwrap_or_else(|| entry.row.latest_version.clone());
+        let version = self.version(database, job_type, &version).await?;
+        let id = self.new_job_id();
+        let new = NewJob {
+            id: id.clone(),
+            version,
+            params: wanted.params,
+            user_key: wanted.user_key,
+            priority: wanted.priority,
+            description: wanted.description,
+            submitted_by: wanted.submitted_by,
+            scheduled_at: wanted.scheduled_at,
+            tick: None,
+            origin: wanted.origin,
+        };
+        self.create_job(new)?;
+        self.consider(&id);
+        Ok(id)
     }
 
     async fn answered_before(
@@ -128,7 +164,8 @@ impl State {
 
     /// Makes a PENDING job, not yet considered for admission.
     pub(super) fn create_job(&mut self, new: NewJob) -> Result<(), Refusal> {
-        let NewJob { id, version, params, user_key, priority, submitted_by, scheduled_at, tick } = new;
+        let NewJob { id, version, params, user_key, priority, description, submitted_by, scheduled_at, tick, origin } =
+            new;
         let params = check_params(&version.definition, &params).map_err(|violations| Refusal::Invalid {
             code: "INVALID_PARAMS",
             message: match violations.as_slice() {
@@ -148,7 +185,8 @@ impl State {
             priority: priority.unwrap_or(version.definition.priority),
             user_key: None,
             params: json(&params),
-            description: None,
+            description_given: description.is_some(),
+            description,
             submitted_by,
             tick,
             attempt: 1,
@@ -157,7 +195,7 @@ impl State {
             scheduled_at: scheduled_at.or(tick),
             started_at: None,
             finished_at: None,
-            origin: JobOrigin::default(),
+            origin,
             concurrency_key: None,
             created_params: None,
         };
@@ -204,13 +242,21 @@ impl State {
         let mut live = LiveJob::new(row, params, version, definition, plan, Arc::clone(&self.secrets));
         live.dirty.new = true;
         live.describe(&self.renderer);
+        self.join_family(&live.row);
         self.jobs.insert(id.clone(), live);
         self.staged.touched.insert(id);
         Ok(())
     }
 
-    /// Makes a PENDING job of a tick that is to be skipped: without checks, for nothing of it will run.
-    pub(super) fn create_bare_job(&mut self, version: &Arc<LoadedVersion>, id: &JobId, tick: UnixMillis) {
+    /// Makes a PENDING job that is to be skipped, of a tick or a trigger: without checks, for nothing of it will run.
+    pub(super) fn create_bare_job(
+        &mut self,
+        version: &Arc<LoadedVersion>,
+        id: &JobId,
+        submitted_by: &str,
+        tick: Option<UnixMillis>,
+        origin: JobOrigin,
+    ) {
         let row = JobRow {
             id: id.clone(),
             job_type: version.job_type.clone(),
@@ -222,15 +268,16 @@ impl State {
             user_key: None,
             params: "{}".to_owned(),
             description: None,
-            submitted_by: "cron".to_owned(),
-            tick: Some(tick),
+            description_given: false,
+            submitted_by: submitted_by.to_owned(),
+            tick,
             attempt: 1,
             nonce: None,
             created_at: self.clock.now(),
-            scheduled_at: Some(tick),
+            scheduled_at: tick,
             started_at: None,
             finished_at: None,
-            origin: JobOrigin::default(),
+            origin,
             concurrency_key: None,
             created_params: None,
         };

@@ -176,6 +176,7 @@ fn job_builtins(row: &JobRow) -> Builtins {
         .with("OrgID", "default")
         .with("SubmittedBy", row.submitted_by.as_str())
         .with("ScheduledAt", row.scheduled_at.unwrap_or(row.created_at).to_rfc3339())
+        .with_some("ParentJobID", row.origin.parent.as_ref().map(|job| job.0.as_str()))
 }
 
 /// `RoutedFrom`: the edge that started the visit, a list if there are several.
@@ -272,6 +273,9 @@ impl LiveJob {
 
     /// Renders `description` again. It never fails a job: an error leaves it as it was.
     pub(super) fn describe(&mut self, renderer: &Renderer) {
+        if self.row.description_given {
+            return;
+        }
         let Some(template) = &self.definition.description else { return };
         let plain = is_plain(&template.source);
         if plain && self.row.description.is_some() {

@@ -16,9 +16,9 @@ use serde_json::{Map, Value};
 use super::command::Command;
 use super::definitions::LoadedVersion;
 use super::state::State;
-use super::submit::{NewJob, job_id};
+use super::submit::{WantedJob, job_id};
 use super::{Queen, Refusal};
-use crate::store::{DeliveryRow, StoreWriter, json};
+use crate::store::{DeliveryRow, JobOrigin, StoreWriter, json};
 
 /// A delivery that has proven where it comes from.
 #[derive(Debug, Clone)]
@@ -187,25 +187,18 @@ impl State {
             params.insert(name.clone(), names.value(&format!("params.{name}"), value)?);
         }
         let user_key = webhook.user_key.as_ref().map(|template| names.text("user_key", template)).transpose()?;
-        if !self.definitions.get(&delivery.job_type).is_some_and(|entry| entry.row.enabled) {
-            return Err(Refusal::Conflict {
-                code: "DEFINITION_DISABLED",
-                message: format!("definition {} is disabled; enable it first", delivery.job_type),
-            });
-        }
-        let _ = database;
-        let id = self.new_job_id();
-        self.create_job(NewJob {
-            id: id.clone(),
-            version: Arc::clone(version),
+        let wanted = WantedJob {
+            job_type: delivery.job_type.clone(),
+            version: Some(version.version.clone()),
             params,
             user_key,
             priority: None,
+            description: None,
             submitted_by: format!("webhook:{}", delivery.trigger),
             scheduled_at: None,
-            tick: None,
-        })?;
-        self.consider(&id);
+            origin: JobOrigin::default(),
+        };
+        let id = self.accept(database, wanted).await?;
         self.admit();
         Ok(Decided { job: Some(id), ..Decided::new(DeliveryOutcome::Submitted, None) })
     }

@@ -269,9 +269,12 @@ impl Writer {
             self.state.admit();
             let ended = self.state.end_waits(&mut self.database).await?;
             let performed = self.state.perform_own(&mut self.database).await?;
+            let related = self.state.follow_ends(&mut self.database).await?;
             self.state.dispatch(reporting);
-            // A job whose assignment failed may have given up its place: who gets it has work for the same ants.
-            if self.state.admission.changed.is_empty() && self.state.keys.changed.is_empty() && !ended && !performed {
+            // A job whose assignment failed may have given up its place: who gets it has work for the same ants. It may
+            // also be one that another job waits for.
+            let settled = self.state.admission.changed.is_empty() && self.state.keys.changed.is_empty();
+            if settled && !ended && !performed && !related && !self.state.has_ends() {
                 break;
             }
         }

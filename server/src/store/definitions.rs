@@ -22,7 +22,7 @@ impl StoreWriter {
     pub(crate) async fn load_definitions(&mut self) -> Result<Vec<(DefinitionRow, u32)>, StoreError> {
         let rows = sqlx::query(
             "SELECT d.job_type, d.latest_version, d.enabled, d.degraded, d.next_fire_at, d.created_at, d.updated_at,
-                (SELECT count(*) FROM definition_versions v WHERE v.job_type = d.job_type)
+                (SELECT count(*) FROM definition_versions v WHERE v.job_type = d.job_type), d.watches
              FROM definitions d ORDER BY d.job_type",
         )
         .fetch_all(self.connection().await?)
@@ -35,6 +35,7 @@ impl StoreWriter {
                     enabled: row.try_get(2)?,
                     degraded: row.try_get(3)?,
                     next_fire_at: row.try_get::<Option<i64>, _>(4)?.map(UnixMillis),
+                    watches: super::live::from_json("definitions", "watches", row.try_get(8)?)?,
                     created_at: UnixMillis(row.try_get(5)?),
                     updated_at: UnixMillis(row.try_get(6)?),
                 };

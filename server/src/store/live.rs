@@ -70,6 +70,7 @@ pub(super) fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
         user_key: row.try_get("user_key")?,
         params: row.try_get("params")?,
         description: row.try_get("description")?,
+        description_given: row.try_get("description_given")?,
         submitted_by: row.try_get("submitted_by")?,
         tick: instant(row, "tick")?,
         attempt: unsigned("jobs", "attempt", row.try_get("attempt")?)?,
@@ -85,14 +86,11 @@ pub(super) fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
 }
 
 fn job_origin(row: &SqliteRow) -> Result<JobOrigin, StoreError> {
-    let job: Option<String> = row.try_get("parent_job")?;
     let attempt: Option<i64> = row.try_get("parent_attempt")?;
-    let parent = match (job, attempt) {
-        (Some(job), Some(attempt)) => Some((JobId(job), AttemptNumber(unsigned("jobs", "parent_attempt", attempt)?))),
-        _ => None,
-    };
     Ok(JobOrigin {
-        parent,
+        parent: row.try_get::<Option<String>, _>("parent_job")?.map(JobId),
+        attempt: attempt.map(|number| unsigned("jobs", "parent_attempt", number).map(AttemptNumber)).transpose()?,
+        key: row.try_get("origin_key")?,
         forked: row.try_get("forked")?,
         depth: unsigned("jobs", "depth", row.try_get("depth")?)?,
         rerun_of: row.try_get::<Option<String>, _>("rerun_of")?.map(JobId),
@@ -154,7 +152,7 @@ fn attempt_row(row: &SqliteRow) -> Result<AttemptRow, StoreError> {
     })
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(
     table: &'static str,
     column: &'static str,
     text: &str,

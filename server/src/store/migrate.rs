@@ -28,6 +28,7 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 5, name: "deliveries", sql: include_str!("../../migrations/sqlite/0005_deliveries.sql") },
     Migration { version: 8, name: "items", sql: include_str!("../../migrations/sqlite/0008_items.sql") },
+    Migration { version: 9, name: "families", sql: include_str!("../../migrations/sqlite/0009_families.sql") },
 ];
 
 impl Migration {

@@ -80,7 +80,7 @@ fn outline_of(source: &str) -> Outline {
     };
     let fan_outs = definition.tasks.iter().map(|task| {
         task.fan_out.as_ref()?;
-        Some(task.outputs.iter().map(|output| output.name.clone()).collect())
+        Some(task.output_names().map(str::to_owned).collect())
     });
     Outline {
         fan_outs: fan_outs.collect(),

@@ -24,6 +24,8 @@ pub(crate) struct JobRow {
     /// A JSON object.
     pub(crate) params: String,
     pub(crate) description: Option<String>,
+    /// It was given with the job: the definition's does not count.
+    pub(crate) description_given: bool,
     pub(crate) submitted_by: String,
     pub(crate) tick: Option<UnixMillis>,
     pub(crate) attempt: u32,
@@ -42,12 +44,16 @@ pub(crate) struct JobRow {
 /// Where a job comes from, when another job made it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct JobOrigin {
-    /// The job and the attempt that submitted or forked it.
-    pub(crate) parent: Option<(JobId, AttemptNumber)>,
+    /// The job that made it.
+    pub(crate) parent: Option<JobId>,
+    /// The attempt that submitted or forked it; none when the end of the parent triggered it.
+    pub(crate) attempt: Option<AttemptNumber>,
     /// It is cancelled with its parent, and its parent may wait for it.
     pub(crate) forked: bool,
-    /// How many forks lie above it.
+    /// How many forks and triggers lie above it.
     pub(crate) depth: u32,
+    /// What of its parent it comes from: no two children of a job have the same.
+    pub(crate) key: Option<String>,
     /// The job that it runs again with other params or another version.
     pub(crate) rerun_of: Option<JobId>,
 }
@@ -170,6 +176,8 @@ pub(crate) struct DefinitionRow {
     pub(crate) enabled: bool,
     pub(crate) degraded: Option<String>,
     pub(crate) next_fire_at: Option<UnixMillis>,
+    /// The definitions whose jobs trigger it.
+    pub(crate) watches: Vec<String>,
     pub(crate) created_at: UnixMillis,
     pub(crate) updated_at: UnixMillis,
 }

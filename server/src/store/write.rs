@@ -50,10 +50,11 @@ const VERSIONS: ManyRows = ManyRows {
 
 const DEFINITIONS: ManyRows = ManyRows {
     name: "write definitions",
-    head: "INSERT INTO definitions (job_type, latest_version, enabled, degraded, next_fire_at, created_at, updated_at) VALUES ",
-    columns: 7,
+    head: "INSERT INTO definitions (job_type, latest_version, enabled, degraded, next_fire_at, created_at, updated_at, watches) VALUES ",
+    columns: 8,
     tail: " ON CONFLICT (job_type) DO UPDATE SET latest_version = excluded.latest_version, enabled = excluded.enabled,
-        degraded = excluded.degraded, next_fire_at = excluded.next_fire_at, updated_at = excluded.updated_at",
+        degraded = excluded.degraded, next_fire_at = excluded.next_fire_at, updated_at = excluded.updated_at,
+        watches = excluded.watches",
 };
 
 const NEW_JOBS: ManyRows = ManyRows {
@@ -61,8 +62,8 @@ const NEW_JOBS: ManyRows = ManyRows {
     head:
         "INSERT INTO jobs (id, job_type, version, state, reason, error_code, error_message, priority, user_key, params,
         description, submitted_by, tick, attempt, nonce, created_at, scheduled_at, started_at, finished_at, parent_job,
-        parent_attempt, forked, depth, rerun_of, concurrency_key) VALUES ",
-    columns: 25,
+        parent_attempt, forked, depth, rerun_of, concurrency_key, origin_key, description_given) VALUES ",
+    columns: 27,
     tail: "",
 };
 
@@ -205,6 +206,7 @@ impl StoreWriter {
                 millis(row.next_fire_at),
                 Int(row.created_at.0),
                 Int(row.updated_at.0),
+                Owned(json(&row.watches)),
             ]);
         })
         .await?;
@@ -246,12 +248,14 @@ impl StoreWriter {
                 millis(row.scheduled_at),
                 millis(row.started_at),
                 millis(row.finished_at),
-                OptText(row.origin.parent.as_ref().map(|(job, _)| job.0.as_str())),
-                OptInt(row.origin.parent.as_ref().map(|(_, attempt)| i64::from(attempt.0))),
+                OptText(row.origin.parent.as_ref().map(|job| job.0.as_str())),
+                OptInt(row.origin.attempt.map(|attempt| i64::from(attempt.0))),
                 Int(i64::from(row.origin.forked)),
                 Int(i64::from(row.origin.depth)),
                 OptText(row.origin.rerun_of.as_ref().map(|job| job.0.as_str())),
                 OptText(row.concurrency_key.as_deref()),
+                OptText(row.origin.key.as_deref()),
+                Int(i64::from(row.description_given)),
             ]);
         })
         .await?;

@@ -6,12 +6,18 @@
 //! [`Timer::AttemptWait`]. When that fires, which `max_concurrency` may delay, the method says what the result is.
 
 mod approval;
+mod await_forked;
+mod fork;
+mod submit_jobs;
+
+pub(super) use submit_jobs::{render_params, render_text, sentence};
 
 use atta_core::definition::Method;
 use atta_core::engine::{AttemptNumber, AttemptResult, AttemptState, Event, Failure, ResultName, Timer};
 use atta_core::protocol::JobId;
 use atta_core::time::UnixMillis;
 
+use super::Refusal;
 use super::live::{Finish, Told};
 use super::queue::QueueKey;
 use super::state::State;
@@ -50,6 +56,23 @@ impl Performed {
             failure: Some(Failure { code, message: message.into() }),
             finish: Finish::default(),
         }
+    }
+}
+
+/// A template of the task cannot be rendered: the attempt ends as INVALID, and trying again would not help.
+pub(super) fn bad_template(message: String) -> Performed {
+    Performed::Finished {
+        result: AttemptResult::Named(ResultName::Invalid),
+        failure: Some(Failure { code: "TEMPLATE".to_owned(), message }),
+        finish: Finish::default(),
+    }
+}
+
+/// A refusal that says that the database does not answer is no result of a task: the batch is tried again.
+pub(super) fn store_error(refusal: Refusal) -> Result<Refusal, StoreError> {
+    match refusal {
+        Refusal::Unavailable { message } => Err(StoreError::Database(sqlx::Error::Protocol(message))),
+        other => Ok(other),
     }
 }
 
@@ -142,34 +165,34 @@ impl State {
     }
 
     /// Does what the task says, for the first time.
-    #[expect(clippy::unused_async, reason = "methods read definitions and jobs")]
     async fn perform_method(
         &mut self,
-        _database: &mut StoreWriter,
+        database: &mut StoreWriter,
         job: &JobId,
         attempt: AttemptNumber,
     ) -> Result<Performed, StoreError> {
         let Some(method) = self.method_of(job, attempt) else { return Ok(Performed::invalid("the task is gone")) };
         Ok(match method {
-            Method::SubmitJobs(_) | Method::ForkJob(_) | Method::AwaitForkedJob(_) | Method::ExpireArtifacts(_) => {
-                Performed::invalid("this version cannot do this")
-            }
+            Method::SubmitJobs(options) => self.submit_jobs(database, job, attempt, &options).await?,
+            Method::ForkJob(options) => self.fork(database, job, attempt, &options).await?,
+            Method::AwaitForkedJob(options) => self.await_forked(database, job, attempt, &options).await?,
             Method::Approval(options) => self.ask_for_approval(job, attempt, &options),
+            Method::ExpireArtifacts(_) => Performed::invalid("this version cannot do this"),
             Method::Shell(_) | Method::Http(_) => Performed::invalid("this is a task for an ant"),
         })
     }
 
     /// Says what a waiting attempt has come to, or lets it wait on.
-    #[expect(clippy::unused_async, reason = "methods read definitions and jobs")]
     async fn wait_over(
         &mut self,
-        _database: &mut StoreWriter,
+        database: &mut StoreWriter,
         job: &JobId,
         attempt: AttemptNumber,
     ) -> Result<Performed, StoreError> {
         let Some(method) = self.method_of(job, attempt) else { return Ok(Performed::invalid("the task is gone")) };
         Ok(match method {
-            Method::ForkJob(_) | Method::AwaitForkedJob(_) => Performed::invalid("this version cannot do this"),
+            Method::ForkJob(options) => self.fork_over(database, job, attempt, &options).await?,
+            Method::AwaitForkedJob(options) => self.await_forked(database, job, attempt, &options).await?,
             Method::Approval(_) => self.approval_over(job, attempt),
             Method::SubmitJobs(_) | Method::ExpireArtifacts(_) | Method::Shell(_) | Method::Http(_) => {
                 Performed::invalid("this does not wait")
