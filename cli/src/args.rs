@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use atta_core::definition::parse_size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::author::{FmtArgs, GraphArgs, PlanArgs};
 use crate::config_args::{ConfigArgs, GivenConfigArgs, KeyArgs, SecretArgs};
 pub(crate) use people::*;
 
@@ -32,6 +33,12 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check definitions; shows schedules in words.
     Validate(ValidateArgs),
+    /// Format definitions; comments and texts stay as they are.
+    Fmt(FmtArgs),
+    /// Draw the tasks of a definition and the ways between them.
+    Graph(GraphArgs),
+    /// Show what a job would do, without running anything.
+    Plan(PlanArgs),
     /// Print the JSON Schema of definitions, for editors.
     Schema,
     /// Submit a job to the server.

@@ -61,6 +61,9 @@ fn perform(command: Command) -> CommandResult {
         }
         Command::Run(args) => run::run(&args, fork_launcher, runtime),
         Command::Validate(args) => validate::validate(&args, &SystemClock),
+        Command::Fmt(args) => author::fmt(&args),
+        Command::Graph(args) => author::graph(&args),
+        Command::Plan(args) => author::plan(&args),
         Command::Schema => author::schema(),
         Command::Completions(args) => completions(args.shell),
         other => runtime()?.block_on(ask_server(other)),
@@ -89,7 +92,14 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Events(args) => client::events(args).await,
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,
         Command::Workspaces(args) => workspaces::workspaces(args).await,
-        Command::Serve(_) | Command::Run(_) | Command::Validate(_) | Command::Schema | Command::Completions(_) => {
+        Command::Serve(_)
+        | Command::Run(_)
+        | Command::Validate(_)
+        | Command::Fmt(_)
+        | Command::Graph(_)
+        | Command::Plan(_)
+        | Command::Schema
+        | Command::Completions(_) => {
             unreachable!("performed without a server")
         }
     }

@@ -8,6 +8,7 @@
 //! * [`graph`]: the compiled plan of a definition: edges, entries, loops, routes
 //! * [`engine`]: `decide(state, plan, event) -> effects`, the one place where anything changes state
 //! * [`redact`]: keeping those values out of what tasks write
+//! * [`rehearsal`]: what a job would do, without running anything
 //! * [`secret`]: values that nobody may see
 //! * [`protocol`]: what queen and ants, server and clients say to each other
 
@@ -16,6 +17,7 @@ pub mod engine;
 pub mod graph;
 pub mod protocol;
 pub mod redact;
+pub mod rehearsal;
 pub mod secret;
 pub mod template;
 pub mod time;

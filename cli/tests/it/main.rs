@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "these are tests; clippy knows that of test functions only")]
 
+mod author;
 mod bad_definitions;
 mod control_flow;
 mod demo;

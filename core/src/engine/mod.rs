@@ -29,6 +29,7 @@ pub use decide::decide;
 pub use effect::*;
 pub use error::EngineError;
 pub use event::*;
+pub(crate) use routes::written_match;
 pub use run::{AttemptInfo, Ending, FanOutProgress, InstanceInfo, JobRun};
 pub use status::*;
 

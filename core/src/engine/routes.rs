@@ -86,7 +86,7 @@ impl Step<'_> {
 }
 
 /// A route's match as it is written.
-pub(super) fn written_match(matches: &RouteMatch) -> String {
+pub(crate) fn written_match(matches: &RouteMatch) -> String {
     match matches {
         RouteMatch::Code(code) => code.to_string(),
         RouteMatch::Range(first, last) => format!("{first}-{last}"),

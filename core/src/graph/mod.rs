@@ -3,9 +3,11 @@
 mod build;
 mod checks;
 mod components;
+mod diagram;
 mod loops;
 mod plan;
 #[cfg(test)]
 mod tests;
 
+pub use diagram::*;
 pub use plan::*;

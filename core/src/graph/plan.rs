@@ -165,6 +165,15 @@ impl Plan {
         super::build::build(definition)
     }
 
+    /// Makes every growing delay exactly as long as it may be.
+    pub(crate) fn without_jitter(&mut self) {
+        for policy in self.tasks.iter_mut().map(|task| &mut task.retry).chain([&mut self.job.retry]) {
+            if let DelayPlan::Exponential { jitter, .. } = &mut policy.delay {
+                *jitter = false;
+            }
+        }
+    }
+
     /// How many tasks there are.
     #[expect(clippy::len_without_is_empty, reason = "a plan has at least one task")]
     pub fn len(&self) -> usize {
