@@ -225,7 +225,7 @@ impl<'a> Play<'a> {
     fn advance(&mut self) -> Result<(), RehearsalError> {
         if let Some(attempt) = self.killed.pop() {
             let result = AttemptResult::Named(ResultName::Cancelled);
-            return self.event(Event::AttemptFinished { attempt, result, failure: None });
+            return self.event(Event::AttemptFinished { attempt, result, failure: None, retry_after: None });
         }
         if self.run.may_dispatch()
             && let Some(attempt) = self.ready.pop_front()
@@ -284,7 +284,7 @@ impl<'a> Play<'a> {
         self.event(Event::AttemptLeased { attempt })?;
         self.event(Event::AttemptStarted { attempt })?;
         self.killed.retain(|other| *other != attempt);
-        self.event(Event::AttemptFinished { attempt, result, failure: None })
+        self.event(Event::AttemptFinished { attempt, result, failure: None, retry_after: None })
     }
 
     /// Applies an event, and what follows from it at once.
