@@ -73,10 +73,18 @@ pub(crate) fn validate(args: &ValidateArgs, clock: &dyn Clock) -> CommandResult 
 
 /// Loads a definition for running it: warnings are said, errors are a failure.
 pub(crate) fn load_file(path: &Path, configs: &[String]) -> CommandResult<(String, JobDefinition)> {
-    let limits = Limits::default();
-    let source = read_file(path, &limits)?;
     let known = |_: &str, name: &str| configs.iter().any(|known| known == name);
-    let definition = load_text(&path.display().to_string(), &source, KnownConfigs::These(&known))?;
+    load_with_configs(path, KnownConfigs::These(&known))
+}
+
+/// Loads a definition for looking at it: any name may be a config of the server.
+pub(crate) fn load_for_reading(path: &Path) -> CommandResult<JobDefinition> {
+    Ok(load_with_configs(path, KnownConfigs::Any)?.1)
+}
+
+fn load_with_configs(path: &Path, configs: KnownConfigs<'_>) -> CommandResult<(String, JobDefinition)> {
+    let source = read_file(path, &Limits::default())?;
+    let definition = load_text(&path.display().to_string(), &source, configs)?;
     let source = String::from_utf8(source)
         .map_err(|error| Failure::usage(format!("{} is not UTF-8: {error}.", path.display())))?;
     Ok((source, definition))

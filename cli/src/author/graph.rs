@@ -18,7 +18,7 @@ const MOST_DRAWN: usize = 400;
 
 /// Prints the picture.
 pub(crate) fn graph(args: &GraphArgs) -> CommandResult {
-    let (_, definition) = validate::load_file(&args.file)?;
+    let definition = validate::load_for_reading(&args.file)?;
     let (plan, _) =
         Plan::build(&definition).map_err(|_| Failure::failed(format!("{} has no graph.", args.file.display())))?;
     let diagram = Diagram::new(&definition, &plan);

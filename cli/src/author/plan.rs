@@ -14,7 +14,7 @@ use crate::{output, params, validate};
 /// Prints it. The exit code says whether it could be told, not how the job would end.
 pub(crate) fn plan(args: &PlanArgs) -> CommandResult {
     let given = params::read(&args.params.params)?;
-    let (_, definition) = validate::load_file(&args.file)?;
+    let definition = validate::load_for_reading(&args.file)?;
     let given = params::coerce(&definition, &given)?;
     let mut assumptions = Assumptions::default();
     for text in &args.assume {
