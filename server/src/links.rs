@@ -21,13 +21,13 @@ const KEY_FILE: &str = "links.key";
 const KEY_BYTES: usize = 32;
 
 /// Makes and checks links.
-pub struct Links {
+pub(crate) struct Links {
     key: Zeroizing<Vec<u8>>,
 }
 
 /// Why a link is no good.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LinkError {
+pub(crate) enum LinkError {
     /// It is no token at all.
     #[error("the link is damaged: was it copied whole?")]
     Malformed,
@@ -41,7 +41,7 @@ pub enum LinkError {
 
 impl LinkError {
     /// Stable machine code.
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Malformed => "LINK_DAMAGED",
             Self::Forged => "LINK_INVALID",
@@ -52,7 +52,7 @@ impl LinkError {
 
 impl Links {
     /// Reads the key of the data directory; makes one, readable by its owner only, when there is none.
-    pub fn open(data_dir: &Path, entropy: &dyn Entropy) -> std::io::Result<Self> {
+    pub(crate) fn open(data_dir: &Path, entropy: &dyn Entropy) -> std::io::Result<Self> {
         let path = data_dir.join(KEY_FILE);
         match std::fs::read(&path) {
             Ok(key) if key.len() == KEY_BYTES => return Ok(Self { key: Zeroizing::new(key) }),
@@ -75,7 +75,7 @@ impl Links {
     }
 
     /// A token with which `voter` can vote, and until when.
-    pub fn make(
+    pub(crate) fn make(
         &self,
         approval: &str,
         voter: &str,
@@ -89,7 +89,7 @@ impl Links {
     }
 
     /// Who may vote with a token.
-    pub fn check(&self, approval: &str, token: &str, now: UnixMillis) -> Result<String, LinkError> {
+    pub(crate) fn check(&self, approval: &str, token: &str, now: UnixMillis) -> Result<String, LinkError> {
         let (claims, signature) = token.split_once('.').ok_or(LinkError::Malformed)?;
         let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| LinkError::Malformed)?;
         let claims = String::from_utf8(claims).map_err(|_| LinkError::Malformed)?;

@@ -54,25 +54,27 @@ async fn list(args: NotificationsListArgs) -> CommandResult {
 
 async fn retry(args: NotificationsRetryArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
-    let mut ids = args.notifications;
-    while args.dead {
+    if !args.dead {
+        for id in &args.notifications {
+            send(&server, id).await?;
+        }
+        return Ok(Exit::Success);
+    }
+    // Those that fail at once come back as DEAD: each is sent once.
+    let mut sent: Vec<String> = Vec::new();
+    loop {
         let page: Page<NotificationResource> =
             server.json(server.get(&["notifications"], &[("state", "DEAD"), ("limit", "500")])).await?;
-        let before = ids.len();
-        for one in page.items {
-            if !ids.contains(&one.notification_id) {
-                send(&server, &one.notification_id).await?;
-                ids.push(one.notification_id);
-            }
-        }
-        if ids.len() == before {
+        let fresh: Vec<String> =
+            page.items.into_iter().map(|one| one.notification_id).filter(|id| !sent.contains(id)).collect();
+        if fresh.is_empty() {
             return Ok(Exit::Success);
         }
+        for id in fresh {
+            send(&server, &id).await?;
+            sent.push(id);
+        }
     }
-    for id in &ids {
-        send(&server, id).await?;
-    }
-    Ok(Exit::Success)
 }
 
 async fn send(server: &Server, id: &str) -> CommandResult<()> {

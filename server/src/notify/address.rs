@@ -44,8 +44,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     };
     match segments {
         // Translated and tunnelled addresses are what they hold.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => inner(high, low),
-        [0x2002, high, low, ..] => inner(high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => inner(high, low),
         [0, 0, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] | [0x2001, 0x0db8 | 0, ..] => false,
         // Global unicast is 2000::/3: all else is local, multicast or not given out.
         [first, ..] => first & 0xe000 == 0x2000,

@@ -245,12 +245,11 @@ impl Inner {
                 let mailer = parts.config.mailer.as_ref().ok_or_else(|| {
                     Failed::for_good("the server was started without an SMTP server (--smtp-url, ATTA_SMTP_URL)")
                 })?;
-                let to = match &due.voter {
-                    Some(_) => due.destination.clone(),
-                    None => {
-                        let address = target.to.get(due.recipient as usize).ok_or_else(gone)?;
-                        targets.render("email.to", address)?.to_string()
-                    }
+                let to = if due.voter.is_some() {
+                    due.destination.clone()
+                } else {
+                    let address = target.to.get(due.recipient as usize).ok_or_else(gone)?;
+                    targets.render("email.to", address)?.to_string()
                 };
                 let from = target.from.as_ref().map(|from| targets.render("email.from", from)).transpose()?;
                 let mail = Mail {

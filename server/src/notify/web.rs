@@ -87,7 +87,7 @@ impl Web {
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let sent = self.client.post(url).headers(headers).body(post.body).send().await;
-        let response = sent.map_err(|error| broken(error))?;
+        let response = sent.map_err(broken)?;
         let status = response.status();
         if status.is_success() {
             return Ok(());
@@ -107,12 +107,11 @@ impl Web {
 /// `Retry-After`: seconds, or a date.
 fn wait(text: &str, now: UnixMillis) -> Option<Duration> {
     let text = text.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-            UnixMillis(at).since(now)
-        }
+    let wait = if let Ok(seconds) = text.parse::<u64>() {
+        Duration::from_secs(seconds)
+    } else {
+        let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
+        UnixMillis(at).since(now)
     };
     Some(wait.min(LONGEST_WAIT))
 }

@@ -3,6 +3,7 @@
 use atta_core::definition::{Notification, TemplateText};
 use atta_core::engine::JobState;
 use atta_core::protocol::people::DeliveryState;
+use atta_core::time::UnixMillis;
 use serde_json::{Map, Value, json};
 
 use super::command::Command;
@@ -168,8 +169,8 @@ impl State {
                 "description": row.description,
                 "submitted_by": row.submitted_by,
                 "created_at": row.created_at.to_rfc3339(),
-                "started_at": row.started_at.map(|at| at.to_rfc3339()),
-                "finished_at": row.finished_at.map(|at| at.to_rfc3339()),
+                "started_at": row.started_at.map(UnixMillis::to_rfc3339),
+                "finished_at": row.finished_at.map(UnixMillis::to_rfc3339),
                 "error": error,
             }),
         );
@@ -184,7 +185,7 @@ impl State {
                     "users": asked.policy.users,
                     "roles": asked.policy.roles,
                     "unanimous": asked.policy.unanimous,
-                    "deadline": asked.deadline.map(|at| at.to_rfc3339()),
+                    "deadline": asked.deadline.map(UnixMillis::to_rfc3339),
                 }),
             );
         }
