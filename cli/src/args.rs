@@ -162,6 +162,9 @@ pub(crate) struct RunArgs {
     pub(crate) params: ParamArgs,
     #[command(flatten)]
     pub(crate) given: GivenConfigArgs,
+    /// Another definition that this one forks, submits or triggers, or a directory of them. May be repeated.
+    #[arg(long = "with", value_name = "FILE|DIR")]
+    pub(crate) with: Vec<PathBuf>,
     /// Print one JSON document about the job on stdout, also when the definition is not valid.
     #[arg(long)]
     pub(crate) json: bool,
@@ -253,6 +256,9 @@ pub(crate) struct JobsListArgs {
     /// Only jobs of this type.
     #[arg(long = "type", value_name = "JOB_TYPE")]
     pub(crate) job_type: Option<String>,
+    /// Only jobs that this one forked, submitted or triggered.
+    #[arg(long, value_name = "JOB")]
+    pub(crate) parent: Option<String>,
     /// Only the job with this key.
     #[arg(long, value_name = "KEY")]
     pub(crate) user_key: Option<String>,

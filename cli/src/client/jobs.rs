@@ -27,6 +27,11 @@ async fn list(args: JobsListArgs) -> CommandResult {
     let states: Vec<String> = args.state.iter().map(|state| state.to_uppercase()).collect();
     let mut filters: Vec<(&str, &str)> = states.iter().map(|state| ("state", state.as_str())).collect();
     filters.extend(args.job_type.as_deref().map(|job_type| ("job_type", job_type)));
+    let parent = match &args.parent {
+        Some(parent) => Some(server.job_id(parent).await?.0),
+        None => None,
+    };
+    filters.extend(parent.as_deref().map(|parent| ("parent", parent)));
     filters.extend(args.user_key.as_deref().map(|key| ("user_key", key)));
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut jobs: Vec<JobSummary> = Vec::new();
@@ -123,12 +128,27 @@ fn human(job: &JobDetail) -> String {
     field("nonce", job.nonce.as_deref());
     field("user key", summary.user_key.as_deref());
     field("submitted", Some(&format!("{} by {}", summary.created_at, summary.submitted_by)));
+    if let Some(parent) = &summary.parent {
+        let by = parent.task.as_deref().map(|task| format!(", task {task}")).unwrap_or_default();
+        field("parent", Some(&format!("{} {}{by}", output::name_of(&parent.relation), parent.job_id)));
+    }
     field("scheduled", summary.scheduled_at.as_deref());
     field("started", summary.started_at.as_deref());
     field("finished", summary.finished_at.as_deref());
     for (name, value) in &job.params {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let _ = writeln!(text, "  {:<12} {name} = {}", "param:".dimmed(), output::harmless(&shown).replace('\n', "⏎"));
+    }
+    for child in &job.children {
+        let by = child.task.as_deref().map(|task| format!(" by {task}")).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  {:<12} {}  {}  {}",
+            format!("{}{by}:", output::name_of(&child.relation)).dimmed(),
+            child.job_id,
+            child.job_type,
+            output::job_state(child.state)
+        );
     }
     for task in &job.tasks {
         let _ =

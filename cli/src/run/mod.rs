@@ -6,19 +6,20 @@ pub(crate) mod given;
 mod report;
 mod source;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::engine::JobState;
 use atta_core::protocol::JobId;
-use atta_core::protocol::api::{JobDetail, SubmitRequest};
+use atta_core::protocol::api::{JobDetail, JobSummary, SubmitRequest};
 use atta_core::protocol::people::ApprovalState;
 use atta_core::time::Clock;
 use atta_server::directory::StaticDirectory;
 use atta_server::scheduler::{JobCommand, Queen, Refusal};
 use atta_server::secrets::KeySource;
 use atta_server::store::ApprovalFilter;
+use atta_server::store::{JobFilter, Reads};
 use atta_server::{Server, ServerConfig};
 use atta_worker::workspaces::{WorkspaceStore, settle_all};
 use atta_worker::{HttpPolicy, Launcher, PrivateAddresses};
@@ -45,6 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Prepared {
     file_name: String,
     source: String,
+    /// Other definitions: names of files and texts.
+    with: Vec<(String, String)>,
     job_type: String,
     params: Map<String, Value>,
     given: Vec<given::GivenConfig>,
@@ -66,9 +69,9 @@ pub(crate) fn run(
         ended
     });
     match ended {
-        Ok(job) => {
+        Ok((job, others)) => {
             if args.json {
-                ignore_closed_pipe(output::print_json(&Report::from(&job)))?;
+                ignore_closed_pipe(output::print_json(&Report::new(&job, &others)))?;
             }
             Ok(job.summary.state.into())
         }
@@ -101,6 +104,7 @@ fn prepare(args: &RunArgs) -> CommandResult<Prepared> {
     Ok(Prepared {
         file_name,
         source,
+        with: with(&args.with, &configs)?,
         job_type: definition.job_type.clone(),
         params,
         given: given::read(&args.given)?,
@@ -108,7 +112,31 @@ fn prepare(args: &RunArgs) -> CommandResult<Prepared> {
     })
 }
 
-async fn to_the_end(args: &RunArgs, prepared: Prepared, launcher: Launcher) -> CommandResult<JobDetail> {
+/// The definitions of `--with`, checked.
+fn with(paths: &[PathBuf], configs: &[String]) -> CommandResult<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let unreadable = |error| Failure::usage(format!("{} cannot be read: {error}.", path.display()));
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            found.push(entry.map_err(unreadable)?.path());
+        }
+        found.retain(|file| file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
+        found.sort();
+        files.append(&mut found);
+    }
+    files.iter().map(|file| Ok((file.display().to_string(), validate::load_file(file, configs)?.0))).collect()
+}
+
+async fn to_the_end(
+    args: &RunArgs,
+    prepared: Prepared,
+    launcher: Launcher,
+) -> CommandResult<(JobDetail, Vec<JobSummary>)> {
     let mut signals = Signals::catch()?;
     let dir = tempfile::Builder::new()
         .prefix("atta-run-")
@@ -131,7 +159,7 @@ async fn to_the_end(args: &RunArgs, prepared: Prepared, launcher: Launcher) -> C
     .map_err(|error| serve::start_failure(&error))?;
     let ended = on_server(args, prepared, launcher, &server, dir.path(), &mut signals).await;
     server.shutdown().await;
-    let outcome = ended.as_ref().ok().map(|job| job.summary.state);
+    let outcome = ended.as_ref().ok().map(|job| job.0.summary.state);
     if keeps_workspaces(dir.path(), outcome).await? {
         let _ = dir.keep();
         return ended;
@@ -161,7 +189,7 @@ async fn on_server(
     server: &Server,
     dir: &Path,
     signals: &mut Signals,
-) -> CommandResult<JobDetail> {
+) -> CommandResult<(JobDetail, Vec<JobSummary>)> {
     let queen = server.queen();
     let slots = args.slots.unwrap_or_else(ambient::default_slots);
     // One's own definition on one's own machine.
@@ -174,7 +202,10 @@ async fn on_server(
     };
     let watched = match &submitted {
         Ok(job) => tokio::select! {
-            watched = watch(server, job, prepared.resumes_by_itself, signals) => watched,
+            watched = async {
+                watch(server, job, prepared.resumes_by_itself, signals).await?;
+                the_others(server, signals).await
+            } => watched,
             () = ant.launcher_lost() => Err(Failure::new(Exit::Failed, "LAUNCHER_LOST", serve::LAUNCHER_LOST)),
         },
         Err(_) => Ok(()),
@@ -191,10 +222,49 @@ async fn on_server(
         export::write(server, &detail, dir).await?;
     }
     output::say(&format!("\n{}", summary(&detail)));
-    Ok(detail)
+    let reads = Reads::new(queen.store().clone());
+    let all = reads.jobs(&JobFilter::default(), None, u32::MAX).await;
+    let mut others = all.map_err(|error| Failure::failed(format!("The jobs cannot be read: {error}.")))?;
+    others.retain(|other| other.job_id != job);
+    others.reverse();
+    for other in &others {
+        output::say(&format!("{}  {}  {}\n", other.job_type, other.job_id, output::name_of(&other.state)));
+    }
+    Ok((detail, others))
+}
+
+/// Waits for the jobs that the job has submitted and triggered: nobody else would run them.
+async fn the_others(server: &Server, signals: &mut Signals) -> CommandResult<()> {
+    let reads = Reads::new(server.queen().store().clone());
+    let mut latest = server.queen().latest_event();
+    let states = vec![JobState::Pending, JobState::Running, JobState::Waiting, JobState::Cancelling];
+    let filter = JobFilter { states, ..JobFilter::default() };
+    let broken = stays_broken(server.queen().health_changes());
+    tokio::pin!(broken);
+    loop {
+        latest.borrow_and_update();
+        let live = reads.jobs(&filter, None, 1).await;
+        if live.map_err(|error| Failure::failed(format!("The jobs cannot be read: {error}.")))?.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            changed = latest.changed() => if changed.is_err() {
+                return Err(Failure::failed("The queen stopped before all jobs ended."));
+            },
+            why = &mut broken => {
+                return Err(Failure::new(Exit::Failed, "UNAVAILABLE", format!("The jobs were given up: {why}.")));
+            }
+            _ = signals.next() => {
+                return Err(Failure::new(Exit::Refused, "ABORTED", "The job has ended; the jobs that it made were given up after a signal."));
+            }
+        }
+    }
 }
 
 async fn submit(queen: &Queen, prepared: &Prepared) -> CommandResult<JobId> {
+    for (file_name, source) in &prepared.with {
+        queen.upload_definition(file_name, source).await.map_err(refused)?;
+    }
     queen.upload_definition(&prepared.file_name, &prepared.source).await.map_err(refused)?;
     let request = SubmitRequest {
         job_type: prepared.job_type.clone(),

@@ -2,7 +2,7 @@
 
 use atta_core::engine::{JobState, TaskState};
 use atta_core::protocol::JobId;
-use atta_core::protocol::api::{ArtifactResource, JobDetail, TaskResource};
+use atta_core::protocol::api::{ArtifactResource, JobDetail, JobSummary, TaskResource};
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
@@ -21,6 +21,9 @@ pub(crate) struct Report<'a> {
     attempt: u32,
     /// In order of first start, then those that never started, in declaration order.
     tasks: Vec<TaskReport<'a>>,
+    /// The other jobs that there were: forked, submitted, triggered; the oldest first.
+    #[serde(skip_serializing_if = "<[JobSummary]>::is_empty")]
+    jobs: &'a [JobSummary],
 }
 
 /// A task: its latest visit that ran.
@@ -40,8 +43,8 @@ struct TaskReport<'a> {
     artifacts: &'a [ArtifactResource],
 }
 
-impl<'a> From<&'a JobDetail> for Report<'a> {
-    fn from(job: &'a JobDetail) -> Self {
+impl<'a> Report<'a> {
+    pub(super) fn new(job: &'a JobDetail, others: &'a [JobSummary]) -> Self {
         let error = job.error.as_ref();
         Self {
             job_id: &job.summary.job_id,
@@ -51,6 +54,7 @@ impl<'a> From<&'a JobDetail> for Report<'a> {
             error: error.map(|error| error.message.as_str()).or(job.summary.reason.as_deref()),
             attempt: job.summary.attempt,
             tasks: job.tasks.iter().map(TaskReport::from).collect(),
+            jobs: others,
         }
     }
 }

@@ -15,6 +15,7 @@ mod secrets;
 mod shipped;
 mod shipped_control;
 mod shipped_http;
+mod shipped_jobs;
 mod shipped_keys;
 mod shipped_people;
 mod surface;

@@ -129,6 +129,55 @@ pub struct JobSummary {
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,
+    /// The job that it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ParentResource>,
+}
+
+/// How a job came from another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Relation {
+    /// By FORK_JOB: it is cancelled with its parent.
+    Forked,
+    /// By SUBMIT_JOBS.
+    Submitted,
+    /// By a trigger, at the other one's end.
+    Triggered,
+}
+
+/// The job that another one comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ParentResource {
+    /// Its id.
+    pub job_id: JobId,
+    /// How.
+    pub relation: Relation,
+    /// The task that made the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The number of that task's attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+}
+
+/// A job that comes from another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChildResource {
+    /// Its id.
+    pub job_id: JobId,
+    /// Its definition.
+    pub job_type: String,
+    /// Its state.
+    pub state: JobState,
+    /// How it came to be.
+    pub relation: Relation,
+    /// The task that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The number of that task's attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
 }
 
 /// A job with everything about its tasks.
@@ -145,6 +194,9 @@ pub struct JobDetail {
     pub error: Option<Failure>,
     /// Its tasks: in order of first start, then those that never started, in declaration order.
     pub tasks: Vec<TaskResource>,
+    /// Jobs that it forked, submitted or triggered, the oldest 100; `GET /api/v1/jobs?parent=` lists all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<ChildResource>,
 }
 
 /// A task of a job: its latest visit that ran.

@@ -108,6 +108,7 @@ fn state_by_name(name: &str) -> Result<JobState, String> {
     params(
         ("state" = Option<Vec<JobState>>, Query, description = "Any of these; may be repeated, or a list with commas"),
         ("job_type" = Option<String>, Query, description = "Of this definition"),
+        ("parent" = Option<String>, Query, description = "That this job forked, submitted or triggered"),
         ("user_key" = Option<String>, Query, description = "With this key"),
         ("created_after" = Option<String>, Query, description = "Submitted at or after this instant"),
         ("created_before" = Option<String>, Query, description = "Submitted before this instant"),
@@ -133,6 +134,7 @@ async fn list(State(context): State<Context>, headers: HeaderMap, mut params: Pa
     let filter = JobFilter {
         states,
         job_type: params.one("job_type")?,
+        parent: params.one("parent")?,
         user_key: params.one("user_key")?,
         created_after: params.instant("created_after")?,
         created_before: params.instant("created_before")?,

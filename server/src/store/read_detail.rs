@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
-use atta_core::engine::{AttemptState, Failure, SkipReason, TaskState};
-use atta_core::protocol::api::{ArtifactResource, AttemptResource, JobArtifactResource, JobDetail, TaskResource};
+use atta_core::engine::{AttemptState, Failure, JobState, SkipReason, TaskState};
+use atta_core::protocol::api::{
+    ArtifactResource, AttemptResource, ChildResource, JobArtifactResource, JobDetail, TaskResource,
+};
 use atta_core::protocol::{Digest, JobId};
 use indexmap::IndexMap;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::read_instances::{describe_fan_out, instances_by_task};
-use super::read_jobs::{SUMMARY, summary};
+use super::read_jobs::{SUMMARY, relation, summary};
 use super::read_model::{Reads, instant, json, maybe_instant};
 use super::{ColumnName, StoreError, unsigned};
 
@@ -54,6 +56,7 @@ impl Reads {
         .bind(&id.0)
         .fetch_all(&mut *transaction)
         .await?;
+        let children = children(&mut transaction, id).await?;
         // The connection goes back before the definition is read with another one.
         transaction.commit().await?;
         let summary = summary(&row)?;
@@ -85,9 +88,10 @@ impl Reads {
         started.sort_by_key(|(at, number, _)| (*at, *number));
         never.sort_by_key(|(index, _)| *index);
         Ok(Some(JobDetail {
-            params: json("jobs", "params", row.try_get(15)?)?,
-            nonce: row.try_get(16)?,
-            error: failure(summary.error_code.clone(), row.try_get(17)?),
+            params: json("jobs", "params", row.try_get(19)?)?,
+            nonce: row.try_get(20)?,
+            error: failure(summary.error_code.clone(), row.try_get(21)?),
+            children,
             tasks: started.into_iter().map(|(.., task)| task).chain(never.into_iter().map(|(_, task)| task)).collect(),
             summary,
         }))
@@ -170,6 +174,32 @@ impl Reads {
 
 fn stored(row: &SqliteRow) -> Result<StoredArtifact, StoreError> {
     Ok(StoredArtifact { digest: Digest(row.try_get(0)?), size: unsigned("artifacts", "size", row.try_get(1)?)? })
+}
+
+/// The oldest jobs that a job made.
+async fn children(connection: &mut SqliteConnection, job: &JobId) -> Result<Vec<ChildResource>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT j.id, j.job_type, j.state, j.forked, j.parent_attempt, t.name FROM jobs j
+         LEFT JOIN attempts a ON a.job_id = j.parent_job AND a.number = j.parent_attempt
+         LEFT JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task
+         WHERE j.parent_job = $1 ORDER BY j.id LIMIT 100",
+    )
+    .bind(&job.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let attempt: Option<u32> = row.try_get(4)?;
+            Ok(ChildResource {
+                job_id: JobId(row.try_get(0)?),
+                job_type: row.try_get(1)?,
+                state: JobState::from_column("jobs", "state", row.try_get(2)?)?,
+                relation: relation(row.try_get(3)?, attempt),
+                task: row.try_get(5)?,
+                attempt,
+            })
+        })
+        .collect()
 }
 
 /// All attempts of a job by task, oldest first, with their artifacts.

@@ -2,7 +2,7 @@
 
 use atta_core::engine::{AttemptState, JobState};
 use atta_core::protocol::JobId;
-use atta_core::protocol::api::JobSummary;
+use atta_core::protocol::api::{JobSummary, ParentResource, Relation};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
@@ -16,6 +16,8 @@ pub struct JobFilter {
     pub states: Vec<JobState>,
     /// Of this definition.
     pub job_type: Option<String>,
+    /// That this job forked, submitted or triggered.
+    pub parent: Option<String>,
     /// With this key.
     pub user_key: Option<String>,
     /// Submitted at or after this instant (Unix milliseconds).
@@ -41,7 +43,18 @@ pub enum TaskLookup {
 
 /// The columns of a list. Params may be large and are not among them.
 pub(super) const SUMMARY: &str = "SELECT id, job_type, version, state, reason, error_code, priority, user_key, attempt, \
-     description, submitted_by, created_at, coalesce(tick, scheduled_at), started_at, finished_at";
+     description, submitted_by, created_at, coalesce(tick, scheduled_at), started_at, finished_at, parent_job, parent_attempt, forked, \
+     CASE WHEN parent_job IS NOT NULL THEN (SELECT t.name FROM attempts a JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task \
+     WHERE a.job_id = jobs.parent_job AND a.number = jobs.parent_attempt) END";
+
+/// How a job came from its parent.
+pub(super) fn relation(forked: bool, attempt: Option<u32>) -> Relation {
+    match (forked, attempt) {
+        (true, _) => Relation::Forked,
+        (false, Some(_)) => Relation::Submitted,
+        (false, None) => Relation::Triggered,
+    }
+}
 
 pub(super) fn summary(row: &SqliteRow) -> Result<JobSummary, StoreError> {
     Ok(JobSummary {
@@ -60,7 +73,15 @@ pub(super) fn summary(row: &SqliteRow) -> Result<JobSummary, StoreError> {
         scheduled_at: maybe_instant(row.try_get(12)?),
         started_at: maybe_instant(row.try_get(13)?),
         finished_at: maybe_instant(row.try_get(14)?),
+        parent: parent(row)?,
     })
+}
+
+fn parent(row: &SqliteRow) -> Result<Option<ParentResource>, StoreError> {
+    let Some(job) = row.try_get::<Option<String>, _>(15)? else { return Ok(None) };
+    let attempt: Option<u32> = row.try_get(16)?;
+    let relation = relation(row.try_get(17)?, attempt);
+    Ok(Some(ParentResource { job_id: JobId(job), relation, task: row.try_get(18)?, attempt }))
 }
 
 impl Reads {
@@ -86,6 +107,9 @@ impl Reads {
         }
         if let Some(job_type) = &filter.job_type {
             query.push(" AND job_type = ").push_bind(job_type);
+        }
+        if let Some(parent) = &filter.parent {
+            query.push(" AND parent_job = ").push_bind(parent);
         }
         if let Some(user_key) = &filter.user_key {
             query.push(" AND user_key = ").push_bind(user_key);
