@@ -23,6 +23,11 @@ fn bare_repository(scratch: &Scratch) -> String {
     scratch.path("project.git").to_str().expect("the path is text").to_owned()
 }
 
+/// Where programs are found.
+fn search_path() -> String {
+    std::env::var_os("PATH").and_then(|path| path.into_string().ok()).expect("PATH is text")
+}
+
 fn list(scratch: &Scratch, data: &str) -> Vec<Value> {
     let done = scratch.atta(&["workspaces", "list", "--json", "--data-dir", data]);
     assert_eq!(done.code, 0, "{done:#?}");
@@ -92,8 +97,7 @@ fn unpushed_work_of_a_run_is_kept_and_thrown_away_by_force_only() {
 fn a_live_workspace_beside_a_running_server_is_refused() {
     let scratch = Scratch::new();
     let data = scratch.path("data").to_str().expect("the path is text").to_owned();
-    let path = std::env::var("PATH").expect("PATH is text");
-    let server = LiveServer::start(scratch.root(), &path);
+    let server = LiveServer::start(scratch.root(), &search_path());
     let go = scratch.path("go");
     let source = format!(
         "job_type: waits\nworkspace: {{keep: never}}\ntasks:\n  - task_type: wait\n    script:\n      - echo x \
@@ -161,7 +165,7 @@ fn a_worktree_is_worked_on_by_several_tasks_and_pushed() {
 #[test]
 fn what_was_cached_comes_back_in_later_jobs() {
     let directory = TempDir::new().expect("a temporary directory can be made");
-    let server = LiveServer::start(directory.path(), &std::env::var("PATH").expect("PATH is text"));
+    let server = LiveServer::start(directory.path(), &search_path());
     let file = repository().join("workflows/examples/cache.yaml");
     let file = file.to_str().expect("the path is text");
     for (lock, from, log) in [

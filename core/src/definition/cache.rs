@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::keys::CACHE;
-use super::tree::Node;
+use super::tree::{Kind, Node};
 use super::walk::{Keys, Walk};
 use super::{Span, TemplateText, code};
 
@@ -75,25 +75,20 @@ impl Walk {
         let missing = |key: &str, help: &str, walk: &mut Self| {
             walk.problems.error_with_help(code::MISSING_KEY, node.span, format!("`cache` needs `{key}`"), help);
         };
-        let key = match keys.take("key") {
-            Some(entry) => self.template_spelling("cache.key", &entry.value),
-            None => {
-                missing("key", "name what the files depend on: `key: \"deps-{{ LockHash }}\"`", self);
-                None
-            }
+        let key = if let Some(entry) = keys.take("key") {
+            self.template_spelling("cache.key", &entry.value)
+        } else {
+            missing("key", "name what the files depend on: `key: \"deps-{{ LockHash }}\"`", self);
+            None
         };
-        let paths = match keys.take("paths") {
-            Some(entry) => {
-                let paths = self.templates("cache.paths", &entry.value);
-                if self.list_is_empty(&entry.value) {
-                    self.problems.error(code::VALUE, entry.value.span, "`cache.paths` is empty");
-                }
-                paths
+        let paths = if let Some(entry) = keys.take("paths") {
+            if matches!(&entry.value.kind, Kind::Sequence(items) if items.is_empty()) {
+                self.problems.error(code::VALUE, entry.value.span, "`cache.paths` is empty");
             }
-            None => {
-                missing("paths", "name what is kept: `paths: [node_modules]`", self);
-                Vec::new()
-            }
+            self.templates("cache.paths", &entry.value)
+        } else {
+            missing("paths", "name what is kept: `paths: [node_modules]`", self);
+            Vec::new()
         };
         let restore = keys.take("restore_keys");
         let restore_span = restore.map_or(node.span, |entry| entry.value.span);
@@ -122,9 +117,5 @@ impl Walk {
         {
             self.problems.error(code, span, message);
         }
-    }
-
-    fn list_is_empty(&self, node: &Node<'_>) -> bool {
-        matches!(&node.kind, super::tree::Kind::Sequence(items) if items.is_empty())
     }
 }

@@ -46,7 +46,9 @@ fn problem(kind: GitName, name: &str) -> Option<&'static str> {
         "has `..` or `@{`, or is `@`"
     } else if name.starts_with('/') || name.ends_with('/') || name.contains("//") {
         "has a `/` with nothing before or after it"
-    } else if name.ends_with('.') || name.split('/').any(|part| part.starts_with('.') || part.ends_with(".lock")) {
+    } else if name.ends_with('.')
+        || name.split('/').any(|part| part.starts_with('.') || part.strip_suffix(".lock").is_some())
+    {
         "ends with `.`, or has a part that begins with `.` or ends with `.lock`"
     } else if kind == GitName::Branch && (name == "HEAD" || name.starts_with("refs/")) {
         "is a name that git uses itself"
@@ -70,12 +72,11 @@ pub fn check_git_url(url: &str) -> Result<(), String> {
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
         match scheme.to_ascii_lowercase().as_str() {
             "file" if !rest.starts_with('/') => "a file URL has three slashes: file:///srv/git/project.git",
-            "file" => return Ok(()),
             "https" | "http" | "ssh" | "git" if host.is_empty() || host.starts_with('/') => "it names no host",
             "https" | "http" | "ssh" | "git" if host.starts_with('-') || rest.starts_with('-') => {
                 "its host begins with `-`, which a program reads as an option"
             }
-            "https" | "http" | "ssh" | "git" => return Ok(()),
+            "file" | "https" | "http" | "ssh" | "git" => return Ok(()),
             _ => "its scheme is none of https, http, ssh, git and file",
         }
     } else if url.starts_with('/') {

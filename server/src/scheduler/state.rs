@@ -217,7 +217,7 @@ impl State {
             }
         }
         if let Some(release) = projection.released_workspace {
-            workspaces::release(&mut self.ants, &mut self.staged, release);
+            workspaces::release(&self.ants, &mut self.staged, &release);
         }
         if let Some(artifacts) = projection.artifacts {
             self.staged.artifacts.push(artifacts);

@@ -3,7 +3,7 @@
 use atta_core::definition::{
     Field, GitName, TaskDefinition, TemplateText, check_cache_key, check_cache_path, check_git_name, check_git_url,
 };
-use atta_core::engine::{AttemptNumber, AttemptResult, Effect, Event, JobState};
+use atta_core::engine::{AdoptedTask, AttemptNumber, AttemptResult, Effect, Event, JobState, TaskIndex};
 use atta_core::protocol::ant::{CacheOrder, GitOrder, PollRequest, WorkspaceId, WorkspaceOrder, WorkspaceRelease};
 use atta_core::protocol::{AntId, JobId};
 use atta_core::template::{Renderer, Variables};
@@ -95,6 +95,11 @@ impl LiveJob {
             Event::AttemptFinished { attempt, result: AttemptResult::Exit(_), .. } => {
                 self.workspace.made |= self.uses_workspace(*attempt);
             }
+            // A job that takes over what another one has done has none of that one's files.
+            Event::TasksAdopted { nonce, kept, .. } => {
+                let ran = |task: &AdoptedTask| task.result.is_some() && self.is_of_ants(task.task);
+                self.workspace = WorkspaceProgress { nonce: nonce.clone(), made: kept.iter().any(ran) };
+            }
             _ => {}
         }
         let mut released = None;
@@ -123,7 +128,12 @@ impl LiveJob {
     /// Whether the attempt is of a task that works in the workspace.
     fn uses_workspace(&self, attempt: AttemptNumber) -> bool {
         let task = self.run.attempt(attempt).map(|info| info.task);
-        task.is_some_and(|task| self.task(task).method.shell().is_some())
+        task.is_some_and(|task| self.is_of_ants(task))
+    }
+
+    /// Whether the task works in the workspace.
+    fn is_of_ants(&self, task: TaskIndex) -> bool {
+        self.task(task).method.shell().is_some()
     }
 }
 
@@ -132,7 +142,7 @@ fn resolved<T: Copy>(key: &str, field: &Field<T>) -> Result<T, String> {
 }
 
 /// Tells the ants that hold a workspace that it is not needed any more.
-pub(super) fn release(ants: &mut Ants, staged: &mut Staged, release: WorkspaceRelease) {
+pub(super) fn release(ants: &Ants, staged: &mut Staged, release: &WorkspaceRelease) {
     for (id, _) in ants.iter().filter(|(_, ant)| ant.workspaces.contains(&release.workspace)) {
         staged.orders.entry(id.clone()).or_default().releases.push(release.clone());
     }

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use atta_core::definition::{IN_WORKSPACE, check_cache_key, check_cache_path, format_size};
 use atta_core::protocol::AttemptId;
@@ -198,7 +198,7 @@ impl CacheStore {
         now: UnixMillis,
     ) -> Result<(u64, Vec<String>), String> {
         let (_, file) = open(path)?;
-        let used = SystemTime::from(UNIX_EPOCH + Duration::from_millis(u64::try_from(now.0).unwrap_or(0)));
+        let used = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.0).unwrap_or(0));
         // Only the order of removal depends on it.
         let _ = file.set_modified(used);
         super::remove_tree(staging).map_err(|error| error.to_string())?;
@@ -255,7 +255,7 @@ impl CacheStore {
         members.retain(|member| {
             let there = member.exists();
             if !there {
-                warnings.push(format!("the cache path {:?} does not exist", member.shown()));
+                warnings.push(format!("the cache path \"{}\" does not exist", member.shown().display()));
             }
             there
         });

@@ -117,12 +117,11 @@ impl Git {
         let reach = address.map(|address| address.variables(&environment)).unwrap_or_default();
         environment.extend(reach);
         let mut set = |name: &str, value: &OsStr| environment.push((name.into(), value.to_owned()));
-        match user {
-            Some(home) => set("HOME", home),
-            None => {
-                set("GIT_CONFIG_GLOBAL", OsStr::new("/dev/null"));
-                set("GIT_CONFIG_NOSYSTEM", OsStr::new("1"));
-            }
+        if let Some(home) = user {
+            set("HOME", home);
+        } else {
+            set("GIT_CONFIG_GLOBAL", OsStr::new("/dev/null"));
+            set("GIT_CONFIG_NOSYSTEM", OsStr::new("1"));
         }
         if !task.iter().any(|(name, _)| name == "GIT_SSH_COMMAND" || name == "GIT_SSH") {
             set("GIT_SSH_COMMAND", OsStr::new("ssh -oBatchMode=yes"));

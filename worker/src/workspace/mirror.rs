@@ -128,10 +128,7 @@ impl Mirror {
     async fn base(&self, git: &Git, lock: &File, reference: Option<&str>, url: &str) -> Result<String, Fault> {
         let Some(reference) = reference else {
             let head = git.ask(&self.path, Some(lock), &["remote", "set-head", "origin", "--auto"]).await?;
-            let found = match head.success {
-                true => self.commit(git, "refs/remotes/origin/HEAD").await?,
-                false => None,
-            };
+            let found = if head.success { self.commit(git, "refs/remotes/origin/HEAD").await? } else { None };
             return found.ok_or_else(|| {
                 Fault::Invalid(format!("the repository {url} has no default branch; say with `ref` where to begin"))
             });

@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(store.read(&one.id).unwrap(), Some(one.clone()));
         fs::write(temp.path().join("ant/workspaces/job_2-00000000.json"), "{").unwrap();
         let (records, damaged) = store.list().unwrap();
-        assert_eq!(records, [one.clone()]);
+        assert_eq!(records, std::slice::from_ref(&one));
         assert!(damaged[0].name == "job_2-00000000" && damaged[0].reason.contains("is damaged"), "{damaged:?}");
         store.forget(&store.lock().unwrap(), &one.id).unwrap();
         assert_eq!(store.read(&one.id).unwrap(), None);

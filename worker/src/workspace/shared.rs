@@ -43,7 +43,7 @@ struct Entry {
     /// Who holds it may make the directory.
     gate: Arc<tokio::sync::Mutex<()>>,
     /// The job is over; waits for the last user.
-    released: Option<Option<JobState>>,
+    released: Option<WorkspaceRelease>,
     /// It is being kept or removed, by whoever holds the gate.
     settling: bool,
     /// How its repository is reached, as long as this ant lives: passwords are stored nowhere.
@@ -67,9 +67,8 @@ impl Drop for Lease {
             entry.users = entry.users.saturating_sub(1);
             if entry.users == 0 { entry.released.take() } else { None }
         };
-        if let Some(outcome) = released {
-            let workspace = self.id.clone();
-            self.core.workspaces.release(&self.core, WorkspaceRelease { workspace, outcome });
+        if let Some(release) = released {
+            self.core.workspaces.release(&self.core, release);
         }
     }
 }
@@ -246,12 +245,11 @@ impl SharedWorkspaces {
 
     /// What the queen says when a job is over, or has begun anew.
     pub(crate) fn release(&self, core: &Arc<Core>, release: WorkspaceRelease) {
-        let WorkspaceRelease { workspace: id, outcome } = release;
         let (gate, git) = {
             let mut live = self.live();
-            let Some(entry) = live.get_mut(&id) else { return };
+            let Some(entry) = live.get_mut(&release.workspace) else { return };
             if entry.users > 0 {
-                entry.released = Some(outcome);
+                entry.released = Some(release);
                 return;
             }
             if std::mem::replace(&mut entry.settling, true) {
@@ -259,11 +257,12 @@ impl SharedWorkspaces {
             }
             (entry.gate.clone(), entry.git.take())
         };
+        let WorkspaceRelease { workspace: id, outcome } = release;
         let core = core.clone();
         core.clone().spawn(async move {
             let alone = gate.lock().await;
             // An attempt that came meanwhile waits at the gate, and finds the workspace kept or gone.
-            let git = git.unwrap_or_else(|| core.workspaces.git_without_a_task(&core));
+            let git = git.unwrap_or_else(|| git_without_a_task(&core));
             if let Err(problem) = settle(&core.workspaces.store, &git, &id, outcome, core.config.clock.now()).await {
                 let workspace = WorkspaceStore::name(&id);
                 tracing::warn!(workspace, problem, "a workspace that is not needed any more stays");
@@ -280,10 +279,6 @@ impl SharedWorkspaces {
         });
     }
 
-    fn git_without_a_task(&self, core: &Core) -> Git {
-        git_of(&core.config.environment, &InheritEnv::None, &[], None)
-    }
-
     /// Removes kept workspaces, the oldest first, until the others keep to the quota. What is nowhere else stays.
     async fn keep_to_quota(&self, core: &Arc<Core>) {
         let Ok((mut records, _)) = self.store.list() else { return };
@@ -297,7 +292,7 @@ impl SharedWorkspaces {
             if record.kept.as_ref().is_some_and(|kept| kept.unpushed) {
                 continue;
             }
-            let git = self.git_without_a_task(core);
+            let git = git_without_a_task(core);
             let workspace = WorkspaceStore::name(&record.id);
             match remove(&self.store, &git, &record.id, Removal::Pushed).await {
                 Ok(()) => {
@@ -355,7 +350,7 @@ impl SharedWorkspaces {
 
     /// Removes one whose time is over; says when to try again if it stays.
     async fn sweep_one(&self, core: &Arc<Core>, record: &WorkspaceRecord, now: UnixMillis) -> Option<UnixMillis> {
-        let git = self.git_without_a_task(core);
+        let git = git_without_a_task(core);
         let workspace = WorkspaceStore::name(&record.id);
         match remove(&self.store, &git, &record.id, Removal::Pushed).await {
             Ok(()) => {
@@ -474,6 +469,10 @@ fn git_of(
         return Git::new(&path, home, address);
     }
     Git::new(task, home, address)
+}
+
+fn git_without_a_task(core: &Core) -> Git {
+    git_of(&core.config.environment, &InheritEnv::None, &[], None)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {

@@ -71,7 +71,7 @@ async fn a_cache_belongs_to_its_job_type_and_paths(mut launchers: Launchers) {
     let world = World::new(launchers.take()).await;
     run(&world, order("k", &["deps"], &[]), "echo x >deps").await;
     let mut other = with_cache(&world, order("k", &["deps"], &["k"]), "test ! -e deps");
-    other.job_type = "another".to_owned();
+    "another".clone_into(&mut other.job_type);
     assert_eq!(world.run(other).await.result(), AttemptResult::Exit(0));
     run(&world, order("k", &["deps", "more"], &["k"]), "test ! -e deps; touch deps more").await;
     world.end().await;
@@ -154,6 +154,9 @@ async fn a_damaged_entry_is_a_warning_and_a_miss(mut launchers: Launchers) {
     world.end().await;
 }
 
+/// Writes the members of an archive.
+type Forgery = Box<dyn Fn(&mut tar::Builder<&mut Vec<u8>>)>;
+
 /// Writes the content of the only entry anew, as somebody else would: the facts stay.
 fn forge(path: &Path, build: impl FnOnce(&mut tar::Builder<&mut Vec<u8>>)) {
     let content = fs::read(path).unwrap();
@@ -186,7 +189,7 @@ async fn a_hostile_entry_writes_nothing_outside(mut launchers: Launchers) {
     let world = World::with(launchers.take(), |config| config.cache_entry_size = 1 << 20).await;
     let victim = world.directory.path().join("victim");
     let out = victim.to_str().unwrap().to_owned();
-    let hostile: Vec<(&str, Box<dyn Fn(&mut tar::Builder<&mut Vec<u8>>)>)> = vec![
+    let hostile: Vec<(&str, Forgery)> = vec![
         ("leads out", Box::new(|b| member(b, "task/../../../victim", Regular, "", 1))),
         (
             "leads out",

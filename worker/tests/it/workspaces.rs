@@ -400,7 +400,7 @@ async fn settings_of_the_user_count_only_where_home_is_inherited(mut launchers: 
     );
     fs::write(home.join(".gitconfig"), settings).unwrap();
     let mut order = git_order(id("job_1", NONCE), &bare, None);
-    order.git.as_mut().unwrap().url = "https://mine.invalid/project.git".to_owned();
+    "https://mine.invalid/project.git".clone_into(&mut order.git.as_mut().unwrap().url);
     let done = world.run(world.in_workspace(&order, "true")).await;
     assert_eq!(done.result(), AttemptResult::Named(ResultName::StartFailed), "{}", done.message());
     for (n, inherit) in [InheritEnv::All, InheritEnv::Names(vec!["HOME".to_owned()])].into_iter().enumerate() {
