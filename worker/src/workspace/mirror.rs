@@ -18,6 +18,8 @@ use super::record::GitRecord;
 
 /// How often somebody who waits for the lock looks.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long a remote may take to settle a doubt; the end of an ant may wait for it.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Who commits where nobody is configured.
 const NAME: &str = "Atta";
 const EMAIL: &str = "atta@localhost";
@@ -272,11 +274,13 @@ impl Mirror {
         if !ask_remote || !matches!(found, Work::Unpushed(_)) {
             return Ok(found);
         }
-        let lock = self.lock().await?;
-        if self.fetch(git, &lock).await.is_err() {
+        let fetched = tokio::time::timeout(PATIENCE, async {
+            let lock = self.lock().await?;
+            self.fetch(git, &lock).await
+        });
+        if !matches!(fetched.await, Ok(Ok(()))) {
             return Ok(found);
         }
-        drop(lock);
         self.look(git, tree, of).await
     }
 
