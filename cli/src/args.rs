@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     /// Give a failed job another attempt that keeps its completed tasks.
     Retry(JobArgs),
-    /// Run a finished job again from one task on.
+    /// Run a finished job again from one task on; with other parameters or another version as a new job.
     Rerun(RerunArgs),
     /// Vote for what a task asks.
     Approve(VoteArgs),
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Approvals(ApprovalsArgs),
     /// List what was told to whom, or try again what was given up.
     Notifications(NotificationsArgs),
+    /// Submit a finished job again, as a new job.
+    Resubmit(ResubmitArgs),
     /// List, upload, show, enable or disable definitions.
     Definitions(DefinitionsArgs),
     /// List what came to webhooks, or deliver it again.
@@ -367,6 +369,31 @@ pub(crate) struct RerunArgs {
     /// The task to begin with.
     #[arg(long, value_name = "TASK")]
     pub(crate) from: String,
+    #[command(flatten)]
+    pub(crate) again: AgainArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// What makes it a new job that runs another one again.
+#[derive(Debug, Args)]
+pub(crate) struct AgainArgs {
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// With the newest version of the definition.
+    #[arg(long, conflicts_with = "version")]
+    pub(crate) latest: bool,
+    /// With this version: its semantic version or content hash.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResubmitArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) again: AgainArgs,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }

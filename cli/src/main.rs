@@ -85,6 +85,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Reject(args) => client::vote(args, Decision::Reject).await,
         Command::Approvals(args) => client::approvals(args).await,
         Command::Notifications(args) => client::notifications(args).await,
+        Command::Resubmit(args) => client::resubmit(args).await,
         Command::Definitions(args) => client::definitions(args).await,
         Command::Deliveries(args) => client::deliveries(args).await,
         Command::Config(args) => client::config(args).await,

@@ -2,12 +2,12 @@
 
 use atta_core::definition::KnownConfigs;
 use atta_core::protocol::JobId;
-use atta_core::protocol::api::{CancelRequest, RerunRequest, ResumeRequest, SubmitResponse};
+use atta_core::protocol::api::{CancelRequest, RerunRequest, ResubmitRequest, ResumeRequest, SubmitResponse};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::Server;
-use crate::args::{CancelArgs, JobArgs, RerunArgs, ResumeArgs};
+use crate::args::{AgainArgs, CancelArgs, JobArgs, RerunArgs, ResubmitArgs, ResumeArgs};
 use crate::exit::{CommandResult, Exit};
 use crate::{output, params, validate};
 
@@ -40,16 +40,8 @@ pub(crate) async fn perform(args: JobArgs, verb: JobVerb) -> CommandResult {
 pub(crate) async fn resume(args: ResumeArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let job = server.job_id(&args.job).await?;
-    let given = params::read(&args.params.params)?;
-    let params = if given.is_empty() {
-        serde_json::Map::new()
-    } else {
-        let summary = server.job(&job).await?.summary;
-        let source = super::submit::source(&server, &summary.job_type, Some(&summary.version)).await?;
-        let definition = validate::load_text(&summary.job_type, source.as_bytes(), KnownConfigs::Any)?;
-        // The others are the job's own.
-        params::type_only(&definition, &given)?
-    };
+    let again = AgainArgs { params: args.params, latest: false, version: None };
+    let params = params_for(&server, &job, &again).await?;
     command(&server, &job, "resume", &ResumeRequest { params }).await
 }
 
@@ -64,7 +56,30 @@ pub(crate) async fn cancel(args: CancelArgs) -> CommandResult {
 pub(crate) async fn rerun(args: RerunArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let job = server.job_id(&args.job).await?;
-    command(&server, &job, "rerun", &RerunRequest { from: args.from }).await
+    let params = params_for(&server, &job, &args.again).await?;
+    let AgainArgs { latest, version, .. } = args.again;
+    command(&server, &job, "rerun", &RerunRequest { from: args.from, params, version, latest }).await
+}
+
+/// `atta resubmit JOB`.
+pub(crate) async fn resubmit(args: ResubmitArgs) -> CommandResult {
+    let server = Server::new(&args.server)?;
+    let job = server.job_id(&args.job).await?;
+    let params = params_for(&server, &job, &args.again).await?;
+    let AgainArgs { latest, version, .. } = args.again;
+    command(&server, &job, "resubmit", &ResubmitRequest { params, version, latest }).await
+}
+
+/// The given params with the types of the version that will run; the others are the job's own.
+async fn params_for(server: &Server, job: &JobId, again: &AgainArgs) -> CommandResult<Map<String, Value>> {
+    let given = params::read(&again.params.params)?;
+    if given.is_empty() {
+        return Ok(Map::new());
+    }
+    let summary = server.job(job).await?.summary;
+    let version = if again.latest { None } else { again.version.as_deref().or(Some(&summary.version)) };
+    let source = super::submit::source(server, &summary.job_type, version).await?;
+    params::type_only(&validate::load_text(&summary.job_type, source.as_bytes(), KnownConfigs::Any)?, &given)
 }
 
 async fn command(server: &Server, job: &JobId, verb: &str, body: &impl Serialize) -> CommandResult {

@@ -126,6 +126,9 @@ fn human(job: &JobDetail) -> String {
     field("version", Some(&summary.version));
     field("attempt", Some(&summary.attempt.to_string()));
     field("nonce", job.nonce.as_deref());
+    field("rerun of", job.rerun_of.as_ref().map(|job| job.0.as_str()));
+    let reruns: Vec<&str> = job.reruns.iter().map(|job| job.0.as_str()).collect();
+    field("run again by", Some(&reruns.join(", ")));
     field("user key", summary.user_key.as_deref());
     field("submitted", Some(&format!("{} by {}", summary.created_at, summary.submitted_by)));
     if let Some(parent) = &summary.parent {
@@ -161,6 +164,9 @@ fn human(job: &JobDetail) -> String {
         }
         if let Some(route) = &task.route {
             let _ = write!(text, "  {}", format!("→ {route}").cyan());
+        }
+        if let Some(source) = &task.adopted_from {
+            let _ = write!(text, "  {}", format!("taken over from {source}").dimmed());
         }
         if let Some(fan_out) = &task.fan_out {
             let _ = write!(text, "  {}", counts(fan_out));

@@ -192,6 +192,12 @@ pub struct JobDetail {
     pub nonce: Option<String>,
     /// The first cause of a failure.
     pub error: Option<Failure>,
+    /// The job that it runs again with other params or another version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<JobId>,
+    /// Jobs that run it again, the oldest first (the first 100).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reruns: Vec<JobId>,
     /// Its tasks: in order of first start, then those that never started, in declaration order.
     pub tasks: Vec<TaskResource>,
     /// Jobs that it forked, submitted or triggered, the oldest 100; `GET /api/v1/jobs?parent=` lists all.
@@ -228,6 +234,9 @@ pub struct TaskResource {
     pub outputs: IndexMap<String, Value>,
     /// Artifacts of the latest attempt.
     pub artifacts: Vec<ArtifactResource>,
+    /// The job from which it was taken over as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_from: Option<JobId>,
     /// Its instances, when it has `fan_out` and its items are known; the list is at `…/tasks/{task}/instances`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fan_out: Option<FanOutResource>,
@@ -442,12 +451,36 @@ pub struct ResumeRequest {
     pub params: serde_json::Map<String, Value>,
 }
 
-/// Where a rerun begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Where a rerun begins. With params or a version it is a new job, that keeps what completed before the task.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RerunRequest {
     /// A task's name.
     pub from: String,
+    /// Params instead of those of the same names: the rerun is a new job.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub params: serde_json::Map<String, Value>,
+    /// A version, by its semantic version or content hash: the rerun is a new job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The newest version: the rerun is a new job.
+    #[serde(default)]
+    pub latest: bool,
+}
+
+/// How a job is submitted again.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResubmitRequest {
+    /// Params instead of those of the same names.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub params: serde_json::Map<String, Value>,
+    /// A version, by its semantic version or content hash; that of the job without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The newest version.
+    #[serde(default)]
+    pub latest: bool,
 }
 
 /// A piece of a log that is followed: the data of a `log` event.

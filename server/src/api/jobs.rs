@@ -3,7 +3,8 @@
 use atta_core::engine::JobState;
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{
-    CancelRequest, JobDetail, JobSummary, Page, RerunRequest, ResumeRequest, SubmitRequest, SubmitResponse,
+    CancelRequest, JobDetail, JobSummary, Page, RerunRequest, ResubmitRequest, ResumeRequest, SubmitRequest,
+    SubmitResponse,
 };
 use axum::Json;
 use axum::extract::{Request, State};
@@ -17,7 +18,7 @@ use super::Context;
 use super::page::{Binding, tagged};
 use super::problem::ApiError;
 use super::request::{Params, Path, json, optional_json};
-use crate::scheduler::JobCommand;
+use crate::scheduler::{JobCommand, RunAgain, VersionChoice};
 use crate::store::JobFilter;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -31,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Context> {
         .routes(routes!(resume))
         .routes(routes!(retry))
         .routes(routes!(rerun))
+        .routes(routes!(resubmit))
         .routes(routes!(submit_short))
 }
 
@@ -255,7 +257,7 @@ async fn retry(
     perform(&context, id, JobCommand::RetryFailed).await
 }
 
-/// Rerun a job from a task on: a new job attempt
+/// Rerun a job from a task on: a new job attempt; with other params or another version a new job
 #[utoipa::path(
     post, path = "/api/v1/jobs/{id}/rerun", tag = "jobs", operation_id = "rerun_job",
     params(("id" = String, Path, description = "The job's id")),
@@ -269,6 +271,48 @@ async fn rerun(
     request: Request,
 ) -> Result<Response, ApiError> {
     params.finish()?;
-    let RerunRequest { from } = json(request).await?;
-    perform(&context, id, JobCommand::RerunFrom { task: from }).await
+    let submitted_by = submitter(request.headers());
+    let RerunRequest { from, params, version, latest } = json(request).await?;
+    let version = version_choice(version, latest)?;
+    if params.is_empty() && version == VersionChoice::Same {
+        return perform(&context, id, JobCommand::RerunFrom { task: from }).await;
+    }
+    let again = RunAgain { from: Some(from), params, version, submitted_by };
+    Ok(accepted(&context.queen.run_again(&JobId(id), again).await?))
+}
+
+/// Submit a job that has ended again: a new job
+///
+/// It has the params of the first but for those that are given, and takes nothing over.
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/resubmit", tag = "jobs", operation_id = "resubmit_job",
+    params(("id" = String, Path, description = "The job's id")),
+    request_body = Option<ResubmitRequest>,
+    responses((status = 202, body = SubmitResponse))
+)]
+async fn resubmit(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    params: Params,
+    request: Request,
+) -> Result<Response, ApiError> {
+    params.finish()?;
+    let submitted_by = submitter(request.headers());
+    let ResubmitRequest { params, version, latest } = optional_json(request).await?;
+    let version = version_choice(version, latest)?;
+    let again = RunAgain { from: None, params, version, submitted_by };
+    Ok(accepted(&context.queen.run_again(&JobId(id), again).await?))
+}
+
+fn submitter(headers: &HeaderMap) -> String {
+    if from_cli(headers) { "cli" } else { "api" }.to_owned()
+}
+
+fn version_choice(version: Option<String>, latest: bool) -> Result<VersionChoice, ApiError> {
+    match (version, latest) {
+        (Some(_), true) => Err(ApiError::bad_request("version and latest exclude each other")),
+        (Some(version), false) => Ok(VersionChoice::Named(version)),
+        (None, true) => Ok(VersionChoice::Newest),
+        (None, false) => Ok(VersionChoice::Same),
+    }
 }

@@ -90,7 +90,8 @@ impl State {
             self.admission.scheduled.insert((due, job.clone()));
             return;
         }
-        if self.skip(job) {
+        // Somebody wants a job that runs another one again in any case.
+        if live.row.origin.rerun_of.is_none() && self.skip(job) {
             return;
         }
         let Some(live) = self.jobs.get(job) else { return };

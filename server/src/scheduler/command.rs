@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::configs::PutConfig;
 use super::webhook::Delivery;
-use super::{JobCommand, LoadedVersion, Refusal, Vote};
+use super::{JobCommand, LoadedVersion, Refusal, RunAgain, Vote};
 use crate::store::{ConfigKey, DeliveryChange};
 
 /// Where an answer goes.
@@ -61,6 +61,11 @@ pub(super) enum Command {
     Redeliver {
         id: String,
         reply: Reply<()>,
+    },
+    RunAgain {
+        job: JobId,
+        again: Box<RunAgain>,
+        reply: Reply<SubmitResponse>,
     },
     Poll {
         request: PollRequest,

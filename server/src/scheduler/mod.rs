@@ -3,7 +3,7 @@
 //! * `writer`: the task that owns everything: collects commands, runs a batch, writes it in one transaction, answers
 //! * `state`: what it keeps in memory; everything here can be rebuilt from the database, and is after a failed write
 //! * `live`: one live job: feeds events to the engine and projects what it decides into rows
-//! * `definitions`, `submit`, `admission`, `concurrency`, `commands`, `cron`: from a definition to a running job
+//! * `definitions`, `submit`, `admission`, `concurrency`, `commands`, `rerun`, `cron`: from a definition to a running job
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
 //! * `ants`, `queue`, `dispatch`, `assignment`, `request`, `given`, `report`: from a ready attempt to an ant and back
 //! * `fan_out`: the items of tasks and what became of each
@@ -38,6 +38,7 @@ mod recovery;
 mod refusal;
 mod report;
 mod request;
+mod rerun;
 mod state;
 mod submit;
 mod variables;
@@ -66,6 +67,7 @@ use writer::Writer;
 
 pub use approvals::{Vote, VoteOn};
 pub use refusal::Refusal;
+pub use rerun::{RunAgain, VersionChoice};
 pub use webhook::Delivery;
 
 use crate::directory::Directory;
@@ -237,6 +239,12 @@ impl Queen {
     /// Performs a command and returns the job's state afterwards.
     pub async fn command(&self, job: &JobId, command: JobCommand) -> Result<JobState, Refusal> {
         self.ask(|reply| Command::Job { job: job.clone(), command, reply }).await
+    }
+
+    /// Runs a job that has ended again, as a new job: with other params or another version of its definition. It keeps
+    /// what completed before the task to begin with.
+    pub async fn run_again(&self, job: &JobId, again: RunAgain) -> Result<SubmitResponse, Refusal> {
+        self.ask(|reply| Command::RunAgain { job: job.clone(), again: Box::new(again), reply }).await
     }
 
     /// An ant asks for work. Waits until there is an order, or until `wait` is over (then: no orders).

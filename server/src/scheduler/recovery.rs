@@ -26,7 +26,7 @@ use super::state::{Staged, State};
 use super::variables::{JobCounts, QueenFunctions, submission_variables};
 use crate::directory::Directory;
 use crate::secrets::Secrets;
-use crate::store::{InstanceRow, StoreError, StoreWriter, StoredJob, Which};
+use crate::store::{InstanceRow, StoreError, StoreWriter, StoredJob, Which, adopted_attempt};
 
 /// How long an Idempotency-Key is remembered.
 const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
@@ -202,7 +202,7 @@ impl State {
 
     /// Replays a stored job and checks it against its rows.
     pub(super) fn replay(&self, stored: StoredJob, version: Arc<LoadedVersion>) -> Result<LiveJob, String> {
-        let StoredJob { row, tasks, attempts, artifacts, events, timers } = stored;
+        let StoredJob { row, tasks, attempts, artifacts, adopted, events, timers } = stored;
         let params: Map<String, Value> =
             serde_json::from_str(&row.params).map_err(|error| format!("its params are damaged: {error}"))?;
         // Fields were resolved with the params that the job was created with.
@@ -229,12 +229,17 @@ impl State {
         // Which attempt's outputs and artifacts each task, or each instance of a task, has now.
         let mut latest: HashMap<(TaskIndex, Option<u32>), (AttemptNumber, bool)> = HashMap::new();
         let mut instances: HashMap<AttemptNumber, u32> = HashMap::new();
+        // Tasks that were taken over from another job, and whether that still counts.
+        let mut taken_over: HashMap<TaskIndex, bool> = HashMap::new();
         let mut gathered: HashMap<TaskIndex, Gathered> = HashMap::new();
         for (position, stamped) in events.iter().enumerate() {
             let effects = decide(&live.plan, &mut live.run, stamped)
                 .map_err(|error| format!("event {} of its history is refused: {error}", position + 1))?;
             live.last_at = live.last_at.max(stamped.at);
             live.note_workspace(&stamped.event, &effects);
+            if let Event::TasksAdopted { kept, .. } = &stamped.event {
+                taken_over.extend(kept.iter().map(|kept| (kept.task, true)));
+            }
             if let Event::ItemsExpanded { task, visit, outcome } = &stamped.event {
                 live.expanded(*task, *visit, outcome);
                 if outcome.is_err() {
@@ -260,6 +265,9 @@ impl State {
                     Effect::JobAttemptBegan { reset, .. } => {
                         for task in reset {
                             if let Some((_, current)) = latest.get_mut(&(task, None)) {
+                                *current = false;
+                            }
+                            if let Some(current) = taken_over.get_mut(&task) {
                                 *current = false;
                             }
                             if let Some(gathered) = gathered.get_mut(&task) {
@@ -305,6 +313,13 @@ impl State {
         let mut left: HashMap<AttemptNumber, Left> = HashMap::new();
         let mut files: HashMap<AttemptNumber, _> =
             artifacts.into_iter().map(|rows| (rows.attempt, rows.files)).collect();
+        for (task, outputs) in adopted {
+            let outputs = serde_json::from_str(&outputs)
+                .map_err(|error| format!("what it took over for task number {} is damaged: {error}", task.0))?;
+            let current = taken_over.get(&task).copied().unwrap_or(false);
+            let artifacts = files.remove(&adopted_attempt(task)).unwrap_or_default();
+            live.results.insert(task, TaskData { current, outputs: Arc::new(outputs), artifacts });
+        }
         for row in attempts {
             let replayed = live.run.attempt(row.number).map(|info| info.state);
             if replayed != Some(row.state) {

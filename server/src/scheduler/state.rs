@@ -28,8 +28,8 @@ use super::workspaces;
 use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
-    ApprovalRow, ArtifactRows, Changes, ColumnName, ConfigKey, DeliveryChange, DeliveryRow, EventRow, IdempotencyRow,
-    OutboxRow, TimerChange, VersionRow, VoteRow, json,
+    AdoptedRow, ApprovalRow, ArtifactRows, Changes, ColumnName, ConfigKey, DeliveryChange, DeliveryRow, EventRow,
+    IdempotencyRow, OutboxRow, TimerChange, VersionRow, VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -41,6 +41,7 @@ pub(super) struct Staged {
     pub(super) touched: BTreeSet<JobId>,
     pub(super) events: Vec<EventRow>,
     pub(super) artifacts: Vec<ArtifactRows>,
+    pub(super) adopted: Vec<AdoptedRow>,
     pub(super) timers: BTreeMap<(JobId, Timer), Option<UnixMillis>>,
     pub(super) versions: Vec<VersionRow>,
     pub(super) definitions: BTreeSet<String>,
@@ -290,6 +291,7 @@ impl State {
                 .map(|entry| &entry.row)
                 .collect(),
             artifacts: self.staged.artifacts.iter().collect(),
+            adopted: self.staged.adopted.iter().collect(),
             events: self.staged.events.iter().collect(),
             timers: self
                 .staged

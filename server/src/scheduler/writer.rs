@@ -372,6 +372,10 @@ impl Writer {
                 let result = state.redeliver(database, &id).await;
                 answers.push(reply, result);
             }
+            Command::RunAgain { job, again, reply } => {
+                let result = state.run_again(database, &job, *again).await;
+                answers.push(reply, result);
+            }
             Command::Poll { request, deadline, reply } => {
                 state.poll(&request, deadline, reply);
                 if !request.workspaces.is_empty() {
@@ -440,7 +444,7 @@ impl Command {
         let refusal = refusal.clone();
         match self {
             Self::Upload { reply, .. } | Self::SetEnabled { reply, .. } => drop(reply.send(Err(refusal))),
-            Self::Submit { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Submit { reply, .. } | Self::RunAgain { reply, .. } => drop(reply.send(Err(refusal))),
             Self::FindWebhook { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Deliver { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Job { reply, .. } => drop(reply.send(Err(refusal))),

@@ -23,6 +23,8 @@ pub(crate) struct StoredJob {
     pub(crate) tasks: Vec<TaskRow>,
     pub(crate) attempts: Vec<AttemptRow>,
     pub(crate) artifacts: Vec<ArtifactRows>,
+    /// Outputs of tasks that it took over.
+    pub(crate) adopted: Vec<(TaskIndex, String)>,
     pub(crate) events: Vec<Stamped>,
     pub(crate) timers: Vec<(Timer, UnixMillis)>,
 }
@@ -183,6 +185,7 @@ impl StoreWriter {
                 tasks: Vec::new(),
                 attempts: Vec::new(),
                 artifacts: Vec::new(),
+                adopted: Vec::new(),
                 events: Vec::new(),
                 timers: Vec::new(),
             });
@@ -221,6 +224,13 @@ impl StoreWriter {
                     let job = jobs[at].row.id.clone();
                     jobs[at].artifacts.push(ArtifactRows { job, attempt, files: vec![file] });
                 }
+            }
+        }
+        let text = format!("SELECT job_id, task, outputs FROM adopted_tasks WHERE {condition}");
+        for row in self.select(text, which).await? {
+            if let Some(at) = find(&row)? {
+                let task = TaskIndex(unsigned("adopted_tasks", "task", row.try_get("task")?)?);
+                jobs[at].adopted.push((task, row.try_get("outputs")?));
             }
         }
         let text = format!("SELECT job_id, timer, due_at FROM timers WHERE {condition}");

@@ -14,7 +14,7 @@ use sqlx::{Row, SqliteConnection};
 use super::read_instances::{describe_fan_out, instances_by_task};
 use super::read_jobs::{SUMMARY, relation, summary};
 use super::read_model::{Reads, instant, json, maybe_instant};
-use super::{ColumnName, StoreError, unsigned};
+use super::{ADOPTED, ColumnName, StoreError, unsigned};
 
 /// An artifact and the attempt that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Reads {
     pub async fn job(&self, id: &JobId) -> Result<Option<JobDetail>, StoreError> {
         let mut transaction = self.store.readers().begin().await?;
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{SUMMARY}, params, nonce, error_message FROM jobs WHERE id = $1"
+            "{SUMMARY}, params, nonce, error_message, rerun_of FROM jobs WHERE id = $1"
         )))
         .bind(&id.0)
         .fetch_optional(&mut *transaction)
@@ -57,6 +57,13 @@ impl Reads {
         .fetch_all(&mut *transaction)
         .await?;
         let children = children(&mut transaction, id).await?;
+        let rerun_of: Option<String> = row.try_get("rerun_of")?;
+        let mut adopted = if rerun_of.is_some() { adopted(&mut transaction, id).await? } else { HashMap::new() };
+        let reruns = sqlx::query("SELECT id FROM jobs WHERE rerun_of = $1 ORDER BY id LIMIT 100")
+            .bind(&id.0)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let reruns = reruns.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect::<Result<_, StoreError>>()?;
         // The connection goes back before the definition is read with another one.
         transaction.commit().await?;
         let summary = summary(&row)?;
@@ -78,6 +85,11 @@ impl Reads {
             if let Some(declared) = declared {
                 describe_fan_out(&mut task, declared, &list_of_instances);
             }
+            if let Some((source, outputs, artifacts)) = adopted.remove(&index)
+                && task.attempts == 0
+            {
+                (task.adopted_from, task.outputs, task.artifacts) = (Some(source), outputs, artifacts);
+            }
             match first_start {
                 Some(at) => started.push((at, first_attempt, task)),
                 None => never.push((index, task)),
@@ -92,6 +104,8 @@ impl Reads {
             nonce: row.try_get(20)?,
             error: failure(summary.error_code.clone(), row.try_get(21)?),
             children,
+            rerun_of: rerun_of.map(JobId),
+            reruns,
             tasks: started.into_iter().map(|(.., task)| task).chain(never.into_iter().map(|(_, task)| task)).collect(),
             summary,
         }))
@@ -168,8 +182,55 @@ impl Reads {
         .bind(path)
         .fetch_optional(self.store.readers())
         .await?;
+        if row.is_some() {
+            return row.as_ref().map(stored).transpose();
+        }
+        let row = sqlx::query(
+            "SELECT f.digest, f.size FROM tasks t
+             JOIN artifacts f ON f.job_id = t.job_id AND f.attempt = $4 + t.task
+             WHERE t.job_id = $1 AND t.name = $2 AND f.path = $3",
+        )
+        .bind(&job.0)
+        .bind(task)
+        .bind(path)
+        .bind(i64::from(ADOPTED))
+        .fetch_optional(self.store.readers())
+        .await?;
         row.as_ref().map(stored).transpose()
     }
+}
+
+/// What a task was taken over with.
+type Adopted = (JobId, IndexMap<String, serde_json::Value>, Vec<ArtifactResource>);
+
+/// By task: what was taken over from the job that this one runs again.
+async fn adopted(connection: &mut SqliteConnection, job: &JobId) -> Result<HashMap<i64, Adopted>, StoreError> {
+    let rows = sqlx::query("SELECT task, source_job, outputs FROM adopted_tasks WHERE job_id = $1")
+        .bind(&job.0)
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut adopted: HashMap<i64, Adopted> = HashMap::new();
+    for row in &rows {
+        let outputs = json("adopted_tasks", "outputs", row.try_get(2)?)?;
+        adopted.insert(row.try_get(0)?, (JobId(row.try_get(1)?), outputs, Vec::new()));
+    }
+    let files = sqlx::query(
+        "SELECT attempt - $2, path, size, digest FROM artifacts WHERE job_id = $1 AND attempt >= $2 ORDER BY attempt, path",
+    )
+    .bind(&job.0)
+    .bind(i64::from(ADOPTED))
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in &files {
+        if let Some((.., artifacts)) = adopted.get_mut(&row.try_get::<i64, _>(0)?) {
+            artifacts.push(ArtifactResource {
+                name: row.try_get(1)?,
+                size: unsigned("artifacts", "size", row.try_get(2)?)?,
+                digest: Digest(row.try_get(3)?),
+            });
+        }
+    }
+    Ok(adopted)
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredArtifact, StoreError> {
@@ -281,6 +342,7 @@ fn task_of(row: &SqliteRow, attempt_list: Vec<AttemptResource>) -> Result<TaskRe
         finished_at: maybe_instant(row.try_get(14)?),
         outputs: latest.map(|attempt| attempt.outputs.clone()).unwrap_or_default(),
         artifacts: latest.map(|attempt| attempt.artifacts.clone()).unwrap_or_default(),
+        adopted_from: None,
         fan_out: None,
         attempt_list,
     })
@@ -302,6 +364,7 @@ fn pending(name: &str) -> TaskResource {
         finished_at: None,
         outputs: IndexMap::new(),
         artifacts: Vec::new(),
+        adopted_from: None,
         fan_out: None,
         attempt_list: Vec::new(),
     }

@@ -149,6 +149,24 @@ pub(crate) struct ArtifactRows {
     pub(crate) files: Vec<ArtifactFile>,
 }
 
+/// A row of `adopted_tasks`: what a task had left in the job that this one runs again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AdoptedRow {
+    pub(crate) job: JobId,
+    pub(crate) task: TaskIndex,
+    pub(crate) source_job: JobId,
+    /// A JSON object.
+    pub(crate) outputs: String,
+}
+
+/// Where the artifacts of a task that was taken over stand among those of attempts, whose numbers are far below.
+pub(crate) fn adopted_attempt(task: TaskIndex) -> AttemptNumber {
+    AttemptNumber(ADOPTED + task.0)
+}
+
+/// The first of the numbers of [`adopted_attempt`].
+pub(crate) const ADOPTED: u32 = 1 << 31;
+
 /// A row of `events`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EventRow {
@@ -220,6 +238,7 @@ pub(crate) struct Changes<'a> {
     /// Instances from this one on are no more.
     pub(crate) instances_removed: Vec<(&'a JobId, TaskIndex, u32)>,
     pub(crate) artifacts: Vec<&'a ArtifactRows>,
+    pub(crate) adopted: Vec<&'a AdoptedRow>,
     pub(crate) events: Vec<&'a EventRow>,
     pub(crate) timers: Vec<TimerChange>,
     pub(crate) idempotency: Vec<&'a IdempotencyRow>,

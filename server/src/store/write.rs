@@ -114,6 +114,13 @@ const ARTIFACTS: ManyRows = ManyRows {
     tail: "",
 };
 
+const ADOPTED: ManyRows = ManyRows {
+    name: "insert adopted tasks",
+    head: "INSERT INTO adopted_tasks (job_id, task, source_job, outputs) VALUES ",
+    columns: 4,
+    tail: "",
+};
+
 const EVENTS: ManyRows = ManyRows {
     name: "insert events",
     head: "INSERT INTO events (sequence, job_id, at, entropy, event, effects) VALUES ",
@@ -357,6 +364,10 @@ impl StoreWriter {
                 Int(i64::try_from(file.size).unwrap_or(i64::MAX)),
                 Int(i64::from(file.executable)),
             ]);
+        })
+        .await?;
+        self.many(&ADOPTED, &changes.adopted, |row, cells| {
+            cells.extend([Text(&row.job.0), Int(i64::from(row.task.0)), Text(&row.source_job.0), Text(&row.outputs)]);
         })
         .await?;
         self.many(&EVENTS, &changes.events, |row, cells| {

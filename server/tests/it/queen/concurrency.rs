@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::SubmitRequest;
-use atta_server::scheduler::{JobCommand, Refusal};
+use atta_server::scheduler::{JobCommand, Refusal, RunAgain, VersionChoice};
 use serde_json::json;
 
 use super::rig::{Ant, Rig, request};
@@ -200,4 +200,81 @@ async fn attempts_of_a_paused_job_wait_aside_and_come_back_in_their_place() {
     rig.queen.command(&job, JobCommand::Resume).await.unwrap();
     assert_eq!(ant.poll(&rig.queen).await.assignments.len(), 2);
     rig.restart().await;
+}
+
+const CHAIN: &str = "job_type: flow\nparams: {Step: {type: integer, default: 1}}\ntasks:\n  - task_type: plan\n    script: [\"true\"]\n    outputs: [size]\n    artifacts: {paths: [file]}\n  - task_type: build\n    dependencies: [plan]\n    environment: {STEP: \"{{ Step }}\", SIZE: \"{{ tasks.plan.outputs.size }}\"}\n    script: [\"true\"]\n";
+
+#[tokio::test]
+async fn a_rerun_with_other_params_is_a_new_job_that_keeps_what_completed_before() {
+    let mut rig = Rig::new().await;
+    rig.upload(CHAIN).await;
+    let mut ant = Ant::new("ant", 1).with_code("build", &[1]);
+    ant.outputs.insert("plan".to_owned(), [("size".to_owned(), json!(42))].into_iter().collect());
+    let file = atta_core::protocol::ant::ArtifactFile {
+        path: "file".to_owned(),
+        digest: atta_core::protocol::Digest(blake3::hash(b"x").to_hex().to_string()),
+        size: 1,
+        executable: false,
+    };
+    ant.artifacts.insert("plan".to_owned(), vec![file]);
+    let (job, state) = rig.run("flow", &mut ant).await;
+    assert_eq!(state, "FAILED");
+    let again = |step: serde_json::Value| RunAgain {
+        from: Some("build".to_owned()),
+        params: json!({"Step": step}).as_object().unwrap().clone(),
+        version: VersionChoice::Same,
+        submitted_by: "test".to_owned(),
+    };
+    let refused = rig.queen.run_again(&job, again(json!("many"))).await.unwrap_err();
+    assert!(refused.to_string().contains("Step"), "{refused}");
+    let new = rig.queen.run_again(&job, again(json!(7))).await.unwrap().job_id;
+    rig.restart().await;
+    let mut ant = Ant::new("another", 1);
+    ant.work(&rig.queen).await;
+    assert_eq!((rig.state(&new).await.as_str(), ant.tasks_seen()), ("COMPLETED", vec!["build"]));
+    assert_eq!((&*ant.seen[0].environment["STEP"], &*ant.seen[0].environment["SIZE"]), ("7", "42"));
+    assert_eq!(ant.seen[0].inputs[0].files[0].path, "file");
+    assert_eq!(rig.state(&job).await, "FAILED", "the first stays as it is");
+    let reads = atta_server::store::Reads::new(rig.queen.store().clone());
+    let (old, new) = (reads.job(&job).await.unwrap().unwrap(), reads.job(&new).await.unwrap().unwrap());
+    assert_eq!((old.reruns, new.rerun_of), (vec![new.summary.job_id], Some(job.clone())));
+    let plan = new.tasks.iter().find(|task| task.task_type == "plan").unwrap();
+    assert_eq!((plan.adopted_from.as_ref(), &plan.outputs["size"]), (Some(&job), &json!(42)));
+    assert_eq!(plan.artifacts[0].name, "file");
+}
+
+#[tokio::test]
+async fn a_version_in_which_a_kept_task_is_another_one_is_refused() {
+    let rig = Rig::new().await;
+    rig.upload(CHAIN).await;
+    let mut ant = Ant::new("ant", 1);
+    let (job, _) = rig.run("flow", &mut ant).await;
+    rig.upload(
+        &CHAIN
+            .replace("task_type: plan", "task_type: design")
+            .replace("[plan]", "[design]")
+            .replace("tasks.plan", "tasks.design"),
+    )
+    .await;
+    let again = RunAgain { from: Some("build".to_owned()), version: VersionChoice::Newest, ..RunAgain::default() };
+    let refused = rig.queen.run_again(&job, again).await.unwrap_err();
+    assert!(matches!(refused, Refusal::Conflict { code: "NOT_ADOPTABLE", .. }), "{refused}");
+    assert!(refused.to_string().contains("task \"plan\" would be kept"), "{refused}");
+    assert_eq!(rig.rows("SELECT count(*) FROM jobs").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_job_that_is_submitted_again_takes_nothing_over_and_one_that_runs_is_refused() {
+    let rig = Rig::new().await;
+    rig.upload(CHAIN).await;
+    let running = rig.submit("flow").await;
+    let refused = rig.queen.run_again(&running, RunAgain::default()).await.unwrap_err();
+    assert_eq!(refused.to_string(), format!("the job {running} is RUNNING: it can be run again when it has ended"));
+    let mut ant = Ant::new("ant", 1).with_code("build", &[1]);
+    ant.outputs.insert("plan".to_owned(), [("size".to_owned(), json!(1))].into_iter().collect());
+    ant.work(&rig.queen).await;
+    let new = rig.queen.run_again(&running, RunAgain::default()).await.unwrap().job_id;
+    ant.seen.clear();
+    ant.work(&rig.queen).await;
+    assert_eq!((rig.state(&new).await.as_str(), ant.tasks_seen()), ("COMPLETED", vec!["plan", "build"]));
 }
