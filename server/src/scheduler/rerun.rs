@@ -12,7 +12,7 @@ use super::Refusal;
 use super::live::{LiveJob, TaskData};
 use super::state::State;
 use super::submit::NewJob;
-use crate::store::{AdoptedRow, ArtifactRows, StoreWriter, Which, adopted_attempt, json};
+use crate::store::{AdoptedRow, ArtifactRows, JobOrigin, StoreWriter, Which, adopted_attempt, json};
 
 /// Which version of the definition runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -113,10 +113,9 @@ impl State {
             submitted_by: again.submitted_by,
             scheduled_at: None,
             tick: None,
+            description: None,
+            origin: JobOrigin { rerun_of: Some(job.clone()), ..JobOrigin::default() },
         })?;
-        if let Some(live) = self.jobs.get_mut(&id) {
-            live.row.origin.rerun_of = Some(job.clone());
-        }
         if let Some(taken_over) = taken_over {
             self.give(&id, &old, taken_over)?;
         }
