@@ -286,6 +286,55 @@ fn what_is_not_set_is_said_before_anything_runs() {
     assert!(said.contains("environment variable NOT_SET_ANYWHERE, which is not set"), "{said}");
 }
 
+const ONE: &str = r#"
+job_type: one
+tasks:
+  - task_type: use
+    environment: {T: "{{ secrets.Token }}"}
+    script: ["test -n \"$T\""]
+"#;
+
+#[test]
+fn without_its_key_a_server_serves_and_tasks_with_secrets_fail_by_name() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = std::env::var_os("PATH").expect("there is a PATH").into_string().expect("it is text");
+    let file = directory.path().join("one.yaml");
+    fs::write(&file, ONE).expect("the directory is writable");
+    let file = file.to_str().expect("a path");
+    let server = LiveServer::start(directory.path(), &path);
+    let refused = server.client(&["submit", file]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("there is no secret Token, which line 5 needs"), "{said}");
+    assert!(with_stdin(&server, &["secret", "set", "Token"], "correct-horse").status.success());
+    let ended = |server: &LiveServer| {
+        let submitted = server.json(&["submit", "one", "--json"]);
+        server.finished(submitted["job_id"].as_str().expect("a job has an id"))
+    };
+    assert_eq!(ended(&server)["state"], "COMPLETED");
+    server.stop();
+    let key = directory.path().join("data/secrets.key");
+    let kept = directory.path().join("kept.key");
+    fs::rename(&key, &kept).expect("the key is there");
+
+    let server = LiveServer::start(directory.path(), &path);
+    let job = ended(&server);
+    let error = task(&job, "use")["error"]["message"].as_str().expect("a message").to_owned();
+    assert_eq!((&job["state"], &task(&job, "use")["result"]), (&Value::from("FAILED"), &Value::from("INVALID")));
+    assert!(
+        error.starts_with("environment.T: the secret Token cannot be opened: the key file ")
+            && error.contains("is gone"),
+        "{error}"
+    );
+    let doctor = server.client(&["doctor"]);
+    assert!(String::from_utf8_lossy(&doctor.stdout).contains("put it back from your copy"), "{doctor:?}");
+    server.stop();
+    assert!(!key.exists(), "nothing was made in its place");
+    fs::rename(&kept, &key).expect("the key is there");
+    let server = LiveServer::start(directory.path(), &path);
+    assert_eq!(ended(&server)["state"], "COMPLETED");
+    server.stop();
+}
+
 #[test]
 fn configs_and_secrets_are_set_and_removed_by_command() {
     let directory = TempDir::new().expect("a temporary directory");
