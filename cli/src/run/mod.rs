@@ -124,6 +124,7 @@ async fn to_the_end(args: &RunArgs, prepared: Prepared, launcher: Launcher) -> C
         directory: Arc::new(StaticDirectory::default()),
         notify: None,
         public_url: None,
+        keeping: atta_server::Keeping::default(),
         version: serve::VERSION,
         metrics: None,
     })
