@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use atta_core::definition::Retention;
 use atta_core::protocol::JobId;
-use atta_server::artifacts::{ArtifactStore, Removal};
+use atta_server::artifacts::Removal;
 
 use super::rig::TestServer;
 use crate::queen::rig::{Ant, definition};
