@@ -43,7 +43,7 @@ impl State {
             .values()
             .flat_map(|live| {
                 let origin = &live.row.origin;
-                origin.rerun_of.iter().chain(origin.parent.as_ref().map(|(job, _)| job)).chain([&live.row.id])
+                origin.rerun_of.iter().chain(&origin.parent).chain([&live.row.id])
             })
             .cloned()
             .collect();
