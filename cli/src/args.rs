@@ -121,6 +121,9 @@ pub(crate) struct ServeArgs {
     /// What is logged, e.g. `info`, `atta_server=debug`.
     #[arg(long, env = "ATTA_LOG", value_name = "FILTER", default_value = "info")]
     pub(crate) log: String,
+    /// How long finished jobs are kept, e.g. `90d`, unless their definition has a `retention` [default: for ever].
+    #[arg(long, env = "ATTA_RETENTION", value_name = "DURATION", value_parser = duration)]
+    pub(crate) retention: Option<std::time::Duration>,
     /// How long running attempts may go on after the first SIGTERM or SIGINT, in seconds.
     #[arg(long, env = "ATTA_SHUTDOWN_GRACE", value_name = "SECONDS", default_value_t = 30)]
     pub(crate) shutdown_grace: u64,
@@ -320,6 +323,9 @@ pub(crate) struct ArtifactsArgs {
     pub(crate) job: String,
     /// Only this task.
     pub(crate) task: Option<String>,
+    /// Only artifacts of this group (`artifacts.name`).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Download into this directory: DIR/TASK/…
     #[arg(short = 'o', long = "output", value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
@@ -550,6 +556,10 @@ pub(crate) struct CompletionsArgs {
     /// The shell.
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    atta_core::definition::parse_duration(text).map_err(|error| format!("{}; {}", error.message, error.help))
 }
 
 #[cfg(test)]

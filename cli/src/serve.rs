@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use atta_core::definition::Retention;
 use atta_core::protocol::AntId;
 use atta_core::secret::SecretText;
 use atta_server::secrets::KeySource;
-use atta_server::{Server, ServerConfig};
+use atta_server::{Keeping, Server, ServerConfig};
 use atta_worker::{Ant, AntConfig, HttpPolicy, Launcher, PrivateAddresses};
 use tracing_subscriber::EnvFilter;
 
@@ -57,6 +58,7 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         directory: Arc::new(people::directory(args.people.roles.as_deref())?),
         notify: Some(people::notify(&args.people)?),
         public_url: people::public_url(&args.people)?,
+        keeping: Keeping { retention: args.retention.map(Retention::all).unwrap_or_default(), ..Keeping::default() },
         version: VERSION,
         metrics: Some(metrics.clone()),
     })

@@ -16,5 +16,7 @@ pub mod scheduler;
 pub mod secrets;
 mod server;
 pub mod store;
+mod sweeper;
 
 pub use server::{Server, ServerConfig, StartError};
+pub use sweeper::Keeping;

@@ -22,6 +22,7 @@ use crate::notify::{Notifier, NotifierParts, NotifyConfig};
 use crate::scheduler::{OpenError, Queen, QueenConfig};
 use crate::secrets::KeySource;
 use crate::store::Reads;
+use crate::sweeper::{Keeping, Sweeper};
 
 /// How long requests in flight may take after a shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -46,6 +47,8 @@ pub struct ServerConfig {
     pub notify: Option<NotifyConfig>,
     /// The address under which people reach this server; the one that it listens on when absent.
     pub public_url: Option<String>,
+    /// How long things are kept.
+    pub keeping: Keeping,
     /// The version that `/api/v1/version` shows.
     pub version: &'static str,
     /// Renders `/metrics`; the recorder itself is installed by the program, once. `None`: there is no such route.
@@ -96,6 +99,7 @@ pub struct Server {
     artifacts: Arc<dyn ArtifactStore>,
     local_addr: Option<SocketAddr>,
     stop: CancellationToken,
+    sweeper: JoinHandle<()>,
     http: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     notifier: tokio::sync::Mutex<Option<Notifier>>,
 }
@@ -162,6 +166,14 @@ impl Server {
                 }
             }
         };
+        let sweeper = Sweeper {
+            queen: queen.clone(),
+            logs: logs.clone(),
+            artifacts: Arc::clone(&artifacts),
+            clock: Arc::clone(&config.clock),
+            keeping: config.keeping,
+        };
+        let sweeper = sweeper.start();
         let stop = CancellationToken::new();
         let http = listener.map(|listener| {
             let router = api::router(api::Context {
@@ -189,6 +201,7 @@ impl Server {
             artifacts,
             local_addr,
             stop,
+            sweeper,
             http: tokio::sync::Mutex::new(http),
             notifier: tokio::sync::Mutex::new(notifier),
         })
@@ -222,6 +235,7 @@ impl Server {
     /// Takes no more requests, ends streams, lets requests in flight finish (up to 5 s), then shuts the queen down.
     pub async fn shutdown(&self) {
         self.stop.cancel();
+        self.sweeper.abort();
         if let Some(mut http) = self.http.lock().await.take()
             && tokio::time::timeout(GRACE, &mut http).await.is_err()
         {

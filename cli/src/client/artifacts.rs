@@ -26,10 +26,17 @@ pub(crate) async fn artifacts(args: ArtifactsArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let id = server.job_id(&args.job).await?;
     let job = server.job(&id).await?;
-    let found = found(&job, args.task.as_deref())?;
+    let mut found = found(&job, args.task.as_deref())?;
+    if let Some(name) = &args.name {
+        found.retain(|one| one.artifact.group.as_ref() == Some(name));
+    }
     if let Some(dir) = &args.output {
         fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
         for one in &found {
+            if let Some(at) = &one.artifact.expired_at {
+                output::say(&format!("{} expired at {at}.\n", output::harmless(&one.artifact.name)));
+                continue;
+            }
             let file = download(&server, &job, one, dir).await?;
             if !args.json {
                 output::print(&format!("{}\n", file.display()))?;
@@ -44,13 +51,18 @@ pub(crate) async fn artifacts(args: ArtifactsArgs) -> CommandResult {
                     output::harmless(&one.artifact.name),
                     output::size(one.artifact.size),
                     one.artifact.digest.0.chars().take(16).collect(),
+                    match (&one.artifact.expired_at, &one.artifact.expires_at) {
+                        (Some(at), _) => format!("expired {at}"),
+                        (None, Some(at)) => at.clone(),
+                        (None, None) => String::new(),
+                    },
                 ]
             })
             .collect();
         if rows.is_empty() {
             output::say("No artifacts.\n");
         } else {
-            output::print(&output::table(&["TASK", "NAME", "SIZE", "BLAKE3"], &rows))?;
+            output::print(&output::table(&["TASK", "NAME", "SIZE", "BLAKE3", "EXPIRES"], &rows))?;
         }
     }
     if args.json {
@@ -58,7 +70,8 @@ pub(crate) async fn artifacts(args: ArtifactsArgs) -> CommandResult {
             .iter()
             .map(|one| {
                 json!({ "task_type": one.task, "attempt": one.attempt, "name": one.artifact.name,
-                        "size": one.artifact.size, "digest": one.artifact.digest })
+                        "size": one.artifact.size, "digest": one.artifact.digest, "group": one.artifact.group,
+                        "expires_at": one.artifact.expires_at, "expired_at": one.artifact.expired_at })
             })
             .collect();
         output::print_json(&list)?;

@@ -152,6 +152,7 @@ async fn to_the_end(
         directory: Arc::new(StaticDirectory::default()),
         notify: None,
         public_url: None,
+        keeping: atta_server::Keeping::default(),
         version: serve::VERSION,
         metrics: None,
     })

@@ -1,7 +1,7 @@
 //! What a task does: its method, and the options that belong to it.
 
 use super::scalar::Meaning;
-use super::tree::{Kind, Node};
+use super::tree::{Entry, Kind, Node};
 use super::walk::{Keys, Walk};
 use super::{Method, Program, ShellOptions, Span, TemplateText, code};
 
@@ -95,7 +95,7 @@ const SHELLS: [&str; 5] = ["bash", "sh", "dash", "ash", "ksh"];
 
 impl Walk {
     /// The method with its options. A method that cannot be read is replaced by an empty SHELL one, after the report.
-    pub(super) fn method(&mut self, keys: &mut Keys<'_, '_>, task_span: Span) -> Method {
+    pub(super) fn method(&mut self, keys: &mut Keys<'_, '_>, defaults: &[Entry<'_>], task_span: Span) -> Method {
         let given = keys.take("method");
         let kind = match given {
             Some(entry) => self.method_kind(&entry.value),
@@ -124,7 +124,7 @@ impl Walk {
             }
             return nothing();
         }
-        self.refuse_foreign_options(keys, kind);
+        self.refuse_foreign_options(keys, kind, defaults);
         match kind {
             MethodKind::Shell => self.shell_options(keys, task_span),
             MethodKind::Http(verb) => self.http_options(keys, verb, task_span),
@@ -158,7 +158,7 @@ impl Walk {
         }
     }
 
-    fn refuse_foreign_options(&mut self, keys: &mut Keys<'_, '_>, kind: MethodKind) {
+    fn refuse_foreign_options(&mut self, keys: &mut Keys<'_, '_>, kind: MethodKind, defaults: &[Entry<'_>]) {
         let own: Vec<&str> = WORDS.iter().filter(|word| word.kind == kind).map(|word| word.name).collect();
         let name = own.first().copied().unwrap_or_default();
         let foreign: Vec<_> = keys
@@ -172,6 +172,10 @@ impl Walk {
                 continue;
             }
             keys.take(key);
+            // What `defaults` say concerns the tasks that can have it.
+            if defaults.iter().any(|default| std::ptr::eq(default, entry)) {
+                continue;
+            }
             let belongs = if methods.len() > 2 { "the HTTP methods".to_owned() } else { methods.join(" and ") };
             let mine: Vec<String> = OPTIONS
                 .iter()

@@ -70,7 +70,7 @@ impl Walk {
             self.check_task_name(name, span);
         }
         let always_run = self.optional(&mut keys, "always_run", Self::boolean).unwrap_or(false);
-        let method = self.method(&mut keys, label_span);
+        let method = self.method(&mut keys, defaults, label_span);
         self.http_task = matches!(method, Method::Http(_));
         let routes = self.routes(&mut keys);
         let when = self.condition(&mut keys);

@@ -336,6 +336,15 @@ pub struct ArtifactResource {
     pub size: u64,
     /// BLAKE3, hex.
     pub digest: Digest,
+    /// The name of its group (`artifacts.name`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Until when it is kept, if its task says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Since when its content is not kept any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_at: Option<String>,
 }
 
 /// A definition and its newest version.
@@ -428,6 +437,15 @@ pub struct JobArtifactResource {
     pub digest: Digest,
     /// Whether its owner may execute it.
     pub executable: bool,
+    /// The name of its group (`artifacts.name`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Until when it is kept, if its task says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Since when its content is not kept any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_at: Option<String>,
 }
 
 /// Options of a cancel.

@@ -110,6 +110,7 @@ async fn list(
     responses(
         (status = 200, body = String, content_type = "application/octet-stream"),
         (status = 304, description = "Not changed"),
+        (status = 410, description = "Expired: its content is not kept any more"),
     )
 )]
 async fn download(
@@ -141,6 +142,7 @@ async fn download(
     responses(
         (status = 200, body = String, content_type = "application/octet-stream"),
         (status = 304, description = "Not changed"),
+        (status = 410, description = "Expired: its content is not kept any more"),
     )
 )]
 async fn download_of_task(
@@ -163,6 +165,9 @@ async fn send(
     path: &str,
     stored: StoredArtifact,
 ) -> Result<Response, ApiError> {
+    if let Some(at) = &stored.expired_at {
+        return Err(ApiError::gone("ARTIFACT_EXPIRED", format!("the artifact {path:?} expired at {at}")));
+    }
     let tag = format!("\"{}\"", stored.digest);
     let mut headers = HeaderMap::new();
     let mut set = |name, value: String| {

@@ -1,16 +1,19 @@
 //! Contents in a local directory: `ab/cdef…`, and `tmp/` for what is on its way.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use atta_core::protocol::Digest;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-use super::{ArtifactError, ArtifactReader, ArtifactStore};
+use super::{ArtifactError, ArtifactReader, ArtifactStore, Removal};
 
 /// Transfers that may be at the disk at once; more only make each other slower.
 const TRANSFERS_AT_ONCE: usize = 4;
@@ -26,7 +29,13 @@ struct Inner {
     temporary: PathBuf,
     next: AtomicU64,
     transfers: Arc<Semaphore>,
+    /// When contents were stored by this process: what an earlier one stored and did not list, nobody will.
+    stored: Mutex<HashMap<Digest, Instant>>,
 }
+
+/// How many are remembered before those of more than a day ago are forgotten.
+const REMEMBERED: usize = 10_000;
+const LONG_AGO: Duration = Duration::from_hours(25);
 
 impl LocalArtifacts {
     /// Opens the directory, creates it when absent and removes what an earlier process left half-written.
@@ -46,6 +55,7 @@ impl LocalArtifacts {
                 temporary,
                 next: AtomicU64::new(0),
                 transfers: Arc::new(Semaphore::new(TRANSFERS_AT_ONCE)),
+                stored: Mutex::default(),
             }),
         })
     }
@@ -94,6 +104,11 @@ impl ArtifactStore for LocalArtifacts {
         Ok(ArtifactReader { size, content: Box::pin(tokio::fs::File::from_std(file)) })
     }
 
+    async fn remove(&self, digest: &Digest, stored_lately: Duration) -> Result<Removal, ArtifactError> {
+        let named = digest.clone();
+        self.transfer(digest, "removed", move |inner| inner.remove(&named, stored_lately)).await
+    }
+
     async fn contains(&self, digest: &Digest) -> Result<bool, ArtifactError> {
         let named = digest.clone();
         self.transfer(digest, "read", move |inner| inner.path(&named)?.try_exists().map_err(read_error(&named))).await
@@ -125,7 +140,36 @@ impl Inner {
         })
     }
 
+    fn stored(&self) -> MutexGuard<'_, HashMap<Digest, Instant>> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Before the content gets its place: whoever removes it looks here first, and holds the lock meanwhile.
+    fn remember(&self, digest: &Digest) {
+        let mut stored = self.stored();
+        if stored.len() >= REMEMBERED && stored.len().is_multiple_of(REMEMBERED) {
+            stored.retain(|_, at| at.elapsed() < LONG_AGO);
+        }
+        stored.insert(digest.clone(), Instant::now());
+    }
+
+    fn remove(&self, digest: &Digest, stored_lately: Duration) -> Result<Removal, ArtifactError> {
+        let path = self.path(digest)?;
+        let mut stored = self.stored();
+        if stored.get(digest).is_some_and(|at| at.elapsed() < stored_lately) {
+            return Ok(Removal::TooNew);
+        }
+        stored.remove(digest);
+        match fs::remove_file(path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(ArtifactError::Io { digest: digest.clone(), action: "removed", source })
+            }
+            _ => Ok(Removal::Gone),
+        }
+    }
+
     fn put(&self, digest: &Digest, size: u64, file: &Path) -> Result<(), ArtifactError> {
+        self.remember(digest);
         let failed = write_error(digest);
         let path = self.path(digest)?;
         // Without following a link: what a link points at was never offered.

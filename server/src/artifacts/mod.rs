@@ -8,6 +8,7 @@ mod tests;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
+use std::time::Duration;
 
 use atta_core::protocol::Digest;
 use tokio::io::AsyncRead;
@@ -36,7 +37,7 @@ pub enum ArtifactError {
     Io {
         /// Which.
         digest: Digest,
-        /// `stored` or `read`.
+        /// `stored`, `read` or `removed`.
         action: &'static str,
         /// Why.
         source: io::Error,
@@ -49,6 +50,15 @@ pub enum ArtifactError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// What became of a content that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is not there any more.
+    Gone,
+    /// It stays for now.
+    TooNew,
 }
 
 /// A content that is being read.
@@ -71,6 +81,9 @@ pub trait ArtifactStore: Send + Sync + 'static {
 
     /// Opens a content for a download.
     async fn open(&self, digest: &Digest) -> Result<ArtifactReader, ArtifactError>;
+
+    /// Removes a content, unless it was stored less than so long ago: then an artifact may be about to name it.
+    async fn remove(&self, digest: &Digest, stored_lately: Duration) -> Result<Removal, ArtifactError>;
 
     /// Whether a content is stored.
     async fn contains(&self, digest: &Digest) -> Result<bool, ArtifactError>;

@@ -274,6 +274,30 @@ impl LogStore {
         self.inner.background.spawn_on(work, &runtime);
     }
 
+    /// Removes the log of an attempt that is over; one that is not there is no error. Whoever reads it reads on.
+    pub async fn remove(&self, attempt: &AttemptId) -> Result<(), LogError> {
+        let paths = self.paths(attempt)?;
+        let remove = move || {
+            for path in [&paths.raw, &paths.packed] {
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            // The directory of the job, once its last log is gone.
+            match fs::remove_dir(&paths.dir) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+                    Ok(())
+                }
+                other => other,
+            }
+        };
+        tokio::task::spawn_blocking(remove)
+            .await
+            .map_err(|error| LogError::interrupted(attempt, &error))?
+            .map_err(|source| LogError::Write { attempt: attempt.clone(), source })
+    }
+
     /// Waits until everything that was finished so far is compressed.
     pub async fn settle(&self) {
         self.inner.background.close();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use atta_core::definition::Retention;
 use atta_core::definition::WebhookTrigger;
 use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch};
@@ -12,9 +13,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::configs::PutConfig;
+use super::expiry::Swept;
 use super::webhook::Delivery;
 use super::{JobCommand, LoadedVersion, Refusal, RunAgain, Vote};
-use crate::store::{ConfigKey, DeliveryChange};
+use crate::store::{ConfigKey, DeliveryChange, Garbage};
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -89,6 +91,16 @@ pub(super) enum Command {
     },
     RemoveConfig {
         key: ConfigKey,
+        reply: Reply<()>,
+    },
+    /// Removes some of what is over.
+    Sweep {
+        default: Retention,
+        reply: Reply<Swept>,
+    },
+    /// These files are gone.
+    ClearGarbage {
+        files: Vec<Garbage>,
         reply: Reply<()>,
     },
     /// Encrypts some secrets anew with the newest key; says how many it were.

@@ -159,6 +159,9 @@ impl State {
 
     /// Brings a terminal job back into memory, by replay.
     async fn revive(&mut self, database: &mut StoreWriter, job: &JobId) -> Result<(), Refusal> {
+        if self.staged.expiry.jobs.contains(job) {
+            return Err(Refusal::job_not_found(job));
+        }
         let mut found = database.load_jobs(Which::Job(job)).await?;
         let stored = found.pop().ok_or_else(|| Refusal::job_not_found(job))?;
         let version = self.version(database, &stored.row.job_type.clone(), &stored.row.version.clone()).await?;

@@ -9,6 +9,7 @@
 //! * `fan_out`: the items of tasks and what became of each
 //! * `webhook`: deliveries of webhooks
 //! * `families`, `job_triggers`: what jobs mean to the jobs that made them, and to definitions that wait for their ends
+//! * `expiry`: removing what is not kept any longer
 //! * `methods`: tasks that the queen performs herself
 //! * `approvals`: votes of people
 //! * `notifications`: what is to be told to whom, and what became of it
@@ -25,6 +26,7 @@ mod configs;
 mod cron;
 mod definitions;
 mod dispatch;
+mod expiry;
 mod families;
 mod fan_out;
 mod given;
@@ -51,6 +53,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use atta_core::definition::KnownConfigs;
+use atta_core::definition::Retention;
 use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch, ReportBody};
 use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
@@ -66,6 +69,7 @@ use state::State;
 use writer::Writer;
 
 pub use approvals::{Vote, VoteOn};
+pub use expiry::Swept;
 pub use refusal::Refusal;
 pub use rerun::{RunAgain, VersionChoice};
 pub use webhook::Delivery;
@@ -73,7 +77,7 @@ pub use webhook::Delivery;
 use crate::directory::Directory;
 use crate::secrets::{KeySource, Secrets};
 pub use crate::store::OpenError;
-use crate::store::Store;
+use crate::store::{Garbage, Store};
 
 /// How many commands may wait for the writer; more callers wait for a place.
 const QUEUE: usize = 1024;
@@ -270,6 +274,16 @@ impl Queen {
     /// Configs and secrets.
     pub fn secrets(&self) -> &Arc<Secrets> {
         &self.inner.secrets
+    }
+
+    /// Removes a bounded part of what is over: of jobs whose definition says nothing, by `default`.
+    pub async fn sweep(&self, default: Retention) -> Result<Swept, Refusal> {
+        self.ask(|reply| Command::Sweep { default, reply }).await
+    }
+
+    /// Says that files are gone which were written down as garbage.
+    pub(crate) async fn clear_garbage(&self, files: Vec<Garbage>) -> Result<(), Refusal> {
+        self.ask(|reply| Command::ClearGarbage { files, reply }).await
     }
 
     /// For reads.

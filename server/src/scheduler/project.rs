@@ -66,6 +66,7 @@ impl LiveJob {
                     self.row.state = *to;
                     self.row.reason.clone_from(reason);
                     self.row.finished_at = to.is_terminal().then_some(at);
+                    self.row.expires_at = self.definition.retention.of(*to).map(|time| at.plus(time));
                     if !to.is_terminal() {
                         self.row.failure = None;
                     }
@@ -177,6 +178,9 @@ impl LiveJob {
                     let finish = if concerns(&stamped.event, *attempt) { finish.take() } else { None };
                     let interrupted = matches!(stamped.event, Event::AttemptInterrupted { .. });
                     let job = self.row.id.clone();
+                    let spec = self.attempts.get(attempt).and_then(|row| self.task(row.task).artifacts.as_ref());
+                    let group = spec.and_then(|spec| spec.name.clone());
+                    let kept = spec.and_then(|spec| spec.expire_after.as_ref()).and_then(|time| time.value().copied());
                     if let Some(row) = self.attempt_row(*attempt) {
                         row.state = AttemptState::Finished;
                         row.reason = None;
@@ -198,8 +202,9 @@ impl LiveJob {
                         }
                         row.log_bytes = finish.log_bytes;
                         if !finish.artifacts.is_empty() {
-                            out.artifacts =
-                                Some(ArtifactRows { job, attempt: *attempt, files: finish.artifacts.clone() });
+                            let files = finish.artifacts.clone();
+                            let expires_at = kept.map(|time| at.plus(time));
+                            out.artifacts = Some(ArtifactRows { job, attempt: *attempt, files, group, expires_at });
                         }
                         // An interrupted attempt left nothing, what came before it still counts.
                         if interrupted {

@@ -137,6 +137,8 @@ impl State {
                     job: id.clone(),
                     attempt: adopted_attempt(task),
                     files: data.artifacts.clone(),
+                    group: None,
+                    expires_at: None,
                 });
             }
             live.results.insert(task, data);

@@ -47,6 +47,7 @@ pub(super) struct Staged {
     pub(super) definitions: BTreeSet<String>,
     pub(super) idempotency: Vec<IdempotencyRow>,
     pub(super) configs: BTreeSet<ConfigKey>,
+    pub(super) expiry: crate::store::ExpiryChange,
     pub(super) deliveries: Vec<DeliveryRow>,
     pub(super) approvals: BTreeMap<String, ApprovalRow>,
     pub(super) votes: Vec<VoteRow>,
@@ -305,6 +306,7 @@ impl State {
             outbox: self.staged.outbox.iter().collect(),
             outcomes: self.staged.outcomes.iter().collect(),
             configs: self.config_changes(),
+            expiry: self.staged.expiry.clone(),
             deliveries: self.staged.deliveries.iter().collect(),
             ..Changes::default()
         };

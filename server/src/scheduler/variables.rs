@@ -41,6 +41,15 @@ impl JobCounts {
         self.locked(|all| *all.entry(job_type.to_owned()).or_default().entry(state).or_default() += 1);
     }
 
+    /// A job is no more.
+    pub(super) fn remove(&self, job_type: &str, state: JobState) {
+        self.locked(|all| {
+            if let Some(count) = all.get_mut(job_type).and_then(|counts| counts.get_mut(&state)) {
+                *count = count.saturating_sub(1);
+            }
+        });
+    }
+
     /// A job changed state.
     pub(super) fn change(&self, job_type: &str, from: JobState, to: JobState) {
         self.locked(|all| {

@@ -359,6 +359,14 @@ impl Writer {
             }
             Command::PutConfig { put, reply } => answers.push(reply, state.put_config(*put)),
             Command::RemoveConfig { key, reply } => answers.push(reply, state.remove_config(&key)),
+            Command::Sweep { default, reply } => {
+                let result = state.sweep(database, &default).await.map_err(Refusal::from);
+                answers.push(reply, result);
+            }
+            Command::ClearGarbage { files, reply } => {
+                state.clear_garbage(files);
+                answers.push(reply, Ok(()));
+            }
             Command::Reencrypt(reply) => answers.push(reply, Ok(state.reencrypt_some())),
             Command::Vote { vote, reply } => {
                 let result = state.vote(database, *vote).await;
@@ -453,6 +461,8 @@ impl Command {
             Self::Poll { reply, .. } | Self::Report { reply, .. } => drop(reply.send(Err(refusal))),
             Self::PutConfig { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Reencrypt(reply) => drop(reply.send(Err(refusal))),
+            Self::Sweep { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::ClearGarbage { reply, .. } => drop(reply.send(Err(refusal))),
             Self::RemoveConfig { reply, .. } | Self::LimitPages(_, reply) | Self::Shutdown(reply) => {
                 drop(reply.send(Err(refusal)))
             }
@@ -476,6 +486,7 @@ fn is_nothing(changes: &Changes<'_>) -> bool {
         && changes.votes.is_empty()
         && changes.outbox.is_empty()
         && changes.outcomes.is_empty()
+        && changes.expiry.is_empty()
         && changes.deliveries.is_empty()
         && changes.probe.is_none()
 }

@@ -84,6 +84,7 @@ pub(super) fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
         origin: job_origin(row)?,
         concurrency_key: row.try_get("concurrency_key")?,
         created_params: row.try_get("created_params")?,
+        expires_at: instant(row, "expires_at")?,
     })
 }
 
@@ -222,7 +223,13 @@ impl StoreWriter {
                 Some(last) if last.attempt == attempt => last.files.push(file),
                 _ => {
                     let job = jobs[at].row.id.clone();
-                    jobs[at].artifacts.push(ArtifactRows { job, attempt, files: vec![file] });
+                    jobs[at].artifacts.push(ArtifactRows {
+                        job,
+                        attempt,
+                        files: vec![file],
+                        group: None,
+                        expires_at: None,
+                    });
                 }
             }
         }

@@ -27,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0004_approvals_and_notifications.sql"),
     },
     Migration { version: 5, name: "deliveries", sql: include_str!("../../migrations/sqlite/0005_deliveries.sql") },
+    Migration { version: 6, name: "expiry", sql: include_str!("../../migrations/sqlite/0006_expiry.sql") },
     Migration { version: 8, name: "items", sql: include_str!("../../migrations/sqlite/0008_items.sql") },
     Migration { version: 9, name: "families", sql: include_str!("../../migrations/sqlite/0009_families.sql") },
 ];

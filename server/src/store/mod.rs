@@ -9,6 +9,7 @@ mod configs;
 mod definitions;
 mod deliveries;
 mod error;
+mod expiry;
 mod families;
 mod instances;
 mod live;
@@ -34,6 +35,7 @@ pub(crate) use configs::{ConfigChange, ConfigContent, ConfigKey, ConfigRow, Seal
 pub use deliveries::DeliveryFilter;
 pub(crate) use deliveries::DeliveryRow;
 pub use error::{OpenError, StoreError};
+pub(crate) use expiry::{ExpiryChange, Garbage};
 pub(crate) use families::Ancestor;
 pub(crate) use instances::*;
 pub(crate) use live::*;

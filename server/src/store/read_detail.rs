@@ -23,6 +23,8 @@ pub struct StoredArtifact {
     pub digest: Digest,
     /// In bytes.
     pub size: u64,
+    /// Since when the content is not kept any more.
+    pub expired_at: Option<String>,
 }
 
 fn failure(code: Option<String>, message: Option<String>) -> Option<Failure> {
@@ -121,7 +123,7 @@ impl Reads {
         limit: u32,
     ) -> Result<Vec<JobArtifactResource>, StoreError> {
         let rows = sqlx::query(
-            "SELECT f.attempt, t.name, f.path, f.size, f.digest, f.executable, a.item_key
+            "SELECT f.attempt, t.name, f.path, f.size, f.digest, f.executable, a.item_key, f.group_name, f.expires_at, f.expired_at
              FROM artifacts f
              JOIN attempts a ON a.job_id = f.job_id AND a.number = f.attempt
              JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task
@@ -146,6 +148,9 @@ impl Reads {
                     size: unsigned("artifacts", "size", row.try_get(3)?)?,
                     digest: Digest(row.try_get(4)?),
                     executable: row.try_get(5)?,
+                    group: row.try_get(7)?,
+                    expires_at: maybe_instant(row.try_get(8)?),
+                    expired_at: maybe_instant(row.try_get(9)?),
                 })
             })
             .collect()
@@ -153,12 +158,14 @@ impl Reads {
 
     /// An artifact of an attempt.
     pub async fn artifact(&self, job: &JobId, attempt: u32, path: &str) -> Result<Option<StoredArtifact>, StoreError> {
-        let row = sqlx::query("SELECT digest, size FROM artifacts WHERE job_id = $1 AND attempt = $2 AND path = $3")
-            .bind(&job.0)
-            .bind(attempt)
-            .bind(path)
-            .fetch_optional(self.store.readers())
-            .await?;
+        let row = sqlx::query(
+            "SELECT digest, size, expired_at FROM artifacts WHERE job_id = $1 AND attempt = $2 AND path = $3",
+        )
+        .bind(&job.0)
+        .bind(attempt)
+        .bind(path)
+        .fetch_optional(self.store.readers())
+        .await?;
         row.as_ref().map(stored).transpose()
     }
 
@@ -170,7 +177,7 @@ impl Reads {
         path: &str,
     ) -> Result<Option<StoredArtifact>, StoreError> {
         let row = sqlx::query(
-            "SELECT f.digest, f.size FROM artifacts f
+            "SELECT f.digest, f.size, f.expired_at FROM artifacts f
              JOIN attempts a ON a.job_id = f.job_id AND a.number = f.attempt
              JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task
              WHERE f.job_id = $1 AND t.name = $2
@@ -215,7 +222,7 @@ async fn adopted(connection: &mut SqliteConnection, job: &JobId) -> Result<HashM
         adopted.insert(row.try_get(0)?, (JobId(row.try_get(1)?), outputs, Vec::new()));
     }
     let files = sqlx::query(
-        "SELECT attempt - $2, path, size, digest FROM artifacts WHERE job_id = $1 AND attempt >= $2 ORDER BY attempt, path",
+        "SELECT attempt - $2, path, size, digest, group_name, expires_at, expired_at FROM artifacts WHERE job_id = $1 AND attempt >= $2 ORDER BY attempt, path",
     )
     .bind(&job.0)
     .bind(i64::from(ADOPTED))
@@ -227,6 +234,9 @@ async fn adopted(connection: &mut SqliteConnection, job: &JobId) -> Result<HashM
                 name: row.try_get(1)?,
                 size: unsigned("artifacts", "size", row.try_get(2)?)?,
                 digest: Digest(row.try_get(3)?),
+                group: row.try_get(4)?,
+                expires_at: maybe_instant(row.try_get(5)?),
+                expired_at: maybe_instant(row.try_get(6)?),
             });
         }
     }
@@ -234,7 +244,11 @@ async fn adopted(connection: &mut SqliteConnection, job: &JobId) -> Result<HashM
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredArtifact, StoreError> {
-    Ok(StoredArtifact { digest: Digest(row.try_get(0)?), size: unsigned("artifacts", "size", row.try_get(1)?)? })
+    Ok(StoredArtifact {
+        digest: Digest(row.try_get(0)?),
+        size: unsigned("artifacts", "size", row.try_get(1)?)?,
+        expired_at: maybe_instant(row.try_get(2)?),
+    })
 }
 
 /// The oldest jobs that a job made.
@@ -270,7 +284,7 @@ async fn attempts(
 ) -> Result<HashMap<i64, Vec<AttemptResource>>, StoreError> {
     let mut files: HashMap<i64, Vec<ArtifactResource>> = HashMap::new();
     let rows =
-        sqlx::query("SELECT attempt, path, size, digest FROM artifacts WHERE job_id = $1 ORDER BY attempt, path")
+        sqlx::query("SELECT attempt, path, size, digest, group_name, expires_at, expired_at FROM artifacts WHERE job_id = $1 ORDER BY attempt, path")
             .bind(&job.0)
             .fetch_all(&mut *connection)
             .await?;
@@ -279,6 +293,9 @@ async fn attempts(
             name: row.try_get(1)?,
             size: unsigned("artifacts", "size", row.try_get(2)?)?,
             digest: Digest(row.try_get(3)?),
+            group: row.try_get(4)?,
+            expires_at: maybe_instant(row.try_get(5)?),
+            expired_at: maybe_instant(row.try_get(6)?),
         });
     }
     let rows = sqlx::query(

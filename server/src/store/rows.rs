@@ -39,6 +39,8 @@ pub(crate) struct JobRow {
     pub(crate) concurrency_key: Option<String>,
     /// The params that the job was created with, if it was resumed with others.
     pub(crate) created_params: Option<String>,
+    /// When its definition lets it go; only when it is over.
+    pub(crate) expires_at: Option<UnixMillis>,
 }
 
 /// Where a job comes from, when another job made it.
@@ -147,6 +149,9 @@ pub(crate) struct ArtifactRows {
     pub(crate) job: JobId,
     pub(crate) attempt: AttemptNumber,
     pub(crate) files: Vec<ArtifactFile>,
+    /// The name of the group.
+    pub(crate) group: Option<String>,
+    pub(crate) expires_at: Option<UnixMillis>,
 }
 
 /// A row of `adopted_tasks`: what a task had left in the job that this one runs again.
@@ -243,6 +248,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) timers: Vec<TimerChange>,
     pub(crate) idempotency: Vec<&'a IdempotencyRow>,
     pub(crate) configs: Vec<super::ConfigChange>,
+    pub(crate) expiry: super::ExpiryChange,
     pub(crate) deliveries: Vec<&'a super::DeliveryRow>,
     pub(crate) approvals: Vec<&'a super::ApprovalRow>,
     pub(crate) votes: Vec<&'a super::VoteRow>,

@@ -62,14 +62,14 @@ const NEW_JOBS: ManyRows = ManyRows {
     head:
         "INSERT INTO jobs (id, job_type, version, state, reason, error_code, error_message, priority, user_key, params,
         description, submitted_by, tick, attempt, nonce, created_at, scheduled_at, started_at, finished_at, parent_job,
-        parent_attempt, forked, depth, rerun_of, concurrency_key, origin_key, description_given) VALUES ",
-    columns: 27,
+        parent_attempt, forked, depth, rerun_of, concurrency_key, origin_key, description_given, expires_at) VALUES ",
+    columns: 28,
     tail: "",
 };
 
 const UPDATE_JOB: &str =
     "UPDATE jobs SET state = $2, reason = $3, error_code = $4, error_message = $5, description = $6,
-    attempt = $7, nonce = $8, started_at = $9, finished_at = $10 WHERE id = $1";
+    attempt = $7, nonce = $8, started_at = $9, finished_at = $10, expires_at = $11 WHERE id = $1";
 
 const TASKS: ManyRows = ManyRows {
     name: "write tasks",
@@ -109,8 +109,8 @@ const INSTANCES: ManyRows = ManyRows {
 
 const ARTIFACTS: ManyRows = ManyRows {
     name: "insert artifacts",
-    head: "INSERT INTO artifacts (job_id, attempt, path, digest, size, executable) VALUES ",
-    columns: 6,
+    head: "INSERT INTO artifacts (job_id, attempt, path, digest, size, executable, group_name, expires_at) VALUES ",
+    columns: 8,
     tail: "",
 };
 
@@ -230,6 +230,7 @@ impl StoreWriter {
                 .bind(row.nonce.as_deref())
                 .bind(row.started_at.map(|at| at.0))
                 .bind(row.finished_at.map(|at| at.0))
+                .bind(row.expires_at.map(|at| at.0))
                 .execute(self.connection().await?)
                 .await?;
             ensure_rows("update job", 1, done.rows_affected())?;
@@ -263,6 +264,7 @@ impl StoreWriter {
                 OptText(row.concurrency_key.as_deref()),
                 OptText(row.origin.key.as_deref()),
                 Int(i64::from(row.description_given)),
+                millis(row.expires_at),
             ]);
         })
         .await?;
@@ -363,6 +365,8 @@ impl StoreWriter {
                 Text(&file.digest.0),
                 Int(i64::try_from(file.size).unwrap_or(i64::MAX)),
                 Int(i64::from(file.executable)),
+                OptText(rows.group.as_deref()),
+                millis(rows.expires_at),
             ]);
         })
         .await?;
@@ -421,6 +425,9 @@ impl StoreWriter {
         }
         for change in &changes.outcomes {
             self.write_outcome(change).await?;
+        }
+        if !changes.expiry.is_empty() {
+            self.write_expiry(&changes.expiry).await?;
         }
         if let Some(now) = changes.probe {
             self.set_meta("last_probe", &now.0.to_string()).await?;

@@ -50,7 +50,7 @@ pub(in super::super) const ARTIFACTS: Vocabulary = Vocabulary {
             "name",
             Shape::Form("name", "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"),
             "expire-after",
-            "A name for all of them together: `atta artifacts get JOB --name NAME`.",
+            "A name for all of them together: `atta artifacts JOB --name NAME`.",
         ),
         key(
             "expire_after",

@@ -177,7 +177,7 @@ impl State {
             Method::ForkJob(options) => self.fork(database, job, attempt, &options).await?,
             Method::AwaitForkedJob(options) => self.await_forked(database, job, attempt, &options).await?,
             Method::Approval(options) => self.ask_for_approval(job, attempt, &options),
-            Method::ExpireArtifacts(_) => Performed::invalid("this version cannot do this"),
+            Method::ExpireArtifacts(options) => self.expire_artifacts(database, &options).await?,
             Method::Shell(_) | Method::Http(_) => Performed::invalid("this is a task for an ant"),
         })
     }

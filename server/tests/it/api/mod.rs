@@ -6,6 +6,7 @@ mod configs;
 mod definitions;
 mod envelope;
 mod events;
+mod expiry;
 mod hooks;
 mod jobs;
 mod logs;

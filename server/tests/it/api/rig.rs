@@ -49,6 +49,7 @@ pub(super) fn config(dir: &Path, listen: Option<SocketAddr>) -> ServerConfig {
         directory: crate::queen::rig::people(),
         notify: Some(super::receivers::config()),
         public_url: None,
+        keeping: atta_server::Keeping::default(),
         version: "0.0.0-test",
         metrics: Some(metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle()),
     }
@@ -101,6 +102,14 @@ impl Answer {
 impl TestServer {
     pub(super) async fn start() -> Self {
         Self::on(tempfile::tempdir().unwrap()).await.unwrap()
+    }
+
+    /// A server that removes contents when they were stored so long ago.
+    pub(super) async fn keeping(stored_lately: std::time::Duration) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path(), Some(LOOPBACK));
+        config.keeping.stored_lately = stored_lately;
+        Self::with(dir, config).await.unwrap()
     }
 
     pub(super) async fn on(dir: tempfile::TempDir) -> Result<Self, StartError> {

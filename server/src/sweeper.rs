@@ -1,0 +1,163 @@
+//! Removes what is over: tells the writer when something is due, then removes the files that nobody needs any more.
+//!
+//! A content may be wanted again while it is being removed: an ant stores it first, and only then reports the artifact
+//! that names it. So a content is removed only when no row names it and nobody has stored it lately
+//! ([`ArtifactStore::remove`]), both looked at after it was written down as garbage. Downloads go on: the file is open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use atta_core::definition::Retention;
+use atta_core::protocol::AttemptId;
+use atta_core::time::Clock;
+use tokio::task::JoinHandle;
+
+use crate::artifacts::{ArtifactStore, Removal};
+use crate::logs::LogStore;
+use crate::scheduler::Queen;
+use crate::store::{Garbage, StoreError};
+
+/// Files that are removed before the database is told.
+const FILES: u32 = 200;
+/// The wall clock may be set: look at least so often while something is to expire.
+const LONGEST_SLEEP: Duration = Duration::from_mins(10);
+/// After a change: many come together.
+const CALM: Duration = Duration::from_secs(2);
+/// After an error, and while contents are too new to be removed.
+const AGAIN: Duration = Duration::from_mins(5);
+
+/// What the server keeps, and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeping {
+    /// For jobs whose definition says nothing; `None` keeps them for ever.
+    pub retention: Retention,
+    /// A content that was stored more lately than this may belong to an attempt that has not reported yet.
+    pub stored_lately: Duration,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Self { retention: Retention::default(), stored_lately: Duration::from_hours(24) }
+    }
+}
+
+pub(crate) struct Sweeper {
+    pub(crate) queen: Queen,
+    pub(crate) logs: LogStore,
+    pub(crate) artifacts: Arc<dyn ArtifactStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keeping: Keeping,
+}
+
+impl Sweeper {
+    pub(crate) fn start(self) -> JoinHandle<()> {
+        tokio::spawn(self.run())
+    }
+
+    async fn run(self) {
+        let mut events = self.queen.latest_event();
+        loop {
+            let wait = match self.sweep().await {
+                Ok(left) => {
+                    let next = self.queen.store().next_expiry(&self.keeping.retention).await;
+                    let due = next.map(|next| next.map(|at| at.since(self.clock.now()).min(LONGEST_SLEEP)));
+                    match due {
+                        // What is due and was not removed is needed by somebody, whose end will wake us.
+                        Ok(due) => {
+                            let due = due.map(|due| if due.is_zero() { AGAIN } else { due });
+                            due.into_iter().chain(left.then_some(AGAIN)).min()
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "it is not known when something expires");
+                            Some(AGAIN)
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "what has expired was not removed");
+                    Some(AGAIN)
+                }
+            };
+            let sleep = async {
+                match wait {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep => {}
+                changed = events.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(CALM).await;
+                    events.mark_unchanged();
+                }
+            }
+        }
+    }
+
+    /// Removes everything that is due. `true` when files stay that are too new.
+    async fn sweep(&self) -> Result<bool, String> {
+        let due = self.queen.store().next_expiry(&self.keeping.retention).await.map_err(|error| error.to_string())?;
+        if due.is_some_and(|due| due <= self.clock.now()) {
+            loop {
+                let swept = self.queen.sweep(self.keeping.retention).await.map_err(|refusal| refusal.to_string())?;
+                if swept.jobs + swept.artifacts > 0 {
+                    tracing::info!(jobs = swept.jobs, artifacts = swept.artifacts, "removed what has expired");
+                }
+                if !swept.more {
+                    break;
+                }
+            }
+        }
+        loop {
+            let garbage = self.queen.store().garbage(FILES).await.map_err(|error| error.to_string())?;
+            if garbage.is_empty() {
+                return Ok(false);
+            }
+            let mut cleared = Vec::with_capacity(garbage.len());
+            let mut left = false;
+            for (file, named) in garbage {
+                match self.remove(&file, named).await {
+                    Ok(true) => cleared.push(file),
+                    Ok(false) => left = true,
+                    Err(error) => {
+                        tracing::warn!(?file, error, "an expired file cannot be removed");
+                        left = true;
+                    }
+                }
+            }
+            let nothing = cleared.is_empty();
+            if !nothing {
+                self.queen.clear_garbage(cleared).await.map_err(|refusal| refusal.to_string())?;
+            }
+            if nothing || left {
+                return Ok(left);
+            }
+        }
+    }
+
+    /// `true` when there is nothing left to do about the file.
+    async fn remove(&self, file: &Garbage, named: bool) -> Result<bool, String> {
+        match file {
+            Garbage::Log(attempt) => {
+                let removed = self.logs.remove(&AttemptId(attempt.clone())).await;
+                removed.map(|()| true).map_err(|error| error.to_string())
+            }
+            Garbage::Artifact(_) if named => Ok(true),
+            Garbage::Artifact(digest) => {
+                let stored_lately = self.keeping.stored_lately;
+                let removal = self.artifacts.remove(digest, stored_lately).await.map_err(|error| error.to_string())?;
+                if removal == Removal::TooNew {
+                    return Ok(false);
+                }
+                let named = self.queen.store().is_named(digest).await.map_err(|error: StoreError| error.to_string())?;
+                if named {
+                    tracing::error!(%digest, "a content was removed that an artifact names");
+                }
+                Ok(true)
+            }
+        }
+    }
+}

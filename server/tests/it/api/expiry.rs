@@ -1,0 +1,108 @@
+//! What is not kept any longer: artifacts that expire, jobs after their retention.
+
+use std::time::Duration;
+
+use atta_core::definition::Retention;
+use atta_core::protocol::JobId;
+use atta_server::artifacts::Removal;
+
+use super::rig::TestServer;
+use crate::queen::rig::{Ant, definition};
+
+/// A finished job with a log and an artifact of two names of the same content.
+async fn finished(server: &TestServer, head: &str, options: &str) -> JobId {
+    server.upload(&definition(head, &[("a", options)])).await;
+    let id = server.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    ant.artifacts.insert("a".to_owned(), vec![server.blob("plan.md", b"# plan").await]);
+    ant.work(server.server.queen()).await;
+    id
+}
+
+async fn stored(server: &TestServer, content: &[u8]) -> bool {
+    let digest = atta_core::protocol::Digest(blake3::hash(content).to_hex().to_string());
+    server.server.artifacts().contains(&digest).await.unwrap()
+}
+
+/// Waits for something that the server does by itself.
+async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !look().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(50), wait).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+}
+
+#[tokio::test]
+async fn a_job_goes_with_everything_when_its_time_is_over() {
+    let server = TestServer::keeping(Duration::ZERO).await;
+    let id = finished(&server, "retention: {completed: 1ms}", "").await;
+    until("the job is gone", async || server.get(&format!("/api/v1/jobs/{id}")).await.status.as_u16() == 404).await;
+    until("its content is gone", async || !stored(&server, b"# plan").await).await;
+    assert_eq!(server.get("/api/v1/jobs").await.json()["items"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_content_that_another_job_names_stays() {
+    let server = TestServer::keeping(Duration::ZERO).await;
+    let kept = finished(&server, "", "").await;
+    let gone = finished(&server, "retention: 1ms", "").await;
+    until("the job is gone", async || server.get(&format!("/api/v1/jobs/{gone}")).await.status.as_u16() == 404).await;
+    until("nothing is left to do", async || server.server.queen().sweep(Retention::default()).await.is_ok()).await;
+    let answer = server.get(&format!("/api/v1/jobs/{kept}/tasks/a/artifacts/plan.md")).await;
+    assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"# plan"[..]));
+}
+
+#[tokio::test]
+async fn an_expired_artifact_stays_listed_and_is_gone() {
+    let server = TestServer::keeping(Duration::ZERO).await;
+    let id = finished(&server, "", "artifacts: {paths: [plan.md], name: docs, expire_after: 1ms}").await;
+    let list = async || server.get(&format!("/api/v1/jobs/{id}/artifacts")).await.json()["items"][0].clone();
+    until("it has expired", async || list().await["expired_at"].is_string()).await;
+    assert_eq!((&list().await["name"], &list().await["group"]), (&"plan.md".into(), &"docs".into()));
+    let answer = server.get(&format!("/api/v1/jobs/{id}/tasks/a/artifacts/plan.md")).await.problem();
+    assert!(answer.starts_with("410 ARTIFACT_EXPIRED: the artifact \"plan.md\" expired at 2026-"), "{answer}");
+    until("its content is gone", async || !stored(&server, b"# plan").await).await;
+}
+
+#[tokio::test]
+async fn a_live_job_and_what_is_not_over_stay() {
+    let server = TestServer::keeping(Duration::ZERO).await;
+    server.upload(&definition("retention: 1ms", &[("a", "")])).await;
+    let live = server.submit("flow").await;
+    let ended = finished(&server, "retention: 30d", "").await;
+    let swept = server.server.queen().sweep(Retention::default()).await.unwrap();
+    assert_eq!((swept.jobs, swept.artifacts), (0, 0));
+    for id in [live, ended] {
+        let status = server.get(&format!("/api/v1/jobs/{id}")).await.status;
+        assert!(status.is_success() || status.as_u16() == 404, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_content_that_was_stored_lately_is_not_removed() {
+    let server = TestServer::start().await;
+    let file = server.blob("plan.md", b"# plan").await;
+    let artifacts = server.server.artifacts();
+    assert_eq!(artifacts.remove(&file.digest, Duration::from_hours(1)).await.unwrap(), Removal::TooNew);
+    assert!(artifacts.contains(&file.digest).await.unwrap(), "an artifact may be about to name it");
+    assert_eq!(artifacts.remove(&file.digest, Duration::ZERO).await.unwrap(), Removal::Gone);
+    assert_eq!(artifacts.remove(&file.digest, Duration::ZERO).await.unwrap(), Removal::Gone, "twice is no error");
+    assert!(!artifacts.contains(&file.digest).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_task_lets_old_artifacts_expire_and_counts_them() {
+    let server = TestServer::start().await;
+    let id = finished(&server, "", "").await;
+    let sweep = "job_type: sweep\ntasks:\n- {task_type: s, method: EXPIRE_ARTIFACTS, expire: {older_than: 1ms, job_types: [flow]}}\n";
+    server.upload(sweep).await;
+    let sweeper = server.submit("sweep").await;
+    until("it has run", async || server.get(&format!("/api/v1/jobs/{sweeper}")).await.json()["state"] == "COMPLETED")
+        .await;
+    let outputs = server.get(&format!("/api/v1/jobs/{sweeper}")).await.json()["tasks"][0]["outputs"].clone();
+    assert_eq!(outputs, serde_json::json!({"artifacts": 1, "bytes": 6, "more": false}));
+    let answer = server.get(&format!("/api/v1/jobs/{id}/tasks/a/artifacts/plan.md")).await;
+    assert_eq!(answer.status.as_u16(), 410);
+}
