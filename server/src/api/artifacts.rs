@@ -110,7 +110,6 @@ async fn list(
     responses(
         (status = 200, body = String, content_type = "application/octet-stream"),
         (status = 304, description = "Not changed"),
-        (status = 410, description = "Expired: its content is not kept any more"),
     )
 )]
 async fn download(
@@ -142,7 +141,6 @@ async fn download(
     responses(
         (status = 200, body = String, content_type = "application/octet-stream"),
         (status = 304, description = "Not changed"),
-        (status = 410, description = "Expired: its content is not kept any more"),
     )
 )]
 async fn download_of_task(

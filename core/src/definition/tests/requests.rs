@@ -97,7 +97,7 @@ fn what_is_wrong_with_a_request_is_said() {
     );
     only(
         &request("HTTP_PUT", "url: \"{{ nothing }}\""),
-        "5:12 E-UNDECLARED: nothing declares `nothing` (declare it under `params` (given at submit) or `job_variables` (given here))",
+        "5:12 E-UNDECLARED: nothing declares `nothing` (declare it under `params` (given at submit) or `job_variables` (given here); a config of the server is written `configs.NAME`)",
     );
     only(
         &request("HTTP_GET", "url: http://x\non_exit_code: {99: t2}"),
