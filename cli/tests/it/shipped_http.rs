@@ -195,4 +195,8 @@ fn what_is_kept_for_a_while_is_kept_meanwhile() {
     assert_eq!((code, task(&job, "build")["artifacts"].as_array().map(Vec::len)), (0, Some(2)), "{job:#}");
     let (code, job) = run("retention.yaml", &[]);
     assert_eq!(code, 0, "{job:#}");
+    // Nothing is that old in a directory of its own.
+    let (code, job) = run("expire-artifacts.yaml", &[]);
+    let outputs = &task(&job, "sweep")["outputs"];
+    assert_eq!((code, &outputs["artifacts"], &outputs["bytes"]), (0, &json!(0), &json!(0)), "{job:#}");
 }

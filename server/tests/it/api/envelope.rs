@@ -114,7 +114,7 @@ async fn queries_are_checked_name_by_name() {
     assert_eq!(
         problem("statee=RUNNING").await,
         format!(
-            "{bad} (statee: there is no such query parameter; known: state, job_type, user_key, created_after, \
+            "{bad} (statee: there is no such query parameter; known: state, job_type, parent, user_key, created_after, \
              created_before, text, limit, cursor)"
         )
     );
