@@ -20,10 +20,10 @@ fn meaning(source: &str) -> Option<String> {
 fn without_spans(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(map) => {
-            let is_span = |value: &serde_json::Value| {
-                value.as_object().is_some_and(|map| map.len() == 2 && map.contains_key("start") && map.contains_key("end"))
-            };
-            map.retain(|key, value| key != "span" && !is_span(value));
+            if map.len() == 2 && map.contains_key("start") && map.contains_key("end") {
+                map.clear();
+            }
+            map.retain(|key, _| key != "span");
             map.values_mut().for_each(without_spans);
         }
         serde_json::Value::Array(items) => items.iter_mut().for_each(without_spans),
