@@ -65,6 +65,7 @@ impl QueenLink for EmbeddedLink {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn log_refused(error: LogError) -> LinkError {
     match error {
         // A full disk may have space again; the ant says the chunk once more.

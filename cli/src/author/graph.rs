@@ -46,6 +46,7 @@ fn svg(diagram: &Diagram) -> CommandResult<String> {
         .map(|node| {
             let label = visible(&node.lines().join("\n"));
             let width = node.lines().iter().map(|line| line.chars().count()).max().unwrap_or_default();
+            #[expect(clippy::cast_precision_loss, reason = "lengths of lines that somebody reads")]
             let size = Point::new(width as f64 * 9. + 20., node.lines().len() as f64 * 18. + 14.);
             let (fill, rounded) = match node.kind {
                 NodeKind::Task => ("white", 8),

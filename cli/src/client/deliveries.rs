@@ -39,7 +39,7 @@ async fn list(args: DeliveryListArgs) -> CommandResult {
             vec![
                 one.id.clone(),
                 format!("{}/{}", one.job_type, one.trigger),
-                one.event.as_deref().map_or_else(|| "-".to_owned(), |event| output::harmless(event)),
+                one.event.as_deref().map_or_else(|| "-".to_owned(), output::harmless),
                 one.outcome.as_str().to_owned(),
                 one.job_id.as_ref().map_or_else(|| "-".to_owned(), |job| job.0.clone()),
                 one.received_at.clone(),

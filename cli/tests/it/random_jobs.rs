@@ -35,7 +35,7 @@ fn definition(number: u64) -> String {
     for segment in 0..2 + dice.below(4) {
         let name = format!("s{segment}");
         let after = if before.is_empty() { "[]".to_owned() } else { format!("[{before}]") };
-        before = name.clone();
+        before.clone_from(&name);
         let task = |rest: &str| format!("  - task_type: {name}\n    dependencies: {after}\n{rest}\n");
         let text = match dice.below(12) {
             0 => task("    script: [\"sleep 0.1\"]"),
@@ -54,9 +54,7 @@ fn definition(number: u64) -> String {
             7 => task("    allow_failure: true\n    approval: {message: reject}"),
             8 => task("    sub_workflow: {job_type: leaf, params: {Code: \"0\"}}"),
             9 => task("    allow_failure: true\n    sub_workflow: {job_type: leaf, params: {Code: \"5\"}}"),
-            10 => task(
-                "    submit: {job_type: leaf, items: \"[0, 0, 7]\", params: {Code: \"{{ item }}\"}}",
-            ),
+            10 => task("    submit: {job_type: leaf, items: \"[0, 0, 7]\", params: {Code: \"{{ item }}\"}}"),
             _ => {
                 let mut text = format!("  - task_type: {name}\n    dependencies: {after}\n    max_visits: 4\n");
                 let _ = writeln!(text, "    script: [\"[ {{{{ TaskVisit }}}} -ge 3 ] || exit 3\"]");
@@ -126,8 +124,8 @@ fn run(kills: usize) -> (Vec<String>, BTreeMap<String, usize>) {
         .collect();
     let ended = |server: &LiveServer, floor: usize| {
         let running = server.json(&[
-            "jobs", "--state", "PENDING", "--state", "RUNNING", "--state", "WAITING", "--state", "PAUSED", "--limit", "500",
-            "--json",
+            "jobs", "--state", "PENDING", "--state", "RUNNING", "--state", "WAITING", "--state", "PAUSED", "--limit",
+            "500", "--json",
         ]);
         let left = running["items"].as_array().or_else(|| running.as_array()).map_or(0, Vec::len);
         left <= floor

@@ -153,7 +153,7 @@ fn others_are_told_how_a_job_ended() {
     let server = server(&directory);
     let (url, requests) = receiver();
     let hook = format!("Hook={url}");
-    let mut told = |count: usize| {
+    let told = |count: usize| {
         let mut found: Vec<(String, String)> =
             (0..count).map(|_| requests.recv_timeout(crate::live_server::LIMIT).expect("a request arrives")).collect();
         found.sort();

@@ -1,5 +1,6 @@
 //! Webhooks against the running program, with the examples that we ship.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -19,9 +20,9 @@ fn send(server: &LiveServer, method: &str, path: &str, headers: &[(&str, &str)],
     let mut stream = TcpStream::connect(address).expect("the server listens");
     let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(request, "{name}: {value}\r\n");
     }
-    request.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+    let _ = write!(request, "content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     stream.write_all(request.as_bytes()).expect("the server reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("the server answers text");
@@ -53,8 +54,10 @@ fn a_webhook_submits_the_job_of_the_example_and_its_words_are_data() {
     .to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any key will do");
     mac.update(body.as_bytes());
-    let signature: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let signature = format!("sha256={signature}");
+    let mut signature = "sha256=".to_owned();
+    for byte in mac.finalize().into_bytes() {
+        let _ = write!(signature, "{byte:02x}");
+    }
     let headers =
         [("x-github-event", "issues"), ("x-github-delivery", "1"), ("x-hub-signature-256", signature.as_str())];
     let (status, answer) = send(&server, "POST", "/api/v1/hooks/webhook/issues", &headers, &body);

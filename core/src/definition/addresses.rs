@@ -79,8 +79,8 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
         [0, 0, 0, 0, 0, 0xffff | 0, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(four(high, low)),
-        [0x2002, high, low, ..] => Some(four(high, low)),
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => Some(four(high, low)),
         _ => None,
     }
 }
@@ -118,10 +118,8 @@ impl AddressKind {
             (169, 254, 169, 254) | (100, 100, 100, 200) | (192, 0, 0, 192) | (168, 63, 129, 16) => Self::Metadata,
             (127, ..) => Self::Loopback,
             (169, 254, ..) => Self::LinkLocal,
-            (10, ..) | (192, 168, ..) => Self::Private,
-            (172, 16..=31, ..) | (100, 64..=127, ..) | (198, 18 | 19, ..) => Self::Private,
-            (0, ..) | (224..=255, ..) => Self::Special,
-            (192, 0, 0 | 2, _) | (198, 51, 100, _) | (203, 0, 113, _) => Self::Special,
+            (10, ..) | (192, 168, ..) | (172, 16..=31, ..) | (100, 64..=127, ..) | (198, 18 | 19, ..) => Self::Private,
+            (0 | 224..=255, ..) | (192, 0, 0 | 2, _) | (198, 51, 100, _) | (203, 0, 113, _) => Self::Special,
             _ => Self::Public,
         }
     }
@@ -132,9 +130,9 @@ impl AddressKind {
             [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
             [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Self::Metadata,
             [0xfe80..=0xfebf, ..] => Self::LinkLocal,
-            [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => Self::Private,
+            [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => Self::Private,
             // Teredo carries an IPv4 address that the sender chooses; documentation and discard prefixes lead nowhere.
-            [0x2001, 0, ..] | [0x2001, 0xdb8, ..] | [0x100, 0, 0, 0, ..] | [0xff00..=0xffff, ..] => Self::Special,
+            [0x2001, 0 | 0xdb8, ..] | [0x100, 0, 0, 0, ..] | [0xff00..=0xffff, ..] => Self::Special,
             // Global unicast is 2000::/3 (RFC 4291); the rest is not assigned.
             [0x2000..=0x3fff, ..] => Self::Public,
             _ => Self::Special,

@@ -235,7 +235,7 @@ impl<'d, 'p> Checker<'d, 'p> {
                 self.optional(approval.message.as_ref(), here);
                 self.optional_field(approval.timeout.as_ref(), created);
             }
-            _ => {}
+            Method::Shell(_) => {}
         }
         let Method::Shell(shell) = &task.method else { return };
         for entry in shell.before_script.iter().chain(&shell.script).chain(&shell.after_script) {

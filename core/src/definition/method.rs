@@ -108,14 +108,14 @@ impl Walk {
             Method::Shell(ShellOptions { before_script: vec![], script: vec![], after_script: vec![], program })
         };
         let Some(kind) = kind else {
-            self.drop_options(keys);
+            Self::drop_options(keys);
             return nothing();
         };
         if kind == MethodKind::Later {
             if let Some(entry) = given {
                 let word = self.text("method", &entry.value).unwrap_or_default();
                 self.unsupported(entry.value.span, &format!("the method {word}"));
-                self.drop_options(keys);
+                Self::drop_options(keys);
             } else {
                 // The key that chose it is refused by name.
                 for key in ["script", "before_script", "after_script", "shell", "interpreter"] {
@@ -152,7 +152,7 @@ impl Walk {
     }
 
     /// Options of a method that has been refused would only repeat that.
-    fn drop_options(&mut self, keys: &mut Keys<'_, '_>) {
+    fn drop_options(keys: &mut Keys<'_, '_>) {
         for (key, _) in OPTIONS {
             keys.take(key);
         }

@@ -273,22 +273,21 @@ impl Walk {
 
     fn email_target(&mut self, entry: &Entry<'_>) -> Option<EmailTarget> {
         let mut keys = Keys::new(self.mapping("email", &entry.value)?);
-        let to = match keys.take("to") {
-            Some(entry) => match &entry.value.kind {
+        let to = if let Some(entry) = keys.take("to") {
+            match &entry.value.kind {
                 Kind::Sequence(items) => {
                     items.iter().filter_map(|item| self.template("an entry of to", item)).collect()
                 }
                 _ => self.template("to", &entry.value).into_iter().collect(),
-            },
-            None => {
-                self.problems.error_with_help(
-                    code::MISSING_KEY,
-                    entry.key_span,
-                    "`email` has no `to`",
-                    "write `email: {to: team@example.org}`",
-                );
-                Vec::new()
             }
+        } else {
+            self.problems.error_with_help(
+                code::MISSING_KEY,
+                entry.key_span,
+                "`email` has no `to`",
+                "write `email: {to: team@example.org}`",
+            );
+            Vec::new()
         };
         if to.len() > MOST {
             let message = format!("`to` has at most {MOST} addresses, and this has {}", to.len());

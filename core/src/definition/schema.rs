@@ -203,7 +203,7 @@ mod tests {
             message(json!({"$schema": "http://json-schema.org/draft-07/schema#"})).starts_with("`$schema` can only")
         );
         assert!(message(json!({"type": "text"})).contains("text"));
-        assert!(message(json!({"pattern": "("})).contains("("));
+        assert!(message(json!({"pattern": "("})).contains('('));
         assert!(message(json!(5)).contains("a schema is a mapping"));
         assert!(message(json!({"$ref": "#"})).contains("refers to itself"));
         let circle = json!({"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}}});

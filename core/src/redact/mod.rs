@@ -124,9 +124,18 @@ impl Redactor {
                 dirty
             }
             Value::String(text) => self.clean(text),
-            Value::Array(items) => items.iter_mut().fold(false, |dirty, item| self.clean_json(item) || dirty),
+            Value::Array(items) => {
+                let mut dirty = false;
+                for item in items {
+                    dirty |= self.clean_json(item);
+                }
+                dirty
+            }
             Value::Object(entries) => {
-                let mut dirty = entries.values_mut().fold(false, |dirty, item| self.clean_json(item) || dirty);
+                let mut dirty = false;
+                for item in entries.values_mut() {
+                    dirty |= self.clean_json(item);
+                }
                 if entries.keys().any(|key| self.find(key.as_bytes()).is_some()) {
                     dirty = true;
                     let renamed: Map<String, Value> = std::mem::take(entries)

@@ -158,7 +158,7 @@ pub fn rehearse(
     let (mut plan, _) = Plan::build(&resolved).map_err(|problems| RehearsalError::Fields(said(&problems)))?;
     plan.without_jitter();
     let knowledge = Knowledge { definition: &resolved, ..knowledge };
-    Play::new(&plan, &knowledge, assumptions).to_the_end()
+    Play::new(&plan, &knowledge, assumptions).finish()
 }
 
 fn said(problems: &[crate::definition::Diagnostic]) -> String {
@@ -206,7 +206,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn to_the_end(mut self) -> Result<Rehearsal, RehearsalError> {
+    fn finish(mut self) -> Result<Rehearsal, RehearsalError> {
         match self.knowledge.skip_reason() {
             Ok(Some(reason)) => self.event(Event::SkipRequested { reason })?,
             Ok(None) => self.event(Event::Admitted)?,
@@ -323,12 +323,11 @@ impl<'a> Play<'a> {
             }
             Effect::AttemptRequeued { attempt } => self.ready.push_back(attempt),
             Effect::KillAttempt { attempt, .. } => self.killed.push(attempt),
-            Effect::SetTimer { timer, due } => {
+            Effect::SetTimer { timer, due }
                 // Attempts take no time, so nothing is ever too late.
-                if !matches!(timer, Timer::QueueTimeout { .. } | Timer::JobTimeout { .. }) {
+                if !matches!(timer, Timer::QueueTimeout { .. } | Timer::JobTimeout { .. }) => {
                     self.timers.insert(timer, due);
                 }
-            }
             Effect::ClearTimer { timer } => {
                 self.timers.remove(&timer);
             }

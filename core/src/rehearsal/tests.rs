@@ -87,7 +87,7 @@ fn a_sequence_of_results_goes_through_the_loop() {
 
 #[test]
 fn waits_are_told_and_take_no_time() {
-    let source = r#"
+    let source = r"
 job_type: waits
 retry: 1
 delay_between_retries: 1h
@@ -99,7 +99,7 @@ tasks:
     on_exit_code:
       10: {reschedule: 2m, until: 14d}
       11: PAUSE_JOB
-"#;
+";
     let rehearsal = play(source, json!({}), &["poll=10,1,1,0"]);
     assert_eq!((rehearsal.verdict, rehearsal.waits_ms), (JobState::Completed, 160_000));
     let waits: Vec<&str> =
@@ -159,13 +159,13 @@ fn wrong_assumptions_and_params_are_refused() {
 
 #[test]
 fn what_goes_on_for_ever_is_given_up() {
-    let source = r#"
+    let source = r"
 job_type: forever
 tasks:
   - task_type: poll
     script: [./poll]
     on_exit_code: {10: {reschedule: 1s, until: 3650d}}
-"#;
+";
     let definition = definition(source);
     let mut assumptions = Assumptions::default();
     assumptions.add(&definition, "poll=10").unwrap();

@@ -70,7 +70,7 @@ impl LiveJob {
             Method::Http(request) => Some(request),
             _ => None,
         };
-        let request = request.into_iter().flat_map(|request| request.templates());
+        let request = request.into_iter().flat_map(atta_core::definition::HttpOptions::templates);
         let mut templates = scripts.chain(environment).chain(paths).chain(cache).chain(request);
         !task.env_from.is_empty() || templates.any(|template| template.source.contains('{'))
     }

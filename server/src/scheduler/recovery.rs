@@ -331,19 +331,16 @@ impl State {
                 let outputs = serde_json::from_str(&row.outputs)
                     .map_err(|error| format!("the outputs of attempt {} are damaged: {error}", row.number.0))?;
                 let artifacts = files.remove(&row.number).unwrap_or_default();
-                match row.instance {
-                    Some(instance) => {
-                        let one = Left::new(Arc::new(outputs), artifacts);
-                        if of_latest.is_some() {
-                            live.instance_left(row.task, instance, one.clone());
-                        }
-                        left.insert(row.number, one);
+                if let Some(instance) = row.instance {
+                    let one = Left::new(Arc::new(outputs), artifacts);
+                    if of_latest.is_some() {
+                        live.instance_left(row.task, instance, one.clone());
                     }
-                    None => {
-                        let current = of_latest.unwrap_or(false);
-                        let data = TaskData { current, outputs: Arc::new(outputs), artifacts };
-                        live.results.insert(row.task, data);
-                    }
+                    left.insert(row.number, one);
+                } else {
+                    let current = of_latest.unwrap_or(false);
+                    let data = TaskData { current, outputs: Arc::new(outputs), artifacts };
+                    live.results.insert(row.task, data);
                 }
             }
             if row.state != AttemptState::Finished {

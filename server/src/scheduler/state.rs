@@ -129,23 +129,22 @@ impl State {
         let mut next = Some((event, told));
         let mut questions = std::collections::VecDeque::new();
         loop {
-            let (event, told) = match next.take() {
-                Some(next) => next,
-                None => {
-                    let Some(question) = questions.pop_front() else { return Ok(()) };
-                    let Some(live) = self.jobs.get(job) else { return Ok(()) };
-                    let answer = match question {
-                        Question::Condition(task, visit) => {
-                            let outcome = live.evaluate_condition(task, visit, &self.renderer);
-                            Event::ConditionEvaluated { task, visit, outcome }
-                        }
-                        Question::Items(task, visit) => {
-                            let outcome = live.expand_items(task, visit, &self.renderer);
-                            Event::ItemsExpanded { task, visit, outcome }
-                        }
-                    };
-                    (answer, None)
-                }
+            let (event, told) = if let Some(next) = next.take() {
+                next
+            } else {
+                let Some(question) = questions.pop_front() else { return Ok(()) };
+                let Some(live) = self.jobs.get(job) else { return Ok(()) };
+                let answer = match question {
+                    Question::Condition(task, visit) => {
+                        let outcome = live.evaluate_condition(task, visit, &self.renderer);
+                        Event::ConditionEvaluated { task, visit, outcome }
+                    }
+                    Question::Items(task, visit) => {
+                        let outcome = live.expand_items(task, visit, &self.renderer);
+                        Event::ItemsExpanded { task, visit, outcome }
+                    }
+                };
+                (answer, None)
             };
             let now = self.clock.now();
             let entropy = self.entropy.next_u64();

@@ -180,7 +180,7 @@ impl State {
         }
         if let Some(wake) = &webhook.wake {
             let key = names.text("wake.user_key", &wake.user_key)?.trim().to_owned();
-            return self.wake_task(&key, &wake.task);
+            return Ok(self.wake_task(&key, &wake.task));
         }
         let mut params = Map::new();
         for (name, value) in &webhook.params {
@@ -204,27 +204,27 @@ impl State {
     }
 
     /// Begins the next attempt of a task that waits for its time.
-    fn wake_task(&mut self, user_key: &str, task: &str) -> Result<Decided, Refusal> {
+    fn wake_task(&mut self, user_key: &str, task: &str) -> Decided {
         let Some(job) = self.user_keys.get(user_key).cloned() else {
             let message = format!("no live job has the user_key {user_key}");
-            return Ok(Decided::new(DeliveryOutcome::Filtered, message));
+            return Decided::new(DeliveryOutcome::Filtered, message);
         };
         let Some(index) = self.jobs.get(&job).and_then(|live| live.plan.task_index(task)) else {
             let message = format!("the job {job} has no task {task}");
-            return Ok(Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Refused, message) });
+            return Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Refused, message) };
         };
         let full = self.jobs.get(&job).is_some_and(|live| {
             !live.occupies && self.admission.is_full(&live.row.job_type, live.definition.max_concurrency)
         });
         if full {
             let message = format!("the job {job} would run beyond max_concurrency; it goes on at its own time");
-            return Ok(Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Filtered, message) });
+            return Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Filtered, message) };
         }
         match self.feed(&job, atta_core::engine::Event::WakeRequested { task: index }, None) {
-            Ok(()) => Ok(Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Woke, None) }),
+            Ok(()) => Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Woke, None) },
             Err(error) => {
                 let message = error.to_string();
-                Ok(Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Filtered, message) })
+                Decided { job: Some(job), ..Decided::new(DeliveryOutcome::Filtered, message) }
             }
         }
     }

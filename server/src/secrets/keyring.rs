@@ -183,9 +183,9 @@ impl KeyRing {
             (Vec::new(), Vec::new()),
             |mut all, (at, key)| {
                 if at == 0 || needed(&key.id) {
-                    all.0.push(key)
+                    all.0.push(key);
                 } else {
-                    all.1.push(key)
+                    all.1.push(key);
                 }
                 all
             },

@@ -156,7 +156,7 @@ impl Exchange<'_> {
                 None => response.chunk().await,
                 Some(limit) => tokio::time::timeout(limit, response.chunk()).await.map_err(|_| idle(limit))?,
             };
-            let Some(chunk) = chunk.map_err(|error| self.cut_off(&error, &url, size))? else { break };
+            let Some(chunk) = chunk.map_err(|error| Self::cut_off(&error, &url, size))? else { break };
             size += chunk.len() as u64;
             if size > most {
                 return Err(too_long("is longer", most));
@@ -169,7 +169,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    fn cut_off(&self, error: &reqwest::Error, url: &Url, size: u64) -> Broken {
+    fn cut_off(error: &reqwest::Error, url: &Url, size: u64) -> Broken {
         let host = url.host_str().unwrap_or_default();
         let message =
             format!("the answer of {host} broke off after {} of its body: {}", format_size(size), whole(error));

@@ -322,8 +322,8 @@ mod tests {
             headers.insert(header::RETRY_AFTER, text.parse().unwrap());
             wait_asked_for(&headers, now)
         };
-        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_secs(60)));
+        assert_eq!(wait("120"), Some(Duration::from_mins(2)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_mins(1)));
         assert_eq!(wait("Sun, 06 Nov 1994 08:49:00 GMT"), None, "the past");
         assert_eq!(wait("99999999"), Some(Duration::from_hours(1)));
         assert_eq!(wait("99999999999999999999999"), Some(Duration::from_hours(1)));

@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn undeclared_names_and_overlong_lines_are_told_and_ignored() {
-        let long = [b"::set-output name=a::".as_slice(), &[b'x'; 70_000], b"\n::set-output name=b::1\n"].concat();
+        let long = [b"::set-output name=a::".as_slice(), &vec![b'x'; 70_000], b"\n::set-output name=b::1\n"].concat();
         let said = spoken(&[&long]);
         assert_eq!(pairs(&said), [("b", "1")]);
         assert_eq!(said.warnings, ["a line with ::set-output is longer than 65536 bytes and was ignored"]);
@@ -205,6 +205,6 @@ mod tests {
             ]
         );
         // A long line that is no command costs nothing.
-        assert_eq!(spoken(&[&[b'y'; 1_000_000]]).warnings, Vec::<String>::new());
+        assert_eq!(spoken(&[&vec![b'y'; 1_000_000]]).warnings, Vec::<String>::new());
     }
 }

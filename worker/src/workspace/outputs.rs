@@ -174,9 +174,10 @@ fn value_of(
                 Err(problem) => return Err(format!("is read from `{path}`, which {problem}")),
             }
         }
-        OutputSource::Stdout => match spoken() {
-            Some(value) => value,
-            None => {
+        OutputSource::Stdout => {
+            if let Some(value) = spoken() {
+                value
+            } else {
                 let bytes = sources
                     .stdout
                     .as_deref()
@@ -185,7 +186,7 @@ fn value_of(
                     std::str::from_utf8(bytes).map_err(|_| "is read from stdout, which is not UTF-8".to_owned())?;
                 Value::String(trimmed(text).to_owned())
             }
-        },
+        }
         OutputSource::Body => {
             // Of a longer document a part may still be short.
             let longest = if spec.json_path.is_some() { LONGEST_DOCUMENT } else { LONGEST };

@@ -95,8 +95,9 @@ fn what_cannot_be_drawn_is_refused_with_a_reason() {
     let scratch = Scratch::new();
     let file = scratch.write("broken.yaml", "job_type: x\ntasks: [{task_type: a, scrip: [b]}]\n");
     scratch.atta(&["graph", &file]).says(2, &["E-UNKNOWN-KEY", "did you mean `script`?"]);
-    let tasks: String = (0..500).map(|n| format!("  - {{task_type: t{n}, script: [echo]}}\n")).collect();
-    let file = scratch.write("wide.yaml", &format!("job_type: wide\ntasks:\n{tasks}"));
+    let tasks: Vec<String> = (0..500).map(|n| format!("  - {{task_type: t{n}, script: [echo]}}")).collect();
+    let tasks = tasks.join("\n");
+    let file = scratch.write("wide.yaml", format!("job_type: wide\ntasks:\n{tasks}"));
     scratch.atta(&["graph", &file, "--format", "svg"]).says(2, &["500 nodes", "--format dot"]);
     assert_eq!(scratch.atta(&["graph", &file, "--format", "dot"]).code, 0);
 }

@@ -182,7 +182,7 @@ fn random_definition(seed: u64) -> String {
             _ => {
                 text.push_str("tasks:\n");
                 let dash = random(step + 1);
-                for task in 0..1 + random(3) {
+                for task in 0..=random(3) {
                     noise(&mut text, dash, &mut random);
                     let gap = 1 + random(3);
                     let inner = dash + 1 + gap;

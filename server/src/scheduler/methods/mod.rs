@@ -43,11 +43,6 @@ pub(super) enum Performed {
 }
 
 impl Performed {
-    /// A success without outputs.
-    pub(super) fn done() -> Self {
-        Self::Finished { result: AttemptResult::Exit(0), failure: None, finish: Finish::default() }
-    }
-
     /// The attempt ends as INVALID with this sentence.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         let code = ResultName::Invalid.as_str().to_owned();

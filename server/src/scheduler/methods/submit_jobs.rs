@@ -27,6 +27,7 @@ const MOST_BYTES: usize = 32 << 20;
 const MOST_NAMED: usize = 20;
 
 /// What became of one item.
+#[expect(clippy::struct_field_names, reason = "it is what the output calls it")]
 struct Outcome {
     outcome: &'static str,
     job: Option<JobId>,

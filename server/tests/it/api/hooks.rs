@@ -170,7 +170,11 @@ async fn pings_forms_and_foreign_hosts_are_understood() {
 }
 
 fn url_encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().flat_map(|byte| ['%', hex_digit(byte >> 4), hex_digit(byte & 15)]).collect()
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap().to_ascii_uppercase()
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What is told to whom: over real connections, to receivers that fail in every way.
 
+use std::fmt::Write as _;
+
 use std::time::Duration;
 
 use atta_server::notify::{Mailer, NotifyConfig};
@@ -98,9 +100,9 @@ async fn everybody_is_told_of_what_he_asked_for_and_never_means_never() {
     let url = receiver.url();
     let mut keys = "notify:\n".to_owned();
     for when in ["on_success", "on_failure", "on_blocked", "on_approval", "on_paused", "never", "always"] {
-        keys.push_str(&format!("- {{when: {when}, webhook: {{url: \"{url}/{when}\"}}}}\n"));
+        writeln!(keys, "- {{when: {when}, webhook: {{url: \"{url}/{when}\"}}}}").unwrap();
     }
-    keys.push_str(&format!("webhook: {{url: \"{url}/short\", when: [on_success, on_skipped]}}"));
+    write!(keys, "webhook: {{url: \"{url}/short\", when: [on_success, on_skipped]}}").unwrap();
     run(&server, &keys, 0).await;
     run(&server, &keys, 1).await;
     let mut paths: Vec<String> = receiver.arrived(5).await.iter().map(|seen| seen.uri.path().to_owned()).collect();
@@ -184,7 +186,7 @@ async fn private_addresses_are_refused_unless_allowed() {
     let port = receiver.url().rsplit(':').next().unwrap().to_owned();
     let mut keys = "notify:\n".to_owned();
     for host in ["127.0.0.1", "localhost", "[::ffff:7f00:1]", "2130706433", "{{ Host }}"] {
-        keys.push_str(&format!("- {{webhook: {{url: \"http://{host}:{port}/\"}}}}\n"));
+        writeln!(keys, "- {{webhook: {{url: \"http://{host}:{port}/\"}}}}").unwrap();
     }
     keys.push_str("params: {Host: {default: \"127.1\"}}");
     run(&server, &keys, 0).await;

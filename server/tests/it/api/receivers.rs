@@ -122,7 +122,7 @@ impl Receiver {
     pub(super) async fn arrived(&self, count: usize) -> Vec<Seen> {
         let mut seen = self.shared.seen.subscribe();
         let wait = seen.wait_for(|seen| seen.len() >= count);
-        tokio::time::timeout(Duration::from_mins(1), wait).await.expect("it arrives").unwrap().clone()
+        tokio::time::timeout(Duration::from_mins(1), wait).await.unwrap().unwrap().clone()
     }
 
     pub(super) fn seen(&self) -> usize {
@@ -197,7 +197,7 @@ impl MailServer {
     pub(super) async fn arrived(&self, count: usize) -> Vec<Letter> {
         let mut letters = self.letters.subscribe();
         let wait = letters.wait_for(|letters| letters.len() >= count);
-        tokio::time::timeout(Duration::from_mins(1), wait).await.expect("it arrives").unwrap().clone()
+        tokio::time::timeout(Duration::from_mins(1), wait).await.unwrap().unwrap().clone()
     }
 }
 

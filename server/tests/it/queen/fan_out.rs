@@ -221,7 +221,7 @@ async fn a_place_of_max_parallel_is_filled_when_an_instance_ends_and_survives_a_
     rig.restart().await;
     let mut ant = Ant::new("another", 10);
     // What ran was interrupted with its ant.
-    rig.advance(Duration::from_secs(60)).await;
+    rig.advance(Duration::from_mins(1)).await;
     let work = ant.poll(&rig.queen).await.assignments;
     assert_eq!(work.len(), 2);
     let orders = ant.finish(&rig.queen, &work[0]).await;
