@@ -457,14 +457,16 @@ impl Command {
             Self::Deliver { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Job { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Vote { reply, .. } => drop(reply.send(Err(refusal))),
-            Self::Delivered { reply, .. } | Self::Redeliver { reply, .. } | Self::ClearGarbage { reply, .. } => {
-                drop(reply.send(Err(refusal)));
-            }
             Self::Poll { reply, .. } | Self::Report { reply, .. } => drop(reply.send(Err(refusal))),
             Self::PutConfig { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Reencrypt(reply) => drop(reply.send(Err(refusal))),
             Self::Sweep { reply, .. } => drop(reply.send(Err(refusal))),
-            Self::RemoveConfig { reply, .. } | Self::LimitPages(_, reply) | Self::Shutdown(reply) => {
+            Self::Delivered { reply, .. }
+            | Self::Redeliver { reply, .. }
+            | Self::ClearGarbage { reply, .. }
+            | Self::RemoveConfig { reply, .. }
+            | Self::LimitPages(_, reply)
+            | Self::Shutdown(reply) => {
                 drop(reply.send(Err(refusal)));
             }
             Self::LateReport(_) | Self::Undelivered { .. } => {}
