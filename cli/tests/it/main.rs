@@ -9,6 +9,7 @@ mod demo;
 mod hostile;
 mod lifecycle;
 mod live_server;
+mod random_jobs;
 mod recovery;
 mod scratch;
 mod secrets;
