@@ -321,12 +321,7 @@ impl<'d, 'p> Checker<'d, 'p> {
     }
 
     pub(super) fn variable(&mut self, value: &'d VariableValue, place: Place<'d>) {
-        match value {
-            VariableValue::Text(template) => self.text(template, place),
-            VariableValue::Scalar(_) => {}
-            VariableValue::List(items) => items.iter().for_each(|item| self.variable(item, place)),
-            VariableValue::Map(entries) => entries.values().for_each(|item| self.variable(item, place)),
-        }
+        value.for_each_template(&mut |template| self.text(template, place));
     }
 
     fn fan_out(

@@ -198,6 +198,36 @@ pub enum VariableValue {
     Map(IndexMap<String, VariableValue>),
 }
 
+impl VariableValue {
+    /// Visits each template in it, in order.
+    pub fn for_each_template<'v>(&'v self, visit: &mut impl FnMut(&'v TemplateText)) {
+        match self {
+            Self::Text(template) => visit(template),
+            Self::Scalar(_) => {}
+            Self::List(items) => items.iter().for_each(|item| item.for_each_template(visit)),
+            Self::Map(entries) => entries.values().for_each(|item| item.for_each_template(visit)),
+        }
+    }
+
+    /// The value with what `render` makes of each template in its place; the first error ends it.
+    pub fn to_json<E>(
+        &self,
+        render: &mut impl FnMut(&TemplateText) -> Result<serde_json::Value, E>,
+    ) -> Result<serde_json::Value, E> {
+        Ok(match self {
+            Self::Text(template) => render(template)?,
+            Self::Scalar(value) => value.clone(),
+            Self::List(items) => {
+                serde_json::Value::Array(items.iter().map(|item| item.to_json(render)).collect::<Result<_, E>>()?)
+            }
+            Self::Map(entries) => {
+                let entries = entries.iter().map(|(key, item)| Ok((key.clone(), item.to_json(render)?)));
+                serde_json::Value::Object(entries.collect::<Result<_, E>>()?)
+            }
+        })
+    }
+}
+
 /// When a job starts by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {

@@ -386,7 +386,7 @@ pub(super) fn check(definition: &JobDefinition, source: &str, problems: &mut Pro
         };
         let mut templates: Vec<&TemplateText> = filter.iter().chain(user_key).collect();
         for value in params.values() {
-            leaves(value, &mut templates);
+            value.for_each_template(&mut |template| templates.push(template));
         }
         let (Trigger::Webhook(WebhookTrigger { span, .. }) | Trigger::Job(JobTrigger { span, .. })) = trigger;
         for name in params.keys() {
@@ -453,14 +453,5 @@ fn check_template(text: &TemplateText, names: &[&str], source: &str, problems: &
         );
         let known = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         problems.error_with_help(code::UNDECLARED, span, message, format!("what is known is {known} and configs.…"));
-    }
-}
-
-fn leaves<'v>(value: &'v VariableValue, found: &mut Vec<&'v TemplateText>) {
-    match value {
-        VariableValue::Text(text) => found.push(text),
-        VariableValue::Scalar(_) => {}
-        VariableValue::List(items) => items.iter().for_each(|item| leaves(item, found)),
-        VariableValue::Map(entries) => entries.values().for_each(|item| leaves(item, found)),
     }
 }

@@ -126,7 +126,8 @@ impl LiveJob {
     ) -> Result<Vec<Value>, String> {
         let template = match items {
             VariableValue::List(items) => {
-                return items.iter().map(|item| self.item_value(item, renderer, scope)).collect();
+                let mut render = |template: &TemplateText| self.item_template(template, renderer, scope);
+                return items.iter().map(|item| item.to_json(&mut render)).collect();
             }
             VariableValue::Text(template) => template,
             _ => return Err("items is no list".to_owned()),
@@ -151,21 +152,6 @@ impl LiveJob {
         renderer
             .render_large_value(&template.source, scope)
             .map_err(|problem| self.explain("items", template, &problem))
-    }
-
-    fn item_value(&self, item: &VariableValue, renderer: &Renderer, scope: &Variables) -> Result<Value, String> {
-        Ok(match item {
-            VariableValue::Text(template) => self.item_template(template, renderer, scope)?,
-            VariableValue::Scalar(value) => value.clone(),
-            VariableValue::List(items) => {
-                Value::Array(items.iter().map(|item| self.item_value(item, renderer, scope)).collect::<Result<_, _>>()?)
-            }
-            VariableValue::Map(map) => Value::Object(
-                map.iter()
-                    .map(|(key, item)| Ok((key.clone(), self.item_value(item, renderer, scope)?)))
-                    .collect::<Result<_, String>>()?,
-            ),
-        })
     }
 
     fn item_keys(

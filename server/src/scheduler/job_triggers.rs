@@ -16,9 +16,10 @@ use super::Refusal;
 use super::definitions::LoadedVersion;
 use super::families::{DEEPEST, EndedJob};
 use super::live::LiveJob;
-use super::methods::{render_params, render_text, sentence, store_error};
+use super::methods::{sentence, store_error};
 use super::state::State;
 use super::submit::WantedJob;
+use super::variables::{render_params, render_text};
 use crate::store::{JobOrigin, StoreError, StoreWriter};
 
 /// The definitions whose jobs trigger jobs of this one, sorted.

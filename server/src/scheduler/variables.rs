@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atta_core::definition::{JobDefinition, Method, TaskDefinition, TemplateText};
+use atta_core::definition::{JobDefinition, Method, TaskDefinition, TemplateText, VariableValue};
 use atta_core::engine::{AttemptNumber, AttemptResult, Effect, Event, JobState, RoutedFrom, TaskIndex};
 use atta_core::template::{
-    Builtins, ConfigValues, Functions, Origin, Renderer, TaskValues, TaskView, TemplateProblem, Variables,
+    Builtins, ConfigValues, Functions, Origin, Renderer, Scope, TaskValues, TaskView, TemplateProblem, Variables,
     VariablesBuilder, is_truthy,
 };
 use atta_core::time::Clock;
@@ -346,6 +346,36 @@ impl LiveJob {
         };
         self.view.set(self.plan.task_name(task), snapshot);
     }
+}
+
+/// Renders a template of a definition's source; an error says which key on which line.
+pub(super) fn render_text(
+    source: &str,
+    key: &str,
+    template: &TemplateText,
+    renderer: &Renderer,
+    scope: &dyn Scope,
+) -> Result<String, String> {
+    renderer.render_text(&template.source, scope).map_err(|problem| explain(source, key, template, &problem))
+}
+
+/// Params with their templates rendered; a template that is one whole expression keeps its type.
+pub(super) fn render_params(
+    source: &str,
+    key: &str,
+    params: &IndexMap<String, VariableValue>,
+    renderer: &Renderer,
+    scope: &dyn Scope,
+) -> Result<Map<String, Value>, String> {
+    let rendered = params.iter().map(|(name, value)| {
+        let mut render = |template: &TemplateText| {
+            renderer
+                .render_value(&template.source, scope)
+                .map_err(|problem| explain(source, &format!("{key}.{name}"), template, &problem))
+        };
+        Ok((name.clone(), value.to_json(&mut render)?))
+    });
+    rendered.collect()
 }
 
 /// A template's problem with its place in the definition: `when (line 12): …`.

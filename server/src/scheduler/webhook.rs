@@ -6,17 +6,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use atta_core::definition::{JobDefinition, RateLimit, TemplateText, Trigger, VariableValue, WebhookTrigger, position};
+use atta_core::definition::{JobDefinition, RateLimit, TemplateText, Trigger, WebhookTrigger};
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{DeliveryOutcome, WebhookAnswer};
-use atta_core::template::{Builtins, Renderer, TemplateProblem, Variables, is_truthy};
+use atta_core::template::{Builtins, Renderer, Variables, is_truthy};
 use atta_core::time::UnixMillis;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::command::Command;
 use super::definitions::LoadedVersion;
 use super::state::State;
 use super::submit::{WantedJob, job_id};
+use super::variables::{render_params, render_text};
 use super::{Queen, Refusal};
 use crate::store::{DeliveryRow, JobOrigin, StoreWriter, json};
 
@@ -171,22 +172,22 @@ impl State {
         webhook: &WebhookTrigger,
         delivery: &Delivery,
     ) -> Result<Decided, Refusal> {
-        let names = Names { scope: scope(delivery, &self.renderer), version, renderer: &self.renderer };
-        if let Some(filter) = &webhook.filter {
-            let text = names.text("filter", filter)?;
-            if !is_truthy(&text) {
-                return Ok(Decided::new(DeliveryOutcome::Filtered, None));
-            }
+        let scope = scope(delivery, &self.renderer);
+        let text = |key: &str, template: &TemplateText| {
+            render_text(&version.source, key, template, &self.renderer, &scope).map_err(not_evaluated)
+        };
+        if let Some(filter) = &webhook.filter
+            && !is_truthy(&text("filter", filter)?)
+        {
+            return Ok(Decided::new(DeliveryOutcome::Filtered, None));
         }
         if let Some(wake) = &webhook.wake {
-            let key = names.text("wake.user_key", &wake.user_key)?.trim().to_owned();
+            let key = text("wake.user_key", &wake.user_key)?.trim().to_owned();
             return Ok(self.wake_task(&key, &wake.task));
         }
-        let mut params = Map::new();
-        for (name, value) in &webhook.params {
-            params.insert(name.clone(), names.value(&format!("params.{name}"), value)?);
-        }
-        let user_key = webhook.user_key.as_ref().map(|template| names.text("user_key", template)).transpose()?;
+        let params =
+            render_params(&version.source, "params", &webhook.params, &self.renderer, &scope).map_err(not_evaluated)?;
+        let user_key = webhook.user_key.as_ref().map(|template| text("user_key", template)).transpose()?;
         let wanted = WantedJob {
             job_type: delivery.job_type.clone(),
             version: Some(version.version.clone()),
@@ -266,45 +267,8 @@ fn scope(delivery: &Delivery, renderer: &Renderer) -> Variables {
         .build(renderer)
 }
 
-/// Renders templates of a trigger.
-struct Names<'n> {
-    scope: Variables,
-    version: &'n LoadedVersion,
-    renderer: &'n Renderer,
-}
-
-impl Names<'_> {
-    fn text(&self, key: &str, template: &TemplateText) -> Result<String, Refusal> {
-        self.renderer
-            .render_text(&template.source, &self.scope)
-            .map_err(|problem| self.refused(key, template, &problem))
-    }
-
-    fn value(&self, key: &str, value: &VariableValue) -> Result<Value, Refusal> {
-        Ok(match value {
-            VariableValue::Text(template) => self
-                .renderer
-                .render_value(&template.source, &self.scope)
-                .map_err(|problem| self.refused(key, template, &problem))?,
-            VariableValue::Scalar(value) => value.clone(),
-            VariableValue::List(items) => {
-                Value::Array(items.iter().map(|item| self.value(key, item)).collect::<Result<_, _>>()?)
-            }
-            VariableValue::Map(entries) => {
-                let entries = entries.iter().map(|(name, item)| Ok((name.clone(), self.value(key, item)?)));
-                Value::Object(entries.collect::<Result<_, Refusal>>()?)
-            }
-        })
-    }
-
-    fn refused(&self, key: &str, template: &TemplateText, problem: &TemplateProblem) -> Refusal {
-        let line = position(&self.version.source, template.span.start).line;
-        Refusal::Invalid {
-            code: "TRIGGER_NOT_EVALUATED",
-            message: format!("{key} (line {line}): {problem}"),
-            violations: Vec::new(),
-        }
-    }
+fn not_evaluated(message: String) -> Refusal {
+    Refusal::Invalid { code: "TRIGGER_NOT_EVALUATED", message, violations: Vec::new() }
 }
 
 impl Queen {

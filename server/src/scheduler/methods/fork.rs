@@ -14,11 +14,12 @@ use atta_core::time::UnixMillis;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::submit_jobs::{render_params, render_text, sentence};
+use super::submit_jobs::sentence;
 use super::{Performed, bad_template, store_error};
 use crate::scheduler::live::{Finish, LiveJob};
 use crate::scheduler::state::State;
 use crate::scheduler::submit::WantedJob;
+use crate::scheduler::variables::{render_params, render_text};
 use crate::store::{JobOrigin, StoreError, StoreWriter, Which};
 
 /// What a forked job has come to.

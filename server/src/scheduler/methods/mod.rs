@@ -10,7 +10,7 @@ mod await_forked;
 mod fork;
 mod submit_jobs;
 
-pub(super) use submit_jobs::{render_params, render_text, sentence};
+pub(super) use submit_jobs::sentence;
 
 use atta_core::definition::Method;
 use atta_core::engine::{AttemptNumber, AttemptResult, AttemptState, Event, Failure, ResultName, Timer};

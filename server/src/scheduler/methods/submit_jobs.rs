@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use atta_core::definition::{MOST_SUBMITTED, Priority, SubmitJobsOptions, TemplateText, VariableValue};
+use atta_core::definition::{MOST_SUBMITTED, Priority, SubmitJobsOptions, TemplateText};
 use atta_core::engine::{AttemptNumber, AttemptResult, Failure};
 use atta_core::protocol::JobId;
 use atta_core::template::{Renderer, Scope};
@@ -19,6 +19,7 @@ use crate::scheduler::fan_out::OfItem;
 use crate::scheduler::live::Finish;
 use crate::scheduler::state::State;
 use crate::scheduler::submit::WantedJob;
+use crate::scheduler::variables::{render_params, render_text};
 use crate::store::{JobOrigin, StoreError, StoreWriter, json as text_of};
 
 /// Bytes that the params of all jobs of one task may have together, as JSON.
@@ -203,54 +204,5 @@ fn render(
         user_key: optional("submit.user_key", &options.user_key)?,
         description: optional("submit.description", &options.description)?,
         priority,
-    })
-}
-
-pub(in crate::scheduler) fn render_text(
-    source: &str,
-    key: &str,
-    template: &TemplateText,
-    renderer: &Renderer,
-    scope: &dyn Scope,
-) -> Result<String, String> {
-    renderer
-        .render_text(&template.source, scope)
-        .map_err(|problem| crate::scheduler::variables::explain(source, key, template, &problem))
-}
-
-/// Params with their templates rendered; a template that is one whole expression keeps its type.
-pub(in crate::scheduler) fn render_params(
-    source: &str,
-    key: &str,
-    params: &IndexMap<String, VariableValue>,
-    renderer: &Renderer,
-    scope: &dyn Scope,
-) -> Result<Map<String, Value>, String> {
-    let rendered = params.iter().map(|(name, value)| {
-        Ok((name.clone(), render_value(source, &format!("{key}.{name}"), value, renderer, scope)?))
-    });
-    rendered.collect()
-}
-
-fn render_value(
-    source: &str,
-    key: &str,
-    value: &VariableValue,
-    renderer: &Renderer,
-    scope: &dyn Scope,
-) -> Result<Value, String> {
-    Ok(match value {
-        VariableValue::Text(template) => renderer
-            .render_value(&template.source, scope)
-            .map_err(|problem| crate::scheduler::variables::explain(source, key, template, &problem))?,
-        VariableValue::Scalar(value) => value.clone(),
-        VariableValue::List(items) => Value::Array(
-            items.iter().map(|item| render_value(source, key, item, renderer, scope)).collect::<Result<_, _>>()?,
-        ),
-        VariableValue::Map(map) => Value::Object(
-            map.iter()
-                .map(|(name, item)| Ok((name.clone(), render_value(source, key, item, renderer, scope)?)))
-                .collect::<Result<_, String>>()?,
-        ),
     })
 }
