@@ -9,7 +9,7 @@ use std::sync::Arc;
 use atta_core::definition::{JobDefinition, RateLimit, TemplateText, Trigger, WebhookTrigger};
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{DeliveryOutcome, WebhookAnswer};
-use atta_core::template::{Builtins, Renderer, Variables, is_truthy};
+use atta_core::template::{Builtins, ConfigValues, Renderer, Variables, is_truthy};
 use atta_core::time::UnixMillis;
 use serde_json::Value;
 
@@ -172,7 +172,7 @@ impl State {
         webhook: &WebhookTrigger,
         delivery: &Delivery,
     ) -> Result<Decided, Refusal> {
-        let scope = scope(delivery, &self.renderer);
+        let scope = scope(delivery, self.secrets.values(&delivery.job_type), &self.renderer);
         let text = |key: &str, template: &TemplateText| {
             render_text(&version.source, key, template, &self.renderer, &scope).map_err(not_evaluated)
         };
@@ -257,9 +257,10 @@ fn webhooks(definition: &JobDefinition) -> impl Iterator<Item = &WebhookTrigger>
     })
 }
 
-fn scope(delivery: &Delivery, renderer: &Renderer) -> Variables {
+fn scope(delivery: &Delivery, configs: ConfigValues, renderer: &Renderer) -> Variables {
     let headers = serde_json::to_value(&delivery.headers).unwrap_or_default();
     Variables::builder()
+        .configs(configs)
         .local("payload", &delivery.payload)
         .local("headers", &headers)
         .local("event", &delivery.event.clone().map_or(Value::Null, Value::from))

@@ -137,6 +137,18 @@ async fn what_cannot_be_evaluated_lets_nothing_through() {
 }
 
 #[tokio::test]
+async fn templates_of_a_webhook_know_configs() {
+    let server = server().await;
+    let config = server.request(Method::PUT, "/api/v1/configs/Label").json(&json!({"value": "ai-ready"}));
+    assert_eq!(server.send(config).await.status, 200);
+    let changed = server.upload(&DEFINITION.replace("'ai-ready'", "configs.Label")).await;
+    assert_eq!(changed.status, 201, "{changed:?}");
+    let other = deliver(&server, "other", &json!({"number": 1, "title": "t", "label": "bug"})).await;
+    assert_eq!(other.json()["outcome"], "filtered", "{other:?}");
+    assert_eq!(deliver(&server, "one", &issue(1)).await.status, 202);
+}
+
+#[tokio::test]
 async fn a_body_of_50_megabytes_is_refused() {
     let server = server().await;
     let request = server.request(Method::POST, HOOK).body(vec![b' '; 50 << 20]);
