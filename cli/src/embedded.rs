@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::Digest;
-use atta_core::protocol::ant::{LogChunk, Orders, PollRequest, ReportBatch, ReportBody};
+use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch, ReportBody};
 use atta_server::Server;
 use atta_server::artifacts::{ArtifactError, ArtifactStore};
 use atta_server::logs::{LogError, LogStore};
@@ -49,6 +49,10 @@ impl QueenLink for EmbeddedLink {
             self.logs.finish(&attempt);
         }
         Ok(orders)
+    }
+
+    async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Orders, LinkError> {
+        self.queen.heartbeat(heartbeat).await.map_err(refused)
     }
 
     async fn append_log(&self, chunk: LogChunk) -> Result<(), LinkError> {

@@ -56,6 +56,7 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         schedules: true,
         secrets_key: key_source(args.key),
         directory: Arc::new(people::directory(args.people.roles.as_deref())?),
+        lease: atta_core::protocol::ant::DEFAULT_LEASE,
         notify: Some(people::notify(&args.people)?),
         public_url: people::public_url(&args.people)?,
         keeping: Keeping { retention: args.retention.map(Retention::all).unwrap_or_default(), ..Keeping::default() },

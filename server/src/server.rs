@@ -43,6 +43,8 @@ pub struct ServerConfig {
     pub secrets_key: KeySource,
     /// Who holds which role.
     pub directory: Arc<dyn Directory>,
+    /// When nothing is heard of an ant for so long, what it runs counts as lost.
+    pub lease: Duration,
     /// How notifications are sent; `None`: not at all (`atta run`).
     pub notify: Option<NotifyConfig>,
     /// The address under which people reach this server; the one that it listens on when absent.
@@ -122,6 +124,7 @@ impl Server {
             schedules: config.schedules,
             secrets_key: config.secrets_key,
             directory: Arc::clone(&config.directory),
+            lease: config.lease,
         })
         .await?;
         let stores = LogStore::open(&data_dir.join("logs"))

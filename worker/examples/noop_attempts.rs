@@ -60,6 +60,7 @@ fn assignment(number: u64) -> Assignment {
     Assignment {
         attempt_id: AttemptId(format!("{job}-{number}")),
         token: 1,
+        lease: atta_core::protocol::ant::DEFAULT_LEASE,
         job_id: job,
         job_type: "bench".to_owned(),
         task: "noop".to_owned(),
@@ -98,6 +99,10 @@ impl QueenLink for Hands {
             self.finished.notify_one();
         }
         Ok(self.give(ended))
+    }
+
+    async fn heartbeat(&self, _: atta_core::protocol::ant::Heartbeat) -> Result<Orders, LinkError> {
+        Ok(Orders::default())
     }
 
     async fn append_log(&self, _: LogChunk) -> Result<(), LinkError> {

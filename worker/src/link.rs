@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use atta_core::protocol::Digest;
-use atta_core::protocol::ant::{LogChunk, Orders, PollRequest, ReportBatch};
+use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch};
 
 /// Why a message did not get through.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,9 @@ pub trait QueenLink: Send + Sync + 'static {
 
     /// Reports; each report is applied once however often it is said.
     async fn report(&self, batch: ReportBatch) -> Result<Orders, LinkError>;
+
+    /// Says that the ant lives, when nothing else did for a while. Answered at once.
+    async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Orders, LinkError>;
 
     /// Appends to an attempt's log. A chunk that was stored before is accepted and ignored.
     async fn append_log(&self, chunk: LogChunk) -> Result<(), LinkError>;

@@ -150,6 +150,7 @@ async fn to_the_end(
         schedules: false,
         secrets_key: KeySource::Fleeting,
         directory: Arc::new(StaticDirectory::default()),
+        lease: atta_core::protocol::ant::DEFAULT_LEASE,
         notify: None,
         public_url: None,
         keeping: atta_server::Keeping::default(),

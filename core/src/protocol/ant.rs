@@ -12,6 +12,13 @@ use crate::engine::{AttemptResult, Failure, JobState};
 use crate::secret::{SecretText, SecretValue};
 use crate::time::UnixMillis;
 
+/// How long an attempt's lease lasts when nothing else is configured.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
+
+fn default_lease() -> Duration {
+    DEFAULT_LEASE
+}
+
 /// An ant asks for work, and says how much it can take. The answer waits until there is something to say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PollRequest {
@@ -27,6 +34,62 @@ pub struct PollRequest {
     pub tags: Vec<String>,
     /// Workspaces that it holds for jobs of which it has not heard that they are over.
     pub workspaces: Vec<WorkspaceId>,
+    /// What it has of all that it was ever given.
+    #[serde(default)]
+    pub roster: Roster,
+    /// Which orders have reached it.
+    #[serde(default)]
+    pub heard: Heard,
+}
+
+/// The attempts that an ant has, whichever of its processes began them. The queen compares it with what it has leased to
+/// the ant: what is not in it, and was not ordered a moment ago, is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Roster {
+    /// They run, or have ended and their reports are on the way.
+    pub held: Vec<HeldAttempt>,
+    /// They were begun and cannot be brought to an end. Said until the queen has answered.
+    pub lost: Vec<LostAttempt>,
+}
+
+/// An attempt under a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HeldAttempt {
+    /// Which.
+    pub attempt_id: AttemptId,
+    /// Its fencing token.
+    pub token: u64,
+}
+
+/// An attempt that was begun and of which nothing can be said but that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostAttempt {
+    /// Which.
+    pub attempt_id: AttemptId,
+    /// A sentence: why.
+    pub reason: String,
+}
+
+/// Which orders have reached an ant. What is not in here is said again; what is in here is not.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Heard {
+    /// The queen's epoch that the numbers belong to.
+    pub epoch: u64,
+    /// All serials up to this one.
+    pub upto: u64,
+    /// Further ones.
+    pub also: Vec<u64>,
+}
+
+/// A sign of life. Whatever an ant says is one too; this is for when it has nothing to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Who lives.
+    pub ant: AntId,
+    /// Its session.
+    pub session: u64,
+    /// Which orders have reached it.
+    pub heard: Heard,
 }
 
 /// Which workspace: a job has one for all its attempts that keep the Nonce.
@@ -38,9 +101,15 @@ pub struct WorkspaceId {
     pub nonce: String,
 }
 
-/// The answer to a poll, and to a report.
+/// The answer to a poll, to a report and to a heartbeat. An ant obeys each serial of an epoch once.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Orders {
+    /// Counts the queen's starts; serials begin anew with it.
+    #[serde(default)]
+    pub epoch: u64,
+    /// To be found in [`Heard`] afterwards; 0 when there is nothing to obey.
+    #[serde(default)]
+    pub serial: u64,
     /// Attempts to run, each taking a slot.
     pub assignments: Vec<Assignment>,
     /// Attempts to stop.
@@ -79,6 +148,10 @@ pub struct Assignment {
     pub attempt_id: AttemptId,
     /// Fencing token: every report names it.
     pub token: u64,
+    /// When nothing is heard of the ant for so long, the attempt counts as lost. A third of it is the longest pause
+    /// between two signs of life.
+    #[serde(default = "default_lease")]
+    pub lease: Duration,
     /// Its job.
     pub job_id: JobId,
     /// The job's type.
@@ -281,6 +354,9 @@ pub struct ReportBatch {
     pub ant: AntId,
     /// The ant process's session.
     pub session: u64,
+    /// Which orders have reached it.
+    #[serde(default)]
+    pub heard: Heard,
     /// The reports.
     pub reports: Vec<Report>,
 }

@@ -22,6 +22,7 @@ impl LiveJob {
         &self,
         number: AttemptNumber,
         token: u64,
+        lease: Duration,
         renderer: &Renderer,
     ) -> Result<Assignment, String> {
         let row = self.attempts.get(&number).ok_or_else(|| format!("attempt {} is gone", number.0))?;
@@ -38,6 +39,7 @@ impl LiveJob {
         Ok(Assignment {
             attempt_id: AttemptId::new(&self.row.id, number),
             token,
+            lease,
             job_id: self.row.id.clone(),
             job_type: self.row.job_type.clone(),
             task: task.name.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use atta_core::definition::Retention;
 use atta_core::definition::WebhookTrigger;
 use atta_core::engine::JobState;
-use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch};
+use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch};
 use atta_core::protocol::api::{ConfigResource, DefinitionResource, SubmitRequest, SubmitResponse, WebhookAnswer};
 use atta_core::protocol::people::ApprovalResource;
 use atta_core::protocol::{AntId, JobId};
@@ -76,6 +76,10 @@ pub(super) enum Command {
     },
     Report {
         batch: ReportBatch,
+        reply: Reply<Orders>,
+    },
+    Heartbeat {
+        heartbeat: Heartbeat,
         reply: Reply<Orders>,
     },
     /// Reports that may wait for the next batch; nobody waits for the answer.

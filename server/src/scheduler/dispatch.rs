@@ -105,7 +105,7 @@ impl State {
         let token = self.next_token();
         let live = self.jobs.get_mut(&key.job)?;
         live.queued.remove(&key.attempt);
-        let assignment = match live.assignment(key.attempt, token, &self.renderer) {
+        let assignment = match live.assignment(key.attempt, token, self.lease, &self.renderer) {
             Ok(assignment) => assignment,
             Err(message) => {
                 let event = Event::AttemptFinished {

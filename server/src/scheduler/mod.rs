@@ -55,7 +55,7 @@ use std::time::Duration;
 use atta_core::definition::KnownConfigs;
 use atta_core::definition::Retention;
 use atta_core::engine::JobState;
-use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch, ReportBody};
+use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch, ReportBody};
 use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
 use atta_core::protocol::{AntId, JobId};
 use atta_core::time::{Clock, Entropy};
@@ -96,6 +96,8 @@ pub struct QueenConfig {
     pub secrets_key: KeySource,
     /// Who holds which role.
     pub directory: Arc<dyn Directory>,
+    /// When nothing is heard of an ant for so long, what it runs counts as lost.
+    pub lease: Duration,
 }
 
 /// A command of a person or a client on a job.
@@ -149,13 +151,14 @@ struct Inner {
 impl Queen {
     /// Opens (or creates) the data directory, migrates, recovers every live job by replay and starts the writer.
     pub async fn open(config: QueenConfig) -> Result<Self, OpenError> {
-        let QueenConfig { data_dir, clock, entropy, schedules, secrets_key, directory } = config;
+        let QueenConfig { data_dir, clock, entropy, schedules, secrets_key, directory, lease } = config;
         let (store, mut database) = Store::open(&data_dir, clock.now()).await?;
         let configs = database.load_configs().await.map_err(|error| OpenError::from_store(store.file(), &error))?;
         let secrets = Arc::new(Secrets::open(configs, &secrets_key, &data_dir, &*entropy));
-        let state = State::open(&mut database, clock, entropy.clone(), schedules, Arc::clone(&secrets), directory)
-            .await
-            .map_err(|error| OpenError::from_store(store.file(), &error))?;
+        let state =
+            State::open(&mut database, clock, entropy.clone(), schedules, Arc::clone(&secrets), directory, lease)
+                .await
+                .map_err(|error| OpenError::from_store(store.file(), &error))?;
         let (commands, receiver) = mpsc::channel(QUEUE);
         let (sequence, latest_event) = watch::channel(state.latest_sequence());
         let (health_sender, health) = watch::channel(Ok(()));
@@ -269,6 +272,12 @@ impl Queen {
         }
         let ant = batch.ant.clone();
         self.ask_for_orders(ant, |reply| Command::Report { batch, reply }).await
+    }
+
+    /// An ant lives. The answer has what it has not been told yet.
+    pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Orders, Refusal> {
+        let ant = heartbeat.ant.clone();
+        self.ask_for_orders(ant, |reply| Command::Heartbeat { heartbeat, reply }).await
     }
 
     /// Configs and secrets.

@@ -49,6 +49,7 @@ impl State {
         schedules: bool,
         secrets: Arc<Secrets>,
         directory: Arc<dyn Directory>,
+        lease: Duration,
     ) -> Result<Self, StoreError> {
         let epoch = database.next_epoch().await?;
         let now = clock.now();
@@ -81,6 +82,7 @@ impl State {
             keys: Keys::default(),
             unoffered: Vec::new(),
             ants: BTreeMap::new(),
+            lease,
             epoch,
             tokens: 0,
             sequence: 0,

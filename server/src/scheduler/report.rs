@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use atta_core::engine::{AttemptResult, AttemptState, Event, Failure, ResultName};
-use atta_core::protocol::ant::{AttemptReport, Orders, PollRequest, Report, ReportBatch, ReportBody};
+use atta_core::protocol::ant::{AttemptReport, Heartbeat, Orders, PollRequest, Report, ReportBatch, ReportBody};
 use atta_core::protocol::{AntId, AttemptId};
 use indexmap::IndexMap;
 use tokio::time::Instant;
@@ -38,6 +38,15 @@ impl State {
         if let Some(old) = ant.poll.replace(Poll { deadline, free_slots: request.free_slots as usize, reply }) {
             // The newer poll of the same ant gets the orders.
             let _ = old.reply.send(Ok(Orders::default()));
+        }
+    }
+
+    /// An ant lives.
+    pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat) -> Result<Orders, Refusal> {
+        match self.ants.get_mut(&heartbeat.ant) {
+            Some(ant) if ant.session(heartbeat.session) == Session::Current => Ok(std::mem::take(&mut ant.notices)),
+            // Its next poll brings it back.
+            _ => Ok(Orders::default()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use atta_core::definition::Priority;
 use atta_core::engine::{AttemptNumber, AttemptResult, AttemptState, EngineError, Event, JobState, Timer};
@@ -103,6 +104,8 @@ pub(super) struct State {
     /// READY attempts that no ant was offered yet.
     pub(super) unoffered: Vec<QueueKey>,
     pub(super) ants: Ants,
+    /// How long an attempt lasts without a sign of life of its ant.
+    pub(super) lease: Duration,
     pub(super) epoch: u32,
     pub(super) tokens: u32,
     pub(super) sequence: i64,

@@ -397,6 +397,10 @@ impl Writer {
                     Err(refusal) => answers.push(reply, Err(refusal)),
                 }
             }
+            Command::Heartbeat { heartbeat, reply } => {
+                let result = state.heartbeat(&heartbeat);
+                answers.push(reply, result);
+            }
             Command::LateReport(batch) => {
                 let ant = batch.ant.clone();
                 match state.report(database, batch).await {
@@ -457,7 +461,9 @@ impl Command {
             Self::Deliver { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Job { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Vote { reply, .. } => drop(reply.send(Err(refusal))),
-            Self::Poll { reply, .. } | Self::Report { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Poll { reply, .. } | Self::Report { reply, .. } | Self::Heartbeat { reply, .. } => {
+                drop(reply.send(Err(refusal)))
+            }
             Self::PutConfig { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Reencrypt(reply) => drop(reply.send(Err(refusal))),
             Self::Sweep { reply, .. } => drop(reply.send(Err(refusal))),

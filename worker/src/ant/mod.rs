@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Assignment, Orders, PollRequest, Report, ReportBody};
+use atta_core::protocol::ant::{Assignment, Heard, Orders, PollRequest, Report, ReportBody, Roster};
 use atta_core::protocol::{AntId, AttemptId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use tokio::sync::{Notify, watch};
@@ -440,6 +440,8 @@ impl Core {
             free_slots,
             tags: self.config.tags.clone(),
             workspaces: self.workspaces.held(),
+            roster: Roster::default(),
+            heard: Heard::default(),
         };
         let link = self.link.clone();
         open.spawn(async move { link.poll(request, POLL_WAIT).await });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Report, ReportBatch, ReportBody};
+use atta_core::protocol::ant::{Heard, Report, ReportBatch, ReportBody};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -64,7 +64,11 @@ pub(crate) async fn deliver(core: Arc<Core>, mut queue: UnboundedReceiver<Report
             }
         }
         let count = reports.len();
-        send(&core, ReportBatch { ant: core.config.id.clone(), session: core.session, reports }).await;
+        send(
+            &core,
+            ReportBatch { ant: core.config.id.clone(), session: core.session, heard: Heard::default(), reports },
+        )
+        .await;
         core.outbox.waiting.send_modify(|waiting| *waiting -= count);
     }
 }

@@ -90,6 +90,10 @@ impl QueenLink for OneOrder {
     async fn report(&self, _: ReportBatch) -> Result<Orders, LinkError> {
         Ok(Orders::default())
     }
+    async fn heartbeat(&self, _: atta_core::protocol::ant::Heartbeat) -> Result<Orders, LinkError> {
+        Ok(Orders::default())
+    }
+
     async fn append_log(&self, _: atta_core::protocol::ant::LogChunk) -> Result<(), LinkError> {
         Ok(())
     }

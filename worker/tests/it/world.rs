@@ -183,6 +183,11 @@ impl QueenLink for TestQueen {
         Ok(orders)
     }
 
+    async fn heartbeat(&self, _: atta_core::protocol::ant::Heartbeat) -> Result<Orders, LinkError> {
+        self.reachable()?;
+        Ok(Orders::default())
+    }
+
     async fn append_log(&self, chunk: LogChunk) -> Result<(), LinkError> {
         self.reachable()?;
         {
@@ -388,6 +393,7 @@ pub(crate) fn assignment(number: u64, script: &str, mark: &str) -> Assignment {
     Assignment {
         attempt_id: AttemptId(format!("{job}-{number}")),
         token: 7,
+        lease: atta_core::protocol::ant::DEFAULT_LEASE,
         job_id: job,
         job_type: "test".to_owned(),
         task: "task".to_owned(),

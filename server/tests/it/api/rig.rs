@@ -47,6 +47,7 @@ pub(super) fn config(dir: &Path, listen: Option<SocketAddr>) -> ServerConfig {
         schedules: false,
         secrets_key: KeySource::default(),
         directory: crate::queen::rig::people(),
+        lease: atta_core::protocol::ant::DEFAULT_LEASE,
         notify: Some(super::receivers::config()),
         public_url: None,
         keeping: atta_server::Keeping::default(),

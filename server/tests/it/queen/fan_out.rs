@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use atta_core::protocol::Digest;
-use atta_core::protocol::ant::{ArtifactFile, AttemptReport, Report, ReportBatch, ReportBody};
+use atta_core::protocol::ant::{ArtifactFile, AttemptReport, Heard, Report, ReportBatch, ReportBody};
 use atta_core::protocol::api::SubmitRequest;
 use atta_server::store::Reads;
 use serde_json::{Value, json};
@@ -198,7 +198,7 @@ async fn ten_thousand_items_are_worked_off_in_batches() {
                 report(assignment, 2, body)
             })
             .collect();
-        let batch = ReportBatch { ant: ant.id.clone(), session: 1, reports };
+        let batch = ReportBatch { ant: ant.id.clone(), session: 1, heard: Heard::default(), reports };
         work = rig.queen.report(batch).await.unwrap().assignments;
     }
     assert_eq!((done, most), (10_001, 500));

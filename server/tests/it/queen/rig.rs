@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use atta_core::engine::{AttemptResult, Failure};
 use atta_core::protocol::ant::{
-    Action, Assignment, AttemptReport, Orders, PollRequest, Report, ReportBatch, ReportBody, WorkspaceId,
+    Action, Assignment, AttemptReport, Heard, Orders, PollRequest, Report, ReportBatch, ReportBody, Roster, WorkspaceId,
 };
 use atta_core::protocol::api::SubmitRequest;
 use atta_core::protocol::{AntId, JobId};
@@ -156,6 +156,7 @@ fn config(dir: &Path, clock: &Arc<MockClock>, entropy: &Arc<Counting>) -> QueenC
         schedules: true,
         secrets_key: KeySource::default(),
         directory: crate::queen::rig::people(),
+        lease: atta_core::protocol::ant::DEFAULT_LEASE,
     }
 }
 
@@ -228,6 +229,8 @@ impl Ant {
             free_slots: self.slots.saturating_sub(self.held),
             tags: self.tags.clone(),
             workspaces: self.workspaces.clone(),
+            roster: Roster::default(),
+            heard: Heard::default(),
         }
     }
 
@@ -259,7 +262,7 @@ impl Ant {
     }
 
     pub(crate) fn batch(&self, reports: Vec<Report>) -> ReportBatch {
-        ReportBatch { ant: self.id.clone(), session: self.session, reports }
+        ReportBatch { ant: self.id.clone(), session: self.session, heard: Heard::default(), reports }
     }
 
     /// Says that an attempt started.

@@ -1,6 +1,6 @@
 //! Work per message does not grow with the number of tasks or jobs.
 
-use atta_core::protocol::ant::{Report, ReportBatch};
+use atta_core::protocol::ant::{Heard, Report, ReportBatch};
 use std::fmt::Write as _;
 
 use super::rig::{Ant, Rig, report};
@@ -19,7 +19,7 @@ async fn two_thousand_tasks_are_given_out_and_reported_in_batches() {
     while !work.is_empty() {
         let reports: Vec<Report> =
             work.iter().map(|assignment| report(assignment, 2, ant.report_of(assignment))).collect();
-        let batch = ReportBatch { ant: ant.id.clone(), session: 1, reports };
+        let batch = ReportBatch { ant: ant.id.clone(), session: 1, heard: Heard::default(), reports };
         work = rig.queen.report(batch).await.unwrap().assignments;
     }
     assert_eq!(rig.state(&job).await, "COMPLETED");
