@@ -9,11 +9,18 @@ use crate::shipped::{outline, sorted, task};
 
 /// Runs an example with other ones beside it.
 fn run_with(file: &str, with: &[&str]) -> (i32, Value) {
+    run_with_params(file, with, &[])
+}
+
+fn run_with_params(file: &str, with: &[&str], params: &[&str]) -> (i32, Value) {
     let examples = repository().join("workflows/examples");
     let mut command = Command::new(atta());
     command.arg("run").arg(examples.join(file)).arg("--json");
     for other in with {
         command.arg("--with").arg(examples.join(other));
+    }
+    for param in params {
+        command.args(["-p", param]);
     }
     let output = command.output().expect("atta starts");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -76,4 +83,21 @@ fn the_end_of_a_job_starts_another() {
     assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
     assert_eq!(others(&job), ["on-job COMPLETED"]);
     assert_eq!(job["jobs"][0]["parent"]["relation"], "triggered");
+}
+
+#[test]
+fn a_job_per_item_with_a_job_inside_gives_its_results_in_order() {
+    let with = ["fan-out-forks-page.yaml", "fork-child.yaml"];
+    let (code, job) = run_with("fan-out-forks.yaml", &with);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    assert_eq!(sorted(outline(&job)), ["mend SKIPPED -", "pages COMPLETED report", "report COMPLETED -"]);
+    assert_eq!(task(&job, "pages")["outputs"]["words"], serde_json::json!([1, 3, 2]));
+    assert_eq!(task(&job, "report")["outputs"]["words"], serde_json::json!([1, 3, 2]));
+    let mut all = others(&job);
+    all.sort();
+    assert_eq!(all, [["example-fan-out-forks-page COMPLETED"; 3], ["example-fork-child COMPLETED"; 3]].concat());
+    let (code, job) = run_with_params("fan-out-forks.yaml", &with, &[r#"Texts=["good", "broken"]"#]);
+    assert_eq!((code, job["state"].as_str()), (4, Some("BLOCKED")), "{job:#}");
+    assert_eq!(sorted(outline(&job)), ["mend COMPLETED END_BLOCKED", "pages FAILED mend", "report SKIPPED -"]);
+    assert_eq!(task(&job, "pages")["outputs"]["words"], serde_json::json!([1, null]));
 }

@@ -25,7 +25,14 @@ impl TaskDefinition {
             Method::ForkJob(fork) => Some(fork.outputs.keys().map(String::as_str)),
             _ => None,
         };
-        let always: &[&str] = if forked.is_some() { &FORK_OUTPUTS } else { &[] };
+        let always: &[&str] = match &self.method {
+            Method::ForkJob(_) => &FORK_OUTPUTS,
+            Method::Approval(_) => &["approved_by", "rejected_by", "comments", "timed_out"],
+            Method::Http(_) => &["status", "headers", "body", "json"],
+            Method::SubmitJobs(_) => &["submitted", "duplicate", "refused"],
+            Method::ExpireArtifacts(_) => &["artifacts", "bytes"],
+            Method::Shell(_) | Method::AwaitForkedJob(_) => &[],
+        };
         let declared = self.outputs.iter().map(|output| output.name.as_str());
         declared.chain(always.iter().copied()).chain(forked.into_iter().flatten())
     }

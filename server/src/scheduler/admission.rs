@@ -176,7 +176,7 @@ impl State {
         if wakes && limit.is_some() && !live.occupies {
             let due = live.timers.get(&timer).copied();
             live.held_timers.insert(timer);
-            let rank = Rank::new(live.row.priority, due.unwrap_or_else(|| self.clock.now()));
+            let rank = Rank::new(live.row.priority, due.unwrap_or_else(|| self.time.now()));
             if let Some(due) = due {
                 // Its row stays, it is only not waited for any more.
                 self.timers.remove(&(due, job.clone(), timer));

@@ -182,7 +182,7 @@ impl State {
     pub(super) async fn vote(&mut self, database: &mut StoreWriter, vote: Vote) -> Result<ApprovalResource, Refusal> {
         let Vote { on, voter, decision, comment, via } = vote;
         let key = self.voted_on(database, &on).await?;
-        let now = self.clock.now();
+        let now = self.time.now();
         let gone = || Refusal::NotFound { what: "approval".to_owned() };
         let asked = self.approvals.open.get(&key).ok_or_else(gone)?;
         let policy = &asked.row.policy;

@@ -141,7 +141,7 @@ impl State {
     /// The job resumes as soon as `max_concurrency` lets it: a timer that is due now and waits for its place, so that
     /// this survives a restart.
     fn resume_later(&mut self, job: &JobId) -> Result<JobState, Refusal> {
-        let now = self.clock.now();
+        let now = self.time.now();
         let live = self.jobs.get_mut(job).ok_or_else(|| Refusal::job_not_found(job))?;
         let timer = Timer::Resume { pause: live.run.pauses() };
         if live.held_timers.contains(&timer) {

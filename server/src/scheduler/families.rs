@@ -137,7 +137,7 @@ impl State {
             })
             .map(|(number, _)| *number)
             .collect();
-        let now = self.clock.now();
+        let now = self.time.now();
         for attempt in waiting {
             self.wake_waiting(&parent, attempt, now);
             let timer = Timer::AttemptWait { attempt };

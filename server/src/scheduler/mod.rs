@@ -30,6 +30,7 @@ mod expiry;
 mod families;
 mod fan_out;
 mod given;
+mod job_time;
 mod job_triggers;
 mod live;
 mod methods;

@@ -20,6 +20,7 @@ use super::approvals::OpenApprovals;
 use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::fan_out::Left;
+use super::job_time::JobTime;
 use super::live::{Dirty, LiveJob, TaskData};
 use super::queue::ReadyQueue;
 use super::state::{Staged, State};
@@ -59,6 +60,7 @@ impl State {
         let mut state = Self {
             renderer: Renderer::new(Limits::default(), Arc::new(functions)),
             secrets,
+            time: JobTime::new(Arc::clone(&clock)),
             clock,
             entropy,
             schedules,
@@ -152,6 +154,7 @@ impl State {
     /// Enters a recovered job into everything that is derived from jobs.
     fn take_in(&mut self, live: LiveJob) {
         let id = live.row.id.clone();
+        self.time.not_before(live.last_at);
         for (timer, due) in &live.timers {
             self.timers.insert((*due, id.clone(), *timer));
         }

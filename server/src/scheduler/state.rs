@@ -19,6 +19,7 @@ use super::approvals::OpenApprovals;
 use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::families::EndedJob;
+use super::job_time::JobTime;
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
 use super::project::Question;
@@ -70,6 +71,8 @@ pub(super) struct Staged {
 /// The queen's memory.
 pub(super) struct State {
     pub(super) clock: Arc<dyn Clock>,
+    /// The time of events and timers.
+    pub(super) time: JobTime,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) schedules: bool,
     pub(super) jobs: HashMap<JobId, LiveJob>,
@@ -149,7 +152,7 @@ impl State {
                 };
                 (answer, None)
             };
-            let now = self.clock.now();
+            let now = self.time.now();
             let entropy = self.entropy.next_u64();
             let Some(live) = self.jobs.get_mut(job) else {
                 return Err(EngineError::Internal(format!("{job} is not live")));

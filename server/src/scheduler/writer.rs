@@ -185,15 +185,12 @@ impl Writer {
     fn wake_at(&self) -> Option<Instant> {
         let state = &self.state;
         let instants = [state.next_poll_deadline(), self.late_since.map(|since| since + LATE), self.retry_at];
-        let due = [
-            state.timers.first().map(|(due, _, _)| *due),
-            state.admission.scheduled.first().map(|(due, _)| *due),
-            state.next_tick(),
-        ];
-        let due = due.into_iter().flatten().min().map(|due| {
+        let by_clock = [state.admission.scheduled.first().map(|(due, _)| *due), state.next_tick()];
+        let by_clock = by_clock.into_iter().flatten().min().map(|due| due.since(state.clock.now()));
+        let timer = state.timers.first().map(|(due, _, _)| due.since(state.time.now()));
+        let due = by_clock.into_iter().chain(timer).min().map(|rest| {
             // A millisecond more than needed: instants of the clock are cut to milliseconds.
-            let rest = due.since(state.clock.now()) + Duration::from_millis(1);
-            Instant::now() + rest.min(LONGEST_SLEEP)
+            Instant::now() + (rest + Duration::from_millis(1)).min(LONGEST_SLEEP)
         });
         // While writing fails, only the next try is waited for.
         let due = if self.retry_at.is_some() { None } else { due };
@@ -203,7 +200,7 @@ impl Writer {
     /// Whether something is to be done without anybody saying anything.
     fn is_due(&self) -> bool {
         let (state, now) = (&self.state, self.state.clock.now());
-        state.timers.first().is_some_and(|(due, _, _)| *due <= now)
+        state.timers.first().is_some_and(|(due, _, _)| *due <= state.time.now())
             || state.admission.scheduled.first().is_some_and(|(due, _)| *due <= now)
             || state.next_tick().is_some_and(|due| due <= now)
             || state.next_poll_deadline().is_some_and(|deadline| deadline <= Instant::now())
@@ -253,7 +250,7 @@ impl Writer {
 
     /// Everything that follows from the commands and from the time.
     async fn follow_up(&mut self, reporting: &BTreeSet<AntId>) -> Result<(), crate::store::StoreError> {
-        let now = self.state.clock.now();
+        let now = self.state.time.now();
         self.state.start_scheduled();
         while let Some((due, job, timer)) = self.state.timers.first().cloned()
             && due <= now

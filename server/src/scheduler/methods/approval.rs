@@ -89,7 +89,7 @@ impl State {
         let mut timed_out = false;
         let result = match (verdict(&row.policy, &votes), row.deadline) {
             (Some(result), _) => result,
-            (None, Some(deadline)) if deadline <= self.clock.now() => {
+            (None, Some(deadline)) if deadline <= self.time.now() => {
                 timed_out = true;
                 match row.policy.timeout_action {
                     ApprovalTimeout::Approve => ResultName::Approved,

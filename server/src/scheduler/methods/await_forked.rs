@@ -86,7 +86,7 @@ impl State {
             };
             let jobs = if alive.len() == 1 { "job" } else { "jobs" };
             let reason = format!("the forked {jobs} {}{more}", names.join(", "));
-            if until.is_some_and(|until| until <= self.clock.now()) {
+            if until.is_some_and(|until| until <= self.time.now()) {
                 return Ok(timed_out(format!("{reason} did not end within the timeout"), outputs));
             }
             return Ok(Performed::Waits { reason, until });

@@ -123,7 +123,7 @@ impl State {
             }
             Forked::Lives => {
                 let until = self.deadline(job, attempt);
-                if until.is_none_or(|until| until > self.clock.now()) {
+                if until.is_none_or(|until| until > self.time.now()) {
                     return Ok(Performed::Waits { reason: format!("the forked job {child}"), until });
                 }
                 self.cancel_child(&child, format!("the job {job}, which forked it, waited for it until its timeout"));

@@ -126,7 +126,7 @@ impl State {
     }
 
     fn conclude_own(&mut self, job: &JobId, attempt: AttemptNumber, performed: Performed) {
-        let now = self.clock.now();
+        let now = self.time.now();
         let (event, told) = match performed {
             Performed::Finished { result, failure, finish } => {
                 let told = Told { at: now, finish: Some(finish) };

@@ -278,3 +278,67 @@ async fn a_job_that_is_submitted_again_takes_nothing_over_and_one_that_runs_is_r
     ant.work(&rig.queen).await;
     assert_eq!((rig.state(&new).await.as_str(), ant.tasks_seen()), ("COMPLETED", vec!["plan", "build"]));
 }
+
+#[tokio::test]
+async fn a_job_that_is_taken_over_takes_its_forked_jobs_along_before_the_next_begins() {
+    let mut rig = Rig::new().await;
+    rig.upload("job_type: child\ntasks:\n- {task_type: build, script: [make]}\n- {task_type: cleanup, always_run: true, script: [rm]}\n").await;
+    rig.upload("job_type: middle\ntasks: [{task_type: fork, sub_workflow: {job_type: child}}]\n").await;
+    rig.upload("job_type: top\nconcurrency: {key: one, on_conflict: cancel_running}\ntasks:\n- {task_type: left, dependencies: [], sub_workflow: {job_type: middle}}\n- {task_type: right, dependencies: [], sub_workflow: {job_type: child, wait: false}}\n- {task_type: own, dependencies: [], script: [x]}\n").await;
+    let first = rig.submit("top").await;
+    let mut ant = Ant::new("ant", 8);
+    let work = ant.poll(&rig.queen).await.assignments;
+    assert_eq!(work.len(), 3, "two children and the job itself");
+    for one in &work {
+        ant.start(&rig.queen, one).await;
+    }
+    let second = rig.submit("top").await;
+    assert_eq!((rig.state(&first).await.as_str(), rig.state(&second).await.as_str()), ("CANCELLING", "PENDING"));
+    assert_eq!(
+        rig.rows(&format!("SELECT job_type, state FROM jobs WHERE id NOT IN ('{first}', '{second}') ORDER BY job_type, id"))
+            .await,
+        ["child CANCELLING", "child CANCELLING", "middle CANCELLED"]
+    );
+    rig.restart().await;
+    ant.session += 1;
+    ant.held = 0;
+    ant.work(&rig.queen).await;
+    assert_eq!((rig.state(&first).await.as_str(), rig.state(&second).await.as_str()), ("CANCELLED", "COMPLETED"));
+    let cleaned = rig.rows("SELECT count(*) FROM tasks WHERE name = 'cleanup' AND state = 'COMPLETED'").await;
+    assert_eq!(cleaned, ["4"], "always_run of all children has run");
+    assert_eq!(rig.rows("SELECT state, count(*) FROM jobs WHERE job_type != 'top' GROUP BY state").await, ["CANCELLED 3", "COMPLETED 3"]);
+}
+
+#[tokio::test]
+async fn two_reruns_at_once_in_place_are_one_and_with_params_two_jobs() {
+    let rig = Rig::new().await;
+    rig.upload(CHAIN).await;
+    let mut ant = Ant::new("ant", 2);
+    ant.outputs.insert("plan".to_owned(), [("size".to_owned(), json!(1))].into_iter().collect());
+    let (job, _) = rig.run("flow", &mut ant).await;
+    let rerun = || JobCommand::RerunFrom { task: "build".to_owned() };
+    let (one, other) = tokio::join!(rig.queen.command(&job, rerun()), rig.queen.command(&job, rerun()));
+    let refused: Vec<Refusal> = [one, other].into_iter().filter_map(Result::err).collect();
+    assert!(matches!(&refused[..], [Refusal::Conflict { code: "JOB_NOT_TERMINAL", .. }]), "{refused:?}");
+    ant.work(&rig.queen).await;
+    assert_eq!(rig.rows("SELECT state, attempt FROM jobs").await, ["COMPLETED 2"]);
+
+    let again = |step: i64| RunAgain {
+        from: Some("build".to_owned()),
+        params: json!({"Step": step}).as_object().unwrap().clone(),
+        submitted_by: "test".to_owned(),
+        ..RunAgain::default()
+    };
+    let (one, other) = tokio::join!(rig.queen.run_again(&job, again(2)), rig.queen.run_again(&job, again(3)));
+    let jobs = [one.unwrap().job_id, other.unwrap().job_id];
+    ant.seen.clear();
+    ant.work(&rig.queen).await;
+    assert_eq!([rig.state(&jobs[0]).await, rig.state(&jobs[1]).await], ["COMPLETED", "COMPLETED"]);
+    assert_eq!(ant.tasks_seen(), ["build", "build"], "nothing of the other one is taken over");
+    // With a user_key only one of them is made.
+    rig.upload(&CHAIN.replacen("job_type: flow\n", "job_type: keyed\nuser_key: one\n", 1)).await;
+    let (job, _) = rig.run("keyed", &mut ant).await;
+    let (one, other) = tokio::join!(rig.queen.run_again(&job, again(2)), rig.queen.run_again(&job, again(3)));
+    let refused: Vec<Refusal> = [one, other].into_iter().filter_map(Result::err).collect();
+    assert!(refused.len() == 1 && refused[0].to_string().contains("the user_key one is held by the job"), "{refused:?}");
+}

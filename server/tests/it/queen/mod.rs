@@ -1,11 +1,13 @@
 //! The queen with a scripted ant and a clock that stands still until it is moved.
 
 mod approvals;
+mod clocks;
 mod commands;
 mod concurrency;
 mod dispatch;
 mod failures;
 mod fan_out;
+mod fan_out_approvals;
 mod flow;
 mod forks;
 mod job_triggers;
