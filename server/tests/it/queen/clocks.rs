@@ -189,7 +189,8 @@ async fn limits_of_queues_jobs_and_forks_are_as_long_as_was_said() {
     let child = "job_type: child\ntasks: [{task_type: build, script: [make], tags: [rare]}]\n";
     let forked = "job_type: flow\ntasks: [{task_type: fork, sub_workflow: {job_type: child}, timeout: 10m}]\n";
     let long = definition("timeout: 10m", &[("a", "")]);
-    for (source, error) in [(queued.as_str(), "QUEUE_TIMED_OUT"), (forked, "TIMED_OUT"), (long.as_str(), "JOB_TIMEOUT")] {
+    for (source, error) in [(queued.as_str(), "QUEUE_TIMED_OUT"), (forked, "TIMED_OUT"), (long.as_str(), "JOB_TIMEOUT")]
+    {
         for (hours, minutes, expected) in [(-1, 9, "-"), (-1, 10, error), (1, 0, error)] {
             let rig = Rig::new().await;
             rig.upload(child).await;

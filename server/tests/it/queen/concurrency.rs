@@ -295,8 +295,10 @@ async fn a_job_that_is_taken_over_takes_its_forked_jobs_along_before_the_next_be
     let second = rig.submit("top").await;
     assert_eq!((rig.state(&first).await.as_str(), rig.state(&second).await.as_str()), ("CANCELLING", "PENDING"));
     assert_eq!(
-        rig.rows(&format!("SELECT job_type, state FROM jobs WHERE id NOT IN ('{first}', '{second}') ORDER BY job_type, id"))
-            .await,
+        rig.rows(&format!(
+            "SELECT job_type, state FROM jobs WHERE id NOT IN ('{first}', '{second}') ORDER BY job_type, id"
+        ))
+        .await,
         ["child CANCELLING", "child CANCELLING", "middle CANCELLED"]
     );
     rig.restart().await;
@@ -306,7 +308,10 @@ async fn a_job_that_is_taken_over_takes_its_forked_jobs_along_before_the_next_be
     assert_eq!((rig.state(&first).await.as_str(), rig.state(&second).await.as_str()), ("CANCELLED", "COMPLETED"));
     let cleaned = rig.rows("SELECT count(*) FROM tasks WHERE name = 'cleanup' AND state = 'COMPLETED'").await;
     assert_eq!(cleaned, ["4"], "always_run of all children has run");
-    assert_eq!(rig.rows("SELECT state, count(*) FROM jobs WHERE job_type != 'top' GROUP BY state").await, ["CANCELLED 3", "COMPLETED 3"]);
+    assert_eq!(
+        rig.rows("SELECT state, count(*) FROM jobs WHERE job_type != 'top' GROUP BY state").await,
+        ["CANCELLED 3", "COMPLETED 3"]
+    );
 }
 
 #[tokio::test]
@@ -340,5 +345,8 @@ async fn two_reruns_at_once_in_place_are_one_and_with_params_two_jobs() {
     let (job, _) = rig.run("keyed", &mut ant).await;
     let (one, other) = tokio::join!(rig.queen.run_again(&job, again(2)), rig.queen.run_again(&job, again(3)));
     let refused: Vec<Refusal> = [one, other].into_iter().filter_map(Result::err).collect();
-    assert!(refused.len() == 1 && refused[0].to_string().contains("the user_key one is held by the job"), "{refused:?}");
+    assert!(
+        refused.len() == 1 && refused[0].to_string().contains("the user_key one is held by the job"),
+        "{refused:?}"
+    );
 }

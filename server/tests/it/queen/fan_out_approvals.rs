@@ -108,7 +108,10 @@ async fn only_what_nobody_decided_runs_out_of_time() {
     rig.advance(Duration::from_mins(10)).await;
     assert_eq!(instances(&rig).await, ["eu COMPLETED", "us FAILED", "asia FAILED"]);
     assert_eq!(rig.rows("SELECT state FROM approvals ORDER BY attempt").await, ["APPROVED", "TIMED_OUT", "TIMED_OUT"]);
-    assert_eq!((route(&rig).await.as_str(), rig.rows("SELECT count(*) FROM timers").await.concat().as_str()), ("ring", "0"));
+    assert_eq!(
+        (route(&rig).await.as_str(), rig.rows("SELECT count(*) FROM timers").await.concat().as_str()),
+        ("ring", "0")
+    );
     let late = vote(&rig, &questions[1].0, Decision::Approve).await.unwrap_err().to_string();
     assert!(late.contains("ran out of time"), "{late}");
 }
