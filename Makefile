@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench
+.PHONY: help setup build demo test check fuzz bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -28,6 +28,9 @@ test: check ## Everything that has to hold before a change lands
 	@scripts/step "generated files and work tree" scripts/check-clean record
 	@scripts/step "tests" cargo nextest run --workspace --locked --profile ci
 	@scripts/step "nothing was written into the tree" scripts/check-clean compare
+
+fuzz: setup ## Fuzz what reads hostile text, with coverage (SECONDS_EACH=20)
+	@scripts/fuzz
 
 bench: setup ## Measure; one JSON line per figure on stdout
 	@cargo build --release --workspace --locked
