@@ -247,7 +247,10 @@ impl<'d, 'p> Checker<'d, 'p> {
                 let name = words.first().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
                 if matches!(name, "bash" | "ksh") { ShellDialect::Bash } else { ShellDialect::Posix }
             }
-            Program::Interpreter(_) => return,
+            Program::Interpreter(_) => {
+                let entries = shell.before_script.iter().chain(&shell.script).chain(&shell.after_script);
+                return entries.for_each(|entry| self.source_of_program(entry));
+            }
         };
         let main: Vec<&TemplateText> = shell.before_script.iter().chain(&shell.script).collect();
         let after: Vec<&TemplateText> = shell.after_script.iter().collect();
@@ -405,7 +408,7 @@ impl<'d, 'p> Checker<'d, 'p> {
         inspection
     }
 
-    fn report(&mut self, template: &TemplateText, problem: TemplateProblem) {
+    pub(super) fn report(&mut self, template: &TemplateText, problem: TemplateProblem) {
         let span = match problem.offset {
             Some(offset) => locate(self.source, template, offset, 2),
             None => template.span,

@@ -10,6 +10,7 @@ mod cache;
 mod check;
 mod check_configs;
 mod check_jobs;
+mod check_sources;
 pub mod code;
 mod control;
 mod data;

@@ -28,6 +28,17 @@ impl Scalar<'_> {
         }
     }
 
+    /// The tag of the core schema that says the same.
+    pub(super) fn core_tag(&self) -> &'static str {
+        match self.meaning() {
+            Meaning::Null => "null",
+            Meaning::Boolean(_) => "bool",
+            Meaning::Integer(_) => "int",
+            Meaning::Float(_) => "float",
+            Meaning::Text => "str",
+        }
+    }
+
     /// How a message names what was found.
     pub(super) fn described(&self) -> String {
         match self.meaning() {

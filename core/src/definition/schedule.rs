@@ -136,14 +136,26 @@ fn parse_line(text: &str) -> Result<Cron, ScheduleError> {
         check_numbers(field, name).map_err(|reason| fail(format!("the cron line \"{shown}\": {reason}")))?;
     }
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Optional).build();
-    parser.parse(line).map_err(|error| {
+    let cron = parser.parse(line).map_err(|error| {
         let reason = error.to_string();
         let reason = reason.split_once(": ").map_or(reason.as_str(), |(_, reason)| reason);
         fail(format!("the cron line \"{shown}\" is not valid: {}", reason.trim_end_matches('.')))
-    })
+    })?;
+    // Such a field lets no time through, and the search for one would go through all minutes of all years.
+    let pattern = &cron.pattern;
+    let clock = [("second", &pattern.seconds), ("minute", &pattern.minutes), ("hour", &pattern.hours)];
+    for (name, field) in clock.into_iter().chain([("month", &pattern.months), ("year", &pattern.years)]) {
+        if field.values().is_empty() {
+            return Err(fail(format!("the cron line \"{shown}\": the {name} names no time")));
+        }
+    }
+    Ok(cron)
 }
 
-/// Numbers out of range get a message of our own, that says which field and which range.
+const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+
+/// Numbers out of range, and names in the wrong field, get a message of our own, that says which field and which range.
 fn check_numbers(field: &str, name: &str) -> Result<(), String> {
     let (low, high) = match name {
         "second" | "minute" => (0, 59),
@@ -153,7 +165,22 @@ fn check_numbers(field: &str, name: &str) -> Result<(), String> {
         "day of week" => (0, 7),
         _ => (1970, 4999),
     };
+    for word in field.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
+        let upper = word.to_ascii_uppercase();
+        let fits = match name {
+            "day of month" => matches!(upper.as_str(), "L" | "W" | "LW"),
+            "month" => MONTHS.contains(&upper.as_str()),
+            "day of week" => upper == "L" || WEEKDAYS.contains(&upper.strip_suffix('L').unwrap_or(&upper)),
+            _ => false,
+        };
+        if !fits {
+            return Err(format!("the {name} cannot be \"{}\"", super::scalar::shortened(word)));
+        }
+    }
     for part in field.split(',') {
+        if part.is_empty() {
+            return Err(format!("the list of the {name} has an empty place"));
+        }
         let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
         if step.is_some_and(|step| step.parse::<u32>().is_ok_and(|step| step == 0)) {
             return Err(format!("the step of the {name} cannot be 0"));

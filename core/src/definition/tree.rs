@@ -161,10 +161,10 @@ impl<'s> Builder<'s, '_> {
                 }
             }
             Event::Scalar(text, style, anchor, tag_value) => {
-                self.check_tag(tag, tag_value.as_deref());
-                let forced = tag_value.is_some_and(|tag| tag.suffix() == "str");
+                let forced = tag_value.as_ref().is_some_and(|tag| matches!(tag.suffix(), "str" | "!"));
                 let size = Size { nodes: 1, bytes: text.len(), height: 1 };
                 let scalar = Scalar { text: text.into(), plain: style == ScalarStyle::Plain && !forced };
+                self.check_tag(tag, tag_value.as_deref(), scalar.core_tag());
                 let span = trimmed(self.source, span);
                 self.place(Node { kind: Kind::Scalar(scalar), span }, size, anchor, true)?;
             }
@@ -190,11 +190,11 @@ impl<'s> Builder<'s, '_> {
                 self.place(Node { kind: Kind::Reported, span }, Size { nodes: 1, bytes: 0, height: 1 }, 0, true)?;
             }
             Event::SequenceStart(_, anchor, tag_value) => {
-                self.check_tag(tag, tag_value.as_deref());
+                self.check_tag(tag, tag_value.as_deref(), "seq");
                 self.begin(span, anchor, Content::Sequence(Vec::new()))?;
             }
             Event::MappingStart(style, anchor, tag_value) => {
-                self.check_tag(tag, tag_value.as_deref());
+                self.check_tag(tag, tag_value.as_deref(), "map");
                 let flow = style == StructureStyle::Flow;
                 let content = Content::Mapping { flow, key: None, entries: Vec::new(), merges: Vec::new() };
                 self.begin(span, anchor, content)?;
@@ -325,12 +325,20 @@ impl<'s> Builder<'s, '_> {
         Ok(())
     }
 
-    fn check_tag(&mut self, span: Option<Span>, tag: Option<&granit_parser::Tag>) {
+    /// A tag may say what a value is anyway, and that a scalar is text; it makes nothing else of a value.
+    fn check_tag(&mut self, span: Option<Span>, tag: Option<&granit_parser::Tag>, fits: &str) {
         let (Some(span), Some(tag)) = (span, tag) else { return };
-        let core = tag.handle() == "tag:yaml.org,2002:"
-            && matches!(tag.suffix(), "str" | "int" | "float" | "bool" | "null" | "seq" | "map");
+        let core = tag.handle() == "tag:yaml.org,2002:";
         let non_specific = tag.handle().is_empty() && tag.suffix() == "!";
-        if !core && !non_specific {
+        if core
+            && tag.suffix() != fits
+            && matches!(tag.suffix(), "str" | "int" | "float" | "bool" | "null" | "seq" | "map")
+        {
+            let message = format!("this is tagged `!!{}`, and it is `!!{fits}`", tag.suffix());
+            self.problems.push(
+                Diagnostic::error(code::YAML_TAG, span, message).with_help("remove the tag and write the value itself"),
+            );
+        } else if !(core && tag.suffix() == fits) && !non_specific {
             self.problems.push(
                 Diagnostic::error(code::YAML_TAG, span, "YAML tags have no meaning in a definition")
                     .with_help("remove it; text that begins with `!` must be quoted"),

@@ -59,6 +59,13 @@ impl TemplateProblem {
         Self::new(E_LIMIT, offset, message)
     }
 
+    /// A value from outside in the source of a program that is no POSIX shell.
+    pub(crate) fn outside_in_source(offset: usize) -> Self {
+        let message = "a value from outside cannot be written into this program's source: it could become code";
+        Self::new(E_OUTSIDE, offset, message)
+            .with_help("pass it by `environment:` and read it there, e.g. os.environ[\"TITLE\"]")
+    }
+
     #[must_use]
     pub(crate) fn in_entry(mut self, entry: usize) -> Self {
         self.entry = entry;

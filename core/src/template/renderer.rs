@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::eval::{Evaluator, Marks, Sink};
 use super::parse::{Flavour, parse};
-use super::problem::{E_LIMIT, E_OUTSIDE};
+use super::problem::E_LIMIT;
 use super::scope::{Functions, NoFunctions, Scope};
 use super::shell::{ScriptSink, ShellDialect};
 use super::{Origin, TemplateProblem, Value};
@@ -217,12 +217,7 @@ impl Sink for TextSink {
 
     fn value(&mut self, value: &Value, _: Marks, offset: usize) -> Result<(), TemplateProblem> {
         if self.refuses_outside && value.origin() == Origin::Outside {
-            return Err(TemplateProblem::new(
-                E_OUTSIDE,
-                offset,
-                "a value from outside cannot be written into this program's source: it could become code",
-            )
-            .with_help("pass it by `environment:` and read it there, e.g. os.environ[\"TITLE\"]"));
+            return Err(TemplateProblem::outside_in_source(offset));
         }
         self.origin = self.origin.join(value.origin());
         let text = value.printed()?.unwrap_or_else(|| "none".into());

@@ -197,6 +197,14 @@ mod files {
     }
 
     #[test]
+    fn a_tag_may_say_what_a_value_is_anyway() {
+        only(
+            "job_type: a\nretry: !!int 3\nmax_concurrency: !!float 3\ntasks: [{task_type: t, script: [x]}]\n",
+            "3:18 E-YAML-TAG: this is tagged `!!float`, and it is `!!int` (remove the tag and write the value itself)",
+        );
+    }
+
+    #[test]
     fn a_file_that_is_no_mapping_is_no_definition() {
         for (source, found) in [("- a\n", "a list"), ("hello\n", "the text \"hello\""), ("5\n", "the number 5")] {
             only(
@@ -551,6 +559,22 @@ mod values {
             "7:10 E-VALUE: `shell` must be bash, sh, dash, ash or ksh, and this is \"fish\" (any other program can be an `interpreter`)",
         );
     }
+
+    #[test]
+    fn params_are_not_written_into_programs() {
+        let source = "job_type: a\nparams: {X: {}, Y: {enum: [a, b]}}\ntasks:\n- task_type: t\n  interpreter: python3\n  script: [\"@\"]\n";
+        for (text, column) in [("print('{{ X }}')", 23), ("print('{{ Y }}{{ params.X }}')", 30)] {
+            only(
+                &source.replace('@', text),
+                &format!(
+                    "6:{column} E-SHELL-OUTSIDE: a value from outside cannot be written into this program's source: it could become code (pass it by `environment:` and read it there, e.g. os.environ[\"TITLE\"])"
+                ),
+            );
+        }
+        for text in ["print('{{ Y }}')", "print('{{ JobID }}')", "{% if X %}print('x'){% endif %}"] {
+            assert_eq!(problems(&source.replace('@', text)), Vec::<String>::new(), "{text}");
+        }
+    }
 }
 
 mod routes {
@@ -662,7 +686,13 @@ mod schedules_and_params {
             ("0 0 * * 8", "the day of week must be between 0 and 7"),
             ("61 0 0 * * *", "the second must be between 0 and 59"),
             ("*/0 * * * *", "the step of the minute cannot be 0"),
-            ("a b c d e", "is not valid"),
+            ("1-2-3 * * * *", "is not valid"),
+            ("a b c d e", "the minute cannot be \"a\""),
+            ("MON * * * *", "the minute cannot be \"MON\""),
+            ("0 0 * TUE *", "the month cannot be \"TUE\""),
+            ("0 L * * *", "the hour cannot be \"L\""),
+            ("0 0 1,,2 * *", "the list of the day of month has an empty place"),
+            (", * * * *", "the list of the minute has an empty place"),
         ] {
             let found = problems(&job(&format!("cron_trigger: [\"{line}\"]")));
             assert!(found.len() == 1 && found[0].contains("E-CRON: ") && found[0].contains(says), "{line}: {found:?}");
@@ -671,6 +701,13 @@ mod schedules_and_params {
             &job("cron_trigger: 0 0 31 2 *"),
             "2:15 E-CRON-NEVER: the cron line \"0 0 31 2 *\" never comes true (there is no such date; check the day, the month and the year)",
         );
+    }
+
+    #[test]
+    fn names_and_letters_stand_where_they_mean_something() {
+        for line in ["0 0 L * *", "0 0 lw * *", "0 0 15W * *", "0 0 * jan,DEC MON-fri", "0 0 * * FRIL", "0 0 * * 5#2"] {
+            assert_eq!(problems(&job(&format!("cron_trigger: \"{line}\""))), Vec::<String>::new(), "{line}");
+        }
     }
 
     #[test]
