@@ -6,6 +6,7 @@ mod author;
 mod bad_definitions;
 mod control_flow;
 mod demo;
+mod documentation;
 mod hostile;
 mod lifecycle;
 mod live_server;

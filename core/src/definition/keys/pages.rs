@@ -72,7 +72,8 @@ fn section(text: &mut String, vocabulary: &Vocabulary, page_of: &dyn Fn(&Vocabul
 fn facts(text: &mut String, key: &Key, page_of: &dyn Fn(&Vocabulary) -> &'static str) {
     let _ = writeln!(text, "* takes: {}", key.shape.in_words());
     for inner in key.shape.mappings() {
-        let anchor = inner.what.replace(' ', "-");
+        // As viewers of Markdown make it from the heading: neither dots nor apostrophes.
+        let anchor = inner.what.replace(' ', "-").replace(['.', '\''], "");
         let _ = writeln!(text, "* [keys of {}]({}#keys-of-{anchor})", inner.what, page_of(inner));
     }
     if key.required {
