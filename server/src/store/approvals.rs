@@ -6,10 +6,9 @@ use atta_core::protocol::JobId;
 use atta_core::protocol::people::{ApprovalResource, ApprovalState, Decision, VoteResource};
 use atta_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite};
 
 use super::read_model::{Reads, json as from_json};
+use super::sql::{AssertSqlSafe, Builder, Row, query};
 use super::write::ensure_rows;
 use super::{ColumnName, StoreError, StoreWriter, json, unsigned};
 
@@ -129,7 +128,7 @@ const COLUMNS: &str =
     "SELECT a.id, a.job_id, j.job_type, a.attempt, a.task, a.policy, a.message, a.state, a.created_at,
      a.deadline, a.decided_at FROM approvals a JOIN jobs j ON j.id = a.job_id";
 
-fn approval_row(row: &SqliteRow) -> Result<ApprovalRow, StoreError> {
+fn approval_row(row: &Row) -> Result<ApprovalRow, StoreError> {
     Ok(ApprovalRow {
         id: row.try_get(0)?,
         job: JobId(row.try_get(1)?),
@@ -147,7 +146,7 @@ fn approval_row(row: &SqliteRow) -> Result<ApprovalRow, StoreError> {
 
 const VOTES: &str = "SELECT approval_id, voter, decision, comment, via, at FROM votes";
 
-fn vote_row(row: &SqliteRow) -> Result<VoteRow, StoreError> {
+fn vote_row(row: &Row) -> Result<VoteRow, StoreError> {
     Ok(VoteRow {
         approval: row.try_get(0)?,
         voter: row.try_get(1)?,
@@ -159,7 +158,7 @@ fn vote_row(row: &SqliteRow) -> Result<VoteRow, StoreError> {
 }
 
 /// Rows with the votes that belong to them.
-fn joined(rows: &[SqliteRow], votes: &[SqliteRow]) -> Result<Vec<Asked>, StoreError> {
+fn joined(rows: &[Row], votes: &[Row]) -> Result<Vec<Asked>, StoreError> {
     let mut found = Vec::with_capacity(rows.len());
     let mut at = std::collections::HashMap::with_capacity(rows.len());
     for row in rows {
@@ -181,25 +180,25 @@ impl StoreWriter {
     /// All that can be voted on.
     pub(crate) async fn load_open_approvals(&mut self) -> Result<Vec<Asked>, StoreError> {
         let text = format!("{COLUMNS} WHERE a.state = 'OPEN' ORDER BY a.id");
-        let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(self.connection().await?).await?;
+        let rows = query(AssertSqlSafe(text)).fetch_all(self.connection().await?).await?;
         let text =
             format!("{VOTES} WHERE approval_id IN (SELECT id FROM approvals WHERE state = 'OPEN') ORDER BY at, voter");
-        let votes = sqlx::query(AssertSqlSafe(text)).fetch_all(self.connection().await?).await?;
+        let votes = query(AssertSqlSafe(text)).fetch_all(self.connection().await?).await?;
         joined(&rows, &votes)
     }
 
     /// One approval, by its id.
     pub(crate) async fn load_approval(&mut self, id: &str) -> Result<Option<Asked>, StoreError> {
         let text = format!("{COLUMNS} WHERE a.id = $1");
-        let rows = sqlx::query(AssertSqlSafe(text)).bind(id).fetch_all(self.connection().await?).await?;
+        let rows = query(AssertSqlSafe(text)).bind(id).fetch_all(self.connection().await?).await?;
         let text = format!("{VOTES} WHERE approval_id = $1 ORDER BY at, voter");
-        let votes = sqlx::query(AssertSqlSafe(text)).bind(id).fetch_all(self.connection().await?).await?;
+        let votes = query(AssertSqlSafe(text)).bind(id).fetch_all(self.connection().await?).await?;
         Ok(joined(&rows, &votes)?.pop())
     }
 
     /// The latest approval that a task of a job asked for.
     pub(crate) async fn latest_approval(&mut self, job: &JobId, task: &str) -> Result<Option<Asked>, StoreError> {
-        let row = sqlx::query("SELECT id FROM approvals WHERE job_id = $1 AND task = $2 ORDER BY attempt DESC LIMIT 1")
+        let row = query("SELECT id FROM approvals WHERE job_id = $1 AND task = $2 ORDER BY attempt DESC LIMIT 1")
             .bind(&job.0)
             .bind(task)
             .fetch_optional(self.connection().await?)
@@ -215,7 +214,7 @@ impl StoreWriter {
 
     /// Writes an approval, inside of a batch's transaction.
     pub(super) async fn write_approval(&mut self, row: &ApprovalRow) -> Result<(), StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO approvals (id, job_id, attempt, task, policy, message, state, created_at, deadline, decided_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (id) DO UPDATE SET state = excluded.state, decided_at = excluded.decided_at",
@@ -237,17 +236,16 @@ impl StoreWriter {
 
     /// Writes a vote, inside of a batch's transaction.
     pub(super) async fn write_vote(&mut self, row: &VoteRow) -> Result<(), StoreError> {
-        let done = sqlx::query(
-            "INSERT INTO votes (approval_id, voter, decision, comment, via, at) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(&row.approval)
-        .bind(&row.voter)
-        .bind(row.decision.column_name())
-        .bind(row.comment.as_deref())
-        .bind(row.via.column_name())
-        .bind(row.at.0)
-        .execute(self.connection().await?)
-        .await?;
+        let done =
+            query("INSERT INTO votes (approval_id, voter, decision, comment, via, at) VALUES ($1, $2, $3, $4, $5, $6)")
+                .bind(&row.approval)
+                .bind(&row.voter)
+                .bind(row.decision.column_name())
+                .bind(row.comment.as_deref())
+                .bind(row.via.column_name())
+                .bind(row.at.0)
+                .execute(self.connection().await?)
+                .await?;
         ensure_rows("insert vote", 1, done.rows_affected())
     }
 }
@@ -273,8 +271,8 @@ impl Reads {
         before: Option<&str>,
         limit: u32,
     ) -> Result<Vec<ApprovalResource>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
-        query.push(" WHERE 1");
+        let mut query = Builder::new(COLUMNS);
+        query.push(" WHERE true");
         if let Some(before) = before {
             query.push(" AND a.id < ").push_bind(before);
         }
@@ -294,12 +292,8 @@ impl Reads {
             );
             query.push_bind(voter).push(")");
             if !roles.is_empty() {
-                query.push(" OR EXISTS (SELECT 1 FROM json_each(a.policy, '$.roles') WHERE value IN (");
-                let mut names = query.separated(", ");
-                for role in roles {
-                    names.push_bind(role);
-                }
-                query.push("))");
+                query.push(" OR EXISTS (SELECT 1 FROM json_each(a.policy, '$.roles') WHERE value IN ").push_list(roles);
+                query.push(")");
             }
             query.push(")");
         }
@@ -308,13 +302,10 @@ impl Reads {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = QueryBuilder::<Sqlite>::new(VOTES);
-        query.push(" WHERE approval_id IN (");
-        let mut ids = query.separated(", ");
-        for row in &rows {
-            ids.push_bind(row.try_get::<String, _>(0)?);
-        }
-        query.push(") ORDER BY at, voter");
+        let mut query = Builder::new(VOTES);
+        let ids = rows.iter().map(|row| row.try_get::<&str, _>(0)).collect::<Result<Vec<_>, _>>()?;
+        query.push(" WHERE approval_id IN ").push_list(ids);
+        query.push(" ORDER BY at, voter");
         let votes = query.build().fetch_all(self.store.readers()).await?;
         Ok(joined(&rows, &votes)?.iter().map(Asked::resource).collect())
     }
@@ -322,9 +313,9 @@ impl Reads {
     /// One approval, by its id.
     pub async fn approval(&self, id: &str) -> Result<Option<ApprovalResource>, StoreError> {
         let text = format!("{COLUMNS} WHERE a.id = $1");
-        let rows = sqlx::query(AssertSqlSafe(text)).bind(id).fetch_all(self.store.readers()).await?;
+        let rows = query(AssertSqlSafe(text)).bind(id).fetch_all(self.store.readers()).await?;
         let text = format!("{VOTES} WHERE approval_id = $1 ORDER BY at, voter");
-        let votes = sqlx::query(AssertSqlSafe(text)).bind(id).fetch_all(self.store.readers()).await?;
+        let votes = query(AssertSqlSafe(text)).bind(id).fetch_all(self.store.readers()).await?;
         Ok(joined(&rows, &votes)?.first().map(Asked::resource))
     }
 }

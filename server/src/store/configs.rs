@@ -1,8 +1,8 @@
 //! Configs as they are stored.
 
 use atta_core::time::UnixMillis;
-use sqlx::Row;
 
+use super::sql::query;
 use super::{StoreError, StoreWriter};
 
 /// Where a config stands: its scope (empty: the organisation; else a definition) and its name.
@@ -61,7 +61,7 @@ pub(crate) struct ConfigChange {
 impl StoreWriter {
     /// All configs.
     pub(crate) async fn load_configs(&mut self) -> Result<Vec<ConfigRow>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT scope, name, value, key_id, nonce, ciphertext, created_at, updated_at FROM configs
              ORDER BY scope, name",
         )
@@ -92,7 +92,7 @@ impl StoreWriter {
         let ConfigChange { key, row } = change;
         let Some(row) = row else {
             // One that was set and removed in one batch has no row.
-            sqlx::query("DELETE FROM configs WHERE scope = $1 AND name = $2")
+            query("DELETE FROM configs WHERE scope = $1 AND name = $2")
                 .bind(&key.scope)
                 .bind(&key.name)
                 .execute(self.connection().await?)
@@ -103,7 +103,7 @@ impl StoreWriter {
             ConfigContent::Plain(value) => (Some(value), None),
             ConfigContent::Secret(sealed) => (None, Some(sealed)),
         };
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO configs (scope, name, value, key_id, nonce, ciphertext, created_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
              ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value, key_id = excluded.key_id,

@@ -1,12 +1,11 @@
 //! Definitions as the writer reads them.
 
 use atta_core::time::UnixMillis;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use super::sql::{Row, query};
 use super::{DefinitionRow, IdempotencyRow, StoreError, StoreWriter, VersionRow, unsigned};
 
-fn version_row(row: &SqliteRow) -> Result<VersionRow, StoreError> {
+fn version_row(row: &Row) -> Result<VersionRow, StoreError> {
     Ok(VersionRow {
         job_type: row.try_get(0)?,
         version: row.try_get(1)?,
@@ -20,7 +19,7 @@ fn version_row(row: &SqliteRow) -> Result<VersionRow, StoreError> {
 impl StoreWriter {
     /// All definitions, with the number of versions of each.
     pub(crate) async fn load_definitions(&mut self) -> Result<Vec<(DefinitionRow, u32)>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT d.job_type, d.latest_version, d.enabled, d.degraded, d.next_fire_at, d.created_at, d.updated_at,
                 (SELECT count(*) FROM definition_versions v WHERE v.job_type = d.job_type), d.watches
              FROM definitions d ORDER BY d.job_type",
@@ -50,7 +49,7 @@ impl StoreWriter {
         job_type: &str,
         version: &str,
     ) -> Result<Option<VersionRow>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT job_type, version, semver, source, warnings, created_at FROM definition_versions
              WHERE job_type = $1 AND (version = $2 OR semver = $2) ORDER BY version = $2 DESC, created_at DESC LIMIT 1",
         )
@@ -63,11 +62,10 @@ impl StoreWriter {
 
     /// The answer that was given to a request with this Idempotency-Key.
     pub(crate) async fn load_idempotency(&mut self, key: &str) -> Result<Option<IdempotencyRow>, StoreError> {
-        let row =
-            sqlx::query("SELECT key, request_hash, status, response, created_at FROM idempotency_keys WHERE key = $1")
-                .bind(key)
-                .fetch_optional(self.connection().await?)
-                .await?;
+        let row = query("SELECT key, request_hash, status, response, created_at FROM idempotency_keys WHERE key = $1")
+            .bind(key)
+            .fetch_optional(self.connection().await?)
+            .await?;
         row.map(|row| {
             Ok(IdempotencyRow {
                 key: row.try_get(0)?,
@@ -82,7 +80,7 @@ impl StoreWriter {
 
     /// Forgets keys that are older than `before`.
     pub(crate) async fn forget_idempotency(&mut self, before: UnixMillis) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM idempotency_keys WHERE created_at < $1")
+        query("DELETE FROM idempotency_keys WHERE created_at < $1")
             .bind(before.0)
             .execute(self.connection().await?)
             .await?;
@@ -91,8 +89,7 @@ impl StoreWriter {
 
     /// Counts openings of the database, from 1: the upper half of fencing tokens.
     pub(crate) async fn next_epoch(&mut self) -> Result<u32, StoreError> {
-        let row =
-            sqlx::query("SELECT value FROM meta WHERE key = 'epoch'").fetch_optional(self.connection().await?).await?;
+        let row = query("SELECT value FROM meta WHERE key = 'epoch'").fetch_optional(self.connection().await?).await?;
         let last = match row {
             None => 0,
             Some(row) => {

@@ -3,10 +3,9 @@
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{DeliveryOutcome, DeliveryResource};
 use atta_core::time::UnixMillis;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::read_model::{Reads, instant, json};
+use super::sql::{AssertSqlSafe, Row, query};
 use super::{ColumnName, StoreError, StoreWriter};
 
 /// Deliveries of one webhook that are kept; older ones are forgotten.
@@ -54,7 +53,7 @@ impl StoreWriter {
         trigger: &str,
         sender_id: &str,
     ) -> Result<Option<(String, Option<JobId>)>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT id, job_id FROM deliveries WHERE job_type = $1 AND trigger_name = $2 AND sender_id = $3
                 AND outcome IN ('submitted','woke','duplicate','filtered','ping') ORDER BY id LIMIT 1",
         )
@@ -68,7 +67,7 @@ impl StoreWriter {
 
     /// Writes one delivery, inside of a batch's transaction, and forgets the oldest ones of its webhook.
     pub(super) async fn write_delivery(&mut self, row: &DeliveryRow) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO deliveries (id, job_type, trigger_name, sender_id, event, headers, body, outcome, job_id, message,
                 redelivery_of, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
@@ -86,7 +85,7 @@ impl StoreWriter {
         .bind(row.received_at.0)
         .execute(self.connection().await?)
         .await?;
-        sqlx::query(
+        query(
             "DELETE FROM deliveries WHERE job_type = $1 AND trigger_name = $2 AND id < (SELECT id FROM deliveries
                 WHERE job_type = $1 AND trigger_name = $2 ORDER BY id DESC LIMIT 1 OFFSET $3)",
         )
@@ -122,7 +121,7 @@ impl Reads {
             "SELECT {COLUMNS} FROM deliveries WHERE ($1 IS NULL OR job_type = $1) AND ($2 IS NULL OR trigger_name = $2)
                 AND ($3 IS NULL OR outcome = $3) AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(text))
+        let rows = query(AssertSqlSafe(text))
             .bind(filter.job_type.as_deref())
             .bind(filter.trigger.as_deref())
             .bind(filter.outcome.map(ColumnName::column_name))
@@ -136,12 +135,12 @@ impl Reads {
     /// One delivery with its body.
     pub async fn delivery(&self, id: &str) -> Result<Option<(DeliveryResource, Vec<u8>)>, StoreError> {
         let text = format!("SELECT {COLUMNS}, body FROM deliveries WHERE id = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(text)).bind(id).fetch_optional(self.store.readers()).await?;
+        let row = query(AssertSqlSafe(text)).bind(id).fetch_optional(self.store.readers()).await?;
         row.map(|row| Ok((resource(&row)?, row.try_get(12)?))).transpose()
     }
 }
 
-fn resource(row: &SqliteRow) -> Result<DeliveryResource, StoreError> {
+fn resource(row: &Row) -> Result<DeliveryResource, StoreError> {
     Ok(DeliveryResource {
         id: row.try_get(0)?,
         job_type: row.try_get(1)?,

@@ -4,8 +4,8 @@ use atta_core::definition::Retention;
 use atta_core::engine::JobState;
 use atta_core::protocol::{Digest, JobId};
 use atta_core::time::UnixMillis;
-use sqlx::Row;
 
+use super::sql::{AssertSqlSafe, Builder, Row, query};
 use super::{ColumnName, StoreError, StoreWriter, unsigned};
 
 /// The states in which a job is kept for a time.
@@ -72,8 +72,7 @@ impl StoreWriter {
             "SELECT j.id, j.job_type, j.state FROM jobs j WHERE j.expires_at <= $1 AND j.finished_at IS NOT NULL AND {UNNEEDED}
              ORDER BY j.expires_at LIMIT $2"
         );
-        let rows =
-            sqlx::query(sqlx::AssertSqlSafe(text)).bind(now.0).bind(limit).fetch_all(self.connection().await?).await?;
+        let rows = query(AssertSqlSafe(text)).bind(now.0).bind(limit).fetch_all(self.connection().await?).await?;
         for row in &rows {
             let state = JobState::from_column("jobs", "state", row.try_get(2)?)?;
             found.push((JobId(row.try_get(0)?), row.try_get(1)?, state));
@@ -85,7 +84,7 @@ impl StoreWriter {
                  AND {UNNEEDED} ORDER BY j.finished_at LIMIT $3"
             );
             let before = now.0.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
-            let rows = sqlx::query(sqlx::AssertSqlSafe(text))
+            let rows = query(AssertSqlSafe(text))
                 .bind(state.column_name())
                 .bind(before)
                 .bind(limit)
@@ -105,7 +104,7 @@ impl StoreWriter {
         now: UnixMillis,
         limit: u32,
     ) -> Result<Vec<ArtifactKey>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT f.job_id, f.attempt, f.path, f.size FROM artifacts f JOIN jobs j ON j.id = f.job_id
              WHERE f.expires_at <= $1 AND f.expired_at IS NULL AND j.finished_at IS NOT NULL
                 AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.finished_at IS NULL AND (o.rerun_of = j.id OR o.id = j.parent_job))
@@ -126,7 +125,7 @@ impl StoreWriter {
         job_types: &[String],
         limit: u32,
     ) -> Result<Vec<ArtifactKey>, StoreError> {
-        let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
+        let mut query = Builder::new(
             "SELECT f.job_id, f.attempt, f.path, f.size FROM artifacts f JOIN jobs j ON j.id = f.job_id
              JOIN attempts a ON a.job_id = f.job_id AND a.number = f.attempt
              WHERE f.expired_at IS NULL AND j.finished_at IS NOT NULL
@@ -135,12 +134,8 @@ impl StoreWriter {
         );
         query.push_bind(before.0);
         if !job_types.is_empty() {
-            query.push(" AND j.job_type IN (");
-            let mut names = query.separated(", ");
-            for name in job_types {
-                names.push_bind(name);
-            }
-            query.push(")");
+            query.push(" AND j.job_type IN ").push_list(job_types);
+            query.push("");
         }
         query.push(" LIMIT ").push_bind(limit);
         let rows = query.build().fetch_all(self.connection().await?).await?;
@@ -158,7 +153,7 @@ impl StoreWriter {
                 // Everything else about it goes with it.
                 "DELETE FROM jobs WHERE id = $1 AND finished_at IS NOT NULL",
             ] {
-                sqlx::query(text).bind(&job.0).execute(self.connection().await?).await?;
+                query(text).bind(&job.0).execute(self.connection().await?).await?;
             }
         }
         for (key, at) in &change.artifacts {
@@ -175,7 +170,7 @@ impl StoreWriter {
                     at.0,
                 ),
             ] {
-                sqlx::query(text)
+                query(text)
                     .bind(&key.job.0)
                     .bind(key.attempt)
                     .bind(&key.path)
@@ -186,7 +181,7 @@ impl StoreWriter {
         }
         for garbage in &change.cleared {
             let (kind, name) = garbage.columns();
-            sqlx::query("DELETE FROM garbage WHERE kind = $1 AND name = $2")
+            query("DELETE FROM garbage WHERE kind = $1 AND name = $2")
                 .bind(kind)
                 .bind(name)
                 .execute(self.connection().await?)
@@ -196,7 +191,7 @@ impl StoreWriter {
     }
 }
 
-fn artifact_key(row: &sqlx::sqlite::SqliteRow) -> Result<ArtifactKey, StoreError> {
+fn artifact_key(row: &Row) -> Result<ArtifactKey, StoreError> {
     Ok(ArtifactKey {
         job: JobId(row.try_get(0)?),
         attempt: unsigned("artifacts", "attempt", row.try_get(1)?)?,
@@ -208,18 +203,18 @@ fn artifact_key(row: &sqlx::sqlite::SqliteRow) -> Result<ArtifactKey, StoreError
 impl super::Store {
     /// When something will be over next, by what the database knows now.
     pub(crate) async fn next_expiry(&self, default: &Retention) -> Result<Option<UnixMillis>, StoreError> {
-        let mut next: Option<i64> = sqlx::query(
+        let mut next: Option<i64> = query(
             "SELECT min(at) FROM (
                 SELECT min(expires_at) AS at FROM jobs WHERE expires_at IS NOT NULL AND finished_at IS NOT NULL
                 UNION ALL
-                SELECT min(expires_at) FROM artifacts WHERE expires_at IS NOT NULL AND expired_at IS NULL)",
+                SELECT min(expires_at) FROM artifacts WHERE expires_at IS NOT NULL AND expired_at IS NULL) AS ends",
         )
         .fetch_one(self.readers())
         .await?
         .try_get(0)?;
         for state in ENDS {
             let Some(time) = default.of(state) else { continue };
-            let first: Option<i64> = sqlx::query(
+            let first: Option<i64> = query(
                 "SELECT min(finished_at) FROM jobs WHERE state = $1 AND finished_at IS NOT NULL AND expires_at IS NULL",
             )
             .bind(state.column_name())
@@ -234,7 +229,7 @@ impl super::Store {
 
     /// Files to remove, at most so many, after a name. A content that a row still names is none of them.
     pub(crate) async fn garbage(&self, limit: u32) -> Result<Vec<(Garbage, bool)>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT kind, name, kind = 'artifact' AND EXISTS
                 (SELECT 1 FROM artifacts WHERE digest = name AND expired_at IS NULL) FROM garbage LIMIT $1",
         )
@@ -252,7 +247,7 @@ impl super::Store {
 
     /// Whether a row names a content that has not expired.
     pub(crate) async fn is_named(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM artifacts WHERE digest = $1 AND expired_at IS NULL)")
+        let row = query("SELECT EXISTS (SELECT 1 FROM artifacts WHERE digest = $1 AND expired_at IS NULL)")
             .bind(&digest.0)
             .fetch_one(self.readers())
             .await?;

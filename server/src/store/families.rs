@@ -2,8 +2,8 @@
 
 use atta_core::engine::AttemptNumber;
 use atta_core::protocol::JobId;
-use sqlx::Row;
 
+use super::sql::query;
 use super::{StoreError, StoreWriter};
 
 /// What is asked of a job about where it comes from.
@@ -21,8 +21,8 @@ impl StoreWriter {
         parent: &JobId,
         attempt: AttemptNumber,
     ) -> Result<Option<JobId>, StoreError> {
-        let row = sqlx::query(
-            "SELECT id FROM jobs WHERE parent_job = $1 AND parent_attempt = $2 AND forked = 1 ORDER BY id DESC LIMIT 1",
+        let row = query(
+            "SELECT id FROM jobs WHERE parent_job = $1 AND parent_attempt = $2 AND forked ORDER BY id DESC LIMIT 1",
         )
         .bind(&parent.0)
         .bind(i64::from(attempt.0))
@@ -33,7 +33,7 @@ impl StoreWriter {
 
     /// The jobs that were made of something of this job, by what that was.
     pub(crate) async fn jobs_by_origin(&mut self, parent: &JobId) -> Result<Vec<(String, JobId)>, StoreError> {
-        let rows = sqlx::query("SELECT origin_key, id FROM jobs WHERE parent_job = $1 AND origin_key IS NOT NULL")
+        let rows = query("SELECT origin_key, id FROM jobs WHERE parent_job = $1 AND origin_key IS NOT NULL")
             .bind(&parent.0)
             .fetch_all(self.connection().await?)
             .await?;
@@ -42,7 +42,7 @@ impl StoreWriter {
 
     /// Where a job comes from.
     pub(crate) async fn ancestor(&mut self, job: &JobId) -> Result<Option<Ancestor>, StoreError> {
-        let row = sqlx::query("SELECT job_type, CASE forked WHEN 1 THEN parent_job END FROM jobs WHERE id = $1")
+        let row = query("SELECT job_type, CASE WHEN forked THEN parent_job END FROM jobs WHERE id = $1")
             .bind(&job.0)
             .fetch_optional(self.connection().await?)
             .await?;

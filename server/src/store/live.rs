@@ -8,9 +8,8 @@ use atta_core::engine::{
 use atta_core::protocol::ant::ArtifactFile;
 use atta_core::protocol::{Digest, JobId};
 use atta_core::time::UnixMillis;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row};
 
+use super::sql::{AssertSqlSafe, Row, query};
 use super::{
     ArtifactRows, AttemptRow, ColumnName, JobOrigin, JobRow, StoreError, StoreWriter, TaskRow, priority_from_column,
     result_from_columns, unsigned,
@@ -50,17 +49,17 @@ impl Which<'_> {
     }
 }
 
-fn failure(row: &SqliteRow, code: &str, message: &str) -> Result<Option<Failure>, StoreError> {
+fn failure(row: &Row, code: &str, message: &str) -> Result<Option<Failure>, StoreError> {
     let code: Option<String> = row.try_get(code)?;
     let message: Option<String> = row.try_get(message)?;
     Ok(code.map(|code| Failure { code, message: message.unwrap_or_default() }))
 }
 
-fn instant(row: &SqliteRow, column: &str) -> Result<Option<UnixMillis>, StoreError> {
+fn instant(row: &Row, column: &str) -> Result<Option<UnixMillis>, StoreError> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(UnixMillis))
 }
 
-pub(super) fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
+pub(super) fn job_row(row: &Row) -> Result<JobRow, StoreError> {
     Ok(JobRow {
         id: JobId(row.try_get("id")?),
         job_type: row.try_get("job_type")?,
@@ -88,7 +87,7 @@ pub(super) fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
     })
 }
 
-fn job_origin(row: &SqliteRow) -> Result<JobOrigin, StoreError> {
+fn job_origin(row: &Row) -> Result<JobOrigin, StoreError> {
     let attempt: Option<i64> = row.try_get("parent_attempt")?;
     Ok(JobOrigin {
         parent: row.try_get::<Option<String>, _>("parent_job")?.map(JobId),
@@ -100,7 +99,7 @@ fn job_origin(row: &SqliteRow) -> Result<JobOrigin, StoreError> {
     })
 }
 
-fn task_row(row: &SqliteRow) -> Result<TaskRow, StoreError> {
+fn task_row(row: &Row) -> Result<TaskRow, StoreError> {
     let result: Option<&str> = row.try_get("result")?;
     let exit_code: Option<i64> = row.try_get("exit_code")?;
     let last_attempt: Option<i64> = row.try_get("last_attempt")?;
@@ -124,7 +123,7 @@ fn task_row(row: &SqliteRow) -> Result<TaskRow, StoreError> {
     })
 }
 
-fn attempt_row(row: &SqliteRow) -> Result<AttemptRow, StoreError> {
+fn attempt_row(row: &Row) -> Result<AttemptRow, StoreError> {
     let result: Option<&str> = row.try_get("result")?;
     let exit_code: Option<i64> = row.try_get("exit_code")?;
     Ok(AttemptRow {
@@ -164,8 +163,8 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(
 }
 
 impl StoreWriter {
-    async fn select(&mut self, text: String, which: Which<'_>) -> Result<Vec<SqliteRow>, StoreError> {
-        let mut query = sqlx::query(AssertSqlSafe(text));
+    async fn select(&mut self, text: String, which: Which<'_>) -> Result<Vec<Row>, StoreError> {
+        let mut query = query(AssertSqlSafe(text));
         if let Which::Job(job) = which {
             query = query.bind(job.0.clone());
         }
@@ -195,7 +194,7 @@ impl StoreWriter {
             return Ok(jobs);
         }
         let condition = which.condition("job_id");
-        let find = |row: &SqliteRow| -> Result<Option<usize>, StoreError> {
+        let find = |row: &Row| -> Result<Option<usize>, StoreError> {
             Ok(position.get(row.try_get::<&str, _>("job_id")?).copied())
         };
         for row in self.select(format!("SELECT * FROM tasks WHERE {condition} ORDER BY job_id, task"), which).await? {
@@ -262,7 +261,7 @@ impl StoreWriter {
 
     /// How many jobs there are of each definition in each state.
     pub(crate) async fn count_jobs(&mut self) -> Result<Vec<(String, JobState, u64)>, StoreError> {
-        let rows = sqlx::query("SELECT job_type, state, count(*) FROM jobs GROUP BY job_type, state")
+        let rows = query("SELECT job_type, state, count(*) FROM jobs GROUP BY job_type, state")
             .fetch_all(self.connection().await?)
             .await?;
         rows.iter()
@@ -278,8 +277,7 @@ impl StoreWriter {
 
     /// The sequence of the newest event; 0 when there is none.
     pub(crate) async fn latest_sequence(&mut self) -> Result<i64, StoreError> {
-        let row =
-            sqlx::query("SELECT coalesce(max(sequence), 0) FROM events").fetch_one(self.connection().await?).await?;
+        let row = query("SELECT coalesce(max(sequence), 0) FROM events").fetch_one(self.connection().await?).await?;
         Ok(row.try_get(0)?)
     }
 
@@ -289,7 +287,7 @@ impl StoreWriter {
         job: &JobId,
         number: AttemptNumber,
     ) -> Result<Option<u64>, StoreError> {
-        let row = sqlx::query("SELECT token FROM attempts WHERE job_id = $1 AND number = $2")
+        let row = query("SELECT token FROM attempts WHERE job_id = $1 AND number = $2")
             .bind(&job.0)
             .bind(i64::from(number.0))
             .fetch_optional(self.connection().await?)
@@ -302,16 +300,14 @@ impl StoreWriter {
 
     /// Whether there is such a job, and its state.
     pub(crate) async fn job_state(&mut self, job: &JobId) -> Result<Option<JobState>, StoreError> {
-        let row = sqlx::query("SELECT state FROM jobs WHERE id = $1")
-            .bind(&job.0)
-            .fetch_optional(self.connection().await?)
-            .await?;
+        let row =
+            query("SELECT state FROM jobs WHERE id = $1").bind(&job.0).fetch_optional(self.connection().await?).await?;
         row.map(|row| JobState::from_column("jobs", "state", row.try_get(0)?)).transpose()
     }
 
     /// The job that the tick of a schedule made.
     pub(crate) async fn tick_exists(&mut self, job_type: &str, tick: UnixMillis) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT 1 FROM jobs WHERE job_type = $1 AND tick = $2")
+        let row = query("SELECT 1 FROM jobs WHERE job_type = $1 AND tick = $2")
             .bind(job_type)
             .bind(tick.0)
             .fetch_optional(self.connection().await?)

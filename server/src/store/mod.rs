@@ -25,6 +25,7 @@ mod read_instances;
 mod read_jobs;
 mod read_model;
 mod rows;
+mod sql;
 mod write;
 
 use std::path::PathBuf;
@@ -51,13 +52,13 @@ pub(crate) use write::{StoreWriter, json};
 /// Handle to the database; cheap to clone. Reads go to a pool of their own; writes belong to the queen's writer.
 #[derive(Clone, Debug)]
 pub struct Store {
-    readers: sqlx::SqlitePool,
+    readers: sql::Pool,
     file: PathBuf,
 }
 
 impl Store {
     /// The pool for reads.
-    pub(crate) fn readers(&self) -> &sqlx::SqlitePool {
+    fn readers(&self) -> &sql::Pool {
         &self.readers
     }
 }

@@ -2,20 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use atta_core::time::UnixMillis;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Row, SqliteConnection};
+use sqlx::{Row as _, SqliteConnection};
 
 use super::lock::DirectoryLock;
+use super::sql::{Connection, Pool, Source, SqliteFile};
 use super::{OpenError, Store, StoreError, StoreWriter, migrate};
 
 /// A file of up to this size is checked page by page when it is opened; a larger one as it is read.
 const QUICK_CHECK_UP_TO: u64 = 16 * 1024 * 1024;
-
-/// How many reads run at once.
-const READERS: u32 = 4;
 
 impl Store {
     /// Opens or creates `dir` with its database. The writer is the only one that there is.
@@ -23,19 +19,15 @@ impl Store {
         let lock = DirectoryLock::take(dir)?;
         let file = dir.join("atta.db");
         let size = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
-        let options = writer_options(&file);
+        let source = SqliteFile::new(&file);
         let mut connection =
-            options.connect().await.map_err(|error| OpenError::from_store(&file, &StoreError::from(error)))?;
+            source.connect().await.map_err(|error| OpenError::from_store(&file, &StoreError::from(error)))?;
         if size > 0 {
             check(&mut connection, &file, size).await?;
         }
         migrate::migrate(&mut connection, &file, now).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .min_connections(0)
-            .idle_timeout(Duration::from_mins(5))
-            .connect_lazy_with(reader_options(&file));
-        let writer = StoreWriter::new(connection, options, Arc::new(lock));
+        let readers = Pool::Sqlite(source.readers());
+        let writer = StoreWriter::new(Connection::Sqlite(connection), Source::Sqlite(source), Arc::new(lock));
         Ok((Self { readers, file }, writer))
     }
 
@@ -48,28 +40,6 @@ impl Store {
     pub fn file(&self) -> &PathBuf {
         &self.file
     }
-}
-
-fn writer_options(file: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(file)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
-        .statement_cache_capacity(200)
-        .thread_name(|_| "atta-db-writer".to_owned())
-        .disable_statement_logging()
-}
-
-fn reader_options(file: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(file)
-        .read_only(true)
-        .busy_timeout(Duration::from_secs(5))
-        .thread_name(|n| format!("atta-db-read-{n}"))
-        .disable_statement_logging()
 }
 
 async fn check(connection: &mut SqliteConnection, file: &Path, size: u64) -> Result<(), OpenError> {

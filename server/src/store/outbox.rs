@@ -3,10 +3,9 @@
 use atta_core::protocol::JobId;
 use atta_core::protocol::people::{DeliveryState, NotificationResource};
 use atta_core::time::UnixMillis;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite};
 
 use super::read_model::{Reads, instant, json, maybe_instant};
+use super::sql::{AssertSqlSafe, Builder, Row, query};
 use super::write::ensure_rows;
 use super::{ColumnName, StoreError, StoreWriter, unsigned};
 
@@ -89,7 +88,7 @@ pub(crate) struct DueDelivery {
 impl StoreWriter {
     /// Writes a delivery to make, inside of a batch's transaction.
     pub(super) async fn write_outbox(&mut self, row: &OutboxRow) -> Result<(), StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO outbox (id, job_id, event, rule, channel, recipient, voter, destination, content, state, next_at,
              created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'PENDING', $10, $10)",
         )
@@ -115,7 +114,7 @@ impl StoreWriter {
             DeliveryOutcome::Again { at, error } => (DeliveryState::Pending, Some(at.0), Some(error)),
             DeliveryOutcome::Dead { error } => (DeliveryState::Dead, None, Some(error)),
             DeliveryOutcome::Anew => {
-                sqlx::query(
+                query(
                     "UPDATE outbox SET state = 'PENDING', attempts = 0, next_at = $2, finished_at = NULL WHERE id = $1",
                 )
                 .bind(&change.id)
@@ -126,7 +125,7 @@ impl StoreWriter {
             }
         };
         let finished = (state != DeliveryState::Pending).then_some(change.at.0);
-        sqlx::query(
+        query(
             "UPDATE outbox SET state = $2, next_at = $3, last_error = coalesce($4, last_error),
              attempts = attempts + 1, finished_at = $5 WHERE id = $1",
         )
@@ -142,10 +141,8 @@ impl StoreWriter {
 
     /// How far a delivery has come.
     pub(crate) async fn delivery_state(&mut self, id: &str) -> Result<Option<DeliveryState>, StoreError> {
-        let row = sqlx::query("SELECT state FROM outbox WHERE id = $1")
-            .bind(id)
-            .fetch_optional(self.connection().await?)
-            .await?;
+        let row =
+            query("SELECT state FROM outbox WHERE id = $1").bind(id).fetch_optional(self.connection().await?).await?;
         row.map(|row| DeliveryState::from_column("outbox", "state", row.try_get(0)?)).transpose()
     }
 }
@@ -163,7 +160,7 @@ const COLUMNS: &str =
     "SELECT o.id, o.job_id, j.job_type, o.event, o.channel, o.destination, o.state, o.attempts, o.next_at,
      o.last_error, o.created_at, o.finished_at, o.content FROM outbox o JOIN jobs j ON j.id = o.job_id";
 
-fn resource(row: &SqliteRow) -> Result<NotificationResource, StoreError> {
+fn resource(row: &Row) -> Result<NotificationResource, StoreError> {
     Ok(NotificationResource {
         notification_id: row.try_get(0)?,
         job_id: JobId(row.try_get(1)?),
@@ -189,8 +186,8 @@ impl Reads {
         before: Option<&str>,
         limit: u32,
     ) -> Result<Vec<NotificationResource>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
-        query.push(" WHERE 1");
+        let mut query = Builder::new(COLUMNS);
+        query.push(" WHERE true");
         if let Some(before) = before {
             query.push(" AND o.id < ").push_bind(before);
         }
@@ -208,7 +205,7 @@ impl Reads {
     /// One delivery, by its id.
     pub async fn notification(&self, id: &str) -> Result<Option<NotificationResource>, StoreError> {
         let text = format!("{COLUMNS} WHERE o.id = $1");
-        let row = sqlx::query(AssertSqlSafe(text)).bind(id).fetch_optional(self.store.readers()).await?;
+        let row = query(AssertSqlSafe(text)).bind(id).fetch_optional(self.store.readers()).await?;
         row.as_ref().map(resource).transpose()
     }
 
@@ -218,7 +215,7 @@ impl Reads {
         busy: impl Iterator<Item = &(Channel, String)>,
         limit: u32,
     ) -> Result<Vec<DueDelivery>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(
+        let mut query = Builder::new(
             "SELECT id, job_id, event, rule, channel, recipient, voter, destination, content, attempts, next_at FROM outbox
              WHERE state = 'PENDING'",
         );
@@ -249,7 +246,7 @@ impl Reads {
 
     /// The row of a job with the source of its definition's version.
     pub(crate) async fn job_with_source(&self, job: &JobId) -> Result<Option<(super::JobRow, String)>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT j.*, v.source AS definition_source FROM jobs j
              JOIN definition_versions v ON v.job_type = j.job_type AND v.version = j.version WHERE j.id = $1",
         )

@@ -1,10 +1,9 @@
 //! Definitions and their versions as resources.
 
 use atta_core::protocol::api::{DefinitionResource, VersionResource, VersionSummary};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::read_model::{Reads, instant, json, maybe_instant};
+use super::sql::{AssertSqlSafe, Row, query};
 use super::{StoreError, unsigned};
 
 const DEFINITION: &str = "SELECT d.job_type, d.latest_version, v.semver,
@@ -15,13 +14,11 @@ const DEFINITION: &str = "SELECT d.job_type, d.latest_version, v.semver,
 impl Reads {
     /// Definitions by name, those after `after`.
     pub async fn definitions(&self, after: &str, limit: u32) -> Result<Vec<DefinitionResource>, StoreError> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{DEFINITION} WHERE d.job_type > $1 ORDER BY d.job_type LIMIT $2"
-        )))
-        .bind(after)
-        .bind(limit)
-        .fetch_all(self.store.readers())
-        .await?;
+        let rows = query(AssertSqlSafe(format!("{DEFINITION} WHERE d.job_type > $1 ORDER BY d.job_type LIMIT $2")))
+            .bind(after)
+            .bind(limit)
+            .fetch_all(self.store.readers())
+            .await?;
         let mut definitions = Vec::with_capacity(rows.len());
         for row in &rows {
             definitions.push(self.definition_of(row).await?);
@@ -31,7 +28,7 @@ impl Reads {
 
     /// One definition.
     pub async fn definition(&self, job_type: &str) -> Result<Option<DefinitionResource>, StoreError> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{DEFINITION} WHERE d.job_type = $1")))
+        let row = query(AssertSqlSafe(format!("{DEFINITION} WHERE d.job_type = $1")))
             .bind(job_type)
             .fetch_optional(self.store.readers())
             .await?;
@@ -41,7 +38,7 @@ impl Reads {
         }
     }
 
-    async fn definition_of(&self, row: &SqliteRow) -> Result<DefinitionResource, StoreError> {
+    async fn definition_of(&self, row: &Row) -> Result<DefinitionResource, StoreError> {
         let job_type: String = row.try_get(0)?;
         let version: String = row.try_get(1)?;
         let schedule = self.outline(&job_type, &version).await?.schedule.clone();
@@ -67,7 +64,7 @@ impl Reads {
         limit: u32,
     ) -> Result<Vec<(i64, VersionSummary)>, StoreError> {
         let (at, version) = before.unwrap_or((i64::MAX, ""));
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT job_type, version, semver, created_at FROM definition_versions
              WHERE job_type = $1 AND (created_at < $2 OR (created_at = $2 AND version > $3))
              ORDER BY created_at DESC, version LIMIT $4",
@@ -94,7 +91,7 @@ impl Reads {
 
     /// A version by its content hash, or the newest one with this semantic version.
     pub async fn version(&self, job_type: &str, version: &str) -> Result<Option<VersionResource>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT job_type, version, semver, created_at, source FROM definition_versions
              WHERE job_type = $1 AND (version = $2 OR semver = $2)
              ORDER BY version = $2 DESC, created_at DESC LIMIT 1",
@@ -117,7 +114,7 @@ impl Reads {
 
     /// Whether this very text is stored already.
     pub async fn knows_source(&self, source: &str) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM definition_versions WHERE version = $1 AND source = $2)")
+        let row = query("SELECT EXISTS (SELECT 1 FROM definition_versions WHERE version = $1 AND source = $2)")
             .bind(&blake3::hash(source.as_bytes()).to_hex()[..16])
             .bind(source)
             .fetch_one(self.store.readers())
@@ -127,7 +124,7 @@ impl Reads {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT count(*) FROM meta").fetch_one(self.store.readers()).await?;
+        query("SELECT count(*) FROM meta").fetch_one(self.store.readers()).await?;
         Ok(())
     }
 }

@@ -8,12 +8,11 @@ use atta_core::protocol::api::{
 };
 use atta_core::protocol::{Digest, JobId};
 use indexmap::IndexMap;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 use super::read_instances::{describe_fan_out, instances_by_task};
 use super::read_jobs::{SUMMARY, relation, summary};
 use super::read_model::{Reads, instant, json, maybe_instant};
+use super::sql::{AssertSqlSafe, Row, Transaction, query};
 use super::{ADOPTED, ColumnName, StoreError, unsigned};
 
 /// An artifact and the attempt that it belongs to.
@@ -35,12 +34,11 @@ impl Reads {
     /// A job with its tasks, attempts and artifacts, all as of one moment.
     pub async fn job(&self, id: &JobId) -> Result<Option<JobDetail>, StoreError> {
         let mut transaction = self.store.readers().begin().await?;
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{SUMMARY}, params, nonce, error_message, rerun_of FROM jobs WHERE id = $1"
-        )))
-        .bind(&id.0)
-        .fetch_optional(&mut *transaction)
-        .await?;
+        let row =
+            query(AssertSqlSafe(format!("{SUMMARY}, params, nonce, error_message, rerun_of FROM jobs WHERE id = $1")))
+                .bind(&id.0)
+                .fetch_optional(&mut transaction)
+                .await?;
         let Some(row) = row else {
             return Ok(None);
         };
@@ -50,20 +48,20 @@ impl Reads {
         } else {
             HashMap::new()
         };
-        let task_rows = sqlx::query(
+        let task_rows = query(
             "SELECT task, name, state, visits, attempts, last_attempt, result, exit_code, error_code, error_message,
                 skip_reason, route, first_started_at, started_at, finished_at
              FROM tasks WHERE job_id = $1 ORDER BY task",
         )
         .bind(&id.0)
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut transaction)
         .await?;
         let children = children(&mut transaction, id).await?;
         let rerun_of: Option<String> = row.try_get("rerun_of")?;
         let mut adopted = if rerun_of.is_some() { adopted(&mut transaction, id).await? } else { HashMap::new() };
-        let reruns = sqlx::query("SELECT id FROM jobs WHERE rerun_of = $1 ORDER BY id LIMIT 100")
+        let reruns = query("SELECT id FROM jobs WHERE rerun_of = $1 ORDER BY id LIMIT 100")
             .bind(&id.0)
-            .fetch_all(&mut *transaction)
+            .fetch_all(&mut transaction)
             .await?;
         let reruns = reruns.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect::<Result<_, StoreError>>()?;
         // The connection goes back before the definition is read with another one.
@@ -122,7 +120,7 @@ impl Reads {
         after: (u32, &str),
         limit: u32,
     ) -> Result<Vec<JobArtifactResource>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT f.attempt, t.name, f.path, f.size, f.digest, f.executable, a.item_key, f.group_name, f.expires_at, f.expired_at
              FROM artifacts f
              JOIN attempts a ON a.job_id = f.job_id AND a.number = f.attempt
@@ -158,14 +156,13 @@ impl Reads {
 
     /// An artifact of an attempt.
     pub async fn artifact(&self, job: &JobId, attempt: u32, path: &str) -> Result<Option<StoredArtifact>, StoreError> {
-        let row = sqlx::query(
-            "SELECT digest, size, expired_at FROM artifacts WHERE job_id = $1 AND attempt = $2 AND path = $3",
-        )
-        .bind(&job.0)
-        .bind(attempt)
-        .bind(path)
-        .fetch_optional(self.store.readers())
-        .await?;
+        let row =
+            query("SELECT digest, size, expired_at FROM artifacts WHERE job_id = $1 AND attempt = $2 AND path = $3")
+                .bind(&job.0)
+                .bind(attempt)
+                .bind(path)
+                .fetch_optional(self.store.readers())
+                .await?;
         row.as_ref().map(stored).transpose()
     }
 
@@ -176,7 +173,7 @@ impl Reads {
         task: &str,
         path: &str,
     ) -> Result<Option<StoredArtifact>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT f.digest, f.size, f.expired_at FROM artifacts f
              JOIN attempts a ON a.job_id = f.job_id AND a.number = f.attempt
              JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task
@@ -192,7 +189,7 @@ impl Reads {
         if row.is_some() {
             return row.as_ref().map(stored).transpose();
         }
-        let row = sqlx::query(
+        let row = query(
             "SELECT f.digest, f.size FROM tasks t
              JOIN artifacts f ON f.job_id = t.job_id AND f.attempt = $4 + t.task
              WHERE t.job_id = $1 AND t.name = $2 AND f.path = $3",
@@ -211,8 +208,8 @@ impl Reads {
 type Adopted = (JobId, IndexMap<String, serde_json::Value>, Vec<ArtifactResource>);
 
 /// By task: what was taken over from the job that this one runs again.
-async fn adopted(connection: &mut SqliteConnection, job: &JobId) -> Result<HashMap<i64, Adopted>, StoreError> {
-    let rows = sqlx::query("SELECT task, source_job, outputs FROM adopted_tasks WHERE job_id = $1")
+async fn adopted(connection: &mut Transaction, job: &JobId) -> Result<HashMap<i64, Adopted>, StoreError> {
+    let rows = query("SELECT task, source_job, outputs FROM adopted_tasks WHERE job_id = $1")
         .bind(&job.0)
         .fetch_all(&mut *connection)
         .await?;
@@ -221,7 +218,7 @@ async fn adopted(connection: &mut SqliteConnection, job: &JobId) -> Result<HashM
         let outputs = json("adopted_tasks", "outputs", row.try_get(2)?)?;
         adopted.insert(row.try_get(0)?, (JobId(row.try_get(1)?), outputs, Vec::new()));
     }
-    let files = sqlx::query(
+    let files = query(
         "SELECT attempt - $2, path, size, digest, group_name, expires_at, expired_at FROM artifacts WHERE job_id = $1 AND attempt >= $2 ORDER BY attempt, path",
     )
     .bind(&job.0)
@@ -243,7 +240,7 @@ async fn adopted(connection: &mut SqliteConnection, job: &JobId) -> Result<HashM
     Ok(adopted)
 }
 
-fn stored(row: &SqliteRow) -> Result<StoredArtifact, StoreError> {
+fn stored(row: &Row) -> Result<StoredArtifact, StoreError> {
     Ok(StoredArtifact {
         digest: Digest(row.try_get(0)?),
         size: unsigned("artifacts", "size", row.try_get(1)?)?,
@@ -252,8 +249,8 @@ fn stored(row: &SqliteRow) -> Result<StoredArtifact, StoreError> {
 }
 
 /// The oldest jobs that a job made.
-async fn children(connection: &mut SqliteConnection, job: &JobId) -> Result<Vec<ChildResource>, StoreError> {
-    let rows = sqlx::query(
+async fn children(connection: &mut Transaction, job: &JobId) -> Result<Vec<ChildResource>, StoreError> {
+    let rows = query(
         "SELECT j.id, j.job_type, j.state, j.forked, j.parent_attempt, t.name FROM jobs j
          LEFT JOIN attempts a ON a.job_id = j.parent_job AND a.number = j.parent_attempt
          LEFT JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task
@@ -278,13 +275,10 @@ async fn children(connection: &mut SqliteConnection, job: &JobId) -> Result<Vec<
 }
 
 /// All attempts of a job by task, oldest first, with their artifacts.
-async fn attempts(
-    connection: &mut SqliteConnection,
-    job: &JobId,
-) -> Result<HashMap<i64, Vec<AttemptResource>>, StoreError> {
+async fn attempts(connection: &mut Transaction, job: &JobId) -> Result<HashMap<i64, Vec<AttemptResource>>, StoreError> {
     let mut files: HashMap<i64, Vec<ArtifactResource>> = HashMap::new();
     let rows =
-        sqlx::query("SELECT attempt, path, size, digest, group_name, expires_at, expired_at FROM artifacts WHERE job_id = $1 ORDER BY attempt, path")
+        query("SELECT attempt, path, size, digest, group_name, expires_at, expired_at FROM artifacts WHERE job_id = $1 ORDER BY attempt, path")
             .bind(&job.0)
             .fetch_all(&mut *connection)
             .await?;
@@ -298,7 +292,7 @@ async fn attempts(
             expired_at: maybe_instant(row.try_get(6)?),
         });
     }
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT task, number, job_attempt, visit, task_attempt, state, result, exit_code, error_code, error_message,
             routed_from, ant, isolation, created_at, started_at, finished_at, outputs, warnings, log_bytes, instance, item_key,
             reason
@@ -341,7 +335,7 @@ fn exit_code(table: &'static str, code: Option<i64>) -> Result<Option<u16>, Stor
     code.map(|code| unsigned(table, "exit_code", code)).transpose()
 }
 
-fn task_of(row: &SqliteRow, attempt_list: Vec<AttemptResource>) -> Result<TaskResource, StoreError> {
+fn task_of(row: &Row, attempt_list: Vec<AttemptResource>) -> Result<TaskResource, StoreError> {
     let skip: Option<&str> = row.try_get(10)?;
     let last: Option<u32> = row.try_get(5)?;
     let latest = attempt_list.iter().find(|attempt| Some(attempt.number) == last);

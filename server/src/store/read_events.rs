@@ -3,10 +3,10 @@
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::EventResource;
 use serde_json::Value;
-use sqlx::Row;
 
 use super::StoreError;
 use super::read_model::{Outline, Reads, instant, json};
+use super::sql::query;
 
 impl Reads {
     /// What happened after `sequence`, oldest first: up to `rows` events, each followed by what was decided on it. All
@@ -23,8 +23,8 @@ impl Reads {
              FROM events e JOIN jobs j ON j.id = e.job_id WHERE e.sequence > $1 AND e.job_id = $3
              ORDER BY e.sequence LIMIT $2";
         let query = match job {
-            None => sqlx::query(ALL).bind(after).bind(rows),
-            Some(job) => sqlx::query(OF_JOB).bind(after).bind(rows).bind(&job.0),
+            None => query(ALL).bind(after).bind(rows),
+            Some(job) => query(OF_JOB).bind(after).bind(rows).bind(&job.0),
         };
         let rows = query.fetch_all(self.store.readers()).await?;
         let mut events = Vec::with_capacity(rows.len());

@@ -6,11 +6,10 @@ use atta_core::engine::{Failure, TaskState};
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{ArtifactResource, AttemptResource, FanOutResource, InstanceResource, TaskResource};
 use indexmap::IndexMap;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 use super::instances::{InstanceValues, results_of_instances};
 use super::read_model::{Reads, json};
+use super::sql::{AssertSqlSafe, Builder, Row, Transaction, query};
 use super::{ColumnName, StoreError, unsigned};
 
 /// What a list shows of each instance, but its outputs.
@@ -18,7 +17,7 @@ const COLUMNS: &str =
     "i.instance, i.item_key, i.state, i.result, i.exit_code, i.error_code, i.error_message, i.attempts,
     i.last_attempt";
 
-fn instance(row: &SqliteRow, outputs: IndexMap<String, serde_json::Value>) -> Result<InstanceResource, StoreError> {
+fn instance(row: &Row, outputs: IndexMap<String, serde_json::Value>) -> Result<InstanceResource, StoreError> {
     let code: Option<String> = row.try_get(5)?;
     let message: Option<String> = row.try_get(6)?;
     let exit_code: Option<i64> = row.try_get(4)?;
@@ -37,14 +36,14 @@ fn instance(row: &SqliteRow, outputs: IndexMap<String, serde_json::Value>) -> Re
 
 /// All instances of a job by task, in the order of the items, without outputs.
 pub(super) async fn instances_by_task(
-    connection: &mut SqliteConnection,
+    connection: &mut Transaction,
     job: &JobId,
 ) -> Result<HashMap<i64, Vec<InstanceResource>>, StoreError> {
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+    let rows = query(AssertSqlSafe(format!(
         "SELECT {COLUMNS}, i.task FROM task_instances i WHERE i.job_id = $1 ORDER BY i.task, i.instance"
     )))
     .bind(&job.0)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
     let mut instances: HashMap<i64, Vec<InstanceResource>> = HashMap::new();
     for row in &rows {
@@ -108,7 +107,7 @@ impl Reads {
         after: Option<u32>,
         limit: u32,
     ) -> Result<Option<Vec<InstanceResource>>, StoreError> {
-        let row = sqlx::query("SELECT job_type, version FROM jobs WHERE id = $1")
+        let row = query("SELECT job_type, version FROM jobs WHERE id = $1")
             .bind(&job.0)
             .fetch_optional(self.store.readers())
             .await?;
@@ -118,7 +117,7 @@ impl Reads {
         if outline.fan_outs.get(index).is_none_or(Option::is_none) {
             return Ok(None);
         }
-        let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(format!(
+        let mut query = Builder::new(format!(
             "SELECT {COLUMNS}, a.outputs FROM task_instances i
              LEFT JOIN attempts a ON a.job_id = i.job_id AND a.number = i.last_attempt WHERE i.job_id = "
         ));
@@ -127,12 +126,8 @@ impl Reads {
             query.push(" AND i.instance > ").push_bind(after);
         }
         if !states.is_empty() {
-            query.push(" AND i.state IN (");
-            let mut names = query.separated(", ");
-            for state in states {
-                names.push_bind(state.column_name());
-            }
-            query.push(")");
+            query.push(" AND i.state IN ").push_list(states.iter().map(|state| state.column_name()));
+            query.push("");
         }
         query.push(" ORDER BY i.instance LIMIT ").push_bind(limit);
         let rows = query.build().fetch_all(self.store.readers()).await?;

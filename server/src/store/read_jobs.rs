@@ -3,10 +3,9 @@
 use atta_core::engine::{AttemptState, JobState};
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{JobSummary, ParentResource, Relation};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::read_model::{Reads, instant, maybe_instant};
+use super::sql::{Builder, Row, query};
 use super::{ColumnName, StoreError, priority_from_column, unsigned};
 
 /// Which jobs are listed. All conditions must hold.
@@ -56,7 +55,7 @@ pub(super) fn relation(forked: bool, attempt: Option<u32>) -> Relation {
     }
 }
 
-pub(super) fn summary(row: &SqliteRow) -> Result<JobSummary, StoreError> {
+pub(super) fn summary(row: &Row) -> Result<JobSummary, StoreError> {
     Ok(JobSummary {
         job_id: JobId(row.try_get(0)?),
         job_type: row.try_get(1)?,
@@ -77,7 +76,7 @@ pub(super) fn summary(row: &SqliteRow) -> Result<JobSummary, StoreError> {
     })
 }
 
-fn parent(row: &SqliteRow) -> Result<Option<ParentResource>, StoreError> {
+fn parent(row: &Row) -> Result<Option<ParentResource>, StoreError> {
     let Some(job) = row.try_get::<Option<String>, _>(15)? else { return Ok(None) };
     let attempt: Option<u32> = row.try_get(16)?;
     let relation = relation(row.try_get(17)?, attempt);
@@ -92,18 +91,14 @@ impl Reads {
         before: Option<&str>,
         limit: u32,
     ) -> Result<Vec<JobSummary>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(SUMMARY);
-        query.push(" FROM jobs WHERE 1");
+        let mut query = Builder::new(SUMMARY);
+        query.push(" FROM jobs WHERE true");
         if let Some(before) = before {
             query.push(" AND id < ").push_bind(before);
         }
         if !filter.states.is_empty() {
-            query.push(" AND state IN (");
-            let mut names = query.separated(", ");
-            for state in &filter.states {
-                names.push_bind(state.column_name());
-            }
-            query.push(")");
+            query.push(" AND state IN ").push_list(filter.states.iter().map(|state| state.column_name()));
+            query.push("");
         }
         if let Some(job_type) = &filter.job_type {
             query.push(" AND job_type = ").push_bind(job_type);
@@ -134,7 +129,7 @@ impl Reads {
 
     /// Whether there is such a job.
     pub async fn job_exists(&self, job: &JobId) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM jobs WHERE id = $1)")
+        let row = query("SELECT EXISTS (SELECT 1 FROM jobs WHERE id = $1)")
             .bind(&job.0)
             .fetch_one(self.store.readers())
             .await?;
@@ -143,7 +138,7 @@ impl Reads {
 
     /// Whether a job has ended.
     pub async fn job_is_terminal(&self, job: &JobId) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT finished_at IS NOT NULL FROM jobs WHERE id = $1")
+        let row = query("SELECT finished_at IS NOT NULL FROM jobs WHERE id = $1")
             .bind(&job.0)
             .fetch_optional(self.store.readers())
             .await?;
@@ -152,7 +147,7 @@ impl Reads {
 
     /// The state of an attempt.
     pub async fn attempt_state(&self, job: &JobId, number: u32) -> Result<Option<AttemptState>, StoreError> {
-        let row = sqlx::query("SELECT state FROM attempts WHERE job_id = $1 AND number = $2")
+        let row = query("SELECT state FROM attempts WHERE job_id = $1 AND number = $2")
             .bind(&job.0)
             .bind(number)
             .fetch_optional(self.store.readers())
@@ -162,7 +157,7 @@ impl Reads {
 
     /// The latest attempt of a task.
     pub async fn latest_attempt(&self, job: &JobId, task: &str) -> Result<TaskLookup, StoreError> {
-        let row = sqlx::query("SELECT job_type, version FROM jobs WHERE id = $1")
+        let row = query("SELECT job_type, version FROM jobs WHERE id = $1")
             .bind(&job.0)
             .fetch_optional(self.store.readers())
             .await?;
@@ -170,7 +165,7 @@ impl Reads {
             return Ok(TaskLookup::NoJob);
         };
         let outline = self.outline(row.try_get(0)?, row.try_get(1)?).await?;
-        let row = sqlx::query(
+        let row = query(
             "SELECT a.number, a.state FROM tasks t JOIN attempts a ON a.job_id = t.job_id AND a.number = t.last_attempt
              WHERE t.job_id = $1 AND t.name = $2",
         )

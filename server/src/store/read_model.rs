@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use atta_core::definition::{KnownConfigs, Limits, load_with};
 use atta_core::time::UnixMillis;
-use sqlx::Row;
 
+use super::sql::query;
 use super::{Store, StoreError};
 
 /// Parsed definitions that are remembered; versions never change.
@@ -51,7 +51,7 @@ impl Reads {
         if let Some(outline) = self.outlines.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Arc::clone(outline));
         }
-        let row = sqlx::query("SELECT source FROM definition_versions WHERE job_type = $1 AND version = $2")
+        let row = query("SELECT source FROM definition_versions WHERE job_type = $1 AND version = $2")
             .bind(job_type)
             .bind(version)
             .fetch_optional(self.store.readers())

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqliteConnection};
+use atta_core::time::UnixMillis;
 
 use super::lock::DirectoryLock;
+use super::sql::{AssertSqlSafe, Connection, Query, Source, Value, query};
 use super::{Changes, ColumnName, StoreError, priority_column, result_columns};
 
 /// Rows per statement. A few fixed sizes, so that every statement is prepared once.
@@ -17,10 +16,9 @@ const CHUNKS: [usize; 4] = [64, 16, 4, 1];
 /// The one connection that writes.
 #[derive(Debug)]
 pub(crate) struct StoreWriter {
-    connection: Option<SqliteConnection>,
-    options: SqliteConnectOptions,
+    connection: Option<Connection>,
+    source: Source,
     texts: HashMap<(&'static str, usize), Arc<str>>,
-    page_limit: Option<u32>,
     _lock: Arc<DirectoryLock>,
 }
 
@@ -30,15 +28,6 @@ struct ManyRows {
     head: &'static str,
     columns: usize,
     tail: &'static str,
-}
-
-/// A value to bind.
-enum Cell<'a> {
-    Int(i64),
-    OptInt(Option<i64>),
-    Text(&'a str),
-    OptText(Option<&'a str>),
-    Owned(String),
 }
 
 const VERSIONS: ManyRows = ManyRows {
@@ -143,22 +132,21 @@ const IDEMPOTENCY: ManyRows = ManyRows {
 };
 
 impl StoreWriter {
-    pub(super) fn new(connection: SqliteConnection, options: SqliteConnectOptions, lock: Arc<DirectoryLock>) -> Self {
-        Self { connection: Some(connection), options, texts: HashMap::new(), page_limit: None, _lock: lock }
+    pub(super) fn new(connection: Connection, source: Source, lock: Arc<DirectoryLock>) -> Self {
+        Self { connection: Some(connection), source, texts: HashMap::new(), _lock: lock }
     }
 
     /// The connection; opened anew when the last one broke.
-    pub(super) async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+    pub(super) async fn connection(&mut self) -> Result<&mut Connection, StoreError> {
         if self.connection.is_none() {
-            self.connection = Some(self.options.connect().await?);
-            self.apply_page_limit().await?;
+            self.connection = Some(self.source.connect().await?);
         }
         self.connection.as_mut().ok_or(StoreError::Database(sqlx::Error::WorkerCrashed))
     }
 
     /// Writes all changes in one transaction. When this fails nothing of it is stored.
     pub(crate) async fn write(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
-        sqlx::query("BEGIN IMMEDIATE").execute(self.connection().await?).await?;
+        self.connection().await?.begin().await?;
         let result = match self.write_all(changes).await {
             Ok(()) => self.commit().await,
             Err(error) => Err(error),
@@ -170,56 +158,48 @@ impl StoreWriter {
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
-        sqlx::query("COMMIT").execute(self.connection().await?).await?;
-        Ok(())
+        Ok(self.connection().await?.commit().await?)
     }
 
-    /// Some errors end the transaction by themselves; what cannot be rolled back is dropped with its connection.
+    /// What cannot be rolled back is dropped with its connection.
     async fn roll_back(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        match sqlx::query("ROLLBACK").execute(&mut connection).await {
-            Ok(_) => self.connection = Some(connection),
-            Err(error) => {
-                let no_transaction =
-                    error.as_database_error().is_some_and(|error| error.message().contains("no transaction is active"));
-                if no_transaction {
-                    self.connection = Some(connection);
-                }
-            }
+        if let Some(mut connection) = self.connection.take()
+            && connection.roll_back().await
+        {
+            self.connection = Some(connection);
         }
     }
 
     async fn write_all(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
-        use Cell::{Int, OptInt, OptText, Owned, Text};
-        let millis = |at: Option<atta_core::time::UnixMillis>| OptInt(at.map(|at| at.0));
+        let millis = |at: Option<UnixMillis>| Value::Int(at.map(|at| at.0));
 
         self.many(&VERSIONS, &changes.versions, |row, cells| {
             cells.extend([
-                Text(&row.job_type),
-                Text(&row.version),
-                OptText(row.semver.as_deref()),
-                Text(&row.source),
-                Text(&row.warnings),
-                Int(row.created_at.0),
+                (&row.job_type).into(),
+                (&row.version).into(),
+                row.semver.as_deref().into(),
+                (&row.source).into(),
+                (&row.warnings).into(),
+                row.created_at.0.into(),
             ]);
         })
         .await?;
         self.many(&DEFINITIONS, &changes.definitions, |row, cells| {
             cells.extend([
-                Text(&row.job_type),
-                Text(&row.latest_version),
-                Int(i64::from(row.enabled)),
-                OptText(row.degraded.as_deref()),
+                (&row.job_type).into(),
+                (&row.latest_version).into(),
+                row.enabled.into(),
+                row.degraded.as_deref().into(),
                 millis(row.next_fire_at),
-                Int(row.created_at.0),
-                Int(row.updated_at.0),
-                Owned(json(&row.watches)),
+                row.created_at.0.into(),
+                row.updated_at.0.into(),
+                json(&row.watches).into(),
             ]);
         })
         .await?;
         // Before the new ones, which may take a user_key that one of these gives up.
         for row in &changes.jobs {
-            let done = sqlx::query(UPDATE_JOB)
+            let done = query(UPDATE_JOB)
                 .bind(&row.id.0)
                 .bind(row.state.column_name())
                 .bind(row.reason.as_deref())
@@ -237,39 +217,39 @@ impl StoreWriter {
         }
         self.many(&NEW_JOBS, &changes.new_jobs, |row, cells| {
             cells.extend([
-                Text(&row.id.0),
-                Text(&row.job_type),
-                Text(&row.version),
-                Text(row.state.column_name()),
-                OptText(row.reason.as_deref()),
-                OptText(row.failure.as_ref().map(|failure| failure.code.as_str())),
-                OptText(row.failure.as_ref().map(|failure| failure.message.as_str())),
-                Int(priority_column(row.priority)),
-                OptText(row.user_key.as_deref()),
-                Text(&row.params),
-                OptText(row.description.as_deref()),
-                Text(&row.submitted_by),
+                (&row.id.0).into(),
+                (&row.job_type).into(),
+                (&row.version).into(),
+                row.state.column_name().into(),
+                row.reason.as_deref().into(),
+                row.failure.as_ref().map(|failure| failure.code.as_str()).into(),
+                row.failure.as_ref().map(|failure| failure.message.as_str()).into(),
+                priority_column(row.priority).into(),
+                row.user_key.as_deref().into(),
+                (&row.params).into(),
+                row.description.as_deref().into(),
+                (&row.submitted_by).into(),
                 millis(row.tick),
-                Int(i64::from(row.attempt)),
-                OptText(row.nonce.as_deref()),
-                Int(row.created_at.0),
+                row.attempt.into(),
+                row.nonce.as_deref().into(),
+                row.created_at.0.into(),
                 millis(row.scheduled_at),
                 millis(row.started_at),
                 millis(row.finished_at),
-                OptText(row.origin.parent.as_ref().map(|job| job.0.as_str())),
-                OptInt(row.origin.attempt.map(|attempt| i64::from(attempt.0))),
-                Int(i64::from(row.origin.forked)),
-                Int(i64::from(row.origin.depth)),
-                OptText(row.origin.rerun_of.as_ref().map(|job| job.0.as_str())),
-                OptText(row.concurrency_key.as_deref()),
-                OptText(row.origin.key.as_deref()),
-                Int(i64::from(row.description_given)),
+                row.origin.parent.as_ref().map(|job| job.0.as_str()).into(),
+                row.origin.attempt.map(|attempt| i64::from(attempt.0)).into(),
+                row.origin.forked.into(),
+                row.origin.depth.into(),
+                row.origin.rerun_of.as_ref().map(|job| job.0.as_str()).into(),
+                row.concurrency_key.as_deref().into(),
+                row.origin.key.as_deref().into(),
+                row.description_given.into(),
                 millis(row.expires_at),
             ]);
         })
         .await?;
         for row in &changes.params {
-            let done = sqlx::query("UPDATE jobs SET params = $2, created_params = $3 WHERE id = $1")
+            let done = query("UPDATE jobs SET params = $2, created_params = $3 WHERE id = $1")
                 .bind(&row.id.0)
                 .bind(&row.params)
                 .bind(row.created_params.as_deref())
@@ -280,19 +260,19 @@ impl StoreWriter {
         self.many(&TASKS, &changes.tasks, |(job, row), cells| {
             let result = row.result.map(result_columns);
             cells.extend([
-                Text(&job.0),
-                Int(i64::from(row.task.0)),
-                Text(&row.name),
-                Text(row.state.column_name()),
-                Int(i64::from(row.visits)),
-                Int(i64::from(row.attempts)),
-                OptInt(row.last_attempt.map(|number| i64::from(number.0))),
-                OptText(result.map(|(name, _)| name)),
-                OptInt(result.and_then(|(_, code)| code)),
-                OptText(row.failure.as_ref().map(|failure| failure.code.as_str())),
-                OptText(row.failure.as_ref().map(|failure| failure.message.as_str())),
-                OptText(row.skip_reason.map(ColumnName::column_name)),
-                OptText(row.route.as_deref()),
+                (&job.0).into(),
+                row.task.0.into(),
+                (&row.name).into(),
+                row.state.column_name().into(),
+                row.visits.into(),
+                row.attempts.into(),
+                row.last_attempt.map(|number| i64::from(number.0)).into(),
+                result.map(|(name, _)| name).into(),
+                result.and_then(|(_, code)| code).into(),
+                row.failure.as_ref().map(|failure| failure.code.as_str()).into(),
+                row.failure.as_ref().map(|failure| failure.message.as_str()).into(),
+                row.skip_reason.map(ColumnName::column_name).into(),
+                row.route.as_deref().into(),
                 millis(row.first_started_at),
                 millis(row.started_at),
                 millis(row.finished_at),
@@ -302,56 +282,56 @@ impl StoreWriter {
         self.many(&ATTEMPTS, &changes.attempts, |(job, row), cells| {
             let result = row.result.map(result_columns);
             cells.extend([
-                Text(&job.0),
-                Int(i64::from(row.number.0)),
-                Int(i64::from(row.task.0)),
-                OptInt(row.instance.map(i64::from)),
-                OptText(row.item_key.as_deref()),
-                Int(i64::from(row.visit)),
-                Int(i64::from(row.task_attempt)),
-                Int(i64::from(row.job_attempt)),
-                Text(row.state.column_name()),
-                OptText(row.reason.as_deref()),
-                OptInt(row.token.map(u64::cast_signed)),
-                OptText(row.ant.as_deref()),
-                OptText(row.isolation.as_deref()),
-                OptText(result.map(|(name, _)| name)),
-                OptInt(result.and_then(|(_, code)| code)),
-                OptText(row.failure.as_ref().map(|failure| failure.code.as_str())),
-                OptText(row.failure.as_ref().map(|failure| failure.message.as_str())),
-                Text(&row.routed_from),
-                Text(&row.outputs),
-                Text(&row.warnings),
-                Int(i64::try_from(row.log_bytes).unwrap_or(i64::MAX)),
-                Int(row.created_at.0),
+                (&job.0).into(),
+                row.number.0.into(),
+                row.task.0.into(),
+                row.instance.map(i64::from).into(),
+                row.item_key.as_deref().into(),
+                row.visit.into(),
+                row.task_attempt.into(),
+                row.job_attempt.into(),
+                row.state.column_name().into(),
+                row.reason.as_deref().into(),
+                row.token.map(u64::cast_signed).into(),
+                row.ant.as_deref().into(),
+                row.isolation.as_deref().into(),
+                result.map(|(name, _)| name).into(),
+                result.and_then(|(_, code)| code).into(),
+                row.failure.as_ref().map(|failure| failure.code.as_str()).into(),
+                row.failure.as_ref().map(|failure| failure.message.as_str()).into(),
+                (&row.routed_from).into(),
+                (&row.outputs).into(),
+                (&row.warnings).into(),
+                i64::try_from(row.log_bytes).unwrap_or(i64::MAX).into(),
+                row.created_at.0.into(),
                 millis(row.started_at),
                 millis(row.finished_at),
             ]);
         })
         .await?;
         for (job, task, from) in &changes.instances_removed {
-            sqlx::query("DELETE FROM task_instances WHERE job_id = $1 AND task = $2 AND instance >= $3")
+            query("DELETE FROM task_instances WHERE job_id = $1 AND task = $2 AND instance >= $3")
                 .bind(&job.0)
-                .bind(i64::from(task.0))
-                .bind(i64::from(*from))
+                .bind(task.0)
+                .bind(*from)
                 .execute(self.connection().await?)
                 .await?;
         }
         self.many(&INSTANCES, &changes.instances, |(job, row), cells| {
             let result = row.result.map(result_columns);
             cells.extend([
-                Text(&job.0),
-                Int(i64::from(row.task.0)),
-                Int(i64::from(row.instance)),
-                Int(i64::from(row.visit)),
-                Text(&row.key),
-                Text(row.state.column_name()),
-                Int(i64::from(row.attempts)),
-                OptInt(row.last_attempt.map(|number| i64::from(number.0))),
-                OptText(result.map(|(name, _)| name)),
-                OptInt(result.and_then(|(_, code)| code)),
-                OptText(row.failure.as_ref().map(|failure| failure.code.as_str())),
-                OptText(row.failure.as_ref().map(|failure| failure.message.as_str())),
+                (&job.0).into(),
+                row.task.0.into(),
+                row.instance.into(),
+                row.visit.into(),
+                (&row.key).into(),
+                row.state.column_name().into(),
+                row.attempts.into(),
+                row.last_attempt.map(|number| i64::from(number.0)).into(),
+                result.map(|(name, _)| name).into(),
+                result.and_then(|(_, code)| code).into(),
+                row.failure.as_ref().map(|failure| failure.code.as_str()).into(),
+                row.failure.as_ref().map(|failure| failure.message.as_str()).into(),
             ]);
         })
         .await?;
@@ -359,40 +339,40 @@ impl StoreWriter {
             changes.artifacts.iter().flat_map(|rows| rows.files.iter().map(move |file| (rows, file))).collect();
         self.many(&ARTIFACTS, &files, |(rows, file), cells| {
             cells.extend([
-                Text(&rows.job.0),
-                Int(i64::from(rows.attempt.0)),
-                Text(&file.path),
-                Text(&file.digest.0),
-                Int(i64::try_from(file.size).unwrap_or(i64::MAX)),
-                Int(i64::from(file.executable)),
-                OptText(rows.group.as_deref()),
+                (&rows.job.0).into(),
+                rows.attempt.0.into(),
+                (&file.path).into(),
+                (&file.digest.0).into(),
+                i64::try_from(file.size).unwrap_or(i64::MAX).into(),
+                file.executable.into(),
+                rows.group.as_deref().into(),
                 millis(rows.expires_at),
             ]);
         })
         .await?;
         self.many(&ADOPTED, &changes.adopted, |row, cells| {
-            cells.extend([Text(&row.job.0), Int(i64::from(row.task.0)), Text(&row.source_job.0), Text(&row.outputs)]);
+            cells.extend([(&row.job.0).into(), row.task.0.into(), (&row.source_job.0).into(), (&row.outputs).into()]);
         })
         .await?;
         self.many(&EVENTS, &changes.events, |row, cells| {
             cells.extend([
-                Int(row.sequence),
-                Text(&row.job.0),
-                Int(row.stamped.at.0),
-                Int(row.stamped.entropy.cast_signed()),
-                Owned(json(&row.stamped.event)),
-                Text(&row.effects),
+                row.sequence.into(),
+                (&row.job.0).into(),
+                row.stamped.at.0.into(),
+                row.stamped.entropy.cast_signed().into(),
+                json(&row.stamped.event).into(),
+                (&row.effects).into(),
             ]);
         })
         .await?;
         let set: Vec<_> = changes.timers.iter().filter_map(|change| Some((change, change.due?))).collect();
         self.many(&SET_TIMERS, &set, |(change, due), cells| {
-            cells.extend([Text(&change.job.0), Owned(json(&change.timer)), Int(due.0)]);
+            cells.extend([(&change.job.0).into(), json(&change.timer).into(), due.0.into()]);
         })
         .await?;
         for change in changes.timers.iter().filter(|change| change.due.is_none()) {
             // A timer that was set and cleared in one batch has no row.
-            sqlx::query("DELETE FROM timers WHERE job_id = $1 AND timer = $2")
+            query("DELETE FROM timers WHERE job_id = $1 AND timer = $2")
                 .bind(&change.job.0)
                 .bind(json(&change.timer))
                 .execute(self.connection().await?)
@@ -400,11 +380,11 @@ impl StoreWriter {
         }
         self.many(&IDEMPOTENCY, &changes.idempotency, |row, cells| {
             cells.extend([
-                Text(&row.key),
-                Text(&row.request_hash),
-                Int(i64::from(row.status)),
-                Text(&row.response),
-                Int(row.created_at.0),
+                (&row.key).into(),
+                (&row.request_hash).into(),
+                row.status.into(),
+                (&row.response).into(),
+                row.created_at.0.into(),
             ]);
         })
         .await?;
@@ -437,7 +417,7 @@ impl StoreWriter {
 
     /// Writes `meta` outside of a batch's transaction, or inside when one is open.
     pub(super) async fn set_meta(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         )
         .bind(key)
@@ -451,7 +431,7 @@ impl StoreWriter {
         &mut self,
         statement: &ManyRows,
         rows: &[T],
-        fill: impl for<'a> Fn(&'a T, &mut Vec<Cell<'a>>),
+        fill: impl for<'a> Fn(&'a T, &mut Vec<Value<'a>>),
     ) -> Result<(), StoreError> {
         let mut rest = rows;
         while !rest.is_empty() {
@@ -464,11 +444,7 @@ impl StoreWriter {
                 fill(row, &mut cells);
             }
             debug_assert_eq!(cells.len(), size * statement.columns, "{}", statement.name);
-            let mut query = sqlx::query(AssertSqlSafe(text));
-            for cell in cells {
-                query = cell.bind(query);
-            }
-            let done = query.execute(self.connection().await?).await?;
+            let done = Query::with(AssertSqlSafe(text), cells).execute(self.connection().await?).await?;
             ensure_rows(statement.name, size as u64, done.rows_affected())?;
         }
         Ok(())
@@ -476,16 +452,7 @@ impl StoreWriter {
 
     /// Bounds the database's size from now on (`None`: no bound), as a full disk would. For tests of that case.
     pub(crate) async fn limit_pages(&mut self, pages: Option<u32>) -> Result<(), StoreError> {
-        self.page_limit = pages;
-        self.apply_page_limit().await
-    }
-
-    async fn apply_page_limit(&mut self) -> Result<(), StoreError> {
-        let pages = self.page_limit.unwrap_or(u32::MAX - 1);
-        if let Some(connection) = self.connection.as_mut() {
-            sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).execute(connection).await?;
-        }
-        Ok(())
+        Ok(self.source.limit_pages(pages, self.connection.as_mut()).await?)
     }
 
     /// Closes the connection; the last one folds the write-ahead log into the database.
@@ -513,18 +480,6 @@ impl ManyRows {
         }
         text.push_str(self.tail);
         text.into()
-    }
-}
-
-impl Cell<'_> {
-    fn bind(self, query: Query<'_, Sqlite, SqliteArguments>) -> Query<'_, Sqlite, SqliteArguments> {
-        match self {
-            Self::Int(value) => query.bind(value),
-            Self::OptInt(value) => query.bind(value),
-            Self::Text(value) => query.bind(value.to_owned()),
-            Self::OptText(value) => query.bind(value.map(str::to_owned)),
-            Self::Owned(value) => query.bind(value),
-        }
     }
 }
 
