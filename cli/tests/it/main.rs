@@ -18,6 +18,7 @@ mod secrets;
 mod shipped;
 mod shipped_again;
 mod shipped_control;
+mod shipped_ends;
 mod shipped_http;
 mod shipped_jobs;
 mod shipped_keys;

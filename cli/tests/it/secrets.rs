@@ -366,3 +366,62 @@ fn configs_and_secrets_are_set_and_removed_by_command() {
     assert!(doctor.contains("0 stored, 1 key(s)"), "{doctor}");
     server.stop();
 }
+
+const PLACES: &str = r#"
+job_type: places
+description: "pin {{ tasks.leak.outputs.pin | default('none') }}"
+tasks:
+  - task_type: leak
+    environment: {PIN: "{{ secrets.Pin }}", KEY: "{{ secrets.Key }}", URL: "{{ secrets.Url }}"}
+    script:
+      - echo "the pin is $PIN, not $PIN$PIN"
+      - printf 'in two %s' "${PIN:0:1}"; sleep 0.1; echo "${PIN:1}"
+      - printf '%s' "$KEY" | head -n 2
+      - 'echo "https://user:$URL@example.org/?token=$URL"'
+      - echo "pin=$PIN" >> "$ATTA_OUTPUT"
+      - 'echo "url=https://user:$URL@example.org/" >> "$ATTA_OUTPUT"'
+      - 'echo x > "got-$PIN.txt"; echo "$URL" > "got.txt"'
+      - 'echo "::set-output name=said::$URL"'
+      - exit 1
+    outputs: [pin, url, said]
+    artifacts: {paths: ["got*"]}
+    on_exit_code: {1: show}
+  - task_type: show
+    environment: {URL: "{{ tasks.leak.outputs.url }}"}
+    script: ['echo "it was $URL"', 'no-such-program "{{ tasks.leak.outputs.pin }}"']
+"#;
+
+#[test]
+fn short_and_split_secrets_stand_in_no_description_output_name_or_url() {
+    const PIN: &str = "q7#";
+    const URL: &str = "tok/en+with=signs";
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = std::env::var_os("PATH").expect("there is a PATH").into_string().expect("it is text");
+    let server = LiveServer::start(directory.path(), &path);
+    assert!(with_stdin(&server, &["secret", "set", "Pin", "--allow-short"], PIN).status.success());
+    assert!(with_stdin(&server, &["secret", "set", "Key"], KEY).status.success());
+    assert!(with_stdin(&server, &["secret", "set", "Url"], URL).status.success());
+    let file = directory.path().join("places.yaml");
+    fs::write(&file, PLACES).expect("the directory is writable");
+    let submitted = server.json(&["submit", file.to_str().expect("a path"), "--json"]);
+    let id = submitted["job_id"].as_str().expect("a job has an id").to_owned();
+    let ended = server.finished(&id);
+    let leak = task(&ended, "leak");
+    assert_eq!(leak["outputs"]["pin"], "***", "{leak:#}");
+    assert_eq!(leak["outputs"]["url"], "https://user:***@example.org/");
+    assert_eq!(leak["outputs"]["said"], "***");
+    assert_eq!(ended["description"], "pin ***");
+    assert_eq!(leak["artifacts"], Value::Array(Vec::new()), "{leak:#}");
+    let log = String::from_utf8_lossy(&server.client(&["logs", &id]).stdout).into_owned();
+    for words in
+        ["the pin is ***, not ", "in two ***", "https://user:***@example.org/?token=***", "it was https://user:***@"]
+    {
+        assert!(log.contains(words), "{words:?} is not in {log}");
+    }
+    assert!(!log.contains("MIIBOg"), "{log}");
+    for arguments in [&["jobs", "show", &id, "--json"][..], &["events", &id, "--json"], &["artifacts", &id, "--json"]] {
+        let said = String::from_utf8_lossy(&server.client(arguments).stdout).into_owned();
+        assert!(!said.contains(PIN) && !said.contains(URL) && !said.contains("MIIBOg"), "{arguments:?}: {said}");
+    }
+    server.stop();
+}

@@ -116,6 +116,7 @@ fn a_document_is_sent_with_its_types_and_a_token() {
     let site = Site::new(|_| json_answer(201, &json!({"id": 17})));
     let (code, job) = run("http-post.yaml", &[&site.param()]);
     assert_eq!((code, &task(&job, "create")["outputs"]["id"]), (0, &json!(17)), "{job:#}");
+    assert_eq!((&job["state"], &task(&job, "create")["outputs"]["status"]), (&json!("COMPLETED"), &json!(201)));
     let asked = site.asked().remove(0);
     let sent: Value = serde_json::from_str(&asked.body).expect("the body is JSON");
     assert_eq!(sent, json!({"title": "Say \"hello\"", "count": 3, "labels": ["new", "example-http-post"]}));
@@ -147,7 +148,8 @@ fn things_are_replaced_changed_and_removed() {
 fn a_form_is_encoded() {
     let site = Site::new(|_| (200, String::new(), String::new()));
     let (code, job) = run("http-form.yaml", &[&site.param()]);
-    assert_eq!(code, 0, "{job:#}");
+    assert_eq!((code, &job["state"], outline(&job).len()), (0, &json!("COMPLETED"), 1), "{job:#}");
+    assert_eq!(job["tasks"][0]["outputs"]["status"], 200);
     assert_eq!(site.asked()[0].body, "user=ada+%26+co&password=s3cret%26more");
 }
 
@@ -171,7 +173,11 @@ fn an_authority_of_ones_own_comes_as_an_artifact() {
     let site = Site::new(|_| (200, String::new(), String::new()));
     let authority = format!("Authority={}", repository().join("worker/tests/it/tls/ca.pem").display());
     let (code, job) = run("http-tls.yaml", &[&site.param(), &authority]);
-    assert_eq!(code, 0, "{job:#}");
+    assert_eq!(
+        (code, &job["state"], &task(&job, "ask")["state"]),
+        (0, &json!("COMPLETED"), &json!("COMPLETED")),
+        "{job:#}"
+    );
     let (code, job) = run("http-tls.yaml", &[&site.param(), "Authority=/etc/passwd"]);
     assert_eq!((code, task(&job, "ask")["result"].as_str()), (1, Some("START_FAILED")), "{job:#}");
 }

@@ -207,3 +207,22 @@ fn a_task_that_is_not_ready_is_tried_again_later_in_the_same_visit() {
     let waiting = task(&job, "wait-for-review");
     assert_eq!((waiting["visits"].as_u64(), waiting["attempts"].as_u64()), (Some(1), Some(3)));
 }
+
+#[test]
+fn results_without_an_exit_code_are_routed_by_their_names() {
+    let (code, job) = run("results.yaml", &[]);
+    assert_eq!((code, state(&job)), (0, "COMPLETED"), "{job:#}");
+    assert_eq!(
+        sorted(crate::scratch::lines(&job)),
+        [
+            "done COMPLETED COMPLETED 1 END_COMPLETED",
+            "incomplete FAILED INVALID 1 done",
+            "killed FAILED KILLED 1 done",
+            "never-ready FAILED EXPIRED 1 done",
+            "polish FAILED LOOP_LIMIT 3 done",
+            "prepare COMPLETED COMPLETED 1 polish",
+            "unstartable FAILED START_FAILED 1 done",
+        ]
+    );
+    assert_eq!(task(&job, "unstartable")["exit_code"], Value::Null);
+}

@@ -33,7 +33,7 @@ impl Walk {
         if let Some(entry) = keys.take("exclude") {
             for item in self.list("artifacts.exclude", &entry.value).unwrap_or_default() {
                 if let Some(path) = self.text("an entry of artifacts.exclude", item) {
-                    self.check_path("artifacts.exclude", &path, item.span);
+                    self.check_plain_path("artifacts.exclude", &path, item.span);
                     exclude.push(path);
                 }
             }
@@ -84,6 +84,20 @@ impl Walk {
             format!("the path \"{}\" in `{key}` {reason}", super::scalar::shortened(path)),
             "paths are relative to the directory in which the task runs, without `..`",
         );
+    }
+
+    /// A path in which no template may stand; one that looks like it would name a file that never exists.
+    pub(super) fn check_plain_path(&mut self, key: &str, path: &str, span: Span) {
+        if path.contains("{{") || path.contains("{%") {
+            self.problems.error_with_help(
+                code::PATH,
+                span,
+                format!("the path \"{}\" in `{key}` is no template", super::scalar::shortened(path)),
+                "write the name as it is, and let the script use the same one",
+            );
+        } else {
+            self.check_path(key, path, span);
+        }
     }
 
     pub(super) fn outputs(&mut self, node: &Node<'_>) -> Vec<OutputSpec> {
@@ -174,12 +188,12 @@ impl Walk {
         let source = match (from, file) {
             (None | Some(From::File), Some(file)) => {
                 let path = self.text("file", &file.value)?;
-                self.check_path("file", &path, file.value.span);
+                self.check_plain_path("file", &path, file.value.span);
                 OutputSource::File(path)
             }
             (Some(From::Artifact), Some(file)) => {
                 let path = self.text("file", &file.value)?;
-                self.check_path("file", &path, file.value.span);
+                self.check_plain_path("file", &path, file.value.span);
                 OutputSource::Artifact(path)
             }
             (Some(source @ (From::File | From::Artifact)), None) => {

@@ -190,13 +190,13 @@ impl Walk {
         options.ca_file = keys.take("ca_file").and_then(|entry| {
             let path = self.text("ca_file", &entry.value)?;
             if !path.starts_with('/') {
-                self.check_path("http.ca_file", &path, entry.value.span);
+                self.check_plain_path("http.ca_file", &path, entry.value.span);
             }
             Some(path)
         });
         options.save_as = keys.take("save_as").and_then(|entry| {
             let path = self.text("save_as", &entry.value)?;
-            self.check_path("http.save_as", &path, entry.value.span);
+            self.check_plain_path("http.save_as", &path, entry.value.span);
             let plain = !path.contains(['*', '?', '[', '{', '\\']) && !path.ends_with('/') && !path.starts_with("./");
             if !plain {
                 self.problems.error_with_help(

@@ -82,9 +82,14 @@ impl LiveJob {
         let after: Vec<&TemplateText> = shell.after_script.iter().collect();
         let render = |key: &str, entries: &[&TemplateText]| -> Result<RenderedScript, String> {
             let sources: Vec<&str> = entries.iter().map(|entry| entry.source.as_str()).collect();
-            let explain = |problem: TemplateProblem| match entries.get(problem.entry) {
-                Some(template) => self.explain(key, template, &problem),
-                None => format!("{key}: {problem}"),
+            let explain = |problem: TemplateProblem| {
+                // Both are one script.
+                let key =
+                    if key == "script" && problem.entry < shell.before_script.len() { "before_script" } else { key };
+                match entries.get(problem.entry) {
+                    Some(template) => self.explain(key, template, &problem),
+                    None => format!("{key}: {problem}"),
+                }
             };
             match &shell.program {
                 Program::Interpreter(_) => {

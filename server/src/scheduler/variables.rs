@@ -259,9 +259,10 @@ impl LiveJob {
         let Some(condition) = &definition.when else { return Ok(true) };
         let builtins = self.builtins(None).with("TaskType", definition.name.as_str()).with("TaskVisit", visit);
         let scope = self.variables(builtins, renderer, !is_plain(&condition.template.source));
-        let text = renderer
-            .render_text(&condition.template.source, &scope)
-            .map_err(|problem| self.explain("when", &condition.template, &problem))?;
+        let text = renderer.render_text(&condition.template.source, &scope).map_err(|problem| {
+            let key = if condition.negated { "except" } else { "when" };
+            self.explain(key, &condition.template, &problem)
+        })?;
         Ok(is_truthy(&text) != condition.negated)
     }
 

@@ -13,6 +13,7 @@ mod secrets;
 mod shown;
 mod submissions;
 mod triggers;
+mod undefined;
 mod workspaces;
 
 use super::*;

@@ -17,4 +17,5 @@ mod scale;
 mod schedules;
 mod submit;
 mod submit_jobs;
+mod undefined;
 mod workspaces;
