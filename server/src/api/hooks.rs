@@ -63,15 +63,18 @@ async fn receive(
     request: Request,
 ) -> Result<Response, ApiError> {
     params.finish()?;
-    let webhook = context.queen.webhook(&job_type, &name).await?;
+    let missing = || ApiError::not_found(format_args!("webhook {name} of the definition {job_type}"));
+    let webhook = context.reads.webhook(&job_type, &name).await?.ok_or_else(missing)?;
     let (parts, body) = request.into_parts();
-    let body = bytes(body, LARGEST).await?;
-    let proof = prove(&context, &job_type, &webhook.auth, &parts.headers, &body);
-    if let Err(error) = proof {
+    let refused = |error: ApiError| {
         metrics::counter!("atta_webhook_deliveries_total", "outcome" => "unauthorized").increment(1);
         tracing::warn!(%job_type, trigger = %name, reason = %error.detail, "a delivery was refused");
-        return Err(error);
-    }
+        error
+    };
+    // What has no proof at all is not read.
+    let proof = Proof::claimed(&context, &job_type, &webhook.auth, &parts.headers).map_err(refused)?;
+    let body = bytes(body, LARGEST).await?;
+    proof.check(&body).map_err(refused)?;
     let payload = understand(&parts.headers, &body)?;
     let text = |name: &str| {
         parts.headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty()).map(str::to_owned)
@@ -105,57 +108,68 @@ fn answer(answer: WebhookAnswer) -> Result<Response, ApiError> {
     }
 }
 
-/// Whether the request proves that its sender knows the webhook's secret. Nothing that cannot be checked passes.
-fn prove(
-    context: &Context,
-    job_type: &str,
-    auth: &WebhookAuth,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(), ApiError> {
-    let unauthorized = |code, detail: String| ApiError::new(StatusCode::UNAUTHORIZED, code, detail);
-    let secret = context.queen.secrets().secret(Some(job_type), auth.secret()).map_err(|error| {
-        ApiError::unavailable("SECRET_UNAVAILABLE", format!("the webhook's secret cannot be read: {error}"))
-    })?;
-    match auth {
-        WebhookAuth::HmacSha256 { header, .. } => {
-            let name = HeaderName::try_from(header.as_str()).map_err(|error| ApiError::internal(&error))?;
-            let Some(signature) = headers.get(&name) else {
-                let detail = format!("the request has no signature: {header} is missing");
-                return Err(unauthorized("SIGNATURE_MISSING", detail));
-            };
-            let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes())
-                .map_err(|error| ApiError::internal(&error))?;
-            mac.update(body);
-            let claimed = signature.to_str().ok().map(|text| text.strip_prefix("sha256=").unwrap_or(text));
-            let right = claimed
-                .and_then(|claimed| hex::decode(claimed).ok())
-                .is_some_and(|claimed| mac.verify_slice(&claimed).is_ok());
-            if right {
-                return Ok(());
+/// What a request shows for knowing the webhook's secret. Nothing that cannot be checked passes.
+enum Proof {
+    /// It has shown the secret itself.
+    Shown,
+    /// This is to be the signature of the body.
+    Signed { header: String, mac: Box<Hmac<Sha256>>, claimed: Option<Vec<u8>> },
+}
+
+impl Proof {
+    /// What the headers show.
+    fn claimed(context: &Context, job_type: &str, auth: &WebhookAuth, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let secret = context.queen.secrets().secret(Some(job_type), auth.secret()).map_err(|error| {
+            ApiError::unavailable("SECRET_UNAVAILABLE", format!("the webhook's secret cannot be read: {error}"))
+        })?;
+        match auth {
+            WebhookAuth::HmacSha256 { header, .. } => {
+                let name = HeaderName::try_from(header.as_str()).map_err(|error| ApiError::internal(&error))?;
+                let Some(signature) = headers.get(&name) else {
+                    let detail = format!("the request has no signature: {header} is missing");
+                    return Err(unauthorized("SIGNATURE_MISSING", detail));
+                };
+                let mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes())
+                    .map_err(|error| ApiError::internal(&error))?;
+                let claimed = signature.to_str().ok().map(|text| text.strip_prefix("sha256=").unwrap_or(text));
+                let claimed = claimed.and_then(|claimed| hex::decode(claimed).ok());
+                Ok(Self::Signed { header: header.clone(), mac: Box::new(mac), claimed })
             }
-            Err(unauthorized(
-                "SIGNATURE_INVALID",
-                format!("the signature in {header} is not that of this body with the webhook's secret"),
-            ))
-        }
-        WebhookAuth::Bearer { .. } => {
-            let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-            let token = given.and_then(|value| {
-                let (scheme, token) = value.split_once(' ')?;
-                scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-            });
-            let Some(token) = token else {
-                return Err(unauthorized("TOKEN_MISSING", "the request has no Authorization: Bearer …".to_owned()));
-            };
-            // Digests have one length: the comparison says nothing about the secret's.
-            let (given, right) = (blake3::hash(token.as_bytes()), blake3::hash(secret.reveal().as_bytes()));
-            if bool::from(given.as_bytes().ct_eq(right.as_bytes())) {
-                return Ok(());
+            WebhookAuth::Bearer { .. } => {
+                let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+                let token = given.and_then(|value| {
+                    let (scheme, token) = value.split_once(' ')?;
+                    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+                });
+                let Some(token) = token else {
+                    return Err(unauthorized("TOKEN_MISSING", "the request has no Authorization: Bearer …".to_owned()));
+                };
+                // Digests have one length: the comparison says nothing about the secret's.
+                let (given, right) = (blake3::hash(token.as_bytes()), blake3::hash(secret.reveal().as_bytes()));
+                if bool::from(given.as_bytes().ct_eq(right.as_bytes())) {
+                    return Ok(Self::Shown);
+                }
+                Err(unauthorized("TOKEN_INVALID", "the token is not the webhook's".to_owned()))
             }
-            Err(unauthorized("TOKEN_INVALID", "the token is not the webhook's".to_owned()))
         }
     }
+
+    /// Whether it is right for this body.
+    fn check(self, body: &[u8]) -> Result<(), ApiError> {
+        let Self::Signed { header, mut mac, claimed } = self else { return Ok(()) };
+        mac.update(body);
+        if claimed.is_some_and(|claimed| mac.verify_slice(&claimed).is_ok()) {
+            return Ok(());
+        }
+        Err(unauthorized(
+            "SIGNATURE_INVALID",
+            format!("the signature in {header} is not that of this body with the webhook's secret"),
+        ))
+    }
+}
+
+fn unauthorized(code: &'static str, detail: String) -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, code, detail)
 }
 
 /// The body as a value: JSON, or JSON in the field `payload` of a form.

@@ -72,10 +72,18 @@ impl OpenApprovals {
         self.open.get(&(job.clone(), attempt))
     }
 
-    fn of_task(&self, job: &JobId, task: &str) -> Vec<(JobId, AttemptNumber)> {
+    fn range(&self, job: &JobId) -> impl Iterator<Item = (&(JobId, AttemptNumber), &Asked)> {
         let from = (job.clone(), AttemptNumber(0));
-        let of_job = self.open.range(from..).take_while(|((of, _), _)| of == job);
-        of_job.filter(|(_, asked)| asked.row.task == task).map(|(key, _)| key.clone()).collect()
+        self.open.range(from..).take_while(move |((of, _), _)| of == job)
+    }
+
+    /// All of a job.
+    pub(super) fn of_job(&self, job: &JobId) -> Vec<(JobId, AttemptNumber)> {
+        self.range(job).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn of_task(&self, job: &JobId, task: &str) -> Vec<(JobId, AttemptNumber)> {
+        self.range(job).filter(|(_, asked)| asked.row.task == task).map(|(key, _)| key.clone()).collect()
     }
 
     /// The attempt has ended: the row as it stays.
@@ -202,12 +210,7 @@ impl State {
         }
         let comment = check_comment(decision, comment)?;
         let (job, attempt) = key.clone();
-        if let Some(reason) = self.damaged.get(&job) {
-            return Err(Refusal::Conflict {
-                code: "JOB_DAMAGED",
-                message: format!("nothing can be done with the job {job}: {reason}"),
-            });
-        }
+        self.refuse_damaged(&job)?;
         let row = VoteRow { approval: asked.row.id.clone(), voter, decision, comment, via, at: now };
         let mut after = asked.clone();
         after.votes.push(row.clone());

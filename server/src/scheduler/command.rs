@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use atta_core::definition::Retention;
-use atta_core::definition::WebhookTrigger;
 use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch};
 use atta_core::protocol::api::{ConfigResource, DefinitionResource, SubmitRequest, SubmitResponse, WebhookAnswer};
@@ -31,11 +30,6 @@ pub(super) enum Command {
         job_type: String,
         enabled: bool,
         reply: Reply<DefinitionResource>,
-    },
-    FindWebhook {
-        job_type: String,
-        name: String,
-        reply: Reply<WebhookTrigger>,
     },
     Deliver {
         delivery: Box<Delivery>,

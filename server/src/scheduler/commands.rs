@@ -19,12 +19,15 @@ impl State {
         job: &JobId,
         command: JobCommand,
     ) -> Result<JobState, Refusal> {
-        if let Some(reason) = self.damaged.get(job) {
-            return Err(Refusal::Conflict {
-                code: "JOB_DAMAGED",
-                message: format!("nothing can be done with the job {job}: {reason}"),
-            });
+        if let JobCommand::Cancel { reason, .. } = &command {
+            if self.damaged.contains_key(job) {
+                return self.abandon(database, job, reason).await;
+            }
+            if self.staged.abandoned.contains_key(job) {
+                return Ok(JobState::Cancelled);
+            }
         }
+        self.refuse_damaged(job)?;
         let known = self.jobs.contains_key(job);
         if !known {
             let state = database.job_state(job).await?.ok_or_else(|| Refusal::job_not_found(job))?;
@@ -165,10 +168,7 @@ impl State {
         let mut found = database.load_jobs(Which::Job(job)).await?;
         let stored = found.pop().ok_or_else(|| Refusal::job_not_found(job))?;
         let version = self.version(database, &stored.row.job_type.clone(), &stored.row.version.clone()).await?;
-        let live = self.replay(stored, Arc::clone(&version)).map_err(|reason| Refusal::Conflict {
-            code: "JOB_DAMAGED",
-            message: format!("nothing can be done with the job {job}: {reason}"),
-        })?;
+        let live = self.replay(stored, Arc::clone(&version)).map_err(|reason| Refusal::damaged(job, &reason))?;
         self.join_family(&live.row);
         self.jobs.insert(job.clone(), live);
         Ok(())

@@ -123,9 +123,7 @@ impl State {
 
     /// Wakes the attempts of the parent that wait for a forked job.
     fn wake_parent(&mut self, child: &JobId) {
-        let Some(origin) = self.jobs.get(child).map(|live| &live.row.origin).filter(|origin| origin.forked) else {
-            return;
-        };
+        let Some(origin) = self.origin_of(child).filter(|origin| origin.forked) else { return };
         let (Some(parent), forked_by) = (origin.parent.clone(), origin.attempt) else { return };
         let Some(live) = self.jobs.get(&parent) else { return };
         let waiting: Vec<AttemptNumber> = live

@@ -16,11 +16,11 @@ use super::Refusal;
 use super::definitions::LoadedVersion;
 use super::families::{DEEPEST, EndedJob};
 use super::live::LiveJob;
-use super::methods::{sentence, store_error};
+use super::methods::store_error;
 use super::state::State;
 use super::submit::WantedJob;
 use super::variables::{render_params, render_text};
-use crate::store::{JobOrigin, StoreError, StoreWriter};
+use crate::store::{JobOrigin, JobRow, StoreError, StoreWriter};
 
 /// The definitions whose jobs trigger jobs of this one, sorted.
 pub(super) fn watched_by(definition: &JobDefinition) -> Vec<String> {
@@ -48,11 +48,14 @@ impl State {
         database: &mut StoreWriter,
         ended: &EndedJob,
     ) -> Result<(), StoreError> {
-        let Some(live) = self.jobs.get(&ended.job) else { return Ok(()) };
-        let Some(watchers) = self.watchers.get(&live.row.job_type) else { return Ok(()) };
-        let watched = live.row.job_type.clone();
-        let described = described(live, ended);
-        let depth = live.row.origin.depth + 1;
+        let live = self.jobs.get(&ended.job);
+        let Some(row) = live.map(|live| &live.row).or_else(|| self.staged.abandoned.get(&ended.job)) else {
+            return Ok(());
+        };
+        let Some(watchers) = self.watchers.get(&row.job_type) else { return Ok(()) };
+        let watched = row.job_type.clone();
+        let described = described(row, live, ended);
+        let depth = row.origin.depth + 1;
         for job_type in watchers.clone() {
             let Some(entry) = self.definitions.get(&job_type) else { continue };
             if !entry.row.enabled {
@@ -136,7 +139,7 @@ impl State {
                 let refusal = store_error(refusal)?;
                 // A key that is held says nothing against the definition.
                 let degrades = !matches!(refusal, Refusal::Conflict { .. });
-                self.refuse_trigger(version, &submitted_by, origin, sentence(&refusal), degrades);
+                self.refuse_trigger(version, &submitted_by, origin, refusal.sentence(), degrades);
             }
         }
         Ok(())
@@ -197,26 +200,30 @@ impl State {
 /// How the reason begins for which triggers degrade a definition.
 const DEGRADED: &str = "its trigger cannot start it: ";
 
-/// The job that ended, as templates of triggers see it.
-fn described(live: &LiveJob, ended: &EndedJob) -> Value {
-    let failure = live.run.verdict().and_then(|(_, failure)| failure).or(live.row.failure.as_ref());
+/// The job that ended, as templates of triggers see it. One that is not in memory was set aside: nothing is known of what
+/// its tasks left.
+fn described(row: &JobRow, live: Option<&LiveJob>, ended: &EndedJob) -> Value {
+    let verdict = live.and_then(|live| live.run.verdict()).and_then(|(_, failure)| failure);
+    let failure = verdict.or(row.failure.as_ref());
     let mut outputs = Map::new();
-    for task in live.plan.tasks() {
+    for (live, task) in live.into_iter().flat_map(|live| live.plan.tasks().map(move |task| (live, task))) {
         if let Some(data) = live.results.get(&task).filter(|data| data.current) {
             let values: Map<String, Value> =
                 data.outputs.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
             outputs.insert(live.plan.task_name(task).to_owned(), Value::Object(values));
         }
     }
+    let params = live.map(|live| live.params.clone());
+    let params = params.or_else(|| serde_json::from_str(&row.params).ok()).unwrap_or_default();
     json!({
-        "id": live.row.id,
-        "job_type": live.row.job_type,
-        "version": live.row.version,
+        "id": row.id,
+        "job_type": row.job_type,
+        "version": row.version,
         "state": ended.state.as_str(),
         "error_code": failure.map(|failure| failure.code.as_str()),
         "attempt": ended.attempt,
-        "user_key": live.row.user_key,
-        "params": live.params,
+        "user_key": row.user_key,
+        "params": params,
         "outputs": outputs,
     })
 }

@@ -14,6 +14,7 @@
 //! * `approvals`: votes of people
 //! * `notifications`: what is to be told to whom, and what became of it
 //! * `recovery`: from the database to memory
+//! * `damaged`: jobs that cannot go on
 
 mod admission;
 mod ants;
@@ -24,6 +25,7 @@ mod commands;
 mod concurrency;
 mod configs;
 mod cron;
+mod damaged;
 mod definitions;
 mod dispatch;
 mod expiry;

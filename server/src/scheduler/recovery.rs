@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::engine::{
-    AttemptNumber, AttemptState, Effect, EngineError, Event, JobState, TaskIndex, TaskState, decide,
-};
+use atta_core::engine::{AttemptNumber, AttemptState, Effect, Event, JobState, TaskIndex, TaskState, decide};
 use atta_core::protocol::{AntId, AttemptId, JobId};
 use atta_core::template::{ConfigValues, Limits, Renderer};
 use atta_core::time::{Clock, Entropy, UnixMillis};
@@ -141,11 +139,7 @@ impl State {
             };
             match live {
                 Ok(live) => self.take_in(live),
-                Err(reason) => {
-                    tracing::error!(job = %id, %reason, "job cannot be recovered");
-                    metrics::counter!("atta_jobs_damaged_total").increment(1);
-                    self.damaged.insert(id, reason);
-                }
+                Err(reason) => self.set_aside(&id, reason),
             }
         }
         Ok(())
@@ -207,7 +201,10 @@ impl State {
 
     /// Replays a stored job and checks it against its rows.
     pub(super) fn replay(&self, stored: StoredJob, version: Arc<LoadedVersion>) -> Result<LiveJob, String> {
-        let StoredJob { row, tasks, attempts, artifacts, adopted, events, timers } = stored;
+        let StoredJob { row, tasks, attempts, artifacts, adopted, events, timers, broken } = stored;
+        if let Some(broken) = broken {
+            return Err(broken);
+        }
         let params: Map<String, Value> =
             serde_json::from_str(&row.params).map_err(|error| format!("its params are damaged: {error}"))?;
         // Fields were resolved with the params that the job was created with.
@@ -366,16 +363,6 @@ impl State {
             }
         }
         Ok(live)
-    }
-
-    /// The engine refused what the queen must be able to tell it. A defect of the engine sets the job aside: nothing
-    /// more is done with it until a restart has looked at it again.
-    pub(super) fn damage(&mut self, job: &JobId, error: &EngineError) {
-        tracing::error!(%job, %error, "the engine refused an event");
-        metrics::counter!("atta_engine_refusals_total").increment(1);
-        if matches!(error, EngineError::Internal(_)) {
-            self.damaged.insert(job.clone(), error.to_string());
-        }
     }
 }
 

@@ -62,6 +62,17 @@ impl Refusal {
         Self::NotFound { what: format!("definition {job_type}") }
     }
 
+    /// What is wrong in one sentence, with all violations.
+    pub(super) fn sentence(&self) -> String {
+        match self {
+            Self::Invalid { message, violations, .. } if violations.len() > 1 => {
+                let all: Vec<&str> = violations.iter().map(|violation| violation.message.as_str()).collect();
+                format!("{message}: {}", all.join("; "))
+            }
+            other => other.to_string(),
+        }
+    }
+
     pub(super) fn violation(code: &'static str, field: &str, violation: &str, message: String) -> Self {
         let violations =
             vec![FieldViolation { field: field.to_owned(), code: violation.to_owned(), message: message.clone() }];

@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
-use atta_core::engine::{AttemptResult, AttemptState, Event, Failure, ResultName};
-use atta_core::protocol::ant::{AttemptReport, Heartbeat, Orders, PollRequest, Report, ReportBatch, ReportBody};
+use atta_core::engine::{AttemptResult, AttemptState, EngineError, Event, Failure, ResultName};
+use atta_core::protocol::ant::{
+    ArtifactFile, AttemptReport, Heartbeat, Orders, PollRequest, Report, ReportBatch, ReportBody,
+};
 use atta_core::protocol::{AntId, AttemptId};
 use indexmap::IndexMap;
 use tokio::time::Instant;
@@ -72,27 +74,39 @@ impl State {
         }
     }
 
-    /// Applies reports in order; says which of them are stale.
+    /// Applies reports in order; says which of them are stale. One that the engine refuses concerns nobody but its job.
     pub(super) async fn report(
         &mut self,
         database: &mut StoreWriter,
         batch: ReportBatch,
-    ) -> Result<Vec<AttemptId>, Refusal> {
-        for report in &batch.reports {
-            check_report(report)?;
-        }
+    ) -> Result<Vec<AttemptId>, StoreError> {
         let replaced = self.ants.get(&batch.ant).is_some_and(|ant| ant.session(batch.session) != Session::Current);
         let mut stale = Vec::new();
         for report in batch.reports {
             let counts = !replaced && self.is_current(database, &batch.ant, &report).await?;
             if !counts {
                 stale.push(report.attempt_id.clone());
-            } else if let Err(error) = self.apply_report(report) {
-                return Err(error.into());
+                continue;
+            }
+            let attempt = report.attempt_id.clone();
+            if let Err(error) = self.apply_report(report) {
+                self.report_refused(&batch.ant, &attempt, &error);
             }
         }
         stale.dedup();
         Ok(stale)
+    }
+
+    /// What an ant says must fit. Its job is set aside; the ant has done its part and has its slot back.
+    fn report_refused(&mut self, ant: &AntId, attempt: &AttemptId, error: &EngineError) {
+        metrics::counter!("atta_engine_refusals_total").increment(1);
+        if let Some(ant) = self.ants.get_mut(ant) {
+            ant.held.remove(attempt);
+        }
+        self.secrets.held().release(attempt);
+        if let Some((job, number)) = attempt.parts() {
+            self.set_aside(&job, format!("the engine refused the report of attempt {}: {error}", number.0));
+        }
     }
 
     /// Whether the report's token is that of the attempt's latest lease.
@@ -110,7 +124,7 @@ impl State {
         Ok(database.attempt_token(&job, number).await? == Some(report.token))
     }
 
-    fn apply_report(&mut self, report: Report) -> Result<(), atta_core::engine::EngineError> {
+    fn apply_report(&mut self, report: Report) -> Result<(), EngineError> {
         let Some((job, number)) = report.attempt_id.parts() else { return Ok(()) };
         // Each report is applied once: the attempt's own state says what has been applied.
         let state = self.jobs.get(&job).and_then(|live| live.attempts.get(&number)).map(|row| row.state);
@@ -141,13 +155,15 @@ impl State {
                         warnings: &mut warnings,
                     });
                 }
-                let room = self.jobs.get(&job).map_or(Ok(()), |live| live.room_for_outputs(number, &outputs));
-                let (result, failure, outputs) = match room {
-                    Ok(()) => (result, failure, outputs),
+                let fits = check_artifacts(&artifacts)
+                    .and_then(|()| self.jobs.get(&job).map_or(Ok(()), |live| live.room_for_outputs(number, &outputs)));
+                let (result, failure) = match fits {
+                    Ok(()) => (result, failure),
                     Err(message) => {
+                        outputs = IndexMap::new();
+                        artifacts = Vec::new();
                         let code = ResultName::Invalid.as_str().to_owned();
-                        let failure = Some(Failure { code, message });
-                        (AttemptResult::Named(ResultName::Invalid), failure, IndexMap::new())
+                        (AttemptResult::Named(ResultName::Invalid), Some(Failure { code, message }))
                     }
                 };
                 let event = Event::AttemptFinished { attempt: number, result, failure, retry_after };
@@ -202,11 +218,10 @@ impl State {
     }
 }
 
-/// Refuses a report whose artifacts cannot be stored as they are named.
-fn check_report(report: &Report) -> Result<(), Refusal> {
-    let ReportBody::Finished(end) = &report.body else { return Ok(()) };
+/// Artifacts must be storable as they are named; an error is the sentence with which the attempt ends as INVALID.
+fn check_artifacts(files: &[ArtifactFile]) -> Result<(), String> {
     let mut seen = HashSet::new();
-    for file in &end.artifacts {
+    for file in files {
         let well_formed = !file.path.is_empty()
             && !file.path.starts_with('/')
             && !file.path.contains('\0')
@@ -220,8 +235,10 @@ fn check_report(report: &Report) -> Result<(), Refusal> {
         } else {
             continue;
         };
-        let message = format!("attempt {}: the artifact {:?} {violation}", report.attempt_id, file.path);
-        return Err(Refusal::violation("INVALID_REPORT", "artifacts", "INVALID_ARTIFACT", message));
+        return Err(format!("the ant's report cannot be stored: the artifact {:?} {violation}", file.path));
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

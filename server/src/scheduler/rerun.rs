@@ -62,12 +62,7 @@ impl State {
         job: &JobId,
         again: RunAgain,
     ) -> Result<SubmitResponse, Refusal> {
-        if let Some(reason) = self.damaged.get(job) {
-            return Err(Refusal::Conflict {
-                code: "JOB_DAMAGED",
-                message: format!("nothing can be done with the job {job}: {reason}"),
-            });
-        }
+        self.refuse_damaged(job)?;
         if let Some(live) = self.jobs.get(job) {
             return Err(Refusal::Conflict {
                 code: "JOB_NOT_TERMINAL",
@@ -77,10 +72,7 @@ impl State {
         let stored = database.load_jobs(Which::Job(job)).await?.pop().ok_or_else(|| Refusal::job_not_found(job))?;
         let job_type = stored.row.job_type.clone();
         let old_version = self.version(database, &job_type, &stored.row.version.clone()).await?;
-        let old = self.replay(stored, old_version).map_err(|reason| Refusal::Conflict {
-            code: "JOB_DAMAGED",
-            message: format!("nothing can be done with the job {job}: {reason}"),
-        })?;
+        let old = self.replay(stored, old_version).map_err(|reason| Refusal::damaged(job, &reason))?;
         let entry = self.definitions.get(&job_type).ok_or_else(|| Refusal::definition_not_found(&job_type))?;
         if !entry.row.enabled {
             return Err(Refusal::Conflict {

@@ -31,7 +31,7 @@ use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
     AdoptedRow, ApprovalRow, ArtifactRows, Changes, ColumnName, ConfigKey, DeliveryChange, DeliveryRow, EventRow,
-    IdempotencyRow, OutboxRow, TimerChange, VersionRow, VoteRow, json,
+    IdempotencyRow, JobRow, OutboxRow, TimerChange, VersionRow, VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -62,6 +62,8 @@ pub(super) struct Staged {
     pub(super) finished_attempts: Vec<AttemptResult>,
     /// Jobs that ended, where somebody may want to know.
     pub(super) ended: Vec<EndedJob>,
+    /// Jobs that were ended without their engine.
+    pub(super) abandoned: BTreeMap<JobId, JobRow>,
     /// Jobs whose forked jobs are to be looked at, or one of their attempts that has ended.
     pub(super) orphans: Vec<(JobId, Option<AttemptNumber>)>,
     /// Jobs that were made of something of another one.
@@ -336,6 +338,12 @@ impl State {
                     .filter_map(|(task, instance)| Some((id, live.fan_outs.get(task)?.rows.get(*instance as usize)?))),
             );
             changes.attempts.extend(live.dirty.attempts.iter().filter_map(|n| Some((id, live.attempts.get(n)?))));
+        }
+        for (job, row) in &self.staged.abandoned {
+            changes.abandoned.push((job, row.finished_at.unwrap_or(row.created_at)));
+            if !self.jobs.contains_key(job) {
+                changes.jobs.push(row);
+            }
         }
         // A key that one job gives up may be taken by another one in the same transaction.
         changes.jobs.sort_by_key(|row| !row.state.is_terminal());

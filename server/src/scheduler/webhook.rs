@@ -66,7 +66,7 @@ impl Decided {
 
 impl State {
     /// The webhook of the newest version of a definition.
-    pub(super) async fn find_webhook(
+    async fn find_webhook(
         &mut self,
         database: &mut StoreWriter,
         job_type: &str,
@@ -156,12 +156,7 @@ impl State {
             }
             // What is wrong with the database concerns the whole batch.
             Err(refusal @ Refusal::Unavailable { .. }) => return Err(refusal),
-            Err(Refusal::Invalid { message, violations, .. }) => {
-                let parts: Vec<String> = violations.into_iter().map(|one| one.message).collect();
-                let message = if parts.is_empty() { message } else { parts.join("; ") };
-                Decided::new(DeliveryOutcome::Refused, message)
-            }
-            Err(refusal) => Decided::new(DeliveryOutcome::Refused, refusal.to_string()),
+            Err(refusal) => Decided::new(DeliveryOutcome::Refused, refusal.sentence()),
         })
     }
 
@@ -273,12 +268,6 @@ fn not_evaluated(message: String) -> Refusal {
 }
 
 impl Queen {
-    /// The webhook of a definition's newest version.
-    pub async fn webhook(&self, job_type: &str, name: &str) -> Result<WebhookTrigger, Refusal> {
-        let (job_type, name) = (job_type.to_owned(), name.to_owned());
-        self.ask(|reply| Command::FindWebhook { job_type, name, reply }).await
-    }
-
     /// Does what a delivery asks for; it is recorded when this returns.
     pub async fn deliver(&self, delivery: Delivery) -> Result<WebhookAnswer, Refusal> {
         self.ask(|reply| Command::Deliver { delivery: Box::new(delivery), reply }).await

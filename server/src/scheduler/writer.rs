@@ -17,7 +17,7 @@ use super::Refusal;
 use super::ants::is_empty;
 use super::command::{Command, Reply};
 use super::state::State;
-use crate::store::{Changes, StoreWriter};
+use crate::store::StoreWriter;
 
 /// Commands in one transaction.
 const BATCH: usize = 256;
@@ -285,7 +285,7 @@ impl Writer {
         if self.retry_at.is_some() || self.health.borrow().is_err() {
             changes.probe = Some(self.state.clock.now());
         }
-        if is_nothing(&changes) {
+        if changes.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
@@ -338,10 +338,6 @@ impl Writer {
                 let result = state.set_enabled(database, &job_type, enabled).await;
                 answers.push(reply, result);
             }
-            Command::FindWebhook { job_type, name, reply } => {
-                let result = state.find_webhook(database, &job_type, &name).await.map(|(_, webhook)| webhook);
-                answers.push(reply, result);
-            }
             Command::Deliver { delivery, reply } => {
                 let result = state.deliver(database, *delivery).await;
                 answers.push(reply, result);
@@ -391,7 +387,7 @@ impl Writer {
                 let ant = batch.ant.clone();
                 match state.report(database, batch).await {
                     Ok(stale) => answers.reports.push(ReportAnswer { ant, stale, reply }),
-                    Err(refusal) => answers.push(reply, Err(refusal)),
+                    Err(error) => answers.push(reply, Err(error.into())),
                 }
             }
             Command::Heartbeat { heartbeat, reply } => {
@@ -406,7 +402,7 @@ impl Writer {
                             ant.notices.stale.extend(stale);
                         }
                     }
-                    Err(refusal) => tracing::warn!(%ant, %refusal, "report refused"),
+                    Err(error) => tracing::warn!(%ant, %error, "a report is lost"),
                 }
             }
             Command::Undelivered { ant, orders } => state.take_back(&ant, orders),
@@ -454,7 +450,6 @@ impl Command {
         match self {
             Self::Upload { reply, .. } | Self::SetEnabled { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Submit { reply, .. } | Self::RunAgain { reply, .. } => drop(reply.send(Err(refusal))),
-            Self::FindWebhook { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Deliver { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Job { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Vote { reply, .. } => drop(reply.send(Err(refusal))),
@@ -475,26 +470,6 @@ impl Command {
             Self::LateReport(_) | Self::Undelivered { .. } => {}
         }
     }
-}
-
-fn is_nothing(changes: &Changes<'_>) -> bool {
-    changes.versions.is_empty()
-        && changes.definitions.is_empty()
-        && changes.new_jobs.is_empty()
-        && changes.jobs.is_empty()
-        && changes.tasks.is_empty()
-        && changes.attempts.is_empty()
-        && changes.events.is_empty()
-        && changes.timers.is_empty()
-        && changes.idempotency.is_empty()
-        && changes.configs.is_empty()
-        && changes.approvals.is_empty()
-        && changes.votes.is_empty()
-        && changes.outbox.is_empty()
-        && changes.outcomes.is_empty()
-        && changes.expiry.is_empty()
-        && changes.deliveries.is_empty()
-        && changes.probe.is_none()
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -26,6 +26,33 @@ pub(crate) struct StoredJob {
     pub(crate) adopted: Vec<(TaskIndex, String)>,
     pub(crate) events: Vec<Stamped>,
     pub(crate) timers: Vec<(Timer, UnixMillis)>,
+    /// Why something of it cannot be read. The others can be read all the same.
+    pub(crate) broken: Option<String>,
+}
+
+impl StoredJob {
+    fn new(row: JobRow) -> Self {
+        Self {
+            row,
+            tasks: Vec::new(),
+            attempts: Vec::new(),
+            artifacts: Vec::new(),
+            adopted: Vec::new(),
+            events: Vec::new(),
+            timers: Vec::new(),
+            broken: None,
+        }
+    }
+
+    /// Takes a row of something of the job, or takes note that it cannot be read.
+    fn take<T>(&mut self, read: Result<T, StoreError>, put: impl FnOnce(&mut Self, T)) {
+        match read {
+            Ok(value) => put(self, value),
+            Err(error) => {
+                self.broken.get_or_insert_with(|| error.to_string());
+            }
+        }
+    }
 }
 
 /// Which jobs to load. The text is part of statements, so that each is prepared once.
@@ -154,6 +181,33 @@ fn attempt_row(row: &Row) -> Result<AttemptRow, StoreError> {
     })
 }
 
+fn artifact_row(row: &Row) -> Result<(AttemptNumber, ArtifactFile), StoreError> {
+    let attempt = AttemptNumber(unsigned("artifacts", "attempt", row.try_get("attempt")?)?);
+    let file = ArtifactFile {
+        path: row.try_get("path")?,
+        digest: Digest(row.try_get("digest")?),
+        size: unsigned("artifacts", "size", row.try_get("size")?)?,
+        executable: row.try_get("executable")?,
+    };
+    Ok((attempt, file))
+}
+
+fn adopted_row(row: &Row) -> Result<(TaskIndex, String), StoreError> {
+    Ok((TaskIndex(unsigned("adopted_tasks", "task", row.try_get("task")?)?), row.try_get("outputs")?))
+}
+
+fn timer_row(row: &Row) -> Result<(Timer, UnixMillis), StoreError> {
+    Ok((from_json("timers", "timer", row.try_get("timer")?)?, UnixMillis(row.try_get("due_at")?)))
+}
+
+fn event_row(row: &Row) -> Result<Stamped, StoreError> {
+    Ok(Stamped {
+        at: UnixMillis(row.try_get("at")?),
+        entropy: row.try_get::<i64, _>("entropy")?.cast_unsigned(),
+        event: from_json("events", "event", row.try_get("event")?)?,
+    })
+}
+
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(
     table: &'static str,
     column: &'static str,
@@ -180,15 +234,7 @@ impl StoreWriter {
         for row in rows {
             let row = job_row(&row)?;
             position.insert(row.id.0.clone(), jobs.len());
-            jobs.push(StoredJob {
-                row,
-                tasks: Vec::new(),
-                attempts: Vec::new(),
-                artifacts: Vec::new(),
-                adopted: Vec::new(),
-                events: Vec::new(),
-                timers: Vec::new(),
-            });
+            jobs.push(StoredJob::new(row));
         }
         if jobs.is_empty() {
             return Ok(jobs);
@@ -199,61 +245,48 @@ impl StoreWriter {
         };
         for row in self.select(format!("SELECT * FROM tasks WHERE {condition} ORDER BY job_id, task"), which).await? {
             if let Some(at) = find(&row)? {
-                jobs[at].tasks.push(task_row(&row)?);
+                jobs[at].take(task_row(&row), |job, row| job.tasks.push(row));
             }
         }
         let text = format!("SELECT * FROM attempts WHERE {condition} ORDER BY job_id, number");
         for row in self.select(text, which).await? {
             if let Some(at) = find(&row)? {
-                jobs[at].attempts.push(attempt_row(&row)?);
+                jobs[at].take(attempt_row(&row), |job, row| job.attempts.push(row));
             }
         }
         let text = format!("SELECT * FROM artifacts WHERE {condition} ORDER BY job_id, attempt, path");
         for row in self.select(text, which).await? {
             let Some(at) = find(&row)? else { continue };
-            let attempt = AttemptNumber(unsigned("artifacts", "attempt", row.try_get("attempt")?)?);
-            let file = ArtifactFile {
-                path: row.try_get("path")?,
-                digest: Digest(row.try_get("digest")?),
-                size: unsigned("artifacts", "size", row.try_get("size")?)?,
-                executable: row.try_get("executable")?,
-            };
-            match jobs[at].artifacts.last_mut() {
+            jobs[at].take(artifact_row(&row), |job, (attempt, file)| match job.artifacts.last_mut() {
                 Some(last) if last.attempt == attempt => last.files.push(file),
                 _ => {
-                    let job = jobs[at].row.id.clone();
-                    jobs[at].artifacts.push(ArtifactRows {
-                        job,
+                    let id = job.row.id.clone();
+                    job.artifacts.push(ArtifactRows {
+                        job: id,
                         attempt,
                         files: vec![file],
                         group: None,
                         expires_at: None,
                     });
                 }
-            }
+            });
         }
         let text = format!("SELECT job_id, task, outputs FROM adopted_tasks WHERE {condition}");
         for row in self.select(text, which).await? {
             if let Some(at) = find(&row)? {
-                let task = TaskIndex(unsigned("adopted_tasks", "task", row.try_get("task")?)?);
-                jobs[at].adopted.push((task, row.try_get("outputs")?));
+                jobs[at].take(adopted_row(&row), |job, row| job.adopted.push(row));
             }
         }
         let text = format!("SELECT job_id, timer, due_at FROM timers WHERE {condition}");
         for row in self.select(text, which).await? {
             if let Some(at) = find(&row)? {
-                let timer = from_json("timers", "timer", row.try_get("timer")?)?;
-                jobs[at].timers.push((timer, UnixMillis(row.try_get("due_at")?)));
+                jobs[at].take(timer_row(&row), |job, row| job.timers.push(row));
             }
         }
         let text = format!("SELECT job_id, at, entropy, event FROM events WHERE {condition} ORDER BY job_id, sequence");
         for row in self.select(text, which).await? {
             if let Some(at) = find(&row)? {
-                jobs[at].events.push(Stamped {
-                    at: UnixMillis(row.try_get("at")?),
-                    entropy: row.try_get::<i64, _>("entropy")?.cast_unsigned(),
-                    event: from_json("events", "event", row.try_get("event")?)?,
-                });
+                jobs[at].take(event_row(&row), |job, row| job.events.push(row));
             }
         }
         Ok(jobs)

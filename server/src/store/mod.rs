@@ -6,6 +6,7 @@
 
 mod approvals;
 mod configs;
+mod damaged;
 mod definitions;
 mod deliveries;
 mod error;
@@ -24,6 +25,7 @@ mod read_events;
 mod read_instances;
 mod read_jobs;
 mod read_model;
+mod read_webhooks;
 mod rows;
 mod sql;
 mod write;
@@ -33,6 +35,7 @@ use std::path::PathBuf;
 pub use approvals::{ApprovalFilter, Via};
 pub(crate) use approvals::{ApprovalPolicy, ApprovalRow, Asked, VoteRow};
 pub(crate) use configs::{ConfigChange, ConfigContent, ConfigKey, ConfigRow, Sealed};
+pub(crate) use damaged::OpenLease;
 pub use deliveries::DeliveryFilter;
 pub(crate) use deliveries::DeliveryRow;
 pub use error::{OpenError, StoreError};

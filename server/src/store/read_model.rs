@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use atta_core::definition::{KnownConfigs, Limits, load_with};
 use atta_core::time::UnixMillis;
 
+use super::read_webhooks::Webhooks;
 use super::sql::query;
 use super::{Store, StoreError};
 
@@ -17,6 +18,8 @@ const OUTLINES: usize = 64;
 pub struct Reads {
     pub(super) store: Store,
     outlines: Arc<Mutex<Outlines>>,
+    /// By definition.
+    pub(super) webhooks: Arc<Mutex<HashMap<String, Arc<Webhooks>>>>,
 }
 
 /// By definition and version.
@@ -42,7 +45,7 @@ impl Outline {
 impl Reads {
     /// Reads from this store.
     pub fn new(store: Store) -> Self {
-        Self { store, outlines: Arc::default() }
+        Self { store, outlines: Arc::default(), webhooks: Arc::default() }
     }
 
     /// The outline of a stored version. A version that this program cannot load any more has an empty one.

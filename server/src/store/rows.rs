@@ -235,6 +235,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) definitions: Vec<&'a DefinitionRow>,
     pub(crate) new_jobs: Vec<&'a JobRow>,
     pub(crate) jobs: Vec<&'a JobRow>,
+    /// Jobs that end without their engine: whatever of them is open ends with them. Their rows are among `jobs`.
+    pub(crate) abandoned: Vec<(&'a JobId, UnixMillis)>,
     /// Jobs that go on with other params.
     pub(crate) params: Vec<&'a JobRow>,
     pub(crate) tasks: Vec<(&'a JobId, &'a TaskRow)>,
@@ -256,4 +258,59 @@ pub(crate) struct Changes<'a> {
     pub(crate) outcomes: Vec<&'a super::DeliveryChange>,
     /// Written to `meta`, so that a batch without other changes proves that writing works.
     pub(crate) probe: Option<UnixMillis>,
+}
+
+impl Changes<'_> {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        // All of them by name: one that is forgotten here would be lost when it comes alone.
+        let Self {
+            versions,
+            definitions,
+            new_jobs,
+            jobs,
+            abandoned,
+            params,
+            tasks,
+            attempts,
+            instances,
+            instances_removed,
+            artifacts,
+            adopted,
+            events,
+            timers,
+            idempotency,
+            configs,
+            expiry,
+            deliveries,
+            approvals,
+            votes,
+            outbox,
+            outcomes,
+            probe,
+        } = self;
+        versions.is_empty()
+            && definitions.is_empty()
+            && new_jobs.is_empty()
+            && jobs.is_empty()
+            && abandoned.is_empty()
+            && params.is_empty()
+            && tasks.is_empty()
+            && attempts.is_empty()
+            && instances.is_empty()
+            && instances_removed.is_empty()
+            && artifacts.is_empty()
+            && adopted.is_empty()
+            && events.is_empty()
+            && timers.is_empty()
+            && idempotency.is_empty()
+            && configs.is_empty()
+            && expiry.is_empty()
+            && deliveries.is_empty()
+            && approvals.is_empty()
+            && votes.is_empty()
+            && outbox.is_empty()
+            && outcomes.is_empty()
+            && probe.is_none()
+    }
 }

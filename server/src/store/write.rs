@@ -197,6 +197,9 @@ impl StoreWriter {
             ]);
         })
         .await?;
+        for (job, at) in &changes.abandoned {
+            self.write_abandoned(job, *at).await?;
+        }
         // Before the new ones, which may take a user_key that one of these gives up.
         for row in &changes.jobs {
             let done = query(UPDATE_JOB)

@@ -14,13 +14,12 @@ use atta_core::time::UnixMillis;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::submit_jobs::sentence;
 use super::{Performed, bad_template, store_error};
 use crate::scheduler::live::{Finish, LiveJob};
 use crate::scheduler::state::State;
 use crate::scheduler::submit::WantedJob;
 use crate::scheduler::variables::{render_params, render_text};
-use crate::store::{JobOrigin, StoreError, StoreWriter, Which};
+use crate::store::{JobOrigin, JobRow, StoreError, StoreWriter, Which};
 
 /// What a forked job has come to.
 pub(super) enum Forked {
@@ -90,7 +89,7 @@ impl State {
             Ok(child) => child,
             Err(refusal) => {
                 let refusal = store_error(refusal)?;
-                return Ok(Performed::invalid(format!("{job_type} cannot be forked: {}", sentence(&refusal))));
+                return Ok(Performed::invalid(format!("{job_type} cannot be forked: {}", refusal.sentence())));
             }
         };
         if options.wait {
@@ -153,6 +152,9 @@ impl State {
         child: &JobId,
         options: &ForkOptions,
     ) -> Result<Forked, StoreError> {
+        if let Some(row) = self.staged.abandoned.get(child) {
+            return Ok(Forked::Ended(Box::new(ended_by_row(row, options))));
+        }
         if let Some(live) = self.jobs.get(child) {
             if !live.row.state.is_terminal() {
                 return Ok(Forked::Lives);
@@ -165,15 +167,15 @@ impl State {
         let Some(stored) = database.load_jobs(Which::Job(child)).await?.pop() else {
             return Ok(Forked::Ended(Box::new(unreadable(child, "it is not stored any more"))));
         };
-        let (job_type, version) = (stored.row.job_type.clone(), stored.row.version.clone());
-        let version = match self.version(database, &job_type, &version).await {
-            Ok(version) => version,
-            Err(refusal) => {
-                return Ok(Forked::Ended(Box::new(unreadable(child, &store_error(refusal)?.to_string()))));
-            }
+        let row = stored.row.clone();
+        let replayed = match self.version(database, &row.job_type, &row.version).await {
+            Ok(version) => self.replay(stored, version),
+            Err(refusal) => Err(store_error(refusal)?.to_string()),
         };
-        Ok(Forked::Ended(Box::new(match self.replay(stored, version) {
+        Ok(Forked::Ended(Box::new(match replayed {
             Ok(live) => ended(&live, options, &self.renderer),
+            // What it is does not depend on what it left.
+            Err(_) if row.state != JobState::Completed => ended_by_row(&row, options),
             Err(reason) => unreadable(child, &reason),
         })))
     }
@@ -204,23 +206,7 @@ fn unreadable(child: &JobId, reason: &str) -> Ended {
 fn ended(child: &LiveJob, options: &ForkOptions, renderer: &Renderer) -> Ended {
     let (id, state) = (&child.row.id, child.row.state);
     let failure = child.run.verdict().and_then(|(_, failure)| failure.cloned()).or_else(|| child.row.failure.clone());
-    let code = failure.as_ref().map(|failure| failure.code.clone()).filter(|_| state != JobState::Completed);
-    let mut outputs = IndexMap::new();
-    outputs.insert("job_id".to_owned(), Value::from(id.0.as_str()));
-    outputs.insert("state".to_owned(), Value::from(state.as_str()));
-    outputs.insert("error_code".to_owned(), code.map_or(Value::Null, Value::from));
-    let why = failure.map_or_else(String::new, |failure| format!(": {}: {}", failure.code, failure.message));
-    let fails = |exit, code: &str| {
-        let message = format!("the forked job {id} ({}) is {}{why}", child.row.job_type, state.as_str());
-        (AttemptResult::Exit(exit), Some(Failure { code: code.to_owned(), message }))
-    };
-    let (mut result, mut failure) = match state {
-        JobState::Failed => fails(1, "FORKED_JOB_FAILED"),
-        JobState::Blocked => fails(2, "FORKED_JOB_BLOCKED"),
-        JobState::Cancelled => fails(3, "FORKED_JOB_CANCELLED"),
-        _ => (AttemptResult::Exit(0), None),
-    };
-    let mut warnings = Vec::new();
+    let Ended { mut result, mut failure, mut outputs, mut warnings, .. } = verdict(&child.row, failure);
     if !options.outputs.is_empty() {
         let scope = child.variables(child.builtins(None), renderer, true);
         for (name, template) in &options.outputs {
@@ -242,6 +228,41 @@ fn ended(child: &LiveJob, options: &ForkOptions, renderer: &Renderer) -> Ended {
         }
     }
     Ended { result, failure, outputs, artifacts: artifacts(child), warnings }
+}
+
+/// The same of a job of which nothing but its row can be read.
+fn ended_by_row(row: &JobRow, options: &ForkOptions) -> Ended {
+    let mut ended = verdict(row, row.failure.clone());
+    ended.warnings.extend(
+        options
+            .outputs
+            .keys()
+            .map(|name| format!("the output {name} of the forked job {}: what the job left cannot be read", row.id)),
+    );
+    ended
+}
+
+/// What a forked job's state says, without what its tasks left.
+fn verdict(row: &JobRow, failure: Option<Failure>) -> Ended {
+    let (id, state) = (&row.id, row.state);
+    let code = failure.as_ref().map(|failure| failure.code.clone()).filter(|_| state != JobState::Completed);
+    let outputs = IndexMap::from([
+        ("job_id".to_owned(), Value::from(id.0.as_str())),
+        ("state".to_owned(), Value::from(state.as_str())),
+        ("error_code".to_owned(), code.map_or(Value::Null, Value::from)),
+    ]);
+    let why = failure.map_or_else(String::new, |failure| format!(": {}: {}", failure.code, failure.message));
+    let fails = |exit, code: &str| {
+        let message = format!("the forked job {id} ({}) is {}{why}", row.job_type, state.as_str());
+        (AttemptResult::Exit(exit), Some(Failure { code: code.to_owned(), message }))
+    };
+    let (result, failure) = match state {
+        JobState::Failed => fails(1, "FORKED_JOB_FAILED"),
+        JobState::Blocked => fails(2, "FORKED_JOB_BLOCKED"),
+        JobState::Cancelled => fails(3, "FORKED_JOB_CANCELLED"),
+        _ => (AttemptResult::Exit(0), None),
+    };
+    Ended { result, failure, outputs, artifacts: Vec::new(), warnings: Vec::new() }
 }
 
 /// What the tasks of a job keep now, each under its task's name.

@@ -10,8 +10,6 @@ mod await_forked;
 mod fork;
 mod submit_jobs;
 
-pub(super) use submit_jobs::sentence;
-
 use atta_core::definition::Method;
 use atta_core::engine::{AttemptNumber, AttemptResult, AttemptState, Event, Failure, ResultName, Timer};
 use atta_core::protocol::JobId;

@@ -132,7 +132,7 @@ impl State {
                 Err(Refusal::Conflict { code: "DUPLICATE_USER_KEY", message }) => {
                     outcomes.push(Outcome { outcome: "duplicate", job: holder, reason: Some(message) });
                 }
-                Err(refusal) => outcomes.push(Outcome::refused(sentence(&store_error(refusal)?))),
+                Err(refusal) => outcomes.push(Outcome::refused(store_error(refusal)?.sentence())),
             }
         }
         for outcome in &outcomes {
@@ -169,17 +169,6 @@ fn conclude(outcomes: &[Outcome]) -> Performed {
     });
     let result = AttemptResult::Exit(u16::from(failure.is_some()));
     Performed::Finished { result, failure, finish: Finish { outputs, ..Finish::default() } }
-}
-
-/// Message and violations of a refusal.
-pub(in crate::scheduler) fn sentence(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Invalid { message, violations, .. } if violations.len() > 1 => {
-            let all: Vec<&str> = violations.iter().map(|violation| violation.message.as_str()).collect();
-            format!("{message}: {}", all.join("; "))
-        }
-        other => other.to_string(),
-    }
 }
 
 fn render(

@@ -4,6 +4,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
 
 use super::rig::{Answer, TestServer};
 
@@ -137,6 +139,43 @@ async fn what_cannot_be_evaluated_lets_nothing_through() {
 }
 
 #[tokio::test]
+async fn who_does_not_prove_himself_asks_nothing_of_the_writer() {
+    let server = server().await;
+    let options = SqliteConnectOptions::new().filename(server.dir.path().join("atta.db"));
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    // The writer waits for the lock of somebody else as soon as it has something to write.
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let first = issue(1);
+    let mut delivery = std::pin::pin!(deliver(&server, "one", &first));
+    let stranger = async |id: &str| {
+        let request = server.request(Method::POST, HOOK).header("x-hub-signature-256", signature("another", b"{}"));
+        server.send(request.header("x-github-delivery", id).body("{}")).await.problem()
+    };
+    for id in (0..10).map(|id: u8| id.to_string()) {
+        tokio::select! {
+            biased;
+            answer = &mut delivery => panic!("the writer does not wait: {answer:?}"),
+            problem = stranger(&id) => assert!(problem.starts_with("401 SIGNATURE_INVALID"), "{problem}"),
+        }
+    }
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(delivery.await.status, 202);
+}
+
+#[tokio::test]
+async fn the_newest_version_says_what_proves() {
+    let server = server().await;
+    assert_eq!(deliver(&server, "one", &issue(1)).await.status, 202);
+    let changed = DEFINITION.replace("hmac_sha256: \"{{ secrets.Hook }}\"", "bearer: \"{{ secrets.Hook }}\"");
+    assert_eq!(server.upload(&changed).await.status, 201);
+    let problem = deliver(&server, "two", &issue(2)).await.problem();
+    assert_eq!(problem, "401 TOKEN_MISSING: the request has no Authorization: Bearer …");
+    assert_eq!(server.upload(&changed.replace("name: issues", "name: renamed")).await.status, 201);
+    let problem = deliver(&server, "three", &issue(3)).await.problem();
+    assert_eq!(problem, "404 NOT_FOUND: webhook issues of the definition hooked not found");
+}
+
+#[tokio::test]
 async fn templates_of_a_webhook_know_configs() {
     let server = server().await;
     let config = server.request(Method::PUT, "/api/v1/configs/Label").json(&json!({"value": "ai-ready"}));
@@ -151,7 +190,9 @@ async fn templates_of_a_webhook_know_configs() {
 #[tokio::test]
 async fn a_body_of_50_megabytes_is_refused() {
     let server = server().await;
-    let request = server.request(Method::POST, HOOK).body(vec![b' '; 50 << 20]);
+    // Without any proof it is not even read.
+    let request =
+        server.request(Method::POST, HOOK).header("x-hub-signature-256", "sha256=00").body(vec![b' '; 50 << 20]);
     // The server answers before it has read everything, which a client may see as a broken connection.
     match request.send().await {
         Ok(answer) => assert_eq!(answer.status(), 413),

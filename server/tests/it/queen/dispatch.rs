@@ -141,14 +141,9 @@ async fn orders_that_nobody_took_go_to_the_next_ant() {
 }
 
 #[tokio::test]
-async fn reports_with_artifacts_that_cannot_be_are_refused() {
+async fn an_attempt_with_artifacts_that_cannot_be_is_invalid_and_what_was_reported_with_it_counts() {
     use atta_core::protocol::Digest;
     use atta_core::protocol::ant::{ArtifactFile, ReportBody};
-    let rig = Rig::new().await;
-    rig.upload(&definition("", &[("a", "")])).await;
-    rig.submit("flow").await;
-    let mut ant = Ant::new("ant", 1);
-    let work = ant.poll(&rig.queen).await.assignments.remove(0);
     let file = |path: &str, digest: &str| ArtifactFile {
         path: path.to_owned(),
         digest: Digest(digest.to_owned()),
@@ -156,6 +151,9 @@ async fn reports_with_artifacts_that_cannot_be_are_refused() {
         executable: false,
     };
     let good = "0".repeat(64);
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let mut ant = Ant::new("ant", 2);
     for (files, text) in [
         (vec![file("../x", &good)], "is no relative path inside the task's directory"),
         (vec![file("/etc/passwd", &good)], "is no relative path inside the task's directory"),
@@ -163,15 +161,26 @@ async fn reports_with_artifacts_that_cannot_be_are_refused() {
         (vec![file("x", "zz")], "has a digest that is no BLAKE3 digest"),
         (vec![file("x", &good), file("x", &good)], "is listed twice"),
     ] {
-        let mut body = ant.report_of(&work);
-        if let ReportBody::Finished(end) = &mut body {
-            end.artifacts = files;
-        }
-        let refusal = rig.queen.report(ant.batch(vec![report(&work, 2, body)])).await.unwrap_err();
-        assert!(refusal.to_string().ends_with(text), "{refusal}");
+        let (bad, fine) = (rig.submit("flow").await, rig.submit("flow").await);
+        let work = ant.poll(&rig.queen).await.assignments;
+        let reports = work.iter().map(|work| {
+            let mut body = ant.report_of(work);
+            if let ReportBody::Finished(end) = &mut body
+                && work.job_id == bad
+            {
+                end.artifacts = files.clone();
+            }
+            report(work, 2, body)
+        });
+        let reports = reports.collect();
+        rig.queen.report(ant.batch(reports)).await.unwrap();
+        ant.held = 0;
+        assert_eq!((rig.state(&bad).await, rig.state(&fine).await), ("FAILED".to_owned(), "COMPLETED".to_owned()));
+        let ended =
+            rig.rows(&format!("SELECT result, error_message FROM attempts WHERE job_id = '{bad}'")).await.concat();
+        assert!(ended.starts_with("INVALID ") && ended.ends_with(text), "{ended}");
     }
-    ant.finish(&rig.queen, &work).await;
-    assert_eq!(rig.rows("SELECT state FROM jobs").await, ["COMPLETED"]);
+    assert_eq!(rig.rows("SELECT count(*) FROM artifacts").await, ["0"]);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod approvals;
 mod clocks;
 mod commands;
 mod concurrency;
+mod damaged;
 mod dispatch;
 mod failures;
 mod fan_out;

@@ -1,0 +1,157 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use atta_core::definition::KnownConfigs;
+use atta_core::engine::{AttemptResult, JobRun, JobState};
+use atta_core::protocol::JobId;
+use atta_core::protocol::ant::{Assignment, Heard};
+use atta_core::protocol::api::SubmitRequest;
+use atta_core::time::{Clock, Entropy, UnixMillis};
+use tokio::sync::oneshot;
+
+use super::super::JobCommand;
+use super::super::command::Submission;
+use super::super::definitions::LoadedVersion;
+use super::*;
+use crate::directory::StaticDirectory;
+use crate::secrets::{KeySource, Secrets};
+use crate::store::Store;
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(1_767_571_200_000)
+    }
+}
+
+#[derive(Default)]
+struct Counting(AtomicU64);
+
+impl Entropy for Counting {
+    fn next_u64(&self) -> u64 {
+        self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst)
+    }
+}
+
+struct Rig {
+    _dir: tempfile::TempDir,
+    _store: Store,
+    database: StoreWriter,
+    state: State,
+}
+
+impl Rig {
+    async fn new(definition: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, mut database) = Store::open(dir.path(), UnixMillis(0)).await.unwrap();
+        let entropy = Arc::new(Counting::default());
+        let secrets = Arc::new(Secrets::open(Vec::new(), &KeySource::default(), dir.path(), &*entropy));
+        let directory = Arc::new(StaticDirectory::default());
+        let mut state =
+            State::open(&mut database, Arc::new(Still), entropy, false, secrets, directory, Duration::from_mins(1))
+                .await
+                .unwrap();
+        let version = LoadedVersion::parse("flow.yaml", definition, KnownConfigs::Any).unwrap();
+        state.upload(&mut database, Arc::new(version)).await.unwrap();
+        Self { _dir: dir, _store: store, database, state }
+    }
+
+    async fn submit(&mut self) -> JobId {
+        let request = SubmitRequest { job_type: "flow".to_owned(), ..SubmitRequest::default() };
+        let submission = Submission { request, submitted_by: "test".to_owned(), idempotency_key: None };
+        self.state.submit(&mut self.database, submission).await.unwrap().job_id
+    }
+
+    /// Everything that the ant is given.
+    fn dispatch(&mut self, ant: &AntId) -> Vec<Assignment> {
+        let request = serde_json::from_value(serde_json::json!({
+            "ant": ant, "session": 1, "slots": 2, "free_slots": 2, "tags": [], "workspaces": [],
+        }));
+        let (reply, _answer) = oneshot::channel();
+        self.state.poll(&request.unwrap(), Instant::now() + Duration::from_mins(1), reply);
+        self.state.dispatch(&BTreeSet::from([ant.clone()]));
+        self.state.staged.orders.get(ant).map(|orders| orders.assignments.clone()).unwrap_or_default()
+    }
+
+    async fn commit(&mut self) {
+        self.database.write(&self.state.changes()).await.unwrap();
+        self.state.committed();
+    }
+
+    async fn stored(&mut self, job: &JobId) -> JobState {
+        self.database.job_state(job).await.unwrap().unwrap()
+    }
+}
+
+fn finished(assignment: &Assignment) -> Report {
+    let end = AttemptReport {
+        result: AttemptResult::Exit(0),
+        failure: None,
+        outputs: IndexMap::new(),
+        artifacts: Vec::new(),
+        warnings: Vec::new(),
+        log_bytes: 0,
+        retry_after: None,
+    };
+    Report {
+        attempt_id: assignment.attempt_id.clone(),
+        token: assignment.token,
+        sequence: 2,
+        at: Still.now(),
+        body: ReportBody::Finished(Box::new(end)),
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_the_engine_refuses_sets_aside_its_job_and_the_others_count() {
+    let keys = "user_key: \"{{ JobType }}-{{ count_jobs('flow') }}\"";
+    let mut rig = Rig::new(&format!("job_type: flow\n{keys}\ntasks: [{{task_type: a, script: [echo]}}]\n")).await;
+    let (bad, good) = (rig.submit().await, rig.submit().await);
+    let ant = AntId("ant".to_owned());
+    let work = rig.dispatch(&ant);
+    assert_eq!(work.len(), 2);
+    rig.commit().await;
+    // As if the engine had a defect.
+    let live = rig.state.jobs.get_mut(&bad).unwrap();
+    live.run = JobRun::new(&live.plan);
+
+    let reports = work.iter().map(finished).collect();
+    let batch = ReportBatch { ant: ant.clone(), session: 1, reports, heard: Heard::default() };
+    assert_eq!(rig.state.report(&mut rig.database, batch).await.unwrap(), []);
+    rig.commit().await;
+    assert_eq!(rig.stored(&good).await, JobState::Completed);
+    let reason = &rig.state.damaged[&bad];
+    assert!(reason.starts_with("the engine refused the report of attempt 1: attempt 1 is not known"), "{reason}");
+    assert!(rig.state.ants[&ant].held.is_empty(), "both slots are free");
+
+    let cancel = JobCommand::Cancel { reason: "stuck".to_owned(), force: false };
+    assert_eq!(rig.state.command(&mut rig.database, &bad, cancel).await.unwrap(), JobState::Cancelled);
+    rig.commit().await;
+    assert_eq!(rig.stored(&bad).await, JobState::Cancelled);
+    assert!(rig.state.user_keys.is_empty() && rig.state.jobs.is_empty() && rig.state.damaged.is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_was_set_aside_gives_its_places_back_when_it_is_cancelled() {
+    let keys = "max_concurrency: 1\nconcurrency: {key: one}\ntimeout: 1h";
+    let mut rig = Rig::new(&format!("job_type: flow\n{keys}\ntasks: [{{task_type: a, script: [echo]}}]\n")).await;
+    let (bad, next) = (rig.submit().await, rig.submit().await);
+    let work = rig.dispatch(&AntId("ant".to_owned()));
+    assert_eq!(work.len(), 1);
+    rig.commit().await;
+    assert_eq!(rig.stored(&next).await, JobState::Pending);
+    rig.state.set_aside(&bad, "a test says so".to_owned());
+    let cancel = JobCommand::Cancel { reason: "stuck".to_owned(), force: false };
+    rig.state.command(&mut rig.database, &bad, cancel).await.unwrap();
+    let stops = &rig.state.staged.orders[&AntId("ant".to_owned())].stops;
+    assert_eq!(stops[0].attempt_id, work[0].attempt_id);
+    rig.commit().await;
+    assert_eq!(rig.stored(&bad).await, JobState::Cancelled);
+    assert_eq!(rig.stored(&next).await, JobState::Running);
+    let of_bad = |(_, job, _): &&(UnixMillis, JobId, _)| *job == bad;
+    assert_eq!(rig.state.timers.iter().find(of_bad), None, "its timers are gone");
+    assert_eq!(rig.dispatch(&AntId("ant".to_owned()))[0].job_id, next, "and so is the slot that it took");
+}
