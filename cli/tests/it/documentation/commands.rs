@@ -136,3 +136,8 @@ fn what_stands_for_anything_does_and_nothing_else() {
 fn the_tour_of_the_readme_works_as_printed() {
     assert_page_works("README.md", 10);
 }
+
+#[test]
+fn the_guide_works_as_printed() {
+    assert_page_works("docs/guide.md", 40);
+}
