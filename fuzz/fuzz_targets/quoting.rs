@@ -1,8 +1,10 @@
 //! A hostile value arrives in a shell exactly where a harmless one does.
 //!
 //! The first bytes choose pieces of a script, the rest is the value. The script is rendered twice, with the value and
-//! with a word, and both are run: what the first prints must be what the second prints, with the value in place of the
-//! word. Scripts are collected and run many in one process, in a directory that must stay empty.
+//! with a word, and both are run by real shells. `show` prints the vector of its arguments: how many there are, and each
+//! with a NUL behind it. What the value makes of it must be what the word makes of it, byte for byte, with the value in
+//! the word's place; the exit status must be the same; and nothing else may run or be written. Scripts are collected and
+//! run many in one process.
 
 #![no_main]
 
@@ -18,20 +20,73 @@ use serde_json::json;
 
 /// Pieces of a script; none of them can do anything but print.
 const PIECES: &[&str] = &[
-    "{{ v }}", "\"{{ v }}\"", "'{{ v }}'", " ", "\"", "'", "a", "\\ ", "\\\\", "\\\n", "#", " # it's {{ v }}\nprintf '<%s>' ", "$(printf '%s.' ",
-    ")", "\"$(printf '%s.' \"{{ v }}\")\"", "; printf '<%s>' ", " && printf '<%s>' ", "\nprintf '<%s>' ", "x={{ v }}; printf '<%s>' \"$x\" ",
-    "x=\"{{ v }}\"; printf '<%s>' \"$x\" ", "\ncat <<EOF\n{{ v }} \"{{ v }}\" '{{ v }}'\nEOF\nprintf '<%s>' ", "\ncat <<-EOF\n\tx{{ v }}\n\tEOF\nprintf '<%s>' ",
-    "\ncat <<'EOF'\n$x\nEOF\nprintf '<%s>' ", "$#", "${#y}", "$((1+2))", "\"${HOME:+a}{{ v }}\"", "(printf '<%s>' \"{{ v }}\")", "{ printf '<%s>' '{{ v }}'; }",
-    "if true; then printf '<%s>' {{ v | option }}; fi; printf '<%s>' ", "for i in {{ v }} \"{{ v }}\"; do printf '<%s>' \"$i\"; done; printf '<%s>' ",
-    "f() { printf '<%s>' \"$@\"; }; f \"{{ v }}\" ", "{{ v }}{{ v }}", "{{ v | upper }}", "{% if v %}\"{{ v }}\"{% endif %}", "{% set c %}[{{ v }}]{% endset %}{{ c }}",
-    "'a'{{ v }}\"b\"", "=", "-- {{ v }}", "{{ v | option }}", "`printf b`", "$'a\\'b'", "*", "~", "!", "[", "]", "{", "}", "|cat;printf '<%s>' ", "é",
+    "{{ v }}",
+    "\"{{ v }}\"",
+    "'{{ v }}'",
+    " ",
+    "\"",
+    "'",
+    "a",
+    "\\ ",
+    "\\\\",
+    "\\\n",
+    "#",
+    " # it's {{ v }}\nshow ",
+    "$(printf '%s.' ",
+    ")",
+    "\"$(printf '%s.' \"{{ v }}\")\"",
+    "; show ",
+    " && show ",
+    "\nshow ",
+    "x={{ v }}; show \"$x\" ",
+    "x=\"{{ v }}\"; show \"$x\" ",
+    "\ncat <<EOF\n{{ v }} \"{{ v }}\" '{{ v }}'\nEOF\nshow ",
+    "\ncat <<-EOF\n\tx{{ v }}\n\tEOF\nshow ",
+    "\ncat <<'EOF'\n$x\nEOF\nshow ",
+    "$#",
+    "${#y}",
+    "$((1+2))",
+    "\"${HOME:+a}{{ v }}\"",
+    "(show \"{{ v }}\")",
+    "{ show '{{ v }}'; }",
+    "if true; then show {{ v | option }}; fi; show ",
+    "for i in {{ v }} \"{{ v }}\"; do show \"$i\"; done; show ",
+    "f() { show \"$@\"; }; f \"{{ v }}\" ",
+    "{{ v }}{{ v }}",
+    "{{ v | upper }}",
+    "{% if v %}\"{{ v }}\"{% endif %}",
+    "{% set c %}[{{ v }}]{% endset %}{{ c }}",
+    "'a'{{ v }}\"b\"",
+    "=",
+    "-- {{ v }}",
+    "{{ v | option }}",
+    "`printf b`",
+    "$'a\\'b'",
+    "*",
+    "~",
+    "!",
+    "[",
+    "]",
+    "{",
+    "}",
+    "|cat;show ",
+    "é",
+    "\nshow a ",
+    " \"x y\" ",
+    "case {{ v }} in {{ v }}) show same;; *) show other;; esac; show ",
+    "a=({{ v }} \"{{ v }}\"); show \"${a[@]}\" ",
+    "[[ {{ v }} == \"{{ v }}\" ]] && show ",
+    "\ncat <<< {{ v }}\nshow ",
+    "set -- {{ v | option }} '{{ v }}'; show \"$@\" ",
 ];
 
 const SHELLS: [(&str, ShellDialect); 3] =
     [("sh", ShellDialect::Posix), ("dash", ShellDialect::Posix), ("bash", ShellDialect::Bash)];
 
-/// Scripts that are run in one process.
-const BATCH: usize = 100;
+/// Scripts that are run in one process. `QUOTING_BATCH=1` runs a single input at once.
+fn batch() -> usize {
+    std::env::var("QUOTING_BATCH").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
+}
 
 /// Stands for the value. Its letters are in no piece.
 const WORD: &str = "QZKW";
@@ -59,16 +114,20 @@ fuzz_target!(|data: &[u8]| {
     }
     let (choices, value) = rest.split_at(count);
     let Ok(value) = std::str::from_utf8(value) else { return };
-    // Neither can a shell's variable hold NUL; upper case must come out alike for `upper`.
+    // No shell's variable can hold NUL.
     if value.contains('\0') || value.is_empty() {
         return;
     }
-    let mut source = String::from("printf '<%s>' ");
+    let mut source = String::from("show ");
     for choice in choices {
         source.push_str(PIECES[usize::from(*choice) % PIECES.len()]);
     }
-    let upper = source.contains("upper");
-    if upper && value.to_uppercase() != value {
+    // Upper case must come out alike for `upper`.
+    if source.contains("upper") && value.to_uppercase() != value {
+        return;
+    }
+    // The author's own pattern, with the value as a part of it, may match files outside of the empty directory.
+    if source.contains(['*', '[']) && value.contains(['/', '.']) {
         return;
     }
     source.push('\n');
@@ -76,7 +135,7 @@ fuzz_target!(|data: &[u8]| {
         if let (Some(harmless), Some(hostile)) = (render(&source, dialect, WORD), render(&source, dialect, value)) {
             let mut cases = CASES.lock().expect("one thread fuzzes");
             cases.push(Case { source: source.clone(), value: value.to_owned(), dialect, harmless, hostile });
-            if cases.len() >= BATCH {
+            if cases.len() >= batch() {
                 run(&std::mem::take(&mut *cases));
             }
         }
@@ -87,46 +146,81 @@ fn run(cases: &[Case]) {
     for (shell, dialect) in SHELLS {
         let cases: Vec<&Case> = cases.iter().filter(|case| case.dialect == dialect).collect();
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let work = directory.path().join("work");
-        std::fs::create_dir(&work).expect("the directory is writable");
-        let mut driver = String::new();
+        let at = |what: &str| directory.path().join(what);
+        for made in ["work", "bin"] {
+            std::fs::create_dir(at(made)).expect("the directory is writable");
+        }
+        // The only program that can be called.
+        std::os::unix::fs::symlink("/bin/cat", at("bin/cat")).expect("the directory is writable");
+        let mut driver = String::from("show() { printf '%s\\0' \"$#\" \"$@\"; }\n");
         for (number, case) in cases.iter().enumerate() {
             for (kind, script) in [("word", &case.harmless), ("value", &case.hostile)] {
-                let path = |what: &str| directory.path().join(format!("{number}.{kind}.{what}"));
+                let path = |what: &str| at(&format!("{number}.{kind}.{what}"));
                 std::fs::write(path("bound"), &script.preamble).expect("the directory is writable");
                 let text = format!(". '{}'; {}", path("bound").display(), script.text);
                 std::fs::write(path("sh"), text).expect("the directory is writable");
-                let _ = writeln!(driver, "( . '{}' ) >'{}' 2>/dev/null", path("sh").display(), path("out").display());
+                let (script, out, errors) = (path("sh"), path("out"), path("err"));
+                let (script, out, errors) = (script.display(), out.display(), errors.display());
+                let _ = writeln!(
+                    driver,
+                    "( . '{script}' ) >'{out}' 2>'{errors}'; printf '%s' \"$?\" >'{}'",
+                    path("status").display()
+                );
             }
         }
-        let driver_path = directory.path().join("driver");
-        std::fs::write(&driver_path, driver).expect("the directory is writable");
+        std::fs::write(at("driver"), driver).expect("the directory is writable");
         let status = Command::new(shell)
-            .arg(&driver_path)
-            .current_dir(&work)
+            .arg(at("driver"))
+            .current_dir(at("work"))
             .env_clear()
-            .env("PATH", "/usr/bin:/bin")
+            .env("PATH", at("bin"))
             .env("HOME", "/nonexistent")
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null())
             .status()
             .expect("the shell starts");
-        assert!(status.code().is_some(), "{shell} was killed");
+        assert!(status.success(), "{shell}: {status}");
         for (number, case) in cases.iter().enumerate() {
-            let read = |kind: &str| {
-                let out = directory.path().join(format!("{number}.{kind}.out"));
-                String::from_utf8_lossy(&std::fs::read(out).unwrap_or_default()).into_owned()
+            let read =
+                |kind: &str, what: &str| std::fs::read(at(&format!("{number}.{kind}.{what}"))).unwrap_or_default();
+            let explain = || {
+                format!(
+                    "{shell}: {:?} in {:?}\n{}\n{}",
+                    case.value, case.source, case.hostile.preamble, case.hostile.text
+                )
             };
-            let expected = read("word").replace(WORD, &case.value);
-            // Command substitution drops line ends, wherever the value ends with some.
-            let (expected, got) = (expected.replace('\n', ""), read("value").replace('\n', ""));
-            assert_eq!(
-                got, expected,
-                "{shell}: {:?} in {:?}\n{}\n{}",
-                case.value, case.source, case.hostile.preamble, case.hostile.text
-            );
+            let (mut expected, mut got) = (replaced(&read("word", "out"), &case.value), read("value", "out"));
+            // A substitution drops the line ends behind what it prints, those of the value too.
+            if case.source.contains("$(") && case.value.ends_with('\n') {
+                expected.retain(|byte| *byte != b'\n');
+                got.retain(|byte| *byte != b'\n');
+            }
+            assert_eq!(arguments(&got), arguments(&expected), "{}", explain());
+            assert_eq!(read("value", "status"), read("word", "status"), "{}", explain());
+            let missing = |kind: &str| String::from_utf8_lossy(&read(kind, "err")).matches("not found").count();
+            if !case.value.contains("found") {
+                assert_eq!(missing("value"), missing("word"), "something was called\n{}", explain());
+            }
         }
-        let left: Vec<_> = std::fs::read_dir(&work).expect("the directory is readable").flatten().collect();
+        let left: Vec<_> = std::fs::read_dir(at("work")).expect("the directory is readable").flatten().collect();
         assert!(left.is_empty(), "{shell} executed a value: {left:?}");
     }
+}
+
+/// The same output with the value in the word's place.
+fn replaced(output: &[u8], value: &str) -> Vec<u8> {
+    let mut result = Vec::with_capacity(output.len());
+    let mut rest = output;
+    while let Some(at) = rest.windows(WORD.len()).position(|window| window == WORD.as_bytes()) {
+        result.extend_from_slice(&rest[..at]);
+        result.extend_from_slice(value.as_bytes());
+        rest = &rest[at + WORD.len()..];
+    }
+    result.extend_from_slice(rest);
+    result
+}
+
+/// What `show` and `cat` printed, readable.
+fn arguments(output: &[u8]) -> Vec<String> {
+    output.split(|byte| *byte == 0).map(|argument| argument.escape_ascii().to_string()).collect()
 }

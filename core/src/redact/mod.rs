@@ -24,6 +24,10 @@ pub use stream::{Mask, Search, Stream};
 /// What stands where a secret stood.
 pub const MARK: &str = "***";
 
+/// So many blanks and line ends in a row are no break of a line, with its indentation, but the end of what was encoded:
+/// else everything behind its first character would have to wait for the next one.
+const MOST_BLANKS: usize = 1_024;
+
 /// Finds the secrets of an attempt. Cheap to clone.
 #[derive(Clone)]
 pub struct Redactor {
@@ -44,7 +48,7 @@ struct Layer {
     sorted: Vec<(Text, bool)>,
     first: [bool; 256],
     longest: usize,
-    /// Blanks and line ends between the bytes of a needle do not matter.
+    /// Blanks and line ends between the bytes of a needle do not matter, as long as there are not too many.
     spread: bool,
 }
 
@@ -209,9 +213,14 @@ impl Layer {
         }
         let mut text = Zeroizing::new(Vec::with_capacity(buffer.len()));
         let mut places = Vec::with_capacity(buffer.len());
-        for (place, byte) in buffer.iter().enumerate().filter(|(_, byte)| !is_blank(**byte)) {
-            text.push(*byte);
-            places.push(place);
+        let mut blanks = 0;
+        for (place, byte) in buffer.iter().enumerate() {
+            blanks = if is_blank(*byte) { blanks + 1 } else { 0 };
+            // A longer gap is a character of its own, that no needle has.
+            if blanks == 0 || blanks == MOST_BLANKS {
+                text.push(*byte);
+                places.push(place);
+            }
         }
         self.search(&text, before, ends, &|at| places[at], found);
         let hold = if ends { text.len() } else { self.hold(&text) };

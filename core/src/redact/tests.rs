@@ -57,6 +57,24 @@ fn only_what_may_become_a_secret_is_held_back() {
 }
 
 #[test]
+fn blanks_without_end_are_not_held_back() {
+    let redactor = redactor(&["correct-horse"]);
+    let encoded = STANDARD.encode("correct-horse");
+    let mut stream = Stream::new(&redactor, Mask::Mark);
+    let mut out = Vec::new();
+    stream.push(&encoded.as_bytes()[..9], &mut out);
+    for _ in 0..1_000 {
+        stream.push(&[b' '; 4_096], &mut out);
+        assert!(stream.held() <= 9 + 4_096, "{} bytes are held back", stream.held());
+    }
+    stream.finish(&mut out);
+    assert_eq!(out.len(), 9 + 1_000 * 4_096);
+    // An indented line is not the end.
+    let wrapped = format!("{}\n{}{}", &encoded[..9], " ".repeat(200), &encoded[9..]);
+    assert_eq!(redactor.text(&wrapped), "***");
+}
+
+#[test]
 fn secrets_that_overlap_are_covered_whole() {
     let redactor = redactor(&["abcdefX", "efXghijk"]);
     for lengths in [[100], [1], [6], [7], [8]] {

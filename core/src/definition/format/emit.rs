@@ -10,7 +10,8 @@ const STEP: usize = 2;
 
 /// The whole text; `None` where it does something that lines cannot show.
 pub(super) fn emit(text: &str, root: &Block, reorder: bool) -> Option<String> {
-    let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().collect();
+    // Something empty may stand behind the last line end: that is a line too.
+    let lines: Vec<&str> = text.split('\n').collect();
     // A byte order mark would shift the columns of the first line.
     if text.starts_with('\u{feff}') || text.contains('\r') {
         return None;

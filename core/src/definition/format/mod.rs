@@ -34,6 +34,9 @@ pub enum Extent {
     Nothing,
 }
 
+/// A text that is still changed after so many rounds is left as it is.
+const MOST_ROUNDS: u32 = 4;
+
 /// Formats a definition. What is no YAML is refused with the loader's diagnostic; definitions with other mistakes are
 /// formatted all the same.
 pub fn format(file_name: &str, source: &[u8], limits: &Limits) -> Result<Formatted, Vec<Diagnostic>> {
@@ -43,17 +46,32 @@ pub fn format(file_name: &str, source: &[u8], limits: &Limits) -> Result<Formatt
     };
     let Ok(text) = std::str::from_utf8(source) else { return refused() };
     let Some(content) = Content::of(text, limits) else { return refused() };
+    let mut best = once(text, &content, limits);
+    // Where only a part could be done, the rest may have become possible.
+    for _ in 0..MOST_ROUNDS {
+        let Some(content) = Content::of(&best.text, limits) else { break };
+        let next = once(&best.text, &content, limits);
+        if next.text == best.text {
+            return Ok(best);
+        }
+        best = next;
+    }
+    Ok(Formatted { text: text.to_owned(), extent: Extent::Nothing })
+}
+
+/// The most that can be done at once, and that stays as it is when it is done again.
+fn once(text: &str, content: &Content, limits: &Limits) -> Formatted {
     for extent in [Extent::Full, Extent::Order, Extent::Spacing] {
-        let Some(once) = attempt(text, &content, extent) else { continue };
+        let Some(once) = attempt(text, content, extent) else { continue };
         let lasting = content.is_content_of(&once, limits)
             && Content::of(&once, limits)
                 .and_then(|content| attempt(&once, &content, extent))
                 .is_some_and(|twice| twice == once);
         if lasting {
-            return Ok(Formatted { text: once, extent });
+            return Formatted { text: once, extent };
         }
     }
-    Ok(Formatted { text: text.to_owned(), extent: Extent::Nothing })
+    Formatted { text: text.to_owned(), extent: Extent::Nothing }
 }
 
 fn attempt(text: &str, content: &Content, extent: Extent) -> Option<String> {

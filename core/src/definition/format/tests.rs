@@ -231,3 +231,15 @@ fn random_definitions_keep_their_meaning_and_their_comments() {
     }
     assert!(full > 250, "only {full} of 300 could be formatted wholly");
 }
+
+#[test]
+fn a_key_that_nothing_stands_at_is_no_reason_to_panic() {
+    for source in ["? ", "? \n", "?\n", "a: b\n? \n", "a:\n  ?", "- ?\n"] {
+        if let Ok(formatted) = format("flow.yaml", source.as_bytes(), &Limits::default()) {
+            assert_eq!(
+                super::format("flow.yaml", formatted.text.as_bytes(), &Limits::default()).unwrap().text,
+                formatted.text
+            );
+        }
+    }
+}

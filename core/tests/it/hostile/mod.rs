@@ -2,13 +2,14 @@
 //! class that is expected of it.
 
 mod graphs;
+mod mutated;
 mod places;
 mod scripts;
 mod values;
 mod yaml;
 
 use atta_core::definition::{
-    Extent, Limits, Severity, diagnostic_resources, format, load, render_diagnostics, sarif, violations,
+    Extent, Limits, Loaded, Severity, diagnostic_resources, format, load, render_diagnostics, sarif, violations,
 };
 use atta_core::graph::{Diagram, Plan};
 
@@ -55,33 +56,30 @@ fn everything() -> Vec<Case> {
 const FORMATTED_UP_TO: usize = 40_000;
 
 /// Reads a file as every way in does, and says what is not as it should be.
-fn examine(case: &Case) -> Result<(), String> {
+fn read(source: &[u8]) -> Result<Loaded, String> {
     let limits = Limits::default();
-    let loaded = load("hostile.yaml", &case.source, &limits);
-    let errors: Vec<&str> =
-        loaded.diagnostics.iter().filter(|one| one.severity == Severity::Error).map(|one| one.code).collect();
+    let loaded = load("hostile.yaml", source, &limits);
     if loaded.diagnostics.len() > limits.problems + 1 {
         return Err(format!("{} problems are listed", loaded.diagnostics.len()));
     }
-    if loaded.definition.is_some() != errors.is_empty() {
+    if loaded.definition.is_some() != errors(&loaded).is_empty() {
         return Err("a definition comes out exactly if there is no error".to_owned());
     }
     // Whatever was found can be shown, to people and to programs, without control characters of the file.
-    let shown = render_diagnostics("hostile.yaml", &case.source, &loaded.diagnostics, false);
+    let shown = render_diagnostics("hostile.yaml", source, &loaded.diagnostics, false);
     if shown.chars().any(|c| c.is_control() && c != '\n') {
         return Err(format!("control characters are shown: {shown:?}"));
     }
-    let source = String::from_utf8_lossy(&case.source);
-    let _ = diagnostic_resources("hostile.yaml", source.as_bytes(), &loaded.diagnostics);
-    let _ = violations("hostile.yaml", source.as_bytes(), &loaded.diagnostics);
-    let _ = sarif("hostile.yaml", source.as_bytes(), &loaded.diagnostics).to_string();
+    let _ = diagnostic_resources("hostile.yaml", source, &loaded.diagnostics);
+    let _ = violations("hostile.yaml", source, &loaded.diagnostics);
+    let _ = sarif("hostile.yaml", source, &loaded.diagnostics).to_string();
     if let Some(definition) = &loaded.definition {
         let (plan, _) = Plan::build(definition).map_err(|_| "what was accepted has no plan".to_owned())?;
         let diagram = Diagram::new(definition, &plan);
         let _ = (diagram.mermaid(), diagram.dot());
     }
-    if case.source.len() < FORMATTED_UP_TO
-        && let Ok(formatted) = format("hostile.yaml", &case.source, &limits)
+    if source.len() < FORMATTED_UP_TO
+        && let Ok(formatted) = format("hostile.yaml", source, &limits)
     {
         let again = format("hostile.yaml", formatted.text.as_bytes(), &limits)
             .map_err(|_| "what was formatted cannot be formatted again".to_owned())?;
@@ -89,12 +87,26 @@ fn examine(case: &Case) -> Result<(), String> {
             return Err("formatting twice is not formatting once".to_owned());
         }
     }
+    Ok(loaded)
+}
+
+fn errors(loaded: &Loaded) -> Vec<&'static str> {
+    loaded.diagnostics.iter().filter(|one| one.severity == Severity::Error).map(|one| one.code).collect()
+}
+
+fn examine(case: &Case) -> Result<(), String> {
+    let loaded = read(&case.source)?;
+    let errors = errors(&loaded);
     let as_expected = match case.class {
         Class::Accepted => errors.is_empty(),
         Class::Warned(code) => errors.is_empty() && loaded.diagnostics.iter().any(|one| one.code == code),
         Class::Code(code) => errors.contains(&code),
     };
-    if as_expected { Ok(()) } else { Err(format!("expected {:?}, got {errors:?}\n{shown:.600}", case.class)) }
+    if as_expected {
+        return Ok(());
+    }
+    let shown = render_diagnostics("hostile.yaml", &case.source, &loaded.diagnostics, false);
+    Err(format!("expected {:?}, got {errors:?}\n{shown:.600}", case.class))
 }
 
 /// Every case in its class, and within its memory.
