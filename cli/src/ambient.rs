@@ -50,6 +50,9 @@ pub(crate) fn leave_no_core_dump() {
 /// The variable with the keys of secrets themselves. It is never passed on to a task.
 pub(crate) const SECRETS_KEY: &str = "ATTA_SECRETS_KEY";
 
+/// The variable with an API token itself. It is never passed on to a task.
+pub(crate) const TOKEN: &str = "ATTA_TOKEN";
+
 /// An environment variable that is text.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).and_then(|value| value.into_string().ok())

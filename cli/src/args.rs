@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access;
 mod people;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::author::{FmtArgs, GraphArgs, PlanArgs};
 use crate::config_args::{ConfigArgs, GivenConfigArgs, KeyArgs, SecretArgs};
+pub(crate) use access::*;
 pub(crate) use people::*;
 
 /// What `--version` prints.
@@ -77,6 +79,8 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Set, list or remove secrets: configs that nobody sees again.
     Secret(SecretArgs),
+    /// Make, list or revoke API tokens.
+    Token(TokenArgs),
     /// Show the history of a job.
     Events(EventsArgs),
     /// List, open or remove workspaces of jobs on this machine.
@@ -93,6 +97,8 @@ pub(crate) struct ServerArgs {
     /// URL of the server.
     #[arg(long, env = "ATTA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7777")]
     pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) token: TokenFileArgs,
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +111,9 @@ pub(crate) struct ServeArgs {
     /// Address of the API; only loopback addresses are accepted. Port 0 takes a free one.
     #[arg(long, env = "ATTA_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
     pub(crate) listen: SocketAddr,
+    /// Whose requests are answered.
+    #[arg(long, env = "ATTA_AUTH", value_enum, default_value_t = AuthChoice::Auto)]
+    pub(crate) auth: AuthChoice,
     /// How many attempts run at once [default: the number of processors].
     #[arg(long, env = "ATTA_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) slots: Option<u32>,

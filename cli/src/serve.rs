@@ -8,13 +8,14 @@ use std::time::Duration;
 use atta_core::definition::Retention;
 use atta_core::protocol::AntId;
 use atta_core::secret::SecretText;
+use atta_server::auth::AuthMode;
 use atta_server::secrets::KeySource;
 use atta_server::{Keeping, Server, ServerConfig};
 use atta_worker::{Ant, AntConfig, HttpPolicy, Launcher, PrivateAddresses};
 use tracing_subscriber::EnvFilter;
 
 use crate::ambient::{self, SystemClock, SystemEntropy};
-use crate::args::{HttpPrivate, KeepArgs, LogFormat, ServeArgs};
+use crate::args::{AuthChoice, HttpPrivate, KeepArgs, LogFormat, ServeArgs};
 use crate::config_args::KeyArgs;
 use crate::embedded::EmbeddedLink;
 use crate::exit::{CommandResult, Exit, Failure};
@@ -60,6 +61,10 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         notify: Some(people::notify(&args.people)?),
         public_url: people::public_url(&args.people)?,
         keeping: Keeping { retention: args.retention.map(Retention::all).unwrap_or_default(), ..Keeping::default() },
+        auth: match args.auth {
+            AuthChoice::Auto => AuthMode::Open,
+            AuthChoice::Required => AuthMode::Required,
+        },
         version: VERSION,
         metrics: Some(metrics.clone()),
     })
@@ -136,7 +141,8 @@ pub(crate) async fn start_ant(
         Arc::new(SystemClock),
         Arc::new(SystemEntropy),
     );
-    config.environment = std::env::vars_os().filter(|(name, _)| name != ambient::SECRETS_KEY).collect();
+    config.environment =
+        std::env::vars_os().filter(|(name, _)| name != ambient::SECRETS_KEY && name != ambient::TOKEN).collect();
     config.workspace_quota = keep.workspace_quota;
     config.cache_size = keep.cache_size;
     config.cache_entry_size = keep.cache_entry_size;

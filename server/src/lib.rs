@@ -3,13 +3,15 @@
 //! * [`store`]: the only place with SQL
 //! * [`scheduler`]: [`scheduler::Queen`], the one writer around the engine: submit, commands, dispatch, timers, cron
 //! * [`logs`], [`artifacts`]: the data plane
-//! * [`secrets`]: configs and secrets
+//! * [`secrets`]: configs and secrets; [`auth`]: who asks
 //! * [`api`]: HTTP; [`Server`]: all of it together
 
 pub mod api;
 pub mod artifacts;
+pub mod auth;
 pub mod directory;
 mod links;
+mod listen;
 pub mod logs;
 pub mod notify;
 pub mod scheduler;

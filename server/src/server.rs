@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::time::{Clock, Entropy};
-use axum::serve::ListenerExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api;
+use crate::api::{self, Peer};
 use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts};
+use crate::auth::AuthMode;
 use crate::directory::Directory;
 use crate::links::Links;
+use crate::listen::Listening;
 use crate::logs::{LogError, LogStore};
 use crate::notify::{Notifier, NotifierParts, NotifyConfig};
 use crate::scheduler::{OpenError, Queen, QueenConfig};
@@ -51,6 +52,8 @@ pub struct ServerConfig {
     pub public_url: Option<String>,
     /// How long things are kept.
     pub keeping: Keeping,
+    /// Whose requests are answered.
+    pub auth: AuthMode,
     /// The version that `/api/v1/version` shows.
     pub version: &'static str,
     /// Renders `/metrics`; the recorder itself is installed by the program, once. `None`: there is no such route.
@@ -194,8 +197,12 @@ impl Server {
                 metrics: config.metrics,
                 stop: stop.clone(),
                 limits: api::DataLimits::default(),
+                auth: config.auth,
+                failures: Arc::default(),
+                routes: Arc::default(),
+                scheme: "http",
             });
-            tokio::spawn(serve(listener, router, stop.clone()))
+            tokio::spawn(serve(Listening::new(listener), router, stop.clone()))
         });
         Ok(Self {
             queen,
@@ -280,15 +287,9 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     })
 }
 
-async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
-    // A message of a stream is a small write of its own: without this it would wait for the client's delayed
-    // acknowledgement of the one before, some 40 ms.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps collecting small writes");
-        }
-    });
-    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+async fn serve(listener: Listening, router: axum::Router, stop: CancellationToken) {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "the HTTP server stopped");
     }

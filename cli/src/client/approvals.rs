@@ -70,17 +70,26 @@ async fn link(args: ApprovalLinkArgs) -> CommandResult {
 /// `atta approve|reject JOB [TASK]`.
 pub(crate) async fn vote(args: VoteArgs, decision: Decision) -> CommandResult {
     let server = Server::new(&args.server)?;
-    let user = args.user.or_else(ambient::user_name).ok_or_else(|| {
-        Failure::usage("It is not known who runs this command.").with_help("Say who votes: --as USER.")
-    })?;
+    // With a token the server knows who votes.
+    let user = match args.user {
+        None if server.has_token() => None,
+        named => Some(named.or_else(ambient::user_name).ok_or_else(|| {
+            Failure::usage("It is not known who runs this command.").with_help("Say who votes: --as USER.")
+        })?),
+    };
     let request = request(&server, &args.job, args.task.as_deref()).await?;
     let body = VoteRequest { decision, comment: args.comment };
-    let approval: ApprovalResource = server.json(request.header("x-atta-user", &user).json(&body)).await?;
+    let request = match &user {
+        Some(user) => request.header("x-atta-user", user),
+        None => request,
+    };
+    let approval: ApprovalResource = server.json(request.json(&body)).await?;
     if args.json {
         output::print_json(&approval)?;
     } else {
         let what = if decision == Decision::Approve { "approved" } else { "rejected" };
-        output::print(&format!("{user} {what} {} of {}\n", approval.task, approval.job_id))?;
+        let who = user.as_deref().unwrap_or("You");
+        output::print(&format!("{who} {what} {} of {}\n", approval.task, approval.job_id))?;
     }
     Ok(Exit::Success)
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{JobDetail, JobSummary, Page, Problem};
+use atta_core::secret::SecretText;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
-use crate::args::ServerArgs;
+use crate::ambient;
+use crate::args::{ServerArgs, TokenFileArgs};
 use crate::exit::{CommandResult, Exit, Failure};
 
 /// How many jobs are looked through, the newest first, for a shortened id.
@@ -18,6 +20,7 @@ const SHORT_ID_HORIZON: usize = 10_000;
 pub(crate) struct Server {
     base: Url,
     client: reqwest::Client,
+    token: Option<SecretText>,
 }
 
 impl Server {
@@ -40,7 +43,7 @@ impl Server {
             .user_agent(concat!("atta/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::failed(format!("The HTTP client cannot start: {error}.")))?;
-        Ok(Self { base, client })
+        Ok(Self { base, client, token: given_token(&args.token)? })
     }
 
     /// The URL as it was given.
@@ -57,7 +60,16 @@ impl Server {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.client.request(method, url)
+        let request = self.client.request(method, url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token.reveal()),
+            None => request,
+        }
+    }
+
+    /// Whether requests say by a token who sends them.
+    pub(crate) fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     /// `GET /api/v1/…`.
@@ -180,6 +192,28 @@ impl Server {
     }
 }
 
+/// The token of a file or of the environment, if there is one.
+pub(crate) fn given_token(args: &TokenFileArgs) -> CommandResult<Option<SecretText>> {
+    let (text, from) = match &args.token_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                Failure::usage(format!("The token cannot be read from {}: {error}.", file.display()))
+            })?;
+            (text, file.display().to_string())
+        }
+        None => match ambient::variable(ambient::TOKEN) {
+            Some(text) => (text, ambient::TOKEN.to_owned()),
+            None => return Ok(None),
+        },
+    };
+    let token = text.trim();
+    if token.is_empty() || token.contains(|c: char| c.is_whitespace() || c.is_control() || !c.is_ascii()) {
+        return Err(Failure::usage(format!("{from} holds no token: one word such as atta_viewer_… is expected."))
+            .with_help("`atta token create NAME --role ROLE` makes one."));
+    }
+    Ok(Some(SecretText::new(token.to_owned())))
+}
+
 /// The server's refusal, in its own words.
 async fn refused(response: Response) -> Failure {
     let status = response.status();
@@ -197,6 +231,12 @@ async fn refused(response: Response) -> Failure {
             .with_help("Is this an Atta server? Check --server and ATTA_SERVER.");
     };
     let failure = Failure::new(exit, &problem.code, problem.detail).with_violations(problem.field_violations);
+    if status == StatusCode::UNAUTHORIZED {
+        return failure.with_help(
+            "Give a token by --token-file or ATTA_TOKEN_FILE; `atta token create` makes one, on the server's machine with \
+             --data-dir while the server is stopped.",
+        );
+    }
     match retry_after {
         Some(seconds) => failure.with_help(format!("Try again in {seconds} s.")),
         None if status.is_server_error() => {
@@ -211,7 +251,7 @@ mod tests {
     use super::*;
 
     fn server(url: &str) -> CommandResult<Server> {
-        Server::new(&ServerArgs { server: url.to_owned() })
+        Server::new(&ServerArgs { server: url.to_owned(), token: TokenFileArgs::default() })
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod logs;
 mod notifications;
 mod stream;
 mod submit;
+mod tokens;
 
 pub(crate) use approvals::{approvals, vote};
 pub(crate) use artifacts::artifacts;
@@ -27,3 +28,4 @@ pub(crate) use jobs::jobs;
 pub(crate) use logs::logs;
 pub(crate) use notifications::notifications;
 pub(crate) use submit::submit;
+pub(crate) use tokens::token;

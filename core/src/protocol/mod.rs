@@ -1,5 +1,6 @@
 //! What the parts of Atta say to each other. These shapes are stored or cross process borders: version them with care.
 
+pub mod access;
 pub mod ant;
 pub mod api;
 mod configs;

@@ -1,37 +1,39 @@
 //! Approvals: what people are asked, and their votes.
 //!
-//! There is no authentication yet: who votes is said by the header `X-Atta-User` and believed, as everybody who reaches
-//! this address may do anything else as well. A signed link says it by its signature.
+//! Who votes is said by the token of the request, or by the signature of a link. On a server that asks for no tokens it is
+//! said by the header `X-Atta-User` and believed, as everybody who reaches it may do anything else as well.
 
 use atta_core::protocol::JobId;
+use atta_core::protocol::access::Role;
 use atta_core::protocol::api::Page;
 use atta_core::protocol::people::{ApprovalResource, ApprovalState, Decision, LinkRequest, LinkResource, VoteRequest};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::approval_page;
 use super::page::{Binding, tagged};
 use super::problem::ApiError;
 use super::request::{Params, Path, form, json};
+use crate::auth::Caller;
 use crate::links::LinkError;
 use crate::scheduler::{Vote, VoteOn};
 use crate::store::{ApprovalFilter, Via};
 
 const USER: HeaderName = HeaderName::from_static("x-atta-user");
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(get))
-        .routes(routes!(vote))
-        .routes(routes!(link))
-        .routes(routes!(list_of_job))
-        .routes(routes!(vote_on_task))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .with(Access::VIEWER, routes!(list))
+        .with(Access::Linked(Role::Viewer), routes!(get))
+        .with(Access::Linked(Role::Operator), routes!(vote))
+        .with(Access::ADMIN, routes!(link))
+        .with(Access::VIEWER, routes!(list_of_job))
+        .with(Access::OPERATOR, routes!(vote_on_task))
 }
 
 fn state_by_name(name: &str) -> Result<Option<ApprovalState>, String> {
@@ -176,7 +178,15 @@ async fn ballot(context: &Context, on: VoteOn, mut params: Params, request: Requ
             return Err(ApiError::bad_request("a token is for /api/v1/approvals/{id}/votes"));
         }
         (None, _) => {
-            let voter = user(&headers)?.ok_or_else(|| {
+            let named = user(&headers)?;
+            let known = request.extensions().get::<Caller>().map(|caller| caller.user.clone());
+            if let (Some(named), Some(known)) = (&named, &known)
+                && named != known
+            {
+                let message = format!("the token is that of {known}, and the header X-Atta-User names {named}");
+                return Err(ApiError::new(StatusCode::FORBIDDEN, "TOKEN_OF_ANOTHER", message));
+            }
+            let voter = known.or(named).ok_or_else(|| {
                 ApiError::bad_request("the header X-Atta-User must say who votes (atta approve --as NAME)")
             })?;
             (voter, if super::jobs::from_cli(&headers) { Via::Cli } else { Via::Api })
@@ -216,7 +226,7 @@ fn user(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     post, path = "/api/v1/approvals/{id}/votes", tag = "approvals", operation_id = "vote",
     params(
         ("id" = String, Path, description = "The approval's id"),
-        ("X-Atta-User" = Option<String>, Header, description = "Who votes; believed"),
+        ("X-Atta-User" = Option<String>, Header, description = "Who votes; believed where no tokens are needed"),
         ("token" = Option<String>, Query, description = "Of a signed link; instead of the header"),
     ),
     request_body = VoteRequest,
@@ -239,7 +249,7 @@ async fn vote(
     params(
         ("id" = String, Path, description = "The job's id"),
         ("task" = String, Path, description = "The task's name"),
-        ("X-Atta-User" = String, Header, description = "Who votes; believed"),
+        ("X-Atta-User" = Option<String>, Header, description = "Who votes; believed where no tokens are needed"),
     ),
     request_body = VoteRequest,
     responses((status = 200, body = ApprovalResource))
@@ -271,7 +281,7 @@ async fn link(
     params.finish()?;
     let base = context.public_url.clone().unwrap_or_else(|| {
         let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
-        format!("http://{host}")
+        format!("{}://{host}", context.scheme)
     });
     let LinkRequest { voter } = json(request).await?;
     let approval = context.reads.approval(&id).await?.ok_or_else(|| unknown(&id))?;

@@ -12,10 +12,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::io::AsyncReadExt;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::page::{Binding, has};
 use super::problem::ApiError;
 use super::request::{Params, Path};
@@ -24,12 +24,12 @@ use crate::store::StoredArtifact;
 /// Bytes that are read from disk at once.
 const READ: usize = 128 * 1024;
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new()
-        .routes(routes!(of_job))
-        .routes(routes!(of_attempt))
-        .routes(routes!(download))
-        .routes(routes!(download_of_task))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .with(Access::VIEWER, routes!(of_job))
+        .with(Access::VIEWER, routes!(of_attempt))
+        .with(Access::VIEWER, routes!(download))
+        .with(Access::VIEWER, routes!(download_of_task))
 }
 
 /// List the artifacts of a job, by attempt and name

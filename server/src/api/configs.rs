@@ -6,23 +6,25 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::de::DeserializeOwned;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::page::{Binding, tagged};
 use super::problem::ApiError;
 use super::request::{Params, Path, json};
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(get, put, remove))
-        .routes(routes!(list_of_definition))
-        .routes(routes!(get_of_definition, put_of_definition, remove_of_definition))
-        .routes(routes!(put_short))
-        .routes(routes!(status))
-        .routes(routes!(rotate))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .with(Access::VIEWER, routes!(list))
+        .with(Access::VIEWER, routes!(get))
+        .with(Access::ADMIN, routes!(put, remove))
+        .with(Access::VIEWER, routes!(list_of_definition))
+        .with(Access::VIEWER, routes!(get_of_definition))
+        .with(Access::ADMIN, routes!(put_of_definition, remove_of_definition))
+        .with(Access::ADMIN, routes!(put_short))
+        .with(Access::VIEWER, routes!(status))
+        .with(Access::ADMIN, routes!(rotate))
 }
 
 /// A body that may hold a secret: what is wrong with it is said without showing it.

@@ -8,10 +8,10 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::page::{Binding, tagged};
 use super::problem::ApiError;
 use super::request::{Params, Path, yaml};
@@ -19,16 +19,17 @@ use super::request::{Params, Path, yaml};
 /// How many coming runs a validation shows.
 const NEXT_RUNS: usize = 5;
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new()
-        .routes(routes!(list, upload))
-        .routes(routes!(validate))
-        .routes(routes!(get))
-        .routes(routes!(versions))
-        .routes(routes!(version))
-        .routes(routes!(enable))
-        .routes(routes!(disable))
-        .routes(routes!(upload_short))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .with(Access::VIEWER, routes!(list))
+        .with(Access::ADMIN, routes!(upload))
+        .with(Access::SUBMITTER, routes!(validate))
+        .with(Access::VIEWER, routes!(get))
+        .with(Access::VIEWER, routes!(versions))
+        .with(Access::VIEWER, routes!(version))
+        .with(Access::ADMIN, routes!(enable))
+        .with(Access::ADMIN, routes!(disable))
+        .with(Access::ADMIN, routes!(upload_short))
 }
 
 /// Store a definition

@@ -12,21 +12,34 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Context;
+use super::access::{self, Done, Route};
 use super::problem::ApiError;
+use crate::auth::{AuthMode, Caller};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Outermost layer.
-pub(super) async fn wrap(State(context): State<Context>, request: Request, next: Next) -> Response {
+pub(super) async fn wrap(State(context): State<Context>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let request_id = request_id(&context, request.headers());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
-    let response = match check_sender(&method, request.uri(), request.headers()) {
+    let response = match admit(&context, route.as_deref(), &mut request) {
         // What is logged on the way carries the request's id.
-        Ok(()) => next.run(request).instrument(tracing::error_span!("request", request_id)).await,
+        Ok((caller, route)) => {
+            let response = next.run(request).instrument(tracing::error_span!("request", request_id)).await;
+            match caller {
+                Some(caller) => {
+                    let done =
+                        Done { method: &method, path: &path, status: response.status(), request_id: &request_id };
+                    access::audit(&context, &caller, route, done).await;
+                    access::bound_to_token(&context, &caller, response)
+                }
+                None => response,
+            }
+        }
         Err(refused) => refused.into_response(),
     };
     let mut response = match problem_of(&response, &method, &path) {
@@ -50,6 +63,20 @@ pub(super) async fn wrap(State(context): State<Context>, request: Request, next:
     metrics::histogram!("atta_http_request_seconds", &labels).record(began.elapsed().as_secs_f64());
     tracing::debug!(%method, path, status = status.as_u16(), request_id, "request");
     response
+}
+
+/// Whether a request may go on, and who sends it.
+fn admit(
+    context: &Context,
+    route: Option<&str>,
+    request: &mut Request,
+) -> Result<(Option<Caller>, Option<Route>), ApiError> {
+    check_sender(context.auth, request.method(), request.uri(), request.headers())?;
+    let (caller, route) = access::authorise(context, route, request)?;
+    if let Some(caller) = &caller {
+        request.extensions_mut().insert(caller.clone());
+    }
+    Ok((caller, route))
 }
 
 /// Clients can make up methods, and each label is kept for ever.
@@ -116,9 +143,10 @@ pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     .into_response()
 }
 
-/// There is no authentication yet, so a web page that somebody visits must not be able to give orders: a page of
-/// another origin says so in `Origin`, and a page that made its own name point here (DNS rebinding) says so in `Host`.
-fn check_sender(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+/// A web page that somebody visits must not be able to give orders to a server that asks for no tokens: a page of
+/// another origin says so in `Origin`, and a page that made its own name point here (DNS rebinding) says so in `Host`. A token is
+/// nothing that a browser adds by itself: where one is needed, the server may have any name.
+fn check_sender(auth: AuthMode, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
     // These requests prove where they come from, and come from elsewhere.
     if uri.path().starts_with(super::hooks::PREFIX) {
         return Ok(());
@@ -127,7 +155,8 @@ fn check_sender(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), A
         .authority()
         .map(|authority| authority.as_str().to_owned())
         .or_else(|| headers.get(header::HOST).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    if let Some(host) = &host
+    if auth == AuthMode::Open
+        && let Some(host) = &host
         && !is_loopback(host)
     {
         return Err(ApiError::new(

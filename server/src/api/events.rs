@@ -14,10 +14,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::page::Binding;
 use super::problem::ApiError;
 use super::request::{Params, Path};
@@ -25,8 +25,11 @@ use super::request::{Params, Path};
 /// Stored events that are read at once.
 const BATCH: u32 = 100;
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(stream_of_job)).routes(routes!(stream_of_all))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .with(Access::VIEWER, routes!(list))
+        .with(Access::VIEWER, routes!(stream_of_job))
+        .with(Access::VIEWER, routes!(stream_of_all))
 }
 
 /// List what happened to a job, oldest first

@@ -6,22 +6,22 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use indexmap::IndexMap;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::problem::ApiError;
 
 /// Less free space than this is not healthy: a commit may fail soon.
 const SPACE_NEEDED: u64 = 64 * 1024 * 1024;
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new()
-        .routes(routes!(live))
-        .routes(routes!(ready))
-        .routes(routes!(deep))
-        .routes(routes!(metrics))
-        .routes(routes!(version))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .with(Access::Open, routes!(live))
+        .with(Access::Open, routes!(ready))
+        .with(Access::VIEWER, routes!(deep))
+        .with(Access::VIEWER, routes!(metrics))
+        .with(Access::VIEWER, routes!(version))
 }
 
 fn report(checks: IndexMap<String, String>) -> Response {

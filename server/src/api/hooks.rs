@@ -13,10 +13,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::page::{Binding, tagged};
 use super::problem::ApiError;
 use super::request::{Params, Path, bytes, media_type};
@@ -36,8 +36,12 @@ const EVENT_HEADERS: [&str; 4] = ["x-github-event", "x-gitlab-event", "x-gitea-e
 /// The path below which requests prove themselves: no other check of their sender applies.
 pub(super) const PREFIX: &str = "/api/v1/hooks/";
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new().routes(routes!(receive)).routes(routes!(list)).routes(routes!(get)).routes(routes!(redeliver))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .with(Access::Proven, routes!(receive))
+        .with(Access::VIEWER, routes!(list))
+        .with(Access::VIEWER, routes!(get))
+        .with(Access::OPERATOR, routes!(redeliver))
 }
 
 /// Deliver to a webhook

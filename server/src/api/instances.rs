@@ -6,16 +6,16 @@ use atta_core::protocol::api::{InstanceResource, Page};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::page::Binding;
 use super::problem::ApiError;
 use super::request::{Params, Path};
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new().routes(routes!(list))
+pub(super) fn routes() -> Routes {
+    Routes::new().with(Access::VIEWER, routes!(list))
 }
 
 /// List the instances of a task with `fan_out`, in the order of its items

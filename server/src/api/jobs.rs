@@ -11,29 +11,31 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::page::{Binding, tagged};
 use super::problem::ApiError;
 use super::request::{Params, Path, json, optional_json};
+use crate::auth::Caller;
 use crate::scheduler::{JobCommand, RunAgain, VersionChoice};
 use crate::store::JobFilter;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new()
-        .routes(routes!(list, submit))
-        .routes(routes!(get))
-        .routes(routes!(cancel))
-        .routes(routes!(pause))
-        .routes(routes!(resume))
-        .routes(routes!(retry))
-        .routes(routes!(rerun))
-        .routes(routes!(resubmit))
-        .routes(routes!(submit_short))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .with(Access::VIEWER, routes!(list))
+        .with(Access::SUBMITTER, routes!(submit))
+        .with(Access::VIEWER, routes!(get))
+        .with(Access::OPERATOR, routes!(cancel))
+        .with(Access::OPERATOR, routes!(pause))
+        .with(Access::OPERATOR, routes!(resume))
+        .with(Access::OPERATOR, routes!(retry))
+        .with(Access::OPERATOR, routes!(rerun))
+        .with(Access::OPERATOR, routes!(resubmit))
+        .with(Access::SUBMITTER, routes!(submit_short))
 }
 
 /// Submit a job
@@ -66,9 +68,9 @@ async fn submit_short(State(context): State<Context>, params: Params, request: R
 async fn accept(context: &Context, params: Params, request: Request) -> Result<Response, ApiError> {
     params.finish()?;
     let key = idempotency_key(request.headers())?;
-    let submitted_by = if from_cli(request.headers()) { "cli" } else { "api" };
+    let submitted_by = submitter(&request);
     let request: SubmitRequest = json(request).await?;
-    let answer = context.queen.submit(request, submitted_by, key.as_deref()).await?;
+    let answer = context.queen.submit(request, &submitted_by, key.as_deref()).await?;
     Ok(accepted(&answer))
 }
 
@@ -271,7 +273,7 @@ async fn rerun(
     request: Request,
 ) -> Result<Response, ApiError> {
     params.finish()?;
-    let submitted_by = submitter(request.headers());
+    let submitted_by = submitter(&request);
     let RerunRequest { from, params, version, latest } = json(request).await?;
     let version = version_choice(version, latest)?;
     if params.is_empty() && version == VersionChoice::Same {
@@ -297,15 +299,17 @@ async fn resubmit(
     request: Request,
 ) -> Result<Response, ApiError> {
     params.finish()?;
-    let submitted_by = submitter(request.headers());
+    let submitted_by = submitter(&request);
     let ResubmitRequest { params, version, latest } = optional_json(request).await?;
     let version = version_choice(version, latest)?;
     let again = RunAgain { from: None, params, version, submitted_by };
     Ok(accepted(&context.queen.run_again(&JobId(id), again).await?))
 }
 
-fn submitter(headers: &HeaderMap) -> String {
-    if from_cli(headers) { "cli" } else { "api" }.to_owned()
+/// Whose token it is, or else by which way the request came.
+fn submitter(request: &Request) -> String {
+    let known = request.extensions().get::<Caller>().map(|caller| caller.user.clone());
+    known.unwrap_or_else(|| if from_cli(request.headers()) { "cli" } else { "api" }.to_owned())
 }
 
 fn version_choice(version: Option<String>, latest: bool) -> Result<VersionChoice, ApiError> {

@@ -20,10 +20,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::problem::ApiError;
 use super::request::{Params, Path};
 use crate::logs::{LogFollower, LogPiece, LogReader, stream_by_name};
@@ -35,8 +35,8 @@ const READ: usize = 256 * 1024;
 /// A follower looks at most this often whether its attempt has ended, however much else happens.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new().routes(routes!(of_attempt)).routes(routes!(of_task))
+pub(super) fn routes() -> Routes {
+    Routes::new().with(Access::VIEWER, routes!(of_attempt)).with(Access::VIEWER, routes!(of_task))
 }
 
 /// Read the log of an attempt

@@ -1,10 +1,13 @@
 //! HTTP: one file per resource.
 //!
 //! * `envelope`: what every request goes through
+//! * `access`: who may use which route
 //! * `problem`, `request`, `page`: errors, bodies and queries, lists
-//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `health`: the resources
+//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `tokens`,
+//!   `health`: the resources
 //! * `openapi`: the description that is made of them
 
+mod access;
 mod approval_page;
 mod approvals;
 mod artifacts;
@@ -22,6 +25,7 @@ mod openapi;
 mod page;
 mod problem;
 mod request;
+mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,14 +43,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::artifacts::ArtifactStore;
+use crate::auth::{AuthMode, Failures};
 use crate::directory::Directory;
 use crate::links::Links;
 use crate::logs::LogStore;
 use crate::scheduler::Queen;
 use crate::store::Reads;
+use access::{Access, Routes};
+pub(crate) use access::{Peer, RouteTable};
 use problem::ApiError;
 
 /// Downloads that may run at once. Control requests are not counted.
@@ -69,6 +75,8 @@ pub(crate) struct Context {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) links: Arc<Links>,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
     /// The address under which people reach this server, without a slash at its end.
     pub(crate) public_url: Option<String>,
     pub(crate) data_dir: Arc<PathBuf>,
@@ -77,6 +85,11 @@ pub(crate) struct Context {
     /// Ends streams when the server stops.
     pub(crate) stop: CancellationToken,
     pub(crate) limits: DataLimits,
+    /// Whose requests are answered.
+    pub(crate) auth: AuthMode,
+    pub(crate) failures: Arc<Failures>,
+    /// Filled when the router is made.
+    pub(crate) routes: Arc<RouteTable>,
 }
 
 /// Log and artifact traffic has limits of its own, so that it cannot hold up a cancel.
@@ -108,8 +121,8 @@ fn permit(semaphore: &Arc<Semaphore>, full: std::fmt::Arguments<'_>) -> Result<O
         .map_err(|_| ApiError::unavailable("TOO_MANY_TRANSFERS", format!("{full}: try again later")))
 }
 
-fn described() -> OpenApiRouter<Context> {
-    OpenApiRouter::with_openapi(openapi::base())
+fn described() -> Routes {
+    Routes::described_by(openapi::base())
         .merge(definitions::routes())
         .merge(jobs::routes())
         .merge(instances::routes())
@@ -120,24 +133,28 @@ fn described() -> OpenApiRouter<Context> {
         .merge(artifacts::routes())
         .merge(configs::routes())
         .merge(hooks::routes())
+        .merge(tokens::routes())
         .merge(health::routes())
 }
 
 /// The API's description as it is served at `/api/v1/openapi.json`.
 pub fn openapi() -> OpenApi {
-    openapi::finish(described().split_for_parts().1)
+    openapi::finish(described().split().1)
 }
 
 /// All routes.
-pub(crate) fn router(context: Context) -> Router {
-    let (router, api) = described().split_for_parts();
-    let api = Arc::new(openapi::finish(api));
-    router
-        .route(
+pub(crate) fn router(mut context: Context) -> Router {
+    let api = Arc::new(openapi());
+    let routes = described()
+        .plain(
+            Access::VIEWER,
             "/api/v1/schema/job-definition.json",
             get(async || ([(CONTENT_TYPE, SCHEMA_TYPE)], json_schema().to_string())),
         )
-        .route("/api/v1/openapi.json", get(move || async move { Json(Arc::clone(&api)) }))
+        .plain(Access::VIEWER, "/api/v1/openapi.json", get(move || async move { Json(Arc::clone(&api)) }));
+    let (router, _, table) = routes.split();
+    context.routes = Arc::new(table);
+    router
         // An empty 404: the envelope says the rest.
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(CatchPanicLayer::custom(envelope::panicked))

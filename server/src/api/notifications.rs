@@ -7,17 +7,20 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Context;
+use super::access::{Access, Routes};
 use super::page::{Binding, tagged};
 use super::problem::ApiError;
 use super::request::{Params, Path};
 use crate::store::NotificationFilter;
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(retry))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .with(Access::VIEWER, routes!(list))
+        .with(Access::VIEWER, routes!(get))
+        .with(Access::OPERATOR, routes!(retry))
 }
 
 fn state_by_name(name: &str) -> Result<DeliveryState, String> {

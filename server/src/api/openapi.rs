@@ -2,8 +2,11 @@
 
 use atta_core::protocol::api::{LogEvent, Problem};
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
+
+use super::access::SCHEME;
 
 /// What there is before the handlers are added.
 pub(super) fn base() -> OpenApi {
@@ -11,6 +14,10 @@ pub(super) fn base() -> OpenApi {
     for (name, schema) in [(Problem::name(), Problem::schema()), (LogEvent::name(), LogEvent::schema())] {
         components.schemas.insert(name.into_owned(), schema);
     }
+    let token = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("atta_ROLE_…").description(Some(
+        "An API token; the scope of an operation is the least role. A server that listens on loopback only may do without.",
+    ));
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(token.build()));
     let mut nested = Vec::new();
     Problem::schemas(&mut nested);
     LogEvent::schemas(&mut nested);

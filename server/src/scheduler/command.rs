@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use atta_core::definition::Retention;
 use atta_core::engine::JobState;
+use atta_core::protocol::access::{NewToken, TokenRequest, TokenResource};
 use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch};
 use atta_core::protocol::api::{ConfigResource, DefinitionResource, SubmitRequest, SubmitResponse, WebhookAnswer};
 use atta_core::protocol::people::ApprovalResource;
@@ -15,7 +16,7 @@ use super::configs::PutConfig;
 use super::expiry::Swept;
 use super::webhook::Delivery;
 use super::{JobCommand, LoadedVersion, Refusal, RunAgain, Vote};
-use crate::store::{ConfigKey, DeliveryChange, Garbage};
+use crate::store::{AuditRow, ConfigKey, DeliveryChange, Garbage};
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -91,6 +92,17 @@ pub(super) enum Command {
         key: ConfigKey,
         reply: Reply<()>,
     },
+    CreateToken {
+        request: Box<TokenRequest>,
+        created_by: String,
+        reply: Reply<NewToken>,
+    },
+    RevokeToken {
+        name_or_id: String,
+        reply: Reply<TokenResource>,
+    },
+    /// Somebody changed something; nobody waits for the answer.
+    Audit(Box<AuditRow>),
     /// Removes some of what is over.
     Sweep {
         default: Retention,

@@ -4,6 +4,7 @@
 //! * `state`: what it keeps in memory; everything here can be rebuilt from the database, and is after a failed write
 //! * `live`: one live job: feeds events to the engine and projects what it decides into rows
 //! * `definitions`, `submit`, `admission`, `concurrency`, `commands`, `rerun`, `cron`: from a definition to a running job
+//! * `tokens`: making and revoking API tokens
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
 //! * `ants`, `queue`, `dispatch`, `assignment`, `request`, `given`, `report`: from a ready attempt to an ant and back
 //! * `fan_out`: the items of tasks and what became of each
@@ -46,6 +47,7 @@ mod request;
 mod rerun;
 mod state;
 mod submit;
+pub(crate) mod tokens;
 mod variables;
 mod webhook;
 mod workspaces;
@@ -77,6 +79,7 @@ pub use refusal::Refusal;
 pub use rerun::{RunAgain, VersionChoice};
 pub use webhook::Delivery;
 
+use crate::auth::Tokens;
 use crate::directory::Directory;
 use crate::secrets::{KeySource, Secrets};
 pub use crate::store::OpenError;
@@ -145,6 +148,7 @@ struct Inner {
     clock_changed: Arc<Notify>,
     writer: Mutex<Option<JoinHandle<()>>>,
     secrets: Arc<Secrets>,
+    auth: Arc<Tokens>,
     entropy: Arc<dyn Entropy>,
     /// One rotation of keys at a time.
     rotation: Arc<tokio::sync::Mutex<()>>,
@@ -167,6 +171,7 @@ impl Queen {
         let (health_sender, health) = watch::channel(Ok(()));
         let clock_changed = Arc::new(Notify::new());
         let outbox_changed = Arc::clone(&state.outbox_changed);
+        let auth = Arc::clone(&state.auth);
         let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
         // What the restart itself changes (interrupted attempts, overdue timers) is stored before anybody is served.
         writer
@@ -184,6 +189,7 @@ impl Queen {
                 clock_changed,
                 writer,
                 secrets,
+                auth,
                 entropy,
                 rotation,
                 outbox_changed,

@@ -55,10 +55,12 @@ impl State {
         database.forget_idempotency(UnixMillis(now.0.saturating_sub(millis(IDEMPOTENCY_KEPT)))).await?;
         let counts = Arc::new(JobCounts::default());
         let functions = QueenFunctions { counts: counts.clone(), clock: clock.clone() };
+        let auth = Arc::new(crate::auth::Tokens::new(database.load_tokens().await?));
         let mut state = Self {
             renderer: Renderer::new(Limits::default(), Arc::new(functions)),
             secrets,
             time: JobTime::new(Arc::clone(&clock)),
+            auth,
             clock,
             entropy,
             schedules,
@@ -101,6 +103,7 @@ impl State {
         let approvals = database.load_open_approvals().await?;
         let configs = database.load_configs().await?;
         self.secrets.reset(configs);
+        self.auth.reset(database.load_tokens().await?);
         self.staged = Staged::default();
         // A version that was never stored must not be found again.
         self.versions.clear();

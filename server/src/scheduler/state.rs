@@ -27,11 +27,12 @@ use super::queue::{QueueKey, Rank, ReadyQueue};
 use super::variables::JobCounts;
 use super::webhook::Buckets;
 use super::workspaces;
+use crate::auth::Tokens;
 use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
-    AdoptedRow, ApprovalRow, ArtifactRows, Changes, ColumnName, ConfigKey, DeliveryChange, DeliveryRow, EventRow,
-    IdempotencyRow, JobRow, OutboxRow, TimerChange, VersionRow, VoteRow, json,
+    AdoptedRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DeliveryChange, DeliveryRow,
+    EventRow, IdempotencyRow, JobRow, OutboxRow, TimerChange, TokenRow, VersionRow, VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -51,6 +52,8 @@ pub(super) struct Staged {
     pub(super) configs: BTreeSet<ConfigKey>,
     pub(super) expiry: crate::store::ExpiryChange,
     pub(super) deliveries: Vec<DeliveryRow>,
+    pub(super) tokens: Vec<TokenRow>,
+    pub(super) audit: Vec<AuditRow>,
     pub(super) approvals: BTreeMap<String, ApprovalRow>,
     pub(super) votes: Vec<VoteRow>,
     /// What somebody is to be told; made into rows at the end of the batch.
@@ -85,6 +88,8 @@ pub(super) struct State {
     pub(super) counts: Arc<JobCounts>,
     pub(super) renderer: Renderer,
     pub(super) secrets: Arc<Secrets>,
+    /// API tokens.
+    pub(super) auth: Arc<Tokens>,
     /// Keys of live jobs.
     pub(super) user_keys: HashMap<String, JobId>,
     /// The forked jobs in memory, by the job that forked them.
@@ -315,6 +320,8 @@ impl State {
             configs: self.config_changes(),
             expiry: self.staged.expiry.clone(),
             deliveries: self.staged.deliveries.iter().collect(),
+            tokens: self.staged.tokens.iter().collect(),
+            audit: self.staged.audit.iter().collect(),
             ..Changes::default()
         };
         for live in self.staged.touched.iter().filter_map(|job| self.jobs.get(job)) {

@@ -136,7 +136,8 @@ impl Writer {
                     batch.push(command);
                 }
             }
-            let only_late = !batch.is_empty() && batch.iter().all(|command| matches!(command, Command::LateReport(_)));
+            let only_late = !batch.is_empty()
+                && batch.iter().all(|command| matches!(command, Command::LateReport(_) | Command::Audit(_)));
             if only_late && batch.len() < BATCH && !self.is_due() {
                 let since = *self.late_since.get_or_insert_with(Instant::now);
                 if since + LATE > Instant::now() {
@@ -281,6 +282,7 @@ impl Writer {
     }
 
     async fn write(&mut self) -> Result<(), crate::store::StoreError> {
+        self.state.take_token_uses();
         let mut changes = self.state.changes();
         if self.retry_at.is_some() || self.health.borrow().is_err() {
             changes.probe = Some(self.state.clock.now());
@@ -352,6 +354,11 @@ impl Writer {
             }
             Command::PutConfig { put, reply } => answers.push(reply, state.put_config(*put)),
             Command::RemoveConfig { key, reply } => answers.push(reply, state.remove_config(&key)),
+            Command::CreateToken { request, created_by, reply } => {
+                answers.push(reply, state.create_token(*request, &created_by));
+            }
+            Command::RevokeToken { name_or_id, reply } => answers.push(reply, state.revoke_token(&name_or_id)),
+            Command::Audit(row) => state.staged.audit.push(*row),
             Command::Sweep { default, reply } => {
                 let result = state.sweep(database, &default).await.map_err(Refusal::from);
                 answers.push(reply, result);
@@ -467,7 +474,10 @@ impl Command {
             | Self::Shutdown(reply) => {
                 drop(reply.send(Err(refusal)));
             }
+            Self::CreateToken { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::RevokeToken { reply, .. } => drop(reply.send(Err(refusal))),
             Self::LateReport(_) | Self::Undelivered { .. } => {}
+            Self::Audit(row) => tracing::error!(?row, "a change is not in the audit"),
         }
     }
 }

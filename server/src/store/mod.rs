@@ -28,6 +28,7 @@ mod read_model;
 mod read_webhooks;
 mod rows;
 mod sql;
+mod tokens;
 mod write;
 
 use std::path::PathBuf;
@@ -50,6 +51,7 @@ pub use read_detail::StoredArtifact;
 pub use read_jobs::{JobFilter, TaskLookup};
 pub use read_model::Reads;
 pub(crate) use rows::*;
+pub(crate) use tokens::{AuditRow, TokenRow};
 pub(crate) use write::{StoreWriter, json};
 
 /// Handle to the database; cheap to clone. Reads go to a pool of their own; writes belong to the queen's writer.

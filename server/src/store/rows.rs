@@ -256,6 +256,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) votes: Vec<&'a super::VoteRow>,
     pub(crate) outbox: Vec<&'a super::OutboxRow>,
     pub(crate) outcomes: Vec<&'a super::DeliveryChange>,
+    pub(crate) tokens: Vec<&'a super::TokenRow>,
+    pub(crate) audit: Vec<&'a super::AuditRow>,
     /// Written to `meta`, so that a batch without other changes proves that writing works.
     pub(crate) probe: Option<UnixMillis>,
 }
@@ -283,6 +285,8 @@ impl Changes<'_> {
             configs,
             expiry,
             deliveries,
+            tokens,
+            audit,
             approvals,
             votes,
             outbox,
@@ -307,6 +311,8 @@ impl Changes<'_> {
             && configs.is_empty()
             && expiry.is_empty()
             && deliveries.is_empty()
+            && tokens.is_empty()
+            && audit.is_empty()
             && approvals.is_empty()
             && votes.is_empty()
             && outbox.is_empty()

@@ -409,6 +409,12 @@ impl StoreWriter {
         for change in &changes.outcomes {
             self.write_outcome(change).await?;
         }
+        for row in &changes.tokens {
+            self.write_token(row).await?;
+        }
+        for row in &changes.audit {
+            self.write_audit(row).await?;
+        }
         if !changes.expiry.is_empty() {
             self.write_expiry(&changes.expiry).await?;
         }

@@ -1,5 +1,6 @@
 //! The server over real HTTP. Every answer is checked against the API's own description.
 
+mod access;
 mod approvals;
 mod artifacts;
 mod configs;

@@ -1,0 +1,108 @@
+//! Arguments about tokens.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use atta_core::protocol::access::{Fingerprint, Role};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{ServerArgs, duration};
+
+/// How this program shows who it is, and knows whom it talks to.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct TokenFileArgs {
+    /// File with the API token. The token itself may also be in ATTA_TOKEN; it is never given on the command line.
+    #[arg(long, env = "ATTA_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The server's certificate, as it prints it when it starts: no other one is accepted.
+    #[arg(long, env = "ATTA_QUEEN_FINGERPRINT", value_name = "sha256:HEX")]
+    pub(crate) queen_fingerprint: Option<Fingerprint>,
+}
+
+/// Whose requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuthChoice {
+    /// Everybody's on a loopback address; beyond it only those with a token.
+    Auto,
+    /// Only those with a token.
+    Required,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct TokenArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<TokenAction>,
+    #[command(flatten)]
+    pub(crate) list: TokenListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenAction {
+    /// Make a token; its value is printed once.
+    Create(TokenCreateArgs),
+    /// List tokens, without their values.
+    List(TokenListArgs),
+    /// Revoke a token.
+    Revoke(TokenRevokeArgs),
+}
+
+/// Whose tokens.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TokenPlace {
+    /// Of this data directory, while no server runs on it: how the first token is made.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenCreateArgs {
+    /// What it is called.
+    pub(crate) name: String,
+    /// What it is good for: viewer, submitter, operator, admin, or ant.
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Role,
+    /// In whose name its holder acts, e.g. votes [default: the token's name].
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// For how long it is good, e.g. `90d` [default: until it is revoked].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) expires: Option<Duration>,
+    /// With --role ant: the only ant that may use it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) ant: Option<String>,
+    /// With --role ant: the only tags that the ant may have.
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    pub(crate) tags: Vec<String>,
+    /// Write it to this new file, readable by its owner only, instead of printing it.
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: TokenPlace,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TokenListArgs {
+    /// Also those that are no good any more.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: TokenPlace,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenRevokeArgs {
+    /// Its id, or its name while it is good.
+    #[arg(value_name = "NAME|ID")]
+    pub(crate) token: String,
+    #[command(flatten)]
+    pub(crate) place: TokenPlace,
+}
