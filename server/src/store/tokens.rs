@@ -1,9 +1,9 @@
 //! API tokens and the record of what was done with them.
 
-use atta_core::protocol::access::{AuditEntry, Role};
-use atta_core::time::UnixMillis;
 use super::sql::query;
 use super::{ColumnName, Reads, StoreError, StoreWriter};
+use atta_core::protocol::access::{AuditEntry, Role};
+use atta_core::time::UnixMillis;
 
 impl ColumnName for Role {
     const NAMES: &'static [(Self, &'static str)] = &[
