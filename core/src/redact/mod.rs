@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::secret::SecretValue;
 use forms::{Forms, Text};
-pub use stream::{Mask, Search, Stream};
+pub use stream::{Mask, Search, Stream, StreamState};
 
 /// What stands where a secret stood.
 pub const MARK: &str = "***";

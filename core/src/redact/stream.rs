@@ -1,5 +1,6 @@
 //! Redaction of what comes piece by piece.
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use super::{MARK, Redactor};
@@ -28,6 +29,27 @@ pub struct Stream {
     masking: bool,
 }
 
+/// Where a stream is: what is needed to go on with it elsewhere. It may hold parts of secrets.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamState {
+    carry: Vec<u8>,
+    covered: usize,
+    before: Option<u8>,
+    masking: bool,
+}
+
+impl std::fmt::Debug for StreamState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamState").field("held", &self.carry.len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for StreamState {
+    fn drop(&mut self) {
+        self.carry.zeroize();
+    }
+}
+
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stream").field("mask", &self.mask).field("held", &self.carry.len()).finish_non_exhaustive()
@@ -44,6 +66,35 @@ impl Stream {
     /// At the beginning of a stream.
     pub fn new(redactor: &Redactor, mask: Mask) -> Self {
         Self { redactor: redactor.clone(), mask, carry: Vec::new(), covered: 0, before: None, masking: false }
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> StreamState {
+        let Self { carry, covered, before, masking, .. } = self;
+        StreamState { carry: carry.clone(), covered: *covered, before: *before, masking: *masking }
+    }
+
+    /// Goes on with a stream of the same secrets.
+    pub fn resume(redactor: &Redactor, mask: Mask, state: &StreamState) -> Self {
+        let StreamState { carry, covered, before, masking } = state;
+        let redactor = redactor.clone();
+        Self { redactor, mask, carry: carry.clone(), covered: *covered, before: *before, masking: *masking }
+    }
+
+    /// Something is missing here. What is held back may be the first half of a secret: it is replaced by the mask.
+    pub fn gap(&mut self, out: &mut Vec<u8>) {
+        if !self.carry.is_empty() {
+            match self.mask {
+                Mask::SameLength => out.resize(out.len() + self.carry.len(), b'*'),
+                Mask::Mark if !self.masking => out.extend_from_slice(MARK.as_bytes()),
+                Mask::Mark => {}
+            }
+        }
+        self.carry.zeroize();
+        self.carry.clear();
+        self.covered = 0;
+        self.before = None;
+        self.masking = false;
     }
 
     /// How many bytes are held back.

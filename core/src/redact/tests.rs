@@ -198,6 +198,35 @@ fn a_search_names_the_secret_and_not_its_value() {
 }
 
 #[test]
+fn a_stream_goes_on_elsewhere_as_if_nothing_had_been() {
+    let redactor = redactor(&["hunter2hunter2", "abc"]);
+    let text = b"a hunter2hunter2hunter2 abc x hunter2hunter2";
+    let whole = streamed(&redactor, Mask::Mark, text, &[usize::MAX]);
+    for cut in 0..=text.len() {
+        let mut out = Vec::new();
+        let mut first = Stream::new(&redactor, Mask::Mark);
+        first.push(&text[..cut], &mut out);
+        let state: StreamState = serde_json::from_value(json!(first.state())).unwrap();
+        let mut second = Stream::resume(&redactor, Mask::Mark, &state);
+        second.push(&text[cut..], &mut out);
+        second.finish(&mut out);
+        assert_eq!(out, whole, "cut at {cut}");
+    }
+}
+
+#[test]
+fn half_a_secret_before_a_gap_is_not_shown() {
+    let redactor = redactor(&["hunter2hunter2"]);
+    let mut stream = Stream::new(&redactor, Mask::Mark);
+    let mut out = Vec::new();
+    stream.push(b"x hunter2hun", &mut out);
+    stream.gap(&mut out);
+    stream.push(b"gone on", &mut out);
+    stream.finish(&mut out);
+    assert_eq!(out, b"x ***gone on");
+}
+
+#[test]
 fn nothing_to_look_for_is_no_redactor() {
     assert!(Redactor::new(&[]).is_none());
     let blank = SecretValue { name: "A".to_owned(), value: SecretText::new(" \n".to_owned()) };

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Heard, Report, ReportBatch, ReportBody};
+use atta_core::protocol::ant::{Report, ReportBatch, ReportBody};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::Core;
@@ -18,21 +18,24 @@ const START_WAITS: Duration = Duration::from_millis(20);
 /// Reports in one batch.
 const LARGEST_BATCH: usize = 256;
 
+/// A report, and who wants to know when it was heard.
+pub(crate) type Posted = (Report, Option<oneshot::Sender<()>>);
+
 /// The entrance.
 pub(crate) struct Outbox {
-    queue: UnboundedSender<Report>,
+    queue: UnboundedSender<Posted>,
     waiting: watch::Sender<usize>,
 }
 
 impl Outbox {
-    pub(crate) fn new() -> (Self, UnboundedReceiver<Report>) {
+    pub(crate) fn new() -> (Self, UnboundedReceiver<Posted>) {
         let (queue, receiver) = mpsc::unbounded_channel();
         (Self { queue, waiting: watch::Sender::new(0) }, receiver)
     }
 
-    pub(crate) fn push(&self, report: Report) {
+    pub(crate) fn push(&self, report: Report, heard: Option<oneshot::Sender<()>>) {
         self.waiting.send_modify(|count| *count += 1);
-        if self.queue.send(report).is_err() {
+        if self.queue.send((report, heard)).is_err() {
             self.waiting.send_modify(|count| *count -= 1);
         }
     }
@@ -44,38 +47,46 @@ impl Outbox {
 }
 
 /// Sends what is put into the outbox.
-pub(crate) async fn deliver(core: Arc<Core>, mut queue: UnboundedReceiver<Report>) {
-    while let Some(first) = queue.recv().await {
+pub(crate) async fn deliver(core: Arc<Core>, mut queue: UnboundedReceiver<Posted>) {
+    while let Some((first, listener)) = queue.recv().await {
         let mut reports = vec![first];
+        let mut listeners: Vec<_> = listener.into_iter().collect();
         let send_at = Instant::now() + START_WAITS;
         loop {
             while reports.len() < LARGEST_BATCH
-                && let Ok(report) = queue.try_recv()
+                && let Ok((report, listener)) = queue.try_recv()
             {
                 reports.push(report);
+                listeners.extend(listener);
             }
             let only_starts = reports.iter().all(|report| matches!(report.body, ReportBody::Started { .. }));
             if !only_starts || reports.len() >= LARGEST_BATCH {
                 break;
             }
             match timeout_at(send_at, queue.recv()).await {
-                Ok(Some(report)) => reports.push(report),
+                Ok(Some((report, listener))) => {
+                    reports.push(report);
+                    listeners.extend(listener);
+                }
                 Ok(None) | Err(_) => break,
             }
         }
         let count = reports.len();
-        send(
-            &core,
-            ReportBatch { ant: core.config.id.clone(), session: core.session, heard: Heard::default(), reports },
-        )
-        .await;
+        send(&core, reports).await;
+        for listener in listeners {
+            // An attempt that was let go does not listen.
+            let _ = listener.send(());
+        }
         core.outbox.waiting.send_modify(|waiting| *waiting -= count);
     }
 }
 
-async fn send(core: &Arc<Core>, batch: ReportBatch) {
+async fn send(core: &Arc<Core>, reports: Vec<Report>) {
+    let (ant, session) = (core.config.id.clone(), core.session);
+    let mut batch = ReportBatch { ant, session, heard: core.heard(), reports };
     let mut backoff = Backoff::default();
     loop {
+        batch.heard = core.heard();
         match core.link.report(batch.clone()).await {
             Ok(orders) => {
                 core.obey(orders);

@@ -1,5 +1,6 @@
 //! What all methods share: an attempt's directory and orders, artifacts in and out, outputs, the report.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,10 +14,13 @@ use tokio::sync::watch;
 
 use super::Finished;
 use super::log::Log;
+use super::memory::{Left, Memory};
 use super::phrase::failure;
+use super::process::{self, ShimLine};
 use super::set_output::SetOutputs;
 use crate::LinkError;
 use crate::ant::{Core, Order, Said, say};
+use crate::supervisor::{ToShim, rewrite_left};
 use crate::workspace::{self, AttemptDirectory, Contents, Found, Sources};
 
 /// Tries to read a file that changes meanwhile.
@@ -52,6 +56,14 @@ pub(super) struct Attempt {
     pub(super) warnings: Vec<String>,
     /// A process of it may outlive it.
     pub(super) haunted: bool,
+    /// How far it has come.
+    pub(super) memory: Memory,
+    /// Its shim, once there is one.
+    pub(super) shim: Option<ShimLine>,
+    /// What is there instead when it has ended without an ant.
+    pub(super) left: Option<Left>,
+    /// The end of the last program's spool.
+    pub(super) position: u64,
 }
 
 impl Attempt {
@@ -66,7 +78,49 @@ impl Attempt {
             assignment.outputs.iter().filter(|spec| speaks(&spec.source)).map(|spec| spec.name.clone()).collect();
         let commands = (shell && !declared.is_empty()).then(|| SetOutputs::new(declared));
         let log = Log::new(core.clone(), id, token, orders.clone(), capture, commands, redactor.clone());
-        Self { core: core.clone(), assignment, orders, log, redactor, warnings: Vec::new(), haunted: false }
+        Self {
+            core: core.clone(),
+            assignment,
+            orders,
+            log,
+            redactor,
+            warnings: Vec::new(),
+            haunted: false,
+            memory: Memory::default(),
+            shim: None,
+            left: None,
+            position: 0,
+        }
+    }
+
+    /// Adds a warning; an ant that goes on with an attempt may see a reason for one a second time.
+    pub(super) fn warn(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Sees to it that another ant would go on from here. The program has ended, and its output was delivered.
+    pub(super) async fn checkpoint(&mut self) {
+        let position = self.position;
+        self.memory.warnings.clone_from(&self.warnings);
+        let id = &self.assignment.attempt_id;
+        let made = process::checkpoint(&self.core.seal, id, &mut self.memory, &self.log, position);
+        let kept = match (made, &self.shim, &mut self.left) {
+            (Ok(message), Some(shim), _) => shim.say(&message).await,
+            (Ok(ToShim::Checkpoint { position, state }), None, Some(left)) => {
+                left.here.checkpoint = Some((position, state));
+                let (here, outcome) = (left.here.clone(), left.outcome.clone());
+                let root = self.core.attempts_dir.join(&id.0);
+                let written = tokio::task::spawn_blocking(move || rewrite_left(&root, here, &outcome)).await;
+                written.unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+            }
+            (Ok(_), None, _) => Ok(()),
+            (Err(error), ..) => Err(error),
+        };
+        if let Err(error) = kept {
+            tracing::debug!(attempt = %id, %error, "a checkpoint of an attempt is not kept");
+        }
     }
 
     /// What is left of an attempt, however it ended.
@@ -79,7 +133,7 @@ impl Attempt {
             }
         };
         let directory = self.core.attempts_dir.join(&self.assignment.attempt_id.0);
-        Finished { report, directory, haunted: self.haunted }
+        Finished { report, directory, haunted: self.haunted, shim: self.shim }
     }
 
     /// The report of an attempt that came to its end. What is wrong with the outputs and artifacts of a success makes it
@@ -289,7 +343,12 @@ impl Attempt {
             };
             let link = self.core.link.clone();
             let mut orders = self.orders.clone();
-            let put = || link.put_blob(&file.digest, file.size, &first.source);
+            // Storing a file may move it. It stays where it is until the end is heard, for another ant may have to look at
+            // all of them again; what is given away is a second name.
+            let given = self.core.attempts_dir.join(&self.assignment.attempt_id.0).join("given");
+            let _ = fs::remove_file(&given);
+            let source = if fs::hard_link(&first.source, &given).is_ok() { &given } else { &first.source };
+            let put = || link.put_blob(&file.digest, file.size, source);
             match say(&*self.core.config.entropy, &mut orders, put).await {
                 Said::Answer(()) => {
                     let listed = names.iter().map(|name| ArtifactFile {

@@ -30,6 +30,8 @@ use crate::workspace::AttemptDirectory;
 /// Where the answer is kept, relative to TASK_DIR.
 const BODY: &str = "response/body";
 const HEADERS: &str = "response/headers.json";
+/// A file in the attempt's directory that says that a request may be under way.
+pub(crate) const REQUESTED: &str = "requested";
 /// A longer body is no output by itself.
 const SHORT: u64 = 64 << 10;
 /// The longest wait that an answer can ask for.
@@ -76,6 +78,9 @@ impl Attempt {
         })
         .await?;
 
+        let mark = directory.root().join(REQUESTED);
+        fs::write(&mark, "")
+            .map_err(|error| start_failed(format!("the attempt cannot be marked as begun: {error}")))?;
         let started = ReportBody::Started { isolation: "none".to_owned() };
         self.core.report(&self.assignment.attempt_id, self.assignment.token, 1, started);
         let saved = request.save_as.clone().unwrap_or_else(|| BODY.to_owned());

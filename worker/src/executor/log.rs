@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{LogChunk, LogSegment, LogStream};
-use atta_core::redact::{Mask, Redactor, Stream};
+use atta_core::redact::{Mask, Redactor, Stream, StreamState};
 use atta_core::time::UnixMillis;
 use tokio::sync::watch;
 
+use super::memory::{Captured, LogState, Pending};
 use super::set_output::{SetOutputs, Spoken};
+use crate::LinkError;
 use crate::ant::{Core, Order, Said, say};
 use crate::supervisor::SpoolReader;
 
@@ -27,6 +29,10 @@ pub(super) struct Log {
     stdout: Option<Captured>,
     commands: Option<SetOutputs>,
     redaction: Option<Redaction>,
+    /// Lines that come next, whatever else there is.
+    pending: Option<Pending>,
+    /// The queen does not answer.
+    away: watch::Sender<bool>,
 }
 
 /// Keeps secrets out of what leaves: each stream by itself, for they are mixed as they arrive.
@@ -40,6 +46,15 @@ impl Redaction {
     fn new(redactor: Redactor) -> Self {
         let stream = || Stream::new(&redactor, Mask::Mark);
         Self { stdout: stream(), stderr: stream(), redactor }
+    }
+
+    fn resume(redactor: Redactor, [stdout, stderr]: &[StreamState; 2]) -> Self {
+        let stream = |state| Stream::resume(&redactor, Mask::Mark, state);
+        Self { stdout: stream(stdout), stderr: stream(stderr), redactor }
+    }
+
+    fn state(&self) -> [StreamState; 2] {
+        [self.stdout.state(), self.stderr.state()]
     }
 
     fn stream(&mut self, stream: LogStream) -> &mut Stream {
@@ -56,6 +71,17 @@ impl Redaction {
         for segment in segments {
             let (part, after) = rest.split_at(rest.len().min(segment.len as usize));
             rest = after;
+            if segment.stream == LogStream::System {
+                // The shim says that output is missing here.
+                for stream in [LogStream::Stdout, LogStream::Stderr] {
+                    let before = out.len();
+                    self.stream(stream).gap(&mut out);
+                    push_segment(&mut passed, stream, segment.at, out.len() - before);
+                }
+                out.extend_from_slice(part);
+                push_segment(&mut passed, LogStream::System, segment.at, part.len());
+                continue;
+            }
             let before = out.len();
             self.stream(segment.stream).push(part, &mut out);
             push_segment(&mut passed, segment.stream, segment.at, out.len() - before);
@@ -81,13 +107,6 @@ fn push_segment(segments: &mut Vec<LogSegment>, stream: LogStream, at: UnixMilli
     }
 }
 
-/// The program's stdout, when an output is read from it.
-struct Captured {
-    bytes: Vec<u8>,
-    limit: usize,
-    overflowed: bool,
-}
-
 impl Log {
     pub(super) fn new(
         core: Arc<Core>,
@@ -100,7 +119,47 @@ impl Log {
     ) -> Self {
         let stdout = capture_stdout.map(|limit| Captured { bytes: Vec::new(), limit, overflowed: false });
         let redaction = redactor.map(Redaction::new);
-        Self { core, attempt_id, token, orders, offset: 0, refused: None, stdout, commands, redaction }
+        let away = watch::Sender::new(false);
+        Self {
+            core,
+            attempt_id,
+            token,
+            orders,
+            offset: 0,
+            refused: None,
+            stdout,
+            commands,
+            redaction,
+            pending: None,
+            away,
+        }
+    }
+
+    /// Goes on where another ant was.
+    pub(super) fn resume(&mut self, state: LogState) {
+        let LogState { offset, refused, streams, commands, stdout, pending } = state;
+        if let (Some(redaction), Some(streams)) = (&mut self.redaction, &streams) {
+            *redaction = Redaction::resume(redaction.redactor.clone(), streams);
+        }
+        (self.offset, self.refused, self.commands) = (offset, refused, commands);
+        (self.stdout, self.pending) = (stdout, pending);
+    }
+
+    /// Where it is.
+    pub(super) fn state(&self) -> LogState {
+        LogState {
+            offset: self.offset,
+            refused: self.refused.clone(),
+            streams: self.redaction.as_ref().map(Redaction::state),
+            commands: self.commands.clone(),
+            stdout: self.stdout.clone(),
+            pending: self.pending.clone(),
+        }
+    }
+
+    /// Whether the queen does not answer.
+    pub(super) fn away(&self) -> watch::Receiver<bool> {
+        self.away.subscribe()
     }
 
     /// How many bytes there are.
@@ -128,11 +187,24 @@ impl Log {
 
     /// A line of Atta's own.
     pub(super) async fn system(&mut self, line: &str) {
+        self.prepare(line);
+        self.say_pending().await;
+    }
+
+    /// A line of Atta's own that comes next, even when another ant must say it.
+    pub(super) fn prepare(&mut self, line: &str) {
         let line = self.redaction.as_ref().map_or(Cow::Borrowed(line), |redaction| redaction.redactor.text(line));
-        let bytes = format!("{line}\n").into_bytes();
-        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let at = self.core.config.clock.now();
-        self.send(vec![LogSegment { stream: LogStream::System, at, len }], bytes).await;
+        let pending = self.pending.get_or_insert_with(|| Pending { at, text: String::new() });
+        pending.text.push_str(&line);
+        pending.text.push('\n');
+    }
+
+    /// Says what was prepared.
+    pub(super) async fn say_pending(&mut self) {
+        let Some(Pending { at, text }) = self.pending.take() else { return };
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        self.send(vec![LogSegment { stream: LogStream::System, at, len }], text.into_bytes()).await;
     }
 
     /// Sends what the spool has up to `end`.
@@ -168,6 +240,11 @@ impl Log {
         for segment in segments {
             let (part, after) = rest.split_at(rest.len().min(segment.len as usize));
             rest = after;
+            if segment.stream == LogStream::System
+                && let Some(commands) = &mut self.commands
+            {
+                commands.gap();
+            }
             if segment.stream != LogStream::Stdout {
                 continue;
             }
@@ -190,8 +267,14 @@ impl Log {
         let length = bytes.len() as u64;
         let chunk =
             LogChunk { attempt_id: self.attempt_id.clone(), token: self.token, offset: self.offset, segments, bytes };
-        let link = &self.core.link;
-        match say(&*self.core.config.entropy, &mut self.orders, || link.append_log(chunk.clone())).await {
+        let (link, away) = (&self.core.link, &self.away);
+        let append = || async {
+            let said = link.append_log(chunk.clone()).await;
+            let unreachable = matches!(said, Err(LinkError::Unreachable(_)));
+            away.send_if_modified(|away| std::mem::replace(away, unreachable) != unreachable);
+            said
+        };
+        match say(&*self.core.config.entropy, &mut self.orders, append).await {
             Said::Answer(()) => self.offset += length,
             Said::Refused(error) => self.refused = Some(error.to_string()),
             Said::Forgotten => self.refused = Some("the attempt was forgotten".to_owned()),

@@ -6,6 +6,7 @@ mod exchange;
 mod guard;
 mod http;
 mod log;
+mod memory;
 mod phrase;
 mod process;
 mod program;
@@ -13,6 +14,9 @@ mod set_output;
 mod shared;
 mod shell;
 
+pub(crate) use http::REQUESTED;
+pub(crate) use memory::{Adopted, AdoptedFrom, Left, Memory, Record};
+pub(crate) use process::ShimLine;
 pub(crate) use program::find as find_program;
 
 use std::path::PathBuf;
@@ -22,6 +26,7 @@ use atta_core::protocol::ant::{Action, Assignment, AttemptReport};
 use tokio::sync::watch;
 
 use crate::ant::{Core, Order};
+use crate::workspace::Lease;
 
 pub use guard::{HostResolver, HttpPolicy, PrivateAddresses, SystemResolver};
 
@@ -33,6 +38,8 @@ pub(crate) struct Finished {
     pub(crate) directory: PathBuf,
     /// A process of it may still be there, so no other attempt may get its directory.
     pub(crate) haunted: bool,
+    /// To be released when the end was heard.
+    pub(crate) shim: Option<ShimLine>,
 }
 
 /// Executes an attempt to its end: its log and artifacts are delivered when this returns.
@@ -41,4 +48,14 @@ pub(crate) async fn execute(core: &Arc<Core>, assignment: Assignment, orders: wa
         Action::Shell { .. } => shell::execute(core, assignment, orders).await,
         Action::Http(_) => http::execute(core, assignment, orders).await,
     }
+}
+
+/// Goes on with an attempt that an earlier ant began, to its end.
+pub(crate) async fn resume(
+    core: &Arc<Core>,
+    adopted: Adopted,
+    workspace: Option<Lease>,
+    orders: watch::Receiver<Order>,
+) -> Finished {
+    shell::resume(core, adopted, workspace, orders).await
 }

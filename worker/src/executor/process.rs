@@ -1,18 +1,27 @@
-//! Runs one program under a shim and delivers its output while it runs.
+//! A program under a shim: its output is delivered while it runs, orders are passed on.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use atta_core::protocol::AttemptId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, watch};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use super::log::Log;
-use crate::ant::{Core, Order};
+use super::memory::Memory;
+use crate::ant::{Core, Kind, Order, Seal};
 use crate::supervisor::{
-    ExitRecord, Frame, FromShim, IsolationLevel, SpawnRequest, SpoolReader, StartFault, ToShim, next_frame,
+    Attached, ExitRecord, Frame, FromShim, IsolationLevel, SpoolReader, StartFault, ToShim, next_frame,
 };
+
+/// Output that the queen has not taken; beyond it the program waits.
+pub(super) const SPOOL_BOUND: u64 = 16 << 20;
+/// How long a shim may take to end when it is not needed any more.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// Which orders a program obeys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,124 +45,223 @@ pub(super) enum Outcome {
     ShimDied,
 }
 
-/// For the delivery of output.
-enum Delivery {
-    /// The spool's file begins at `base` and has bytes up to `end`.
-    Output { base: u64, end: u64 },
-    /// A line of Atta's own.
-    System(String),
-}
-
-/// Runs a program to the end of its tree and delivers all of its output. `on_start` hears how it is contained.
-pub(super) async fn run(
-    core: &Arc<Core>,
-    request: &SpawnRequest,
-    spool: PathBuf,
-    log: &mut Log,
-    mut orders: watch::Receiver<Order>,
-    obedience: Obedience,
-    on_start: impl FnOnce(IsolationLevel),
-) -> Outcome {
-    let stream = match core.launcher.start().and_then(|stream| {
-        stream.set_nonblocking(true)?;
-        UnixStream::from_std(stream)
-    }) {
-        Ok(stream) => stream,
-        Err(error) => return Outcome::NoLauncher(error),
-    };
-    let (deliveries, mut to_deliver) = mpsc::unbounded_channel();
-    let (taken, mut takings) = mpsc::unbounded_channel();
-    let control = async {
-        let mut conversation = Conversation { stream, deliveries, incoming: Vec::with_capacity(128) };
-        conversation.hold(request, &mut takings, &mut orders, obedience, on_start).await
-    };
-    let deliver = async {
-        let mut reader = SpoolReader::new(spool);
-        while let Some(delivery) = to_deliver.recv().await {
-            match delivery {
-                Delivery::System(line) => log.system(&line).await,
-                Delivery::Output { base, end } => {
-                    log.spool(&mut reader, base, end).await;
-                    // The conversation may be over.
-                    let _ = taken.send(end);
-                }
+impl Outcome {
+    /// What a shim says at the end; `None` when it is not the end.
+    pub(super) fn of(message: FromShim) -> Option<Self> {
+        match message {
+            FromShim::Exited(record) => Some(Self::Ended(record)),
+            FromShim::NotStarted(step, errno) => {
+                Some(Self::NotStarted(StartFault::from_byte(step), io::Error::from_raw_os_error(errno)))
             }
-        }
-    };
-    let (outcome, ()) = tokio::join!(control, deliver);
-    log.end_of_output().await;
-    if matches!(outcome, Outcome::ShimDied) {
-        let core = core.clone();
-        let name = request.name.clone();
-        if let Err(panic) = tokio::task::spawn_blocking(move || core.plan.kill_attempt(&name)).await {
-            tracing::error!(%panic, "the processes of an attempt without a shim were not killed");
+            _ => None,
         }
     }
-    outcome
 }
 
-struct Conversation {
-    stream: UnixStream,
-    deliveries: mpsc::UnboundedSender<Delivery>,
+/// The line to an attempt's shim.
+pub(crate) struct ShimLine {
+    reader: OwnedReadHalf,
+    writer: Mutex<OwnedWriteHalf>,
     incoming: Vec<u8>,
 }
 
-impl Conversation {
+impl ShimLine {
+    /// To a new shim.
+    pub(super) fn start(core: &Core) -> io::Result<Self> {
+        Self::over(core.launcher.start()?, Vec::with_capacity(128))
+    }
+
+    /// To the shim of an earlier ant.
+    pub(super) fn attach(attached: Attached) -> io::Result<Self> {
+        Self::over(attached.stream, attached.incoming)
+    }
+
+    fn over(stream: std::os::unix::net::UnixStream, incoming: Vec<u8>) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        let (reader, writer) = UnixStream::from_std(stream)?.into_split();
+        Ok(Self { reader, writer: Mutex::new(writer), incoming })
+    }
+
+    /// When this returns the shim will hear it, even if the ant is killed at once.
+    pub(super) async fn say(&self, message: &ToShim) -> io::Result<()> {
+        self.writer.lock().await.write_all(&message.encode()).await
+    }
+
+    /// Lets the shim end, and waits until it has.
+    pub(crate) async fn release(mut self) {
+        let end = async {
+            self.say(&ToShim::Release).await?;
+            let mut rest = [0; 256];
+            while self.reader.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // When it does not end it will find out by itself that this line is closed.
+        let _ = tokio::time::timeout(ENDING, end).await;
+    }
+}
+
+/// For the delivery of output.
+enum Delivery {
+    /// The spool's file begins at `base` and has bytes up to `end`.
+    Output { base: u64, end: u64, checkpoint: bool },
+    /// A line of Atta's own: that it is being stopped.
+    Stopping(String),
+}
+
+/// A program to follow.
+pub(super) struct Followed<'a> {
+    pub(super) core: &'a Arc<Core>,
+    pub(super) id: &'a AttemptId,
+    pub(super) memory: &'a mut Memory,
+    pub(super) log: &'a mut Log,
+    pub(super) orders: watch::Receiver<Order>,
+    pub(super) obedience: Obedience,
+    pub(super) spool: PathBuf,
+    /// Where to go on in the spool.
+    pub(super) position: u64,
+}
+
+impl Followed<'_> {
+    /// Follows a program to the end of its tree and delivers all of its output. `on_start` hears how it is contained.
+    pub(super) async fn to_the_end(self, line: &mut ShimLine, on_start: impl FnOnce(IsolationLevel)) -> Outcome {
+        let Self { core, id, memory, log, mut orders, obedience, spool, position } = self;
+        let (deliveries, mut to_deliver) = mpsc::unbounded_channel();
+        let ShimLine { reader, writer, incoming } = line;
+        let writer = &*writer;
+        let quiet = memory.stopping_said;
+        let mut away = log.away();
+        let mut conversation =
+            Conversation { core, id, reader, writer, incoming, deliveries, quiet, share: core.spool_share() };
+        // With its end nothing more is to be delivered.
+        let control = async move { conversation.hold(&mut orders, &mut away, obedience, on_start).await };
+        let deliver = async {
+            let mut reader = SpoolReader::new(spool, position);
+            log.say_pending().await;
+            while let Some(delivery) = to_deliver.recv().await {
+                let answer = match delivery {
+                    Delivery::Stopping(line) => {
+                        log.prepare(&line);
+                        memory.stopping_said = true;
+                        let checkpoint = checkpoint(&core.seal, id, memory, log, reader.position());
+                        tell(writer, checkpoint).await;
+                        log.say_pending().await;
+                        continue;
+                    }
+                    Delivery::Output { base, end, checkpoint: wanted } => {
+                        log.spool(&mut reader, base, end).await;
+                        if wanted { checkpoint(&core.seal, id, memory, log, end) } else { Ok(ToShim::Taken(end)) }
+                    }
+                };
+                // The conversation may be over.
+                tell(writer, answer).await;
+            }
+        };
+        let (outcome, ()) = tokio::join!(control, deliver);
+        log.end_of_output().await;
+        outcome
+    }
+
+    /// The same for a program whose shim has left.
+    pub(super) async fn from_what_is_left(self, record: &ExitRecord) {
+        let (base, end) = record.spool;
+        let mut reader = SpoolReader::new(self.spool, self.position);
+        self.log.say_pending().await;
+        self.log.spool(&mut reader, base, end).await;
+        self.log.end_of_output().await;
+    }
+}
+
+/// What another ant needs to go on from here.
+pub(super) fn checkpoint(
+    seal: &Seal,
+    id: &AttemptId,
+    memory: &mut Memory,
+    log: &Log,
+    position: u64,
+) -> io::Result<ToShim> {
+    memory.log = log.state();
+    let state = seal.seal(id, Kind::Memory, &*memory)?;
+    Ok(ToShim::Checkpoint { position, state })
+}
+
+async fn tell(writer: &Mutex<OwnedWriteHalf>, message: io::Result<ToShim>) {
+    match message {
+        // When this fails the shim is gone, which the next read shows.
+        Ok(message) => {
+            let _ = writer.lock().await.write_all(&message.encode()).await;
+        }
+        Err(error) => tracing::error!(%error, "an attempt's checkpoint cannot be made"),
+    }
+}
+
+struct Conversation<'a> {
+    core: &'a Core,
+    id: &'a AttemptId,
+    reader: &'a mut OwnedReadHalf,
+    writer: &'a Mutex<OwnedWriteHalf>,
+    deliveries: mpsc::UnboundedSender<Delivery>,
+    incoming: &'a mut Vec<u8>,
+    /// The log says already that it is being stopped.
+    quiet: bool,
+    /// How much the spool may grow while the queen is away.
+    share: u64,
+}
+
+impl Conversation<'_> {
     async fn hold(
         &mut self,
-        request: &SpawnRequest,
-        takings: &mut mpsc::UnboundedReceiver<u64>,
         orders: &mut watch::Receiver<Order>,
+        away: &mut watch::Receiver<bool>,
         obedience: Obedience,
         on_start: impl FnOnce(IsolationLevel),
     ) -> Outcome {
         let mut on_start = Some(on_start);
-        if self.stream.write_all(&request.encode()).await.is_err() {
-            return Outcome::ShimDied;
-        }
         let mut obeyed = Order::Run;
-        let mut orders_open = true;
+        let (mut orders_open, mut away_open) = (true, true);
         loop {
+            // Something may have come with the shim's greeting.
+            loop {
+                match next_frame::<FromShim>(self.incoming) {
+                    Ok(None) => break,
+                    Err(_) => return Outcome::ShimDied,
+                    Ok(Some(FromShim::Started(level))) => {
+                        if let Some(on_start) = on_start.take() {
+                            on_start(IsolationLevel::from_byte(level));
+                        }
+                    }
+                    Ok(Some(FromShim::Output { base, end, checkpoint })) => {
+                        let _ = self.deliveries.send(Delivery::Output { base, end, checkpoint });
+                    }
+                    Ok(Some(end)) => {
+                        let Some(outcome) = Outcome::of(end) else { continue };
+                        if let Outcome::Ended(record) = &outcome
+                            && record.spool.1 > record.spool.0
+                        {
+                            let (base, end) = record.spool;
+                            let _ = self.deliveries.send(Delivery::Output { base, end, checkpoint: false });
+                        }
+                        return outcome;
+                    }
+                }
+            }
             let order = orders.borrow_and_update().clone();
             if order != obeyed {
                 obeyed = order;
                 self.pass_on(&obeyed, obedience).await;
             }
             tokio::select! {
-                read = self.stream.read_buf(&mut self.incoming) => {
+                read = self.reader.read_buf(self.incoming) => {
                     if !matches!(read, Ok(count) if count > 0) {
                         return Outcome::ShimDied;
                     }
-                    loop {
-                        match next_frame::<FromShim>(&mut self.incoming) {
-                            Ok(None) => break,
-                            Err(_) => return Outcome::ShimDied,
-                            Ok(Some(FromShim::Started(level))) => {
-                                if let Some(on_start) = on_start.take() {
-                                    on_start(IsolationLevel::from_byte(level));
-                                }
-                            }
-                            Ok(Some(FromShim::NotStarted(step, errno))) => {
-                                let error = io::Error::from_raw_os_error(errno);
-                                return Outcome::NotStarted(StartFault::from_byte(step), error);
-                            }
-                            Ok(Some(FromShim::Output { base, end })) => {
-                                let _ = self.deliveries.send(Delivery::Output { base, end });
-                            }
-                            Ok(Some(FromShim::Exited(record))) => {
-                                let (base, end) = record.spool;
-                                if end > base {
-                                    let _ = self.deliveries.send(Delivery::Output { base, end });
-                                }
-                                return Outcome::Ended(record);
-                            }
-                        }
-                    }
-                }
-                Some(position) = takings.recv() => {
-                    let _ = self.stream.write_all(&ToShim::Taken(position).encode()).await;
                 }
                 changed = orders.changed(), if orders_open => orders_open = changed.is_ok(),
+                changed = away.changed(), if away_open => {
+                    away_open = changed.is_ok();
+                    let thin = *away.borrow_and_update();
+                    let bytes = if thin { self.share } else { SPOOL_BOUND };
+                    tell(self.writer, Ok(ToShim::Bound { bytes, thin })).await;
+                }
             }
         }
     }
@@ -163,12 +271,13 @@ impl Conversation {
             Order::Run => return,
             Order::Stop(_) if obedience == Obedience::Forget => return,
             Order::Stop(reason) => {
-                let _ = self.deliveries.send(Delivery::System(format!("stopping: {reason}")));
-                ToShim::Stop
+                if !self.quiet {
+                    let _ = self.deliveries.send(Delivery::Stopping(format!("stopping: {reason}")));
+                }
+                self.core.seal.seal(self.id, Kind::Reason, reason).map(ToShim::Stop)
             }
-            Order::Forget => ToShim::Kill,
+            Order::Forget => Ok(ToShim::Kill),
         };
-        // When this fails the shim is gone, which the next read shows.
-        let _ = self.stream.write_all(&message.encode()).await;
+        tell(self.writer, message).await;
     }
 }

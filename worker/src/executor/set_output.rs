@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 /// What a line begins with that sets an output.
 const COMMAND: &[u8] = b"::set-output ";
@@ -14,7 +15,7 @@ const MOST: usize = 1 << 20;
 const MOST_WARNINGS: usize = 10;
 
 /// What was said in the end.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Spoken {
     /// The last value of each name.
     pub(super) values: IndexMap<String, String>,
@@ -22,7 +23,7 @@ pub(super) struct Spoken {
 }
 
 /// Looks for the command at the beginning of each line of a stream that comes in pieces.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SetOutputs {
     declared: HashSet<String>,
     line: Vec<u8>,
@@ -32,7 +33,7 @@ pub(super) struct SetOutputs {
     told: HashSet<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Line {
     /// It may be the command.
     Open,
@@ -65,6 +66,12 @@ impl SetOutputs {
             self.end_line();
             bytes = &bytes[end + 1..];
         }
+    }
+
+    /// Something is missing here: what follows begins a line.
+    pub(super) fn gap(&mut self) {
+        self.line.clear();
+        self.state = Line::Open;
     }
 
     fn take(&mut self, part: &[u8]) {

@@ -93,12 +93,11 @@ impl Attempt {
     /// Stores what is to be cached, unless it was there.
     pub(super) async fn save_cache(
         &mut self,
-        restored: Option<Restored>,
         directory: &AttemptDirectory,
         workspace: Option<&Lease>,
     ) -> Result<(), Interruption> {
-        let (Some(order), Some(restored)) = (self.assignment.cache.clone(), restored) else { return Ok(()) };
-        if restored.exact {
+        let (Some(order), Some(false)) = (self.assignment.cache.clone(), self.memory.cached) else { return Ok(()) };
+        if self.memory.cache_saved {
             return Ok(());
         }
         let roots = Roots { task: directory.work(), workspace: workspace.map(|lease| lease.path.clone()) };
@@ -109,10 +108,13 @@ impl Attempt {
         })
         .await?;
         for warning in &saved.warnings {
-            self.log.system(&format!("warning: {warning}")).await;
+            self.log.prepare(&format!("warning: {warning}"));
         }
         self.warnings.extend(saved.warnings);
-        self.log.system(&saved.summary).await;
+        self.log.prepare(&saved.summary);
+        self.memory.cache_saved = true;
+        self.checkpoint().await;
+        self.log.say_pending().await;
         Ok(())
     }
 }

@@ -1,26 +1,29 @@
 //! `method: SHELL`: the directory, the script in one process, `after_script` in another, then outputs and artifacts.
 
+use std::borrow::Cow;
 use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::definition::Program;
 use atta_core::engine::{AttemptResult, Failure, ResultName};
+use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{Action, Assignment, AttemptReport, ReportBody};
 use tokio::sync::watch;
 
 use super::attempt::{Attempt, Interruption, blocking, invalid, start_failed};
 use super::environment::{Environment, c_path};
+use super::memory::{Adopted, AdoptedFrom, Record, Stage};
 use super::phrase::{self, failure};
-use super::process::{self, Obedience, Outcome};
+use super::process::{Followed, Obedience, Outcome, SPOOL_BOUND, ShimLine};
 use super::{Finished, program};
-use crate::ant::{Core, Order};
-use crate::supervisor::{ExitRecord, ExitStatus, SpawnRequest, StartFault, StopCause};
-use crate::workspace::AttemptDirectory;
+use crate::IsolationLevel;
+use crate::ant::{Core, Kind, Order, Orphans};
+use crate::supervisor::{ExitRecord, ExitStatus, SpawnRequest, StartFault, StopCause, ToShim, kill_by_task_dir};
+use crate::workspace::{AttemptDirectory, Lease};
 
-/// Output that the queen has not taken; beyond it the program waits.
-const SPOOL_BOUND: u64 = 16 << 20;
 const AFTER_SCRIPT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// What the commands of an attempt are started with.
@@ -37,44 +40,156 @@ pub(super) async fn execute(core: &Arc<Core>, assignment: Assignment, orders: wa
     attempt.finished(ended)
 }
 
+pub(super) async fn resume(
+    core: &Arc<Core>,
+    adopted: Adopted,
+    workspace: Option<Lease>,
+    orders: watch::Receiver<Order>,
+) -> Finished {
+    let Adopted { assignment, memory, position, level, from, .. } = adopted;
+    let mut attempt = Attempt::new(core, assignment, orders);
+    attempt.warnings.clone_from(&memory.warnings);
+    attempt.log.resume(memory.log.clone());
+    attempt.memory = memory;
+    let ended = match from {
+        AdoptedFrom::Shim(attached) => {
+            // It fails when the shim has ended since it was found.
+            attempt.shim = ShimLine::attach(attached).ok();
+            attempt.go_on(workspace, position, level).await
+        }
+        AdoptedFrom::Left(left) => {
+            attempt.left = Some(left);
+            attempt.go_on(workspace, position, level).await
+        }
+    };
+    attempt.finished(ended)
+}
+
 impl Attempt {
     async fn run(&mut self) -> Result<AttemptReport, Interruption> {
-        let mut prepared = self.prepare().await?;
-        let workspace = self.enter_workspace(&mut prepared.environment).await?;
+        let prepared = self.prepare().await?;
+        let mut environment = prepared.environment;
+        let workspace = self.enter_workspace(&mut environment).await?;
+        let prepared = Prepared { environment, ..prepared };
         let cache = self.restore_cache(&prepared.directory, workspace.as_ref()).await?;
+        self.memory.cached = cache.map(|cache| cache.exact);
         self.lay_inputs(&prepared.directory).await?;
         self.check_orders()?;
 
-        let outcome = self.run_script(&prepared, "script").await?;
+        let outcome = self.run_program(&prepared, Stage::Script).await?;
+        let directory = prepared.directory.clone();
+        self.after_the_script(&directory, Ok(prepared), workspace, outcome).await
+    }
+
+    /// Goes on with a program that another ant started.
+    async fn go_on(
+        &mut self,
+        workspace: Option<Lease>,
+        position: u64,
+        level: Option<IsolationLevel>,
+    ) -> Result<AttemptReport, Interruption> {
+        let stage = self.memory.stage;
+        let directory = AttemptDirectory::of(&self.core.attempts_dir, &self.assignment.attempt_id);
+        if let Some(level) = level {
+            self.report_start(stage, level);
+        }
+        let outcome = self.follow(&directory, stage, position).await;
+        match (stage, self.memory.judged.clone()) {
+            (Stage::After, Some((result, end))) => {
+                self.after_the_after_script(outcome)?;
+                self.wind_up(&directory, workspace.as_ref(), result, end).await
+            }
+            _ => {
+                let prepared = self.prepare_again(&directory, workspace.as_ref());
+                self.after_the_script(&directory, prepared, workspace, outcome).await
+            }
+        }
+    }
+
+    async fn after_the_script(
+        &mut self,
+        directory: &AttemptDirectory,
+        prepared: Result<Prepared, Interruption>,
+        workspace: Option<Lease>,
+        outcome: Outcome,
+    ) -> Result<AttemptReport, Interruption> {
         let (result, end) = self.judge(outcome)?;
         if let Some(failure) = &end
             && matches!(result, AttemptResult::Named(name) if name != ResultName::Killed)
+            && !self.memory.end_said
         {
             self.log.system(&failure.message).await;
         }
+        self.memory.end_said = true;
         if matches!(&self.assignment.action, Action::Shell { after_script: Some(_), .. }) {
-            self.run_after_script(&mut prepared, result).await?;
+            self.memory.judged = Some((result, end.clone()));
+            self.memory.stage = Stage::After;
+            let outcome = match prepared {
+                Ok(mut prepared) => {
+                    prepared.environment.set("ATTA_RESULT", result.as_str());
+                    let code = result.exit_code().map(|code| code.to_string()).unwrap_or_default();
+                    prepared.environment.set("ATTA_EXIT_CODE", code);
+                    self.run_program(&prepared, Stage::After).await?
+                }
+                Err(Interruption::End(_, failure)) => Outcome::NoLauncher(std::io::Error::other(failure.message)),
+                Err(Interruption::Forget) => return Err(Interruption::Forget),
+            };
+            self.after_the_after_script(outcome)?;
         }
+        self.wind_up(directory, workspace.as_ref(), result, end).await
+    }
 
+    /// What is done when all programs have ended.
+    async fn wind_up(
+        &mut self,
+        directory: &AttemptDirectory,
+        workspace: Option<&Lease>,
+        result: AttemptResult,
+        end: Option<Failure>,
+    ) -> Result<AttemptReport, Interruption> {
         let mut problems = Vec::new();
-        self.measure_workspace(workspace.as_ref(), &mut problems).await?;
+        self.measure_workspace(workspace, &mut problems).await?;
         if result.is_success() && problems.is_empty() {
-            self.save_cache(cache, &prepared.directory, workspace.as_ref()).await?;
+            self.save_cache(directory, workspace).await?;
         }
-        let outputs = self.read_outputs(&prepared.directory, None, &mut problems).await?;
-        let artifacts = self.keep_artifacts(&prepared.directory, result, &mut problems).await?;
+        let outputs = self.read_outputs(directory, None, &mut problems).await?;
+        let artifacts = self.keep_artifacts(directory, result, &mut problems).await?;
         self.conclude(result, end, outputs, artifacts, problems)
     }
 
-    async fn prepare(&mut self) -> Result<Prepared, Interruption> {
+    fn compose(&self) -> Result<Environment, Interruption> {
         let assignment = &self.assignment;
-        let environment = Environment::compose(
+        Environment::compose(
             &self.core.config.environment,
             &assignment.inherit_env,
             &assignment.environment,
             &assignment.secrets.environment,
         )
-        .map_err(invalid)?;
+        .map_err(invalid)
+    }
+
+    /// What is needed to start one more program in the directory of another ant.
+    fn prepare_again(&self, directory: &AttemptDirectory, workspace: Option<&Lease>) -> Result<Prepared, Interruption> {
+        let mut environment = self.compose()?;
+        let Action::Shell { program, .. } = &self.assignment.action else {
+            return Err(invalid("this is no script"));
+        };
+        environment.set("TASK_DIR", directory.work());
+        environment.set("ATTA_OUTPUT", directory.output_file());
+        for (name, value) in workspace.iter().flat_map(|lease| &lease.variables) {
+            if let Some(name) = name.to_str() {
+                environment.set(name, value);
+            }
+        }
+        let words = program::words(program, environment.path());
+        let Some(name) = words.first() else { return Err(start_failed("no program is named for the script")) };
+        let executable = program::find(name, environment.path(), &directory.work()).map_err(start_failed)?;
+        Ok(Prepared { directory: directory.clone(), environment, words, executable })
+    }
+
+    async fn prepare(&mut self) -> Result<Prepared, Interruption> {
+        let environment = self.compose()?;
+        let assignment = &self.assignment;
         let Action::Shell { program, script, after_script } = &assignment.action else {
             return Err(invalid("this is no script"));
         };
@@ -111,34 +226,108 @@ impl Attempt {
         .await
     }
 
-    async fn run_script(&mut self, prepared: &Prepared, name: &str) -> Result<Outcome, Interruption> {
-        let after = name != "script";
-        let request = self.request(prepared, name, after).map_err(start_failed)?;
-        let spool = prepared.directory.spool(name);
-        let obedience = if after { Obedience::Forget } else { Obedience::All };
-        let (core, id, token) = (&self.core, &self.assignment.attempt_id, self.assignment.token);
-        let started = |level: crate::IsolationLevel| {
-            if !after {
-                core.report(id, token, 1, ReportBody::Started { isolation: level.as_str().to_owned() });
+    /// Runs a program to its end, under the attempt's shim.
+    async fn run_program(&mut self, prepared: &Prepared, stage: Stage) -> Result<Outcome, Interruption> {
+        self.memory.warnings.clone_from(&self.warnings);
+        self.memory.stopping_said = false;
+        self.memory.log = self.log.state();
+        let record = Record {
+            boot: self.core.boot.as_str().into(),
+            since: self.core.since(&self.assignment.attempt_id),
+            assignment: Cow::Borrowed(&self.assignment),
+            memory: Cow::Borrowed(&self.memory),
+        };
+        let sealed = self.core.seal.seal(&self.assignment.attempt_id, Kind::Record, &record);
+        let sealed = sealed.map_err(|error| start_failed(format!("its record cannot be kept: {error}")))?;
+        let request = self.request(prepared, stage, sealed).map_err(start_failed)?;
+        let start = ToShim::Start(Box::new(request));
+        // A shim that is left from the script may have been killed since.
+        let lives = match &self.shim {
+            Some(shim) => shim.say(&start).await.is_ok(),
+            None => false,
+        };
+        if !lives {
+            let shim = match ShimLine::start(&self.core) {
+                Ok(shim) => self.shim.insert(shim),
+                Err(error) => return Ok(Outcome::NoLauncher(error)),
+            };
+            if shim.say(&start).await.is_err() {
+                return Ok(Outcome::ShimDied);
             }
-        };
-        let outcome = process::run(core, &request, spool, &mut self.log, self.orders.clone(), obedience, started).await;
-        self.haunted |= match &outcome {
-            Outcome::Ended(record) => record.survivors > 0,
-            Outcome::ShimDied => true,
-            Outcome::NotStarted(..) | Outcome::NoLauncher(_) => false,
-        };
-        Ok(outcome)
+        }
+        self.left = None;
+        Ok(self.follow(&prepared.directory, stage, 0).await)
     }
 
-    fn request(&self, prepared: &Prepared, name: &str, after: bool) -> Result<SpawnRequest, String> {
+    /// Follows the program that was started.
+    async fn follow(&mut self, directory: &AttemptDirectory, stage: Stage, position: u64) -> Outcome {
+        let followed = Followed {
+            core: &self.core,
+            id: &self.assignment.attempt_id,
+            memory: &mut self.memory,
+            log: &mut self.log,
+            orders: self.orders.clone(),
+            obedience: if stage == Stage::After { Obedience::Forget } else { Obedience::All },
+            spool: directory.spool(stage.name()),
+            position,
+        };
+        let outcome = match (&mut self.shim, &self.left) {
+            (Some(shim), _) => {
+                let (core, id, token) = (&self.core, &self.assignment.attempt_id, self.assignment.token);
+                let started = |level| report_start(core, id, token, stage, level);
+                followed.to_the_end(shim, started).await
+            }
+            (None, Some(left)) => match Outcome::of(left.outcome.clone()) {
+                Some(Outcome::Ended(record)) => {
+                    followed.from_what_is_left(&record).await;
+                    Outcome::Ended(record)
+                }
+                Some(other) => other,
+                None => Outcome::ShimDied,
+            },
+            (None, None) => Outcome::ShimDied,
+        };
+        match &outcome {
+            Outcome::Ended(record) => {
+                self.haunted |= record.survivors > 0;
+                self.position = record.spool.1;
+            }
+            Outcome::ShimDied => {
+                self.haunted = true;
+                self.shim = None;
+                let (core, name) = (self.core.clone(), self.cgroup(stage));
+                let task_dir = directory.work().into_os_string().into_vec();
+                let kill = move || {
+                    core.plan.kill_attempt(&name);
+                    kill_by_task_dir(&task_dir);
+                };
+                if let Err(panic) = tokio::task::spawn_blocking(kill).await {
+                    tracing::error!(%panic, "the processes of an attempt without a shim were not killed");
+                }
+            }
+            Outcome::NotStarted(..) | Outcome::NoLauncher(_) => {}
+        }
+        outcome
+    }
+
+    fn report_start(&self, stage: Stage, level: IsolationLevel) {
+        report_start(&self.core, &self.assignment.attempt_id, self.assignment.token, stage, level);
+    }
+
+    fn cgroup(&self, stage: Stage) -> String {
+        format!("{}-{}", self.assignment.attempt_id, stage.name())
+    }
+
+    fn request(&self, prepared: &Prepared, stage: Stage, sealed: Vec<u8>) -> Result<SpawnRequest, String> {
         let assignment = &self.assignment;
+        let name = stage.name();
+        let after = stage == Stage::After;
         let mut arguments = prepared.words.clone();
         let file = prepared.directory.root().join(name);
         arguments.push(file.to_str().ok_or("the data directory's path is not UTF-8")?.to_owned());
         let arguments: Result<Vec<CString>, _> = arguments.into_iter().map(CString::new).collect();
         Ok(SpawnRequest {
-            name: format!("{}-{name}", assignment.attempt_id),
+            name: self.cgroup(stage),
             executable: c_path(&prepared.executable)?,
             arguments: arguments.map_err(|_| "an argument of the program has a NUL byte")?,
             environment: prepared.environment.strings(),
@@ -150,6 +339,11 @@ impl Attempt {
             now: self.core.config.clock.now().0,
             spool_bound: SPOOL_BOUND,
             core_dumps: assignment.secrets.values.is_empty(),
+            root: c_path(prepared.directory.root())?,
+            first: !after,
+            sealed,
+            dies_with_ant: self.core.config.orphans == Orphans::Kill,
+            away_bound: self.core.spool_share(),
         })
     }
 
@@ -224,7 +418,7 @@ impl Attempt {
 
     fn note_survivors(&mut self, record: &ExitRecord) {
         if record.survivors > 0 {
-            self.warnings.push(format!(
+            self.warn(format!(
                 "{} of its processes could not be killed (stuck in the kernel) and may still be there",
                 record.survivors
             ));
@@ -258,11 +452,8 @@ impl Attempt {
         }
     }
 
-    async fn run_after_script(&mut self, prepared: &mut Prepared, result: AttemptResult) -> Result<(), Interruption> {
-        prepared.environment.set("ATTA_RESULT", result.as_str());
-        let code = result.exit_code().map(|code| code.to_string()).unwrap_or_default();
-        prepared.environment.set("ATTA_EXIT_CODE", code);
-        let outcome = self.run_script(prepared, "after").await?;
+    /// What became of `after_script`: it cannot change the result.
+    fn after_the_after_script(&mut self, outcome: Outcome) -> Result<(), Interruption> {
         if *self.orders.borrow() == Order::Forget {
             return Err(Interruption::Forget);
         }
@@ -286,8 +477,15 @@ impl Attempt {
             Outcome::ShimDied => Some("was lost: the process that watched over it was killed".to_owned()),
         };
         if let Some(problem) = problem {
-            self.warnings.push(format!("after_script {problem}; the result of the task stays as it is"));
+            self.warn(format!("after_script {problem}; the result of the task stays as it is"));
         }
         Ok(())
+    }
+}
+
+/// The queen hears of the script's start only.
+fn report_start(core: &Core, id: &AttemptId, token: u64, stage: Stage, level: IsolationLevel) {
+    if stage == Stage::Script {
+        core.report(id, token, 1, ReportBody::Started { isolation: level.as_str().to_owned() });
     }
 }

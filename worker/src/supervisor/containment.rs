@@ -26,7 +26,13 @@ impl Containment {
         let bare = Self { level: IsolationLevel::Subreaper, cgroup: None, entrance: None };
         let Some(parent) = plan.directory() else { return bare };
         let path = parent.join(name);
-        if let Err(error) = fs::create_dir(&path)
+        let mut made = fs::create_dir(&path);
+        if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            // The launcher of an earlier ant may have removed it, because nothing was in it just then.
+            let _ = fs::create_dir(parent);
+            made = fs::create_dir(&path);
+        }
+        if let Err(error) = made
             && error.kind() != io::ErrorKind::AlreadyExists
         {
             return bare;

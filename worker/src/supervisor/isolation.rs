@@ -111,15 +111,17 @@ impl ContainmentPlan {
     }
 }
 
-/// Kills what a previous ant on the same data directory left in its cgroups, because its shims were killed by force.
-/// Blocks.
-pub(crate) fn sweep(name: &str) {
+/// Kills what a previous ant on the same data directory left in its cgroups because its shims were killed by force: all
+/// but those to keep. Blocks.
+pub(crate) fn sweep(name: &str, keep: impl Fn(&str) -> bool) {
     let v2 = own_cgroup("cgroup2", "").map(|own| ContainmentPlan::CgroupKill(own.join(name)));
     let v1 = own_cgroup("cgroup", "freezer").map(|own| ContainmentPlan::Freezer(own.join(name)));
     for plan in [v2, v1].into_iter().flatten() {
         let Some(Ok(entries)) = plan.directory().map(fs::read_dir) else { continue };
-        for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.join("cgroup.procs").exists()) {
-            plan.empty(&path);
+        for entry in entries.flatten().filter(|entry| entry.path().join("cgroup.procs").exists()) {
+            if !entry.file_name().to_str().is_some_and(&keep) {
+                plan.empty(&entry.path());
+            }
         }
         plan.remove();
     }

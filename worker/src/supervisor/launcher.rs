@@ -1,8 +1,8 @@
-//! The launcher: a process with one thread and little memory that forks a shim per attempt. It dies with its ant, but
-//! not before its shims.
+//! The launcher: a process with one thread and little memory that forks a shim per attempt. It ends with its ant, but
+//! not before its shims, which may have another ant by then.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -22,11 +22,11 @@ use super::isolation::ContainmentPlan;
 use super::sys::{self, Forked};
 use super::{proc, shim};
 
-const ADOPT: u8 = b'A';
+const PLAN: u8 = b'P';
 const START: u8 = b'S';
 const LONGEST_MESSAGE: usize = 8192;
 
-/// The line to the launcher process. When it is dropped, the launcher and all trees below it end.
+/// The line to the launcher process. When it is dropped, the launcher ends as soon as it has no shims.
 pub struct Launcher {
     socket: Mutex<Option<OwnedFd>>,
     pid: Pid,
@@ -75,36 +75,32 @@ impl Launcher {
         self.pid.as_raw().unsigned_abs()
     }
 
-    /// Tells the launcher what the shims inherit: the lock that shows that they live, and where cgroups are made.
-    pub(crate) fn adopt(&self, lock: &File, plan: &ContainmentPlan) -> io::Result<()> {
-        let mut message = vec![ADOPT, plan.level().byte()];
+    /// Tells the launcher where cgroups are made.
+    pub(crate) fn prepare(&self, plan: &ContainmentPlan) -> io::Result<()> {
+        let mut message = vec![PLAN, plan.level().byte()];
         if let Some(path) = plan.directory() {
             message.extend_from_slice(path.as_os_str().as_bytes());
         }
-        self.send(&message, lock.as_raw_fd())
+        self.send(&message, None)
     }
 
     /// Forks a shim and returns the socket to it; the request is still to be written.
     pub(crate) fn start(&self) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
-        self.send(&[START], theirs.as_raw_fd())?;
+        self.send(&[START], Some(theirs.as_raw_fd()))?;
         Ok(ours)
     }
 
-    fn send(&self, message: &[u8], descriptor: i32) -> io::Result<()> {
+    fn send(&self, message: &[u8], descriptor: Option<i32>) -> io::Result<()> {
         let socket = self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Some(socket) = socket.as_ref() else {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "the ant is ending"));
         };
-        let descriptors = [descriptor];
+        let descriptors: Vec<i32> = descriptor.into_iter().collect();
+        let with = [ControlMessage::ScmRights(&descriptors)];
+        let with = if descriptors.is_empty() { &[][..] } else { &with };
         loop {
-            match sendmsg::<()>(
-                socket.as_raw_fd(),
-                &[IoSlice::new(message)],
-                &[ControlMessage::ScmRights(&descriptors)],
-                MsgFlags::MSG_NOSIGNAL,
-                None,
-            ) {
+            match sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(message)], with, MsgFlags::MSG_NOSIGNAL, None) {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -112,7 +108,7 @@ impl Launcher {
         }
     }
 
-    /// Ends the launcher and waits until it, its shims and their trees are gone. Blocks.
+    /// Ends the launcher and waits until it and its shims are gone: none may be kept by an attempt. Blocks.
     pub(crate) fn shut_down(&self) {
         let socket = self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if socket.is_some() {
@@ -122,9 +118,16 @@ impl Launcher {
     }
 }
 
+impl Launcher {
+    /// Lets the launcher go: it ends by itself when its shims have ended.
+    pub(crate) fn leave(&self) {
+        self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    }
+}
+
 impl Drop for Launcher {
     fn drop(&mut self) {
-        self.shut_down();
+        self.leave();
     }
 }
 
@@ -159,7 +162,6 @@ struct Serving {
     socket: Option<OwnedFd>,
     signals: SignalFd,
     plan: ContainmentPlan,
-    lock: Option<OwnedFd>,
     shims: Vec<Pid>,
     /// A shim was killed by force: what it watched is now a child of this process, to be killed.
     orphans: bool,
@@ -167,14 +169,7 @@ struct Serving {
 
 impl Serving {
     fn new(socket: OwnedFd, signals: SignalFd) -> Self {
-        Self {
-            socket: Some(socket),
-            signals,
-            plan: ContainmentPlan::Subreaper,
-            lock: None,
-            shims: Vec::new(),
-            orphans: false,
-        }
+        Self { socket: Some(socket), signals, plan: ContainmentPlan::Subreaper, shims: Vec::new(), orphans: false }
     }
 
     fn run(mut self) -> io::Result<()> {
@@ -221,15 +216,13 @@ impl Serving {
             return;
         };
         match (&buffer[..length], descriptor) {
-            ([ADOPT, level, path @ ..], Some(lock)) => {
-                self.lock = Some(lock);
+            ([PLAN, level, path @ ..], None) => {
                 self.plan = ContainmentPlan::from_parts(*level, PathBuf::from(OsStr::from_bytes(path)));
             }
             ([START], Some(channel)) => match sys::fork_known_single() {
                 Ok(Forked::Parent(pid)) => self.shims.push(pid),
                 Ok(Forked::Child) => {
-                    let keep = self.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-                    sys::close_all_but(&[keep, channel.as_raw_fd()]);
+                    sys::close_all_but(&[channel.as_raw_fd()]);
                     let plan = &self.plan;
                     let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shim::run(channel, plan)));
                     sys::exit_now(code.unwrap_or(101))

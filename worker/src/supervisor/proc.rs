@@ -52,6 +52,36 @@ fn parent_of(stat: &[u8]) -> Option<i32> {
     fields.split(' ').nth(1)?.parse().ok()
 }
 
+/// The processes that were started with this variable.
+pub(super) fn with_variable(name: &str, value: &[u8]) -> Vec<i32> {
+    let wanted = [name.as_bytes(), b"=", value].concat();
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i32| {
+        fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|variable| variable == wanted))
+    })
+    .collect()
+}
+
+/// The processes that hold a lock on a file by `flock`, as `/proc/locks` knows them. Where it calls the device otherwise
+/// than `stat` does, the inode alone must do.
+pub(super) fn lock_holders(device: u64, inode: u64) -> Vec<i32> {
+    let Ok(locks) = fs::read_to_string("/proc/locks") else { return Vec::new() };
+    let exact = format!("{:02x}:{:02x}:{inode}", nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let of = |wanted: &dyn Fn(&str) -> bool| -> Vec<i32> {
+        let holders = locks.lines().filter_map(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            // Who waits has `->` in place of the kind.
+            let (kind, pid, file) = (fields.next()?, fields.nth(2)?, fields.next()?);
+            if kind == "FLOCK" && wanted(file) { pid.parse().ok() } else { None }
+        });
+        holders.collect()
+    };
+    let found = of(&|file| file == exact);
+    if found.is_empty() { of(&|file| file.ends_with(&format!(":{inode}"))) } else { found }
+}
+
 /// A number that changes when one of the processes has used CPU time, has read or written, or came or went.
 pub(super) fn activity(pids: &[i32]) -> u64 {
     let mut hasher = DefaultHasher::new();

@@ -1,7 +1,8 @@
 //! The spool file: records of `stream, time, length, bytes`, in order of arrival. The shim writes, the ant reads.
 //!
-//! Positions count bytes of records since the attempt began. When the ant has taken all there is, the shim cuts the file
-//! to nothing and its first byte gets a higher position (`base`): so output of any length needs a bounded file.
+//! Positions count bytes of records since the program began. When the ant has taken all there is, and has left a
+//! checkpoint from which the next ant can go on, the shim cuts the file to nothing and its first byte gets a higher
+//! position (`base`): so output of any length needs a bounded file.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -27,15 +28,17 @@ pub(super) struct SpoolWriter {
     base: u64,
     end: u64,
     taken: u64,
+    /// Nobody will read what lies before this again.
+    settled: u64,
     bound: u64,
-    /// The file cannot be cut; then it grows, and only what was not taken is bounded.
+    /// The file cannot be cut; then it grows, and only what was not settled is bounded.
     grows: bool,
 }
 
 impl SpoolWriter {
     pub(super) fn new(path: CString, bound: u64) -> Self {
         let path = PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes()));
-        Self { path, file: None, base: 0, end: 0, taken: 0, bound, grows: false }
+        Self { path, file: None, base: 0, end: 0, taken: 0, settled: 0, bound, grows: false }
     }
 
     /// Appends one record; `record` has [`HEADER`] bytes of room in front of the content. After an error nothing of it
@@ -64,14 +67,29 @@ impl SpoolWriter {
     /// The ant has taken everything up to `position`.
     pub(super) fn taken(&mut self, position: u64) {
         self.taken = self.taken.max(position.min(self.end));
-        if self.taken == self.end && self.end - self.base >= CUT_AT.min(self.bound) {
+    }
+
+    /// The ant has taken everything up to `position`, and nobody will ask for it again.
+    pub(super) fn settled(&mut self, position: u64) {
+        self.taken(position);
+        self.settled = self.settled.max(position.min(self.end));
+        if self.is_long() {
             self.cut();
         }
     }
 
-    /// Makes room by cutting what was taken; only possible when all was.
+    fn is_long(&self) -> bool {
+        self.end - self.base >= CUT_AT.min(self.bound)
+    }
+
+    /// Whether the file is so long that it should be cut, and enough came since the last time.
+    pub(super) fn wants_checkpoint(&self) -> bool {
+        self.is_long() && !self.is_settled() && (self.is_full() || self.end - self.settled >= CUT_AT / 4)
+    }
+
+    /// Makes room by cutting what was settled; only possible when all was.
     pub(super) fn cut(&mut self) -> bool {
-        if self.taken < self.end || self.base == self.end {
+        if self.settled < self.end || self.base == self.end {
             return false;
         }
         let Some(file) = &self.file else { return false };
@@ -84,8 +102,18 @@ impl SpoolWriter {
 
     /// Whether writing waits until the ant has taken all there is.
     pub(super) fn is_full(&self) -> bool {
-        let kept_from = if self.grows { self.taken } else { self.base };
+        let kept_from = if self.grows { self.settled } else { self.base };
         self.end - kept_from >= self.bound
+    }
+
+    /// From now on.
+    pub(super) fn set_bound(&mut self, bound: u64) {
+        self.bound = bound;
+    }
+
+    /// Whether the ant has left a checkpoint behind all there is.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled == self.end
     }
 
     pub(super) fn is_taken(&self) -> bool {
@@ -108,8 +136,9 @@ pub(crate) struct SpoolReader {
 }
 
 impl SpoolReader {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, file: None, position: 0, rest: None }
+    /// From a position on at which a record begins.
+    pub(crate) fn new(path: PathBuf, position: u64) -> Self {
+        Self { path, file: None, position, rest: None }
     }
 
     /// Everything before this was read.
@@ -209,7 +238,7 @@ mod tests {
                 writer.append(stream, UnixMillis(i64::try_from(n).unwrap()), &mut record(text.as_bytes())).unwrap();
             }
             let (base, end) = writer.range();
-            let mut reader = SpoolReader::new(path.clone());
+            let mut reader = SpoolReader::new(path.clone(), 0);
             let (mut all, mut segments) = (Vec::new(), Vec::new());
             while reader.position() < end {
                 let mut bytes = Vec::new();
@@ -233,10 +262,13 @@ mod tests {
         writer.append(LogStream::Stdout, UnixMillis(1), &mut record(&[b'x'; 200])).unwrap();
         assert!(writer.is_full());
         assert!(!writer.cut(), "nothing was taken");
-        let mut reader = SpoolReader::new(path.clone());
+        let mut reader = SpoolReader::new(path.clone(), 0);
         let (mut bytes, mut segments) = (Vec::new(), Vec::new());
         reader.read(0, 213, 1000, &mut bytes, &mut segments).unwrap();
         writer.taken(reader.position());
+        assert!(writer.is_taken() && !writer.cut(), "the next ant would ask for it again");
+        assert!(writer.wants_checkpoint());
+        writer.settled(reader.position());
         assert!(!writer.is_full());
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
         writer.append(LogStream::Stderr, UnixMillis(2), &mut record(b"after")).unwrap();

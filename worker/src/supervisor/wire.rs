@@ -1,12 +1,18 @@
-//! What ant and shim say to each other over an attempt's own socket. Both sides are the same binary, so the encoding
-//! needs no version: fields in order, integers little-endian, texts with their length in front.
+//! What ant and shim say to each other over an attempt's own socket: frames of a tag, a length and fields in order,
+//! integers little-endian, texts with their length in front. An ant may meet the shims of an earlier build: fields are
+//! only ever added at the end of a frame, and [`VERSION`] says when that did not do.
 
 use std::ffi::CString;
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// What a shim is told to run. It is the first thing on the socket, with its length in front.
+/// Of the frames.
+pub(crate) const VERSION: u32 = 1;
+/// A longer frame is none.
+const LONGEST: usize = 1 << 28;
+
+/// What a shim is told to run.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SpawnRequest {
     /// Name of its cgroup.
@@ -33,6 +39,16 @@ pub(crate) struct SpawnRequest {
     pub(crate) spool_bound: u64,
     /// Whether it may leave core files: they hold its environment.
     pub(crate) core_dumps: bool,
+    /// The attempt's directory.
+    pub(crate) root: CString,
+    /// Nothing of the attempt was started before.
+    pub(crate) first: bool,
+    /// What the ant must know to go on with the attempt, sealed by it.
+    pub(crate) sealed: Vec<u8>,
+    /// When the ant goes away the tree is killed. Otherwise the shim waits for the next one.
+    pub(crate) dies_with_ant: bool,
+    /// What takes the place of [`Self::spool_bound`] while no ant is there; then output is left out and nobody waits.
+    pub(crate) away_bound: u64,
 }
 
 impl fmt::Debug for SpawnRequest {
@@ -43,14 +59,22 @@ impl fmt::Debug for SpawnRequest {
 }
 
 /// From ant to shim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum ToShim {
+    /// Run this: the first program of the attempt, or the next one when the first has ended.
+    Start(Box<SpawnRequest>),
     /// Output was taken up to this position of the spool.
     Taken(u64),
-    /// TERM, grace, KILL.
-    Stop,
+    /// The same, and what an ant must know to go on from there, sealed. Only now the output may be thrown away.
+    Checkpoint { position: u64, state: Vec<u8> },
+    /// TERM, grace, KILL; the reason, sealed, for whoever asks later.
+    Stop(Vec<u8>),
     /// KILL.
     Kill,
+    /// How much the spool may grow; beyond it the program waits, or its output is left out.
+    Bound { bytes: u64, thin: bool },
+    /// The attempt is over and its end was heard: nothing is to be kept any more.
+    Release,
 }
 
 /// From shim to ant.
@@ -60,10 +84,27 @@ pub(crate) enum FromShim {
     Started(u8),
     /// It could not be started: the step, and the errno.
     NotStarted(u8, i32),
-    /// The spool has bytes up to `end`; its file begins at position `base`.
-    Output { base: u64, end: u64 },
+    /// The spool has bytes up to `end`; its file begins at position `base`. To be answered by a checkpoint if it says so.
+    Output { base: u64, end: u64, checkpoint: bool },
     /// The tree is gone and all output is in the spool.
     Exited(ExitRecord),
+    /// The first thing that an ant hears that did not start this shim.
+    Here(Box<Here>),
+}
+
+/// What a shim has kept for the next ant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Here {
+    /// [`VERSION`] of the shim.
+    pub(crate) version: u32,
+    /// As the newest request brought it.
+    pub(crate) sealed: Vec<u8>,
+    /// The newest checkpoint after it.
+    pub(crate) checkpoint: Option<(u64, Vec<u8>)>,
+    /// The reason of the order to stop, if there was one.
+    pub(crate) stop: Option<Vec<u8>>,
+    /// How the program is contained, once it was started.
+    pub(crate) level: Option<u8>,
 }
 
 /// How a process tree ended.
@@ -126,6 +167,13 @@ impl Writer {
         self.u64(value.len() as u64);
         self.0.extend_from_slice(value);
     }
+    fn bool(&mut self, value: bool) {
+        self.u8(u8::from(value));
+    }
+    fn option(&mut self, value: Option<&[u8]>) {
+        self.bool(value.is_some());
+        self.bytes(value.unwrap_or_default());
+    }
     fn list(&mut self, values: &[CString]) {
         self.u64(values.len() as u64);
         for value in values {
@@ -165,6 +213,14 @@ impl<'a> Reader<'a> {
         let length = usize::try_from(self.u64()?).map_err(|_| malformed())?;
         self.take(length)
     }
+    fn bool(&mut self) -> io::Result<bool> {
+        Ok(self.u8()? != 0)
+    }
+    fn option(&mut self) -> io::Result<Option<&'a [u8]>> {
+        let some = self.bool()?;
+        let bytes = self.bytes()?;
+        Ok(some.then_some(bytes))
+    }
     fn c_string(&mut self) -> io::Result<CString> {
         CString::new(self.bytes()?).map_err(|_| malformed())
     }
@@ -175,9 +231,7 @@ impl<'a> Reader<'a> {
 }
 
 impl SpawnRequest {
-    /// As it goes over the socket: length, then fields.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer(vec![0; 8]);
+    fn write(&self, w: &mut Writer) {
         w.bytes(self.name.as_bytes());
         w.bytes(self.executable.as_bytes());
         w.list(&self.arguments);
@@ -189,15 +243,15 @@ impl SpawnRequest {
         w.duration(self.kill_grace);
         w.u64(self.now.cast_unsigned());
         w.u64(self.spool_bound);
-        w.u8(u8::from(self.core_dumps));
-        let length = (w.0.len() - 8) as u64;
-        w.0[..8].copy_from_slice(&length.to_le_bytes());
-        w.0
+        w.bool(self.core_dumps);
+        w.bytes(self.root.as_bytes());
+        w.bool(self.first);
+        w.bytes(&self.sealed);
+        w.bool(self.dies_with_ant);
+        w.u64(self.away_bound);
     }
 
-    /// Without the length in front.
-    pub(crate) fn decode(bytes: &[u8]) -> io::Result<Self> {
-        let mut r = Reader(bytes);
+    fn read(r: &mut Reader<'_>) -> io::Result<Self> {
         Ok(Self {
             name: String::from_utf8(r.bytes()?.to_vec()).map_err(|_| malformed())?,
             executable: r.c_string()?,
@@ -210,149 +264,177 @@ impl SpawnRequest {
             kill_grace: r.duration()?,
             now: r.u64()?.cast_signed(),
             spool_bound: r.u64()?,
-            core_dumps: r.u8()? != 0,
+            core_dumps: r.bool()?,
+            root: r.c_string()?,
+            first: r.bool()?,
+            sealed: r.bytes()?.to_vec(),
+            dies_with_ant: r.bool()?,
+            away_bound: r.u64()?,
         })
     }
 }
 
-/// A message with a tag and a fixed length that follows from the tag.
+/// A message with a tag, its length and what belongs to it.
 pub(crate) trait Frame: Sized {
-    /// Bytes after the tag; `None` for a tag that does not exist.
-    fn payload(tag: u8) -> Option<usize>;
-    /// From the bytes after the tag.
+    /// From the bytes after tag and length.
     fn parse(tag: u8, payload: &[u8]) -> io::Result<Self>;
-    /// Tag and payload.
+    /// Tag, length and payload.
     fn encode(&self) -> Vec<u8>;
 }
 
+/// Before the payload of a frame.
+const HEAD: usize = 5;
+
 /// Takes the first whole message off the front of `buffer`.
 pub(crate) fn next_frame<F: Frame>(buffer: &mut Vec<u8>) -> io::Result<Option<F>> {
-    let Some(&tag) = buffer.first() else { return Ok(None) };
-    let length = 1 + F::payload(tag).ok_or_else(malformed)?;
-    if buffer.len() < length {
-        return Ok(None);
+    let Some((&[tag, a, b, c, d], rest)) = buffer.split_first_chunk::<HEAD>() else { return Ok(None) };
+    let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).map_err(|_| malformed())?;
+    if length > LONGEST {
+        return Err(malformed());
     }
-    let frame = F::parse(tag, &buffer[1..length])?;
-    buffer.drain(..length);
+    let Some(payload) = rest.get(..length) else { return Ok(None) };
+    let frame = F::parse(tag, payload)?;
+    buffer.drain(..HEAD + length);
     Ok(Some(frame))
 }
 
-impl Frame for ToShim {
-    fn payload(tag: u8) -> Option<usize> {
-        match tag {
-            1 => Some(8),
-            2 | 3 => Some(0),
-            _ => None,
-        }
-    }
-
-    fn parse(tag: u8, payload: &[u8]) -> io::Result<Self> {
-        match tag {
-            1 => Ok(Self::Taken(Reader(payload).u64()?)),
-            2 => Ok(Self::Stop),
-            3 => Ok(Self::Kill),
-            _ => Err(malformed()),
-        }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::default();
-        match self {
-            Self::Taken(position) => {
-                w.u8(1);
-                w.u64(*position);
-            }
-            Self::Stop => w.u8(2),
-            Self::Kill => w.u8(3),
-        }
-        w.0
-    }
+fn frame(tag: u8, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut w = Writer(vec![tag, 0, 0, 0, 0]);
+    write(&mut w);
+    let length = u32::try_from(w.0.len() - HEAD).unwrap_or(u32::MAX);
+    w.0[1..HEAD].copy_from_slice(&length.to_le_bytes());
+    w.0
 }
 
-impl Frame for FromShim {
-    fn payload(tag: u8) -> Option<usize> {
-        match tag {
-            1 => Some(1),
-            2 => Some(5),
-            3 => Some(16),
-            4 => Some(5 + 5 + 4 + 32),
-            _ => None,
-        }
-    }
-
+impl Frame for ToShim {
     fn parse(tag: u8, payload: &[u8]) -> io::Result<Self> {
         let mut r = Reader(payload);
         Ok(match tag {
-            1 => Self::Started(r.u8()?),
-            2 => Self::NotStarted(r.u8()?, r.i32()?),
-            3 => Self::Output { base: r.u64()?, end: r.u64()? },
-            4 => Self::Exited(ExitRecord {
-                status: match (r.u8()?, r.i32()?) {
-                    (0, code) => ExitStatus::Code(u8::try_from(code).map_err(|_| malformed())?),
-                    (1, signal) => ExitStatus::Signal(signal),
-                    _ => ExitStatus::Unknown,
-                },
-                stopped: match (r.u8()?, r.i32()?) {
-                    (1, _) => Some(StopCause::Timeout),
-                    (2, _) => Some(StopCause::Idle),
-                    (3, _) => Some(StopCause::Order),
-                    (4, _) => Some(StopCause::Orphaned),
-                    (5, errno) => Some(StopCause::Spool(errno)),
-                    _ => None,
-                },
-                survivors: r.i32()?.cast_unsigned(),
-                cpu_micros: r.u64()?,
-                max_rss_kib: r.u64()?,
-                spool: (r.u64()?, r.u64()?),
-            }),
+            1 => Self::Start(Box::new(SpawnRequest::read(&mut r)?)),
+            2 => Self::Taken(r.u64()?),
+            3 => Self::Checkpoint { position: r.u64()?, state: r.bytes()?.to_vec() },
+            4 => Self::Stop(r.bytes()?.to_vec()),
+            5 => Self::Kill,
+            6 => Self::Bound { bytes: r.u64()?, thin: r.bool()? },
+            7 => Self::Release,
             _ => return Err(malformed()),
         })
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::default();
         match self {
-            Self::Started(level) => {
-                w.u8(1);
-                w.u8(*level);
-            }
-            Self::NotStarted(step, errno) => {
-                w.u8(2);
+            Self::Start(request) => frame(1, |w| request.write(w)),
+            Self::Taken(position) => frame(2, |w| w.u64(*position)),
+            Self::Checkpoint { position, state } => frame(3, |w| {
+                w.u64(*position);
+                w.bytes(state);
+            }),
+            Self::Stop(reason) => frame(4, |w| w.bytes(reason)),
+            Self::Kill => frame(5, |_| {}),
+            Self::Bound { bytes, thin } => frame(6, |w| {
+                w.u64(*bytes);
+                w.bool(*thin);
+            }),
+            Self::Release => frame(7, |_| {}),
+        }
+    }
+}
+
+impl Frame for FromShim {
+    fn parse(tag: u8, payload: &[u8]) -> io::Result<Self> {
+        let mut r = Reader(payload);
+        Ok(match tag {
+            1 => Self::Started(r.u8()?),
+            2 => Self::NotStarted(r.u8()?, r.i32()?),
+            3 => Self::Output { base: r.u64()?, end: r.u64()?, checkpoint: r.bool()? },
+            4 => Self::Exited(ExitRecord::read(&mut r)?),
+            5 => Self::Here(Box::new(Here {
+                version: u32::try_from(r.u64()?).map_err(|_| malformed())?,
+                sealed: r.bytes()?.to_vec(),
+                checkpoint: {
+                    let position = r.u64()?;
+                    r.option()?.map(|state| (position, state.to_vec()))
+                },
+                stop: r.option()?.map(<[u8]>::to_vec),
+                level: r.option()?.and_then(|level| level.first().copied()),
+            })),
+            _ => return Err(malformed()),
+        })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Started(level) => frame(1, |w| w.u8(*level)),
+            Self::NotStarted(step, errno) => frame(2, |w| {
                 w.u8(*step);
                 w.i32(*errno);
-            }
-            Self::Output { base, end } => {
-                w.u8(3);
+            }),
+            Self::Output { base, end, checkpoint } => frame(3, |w| {
                 w.u64(*base);
                 w.u64(*end);
-            }
-            Self::Exited(record) => {
-                w.u8(4);
-                let (kind, number) = match record.status {
-                    ExitStatus::Code(code) => (0, i32::from(code)),
-                    ExitStatus::Signal(signal) => (1, signal),
-                    ExitStatus::Unknown => (2, 0),
-                };
-                w.u8(kind);
-                w.i32(number);
-                let (cause, errno) = match record.stopped {
-                    None => (0, 0),
-                    Some(StopCause::Timeout) => (1, 0),
-                    Some(StopCause::Idle) => (2, 0),
-                    Some(StopCause::Order) => (3, 0),
-                    Some(StopCause::Orphaned) => (4, 0),
-                    Some(StopCause::Spool(errno)) => (5, errno),
-                };
-                w.u8(cause);
-                w.i32(errno);
-                w.i32(record.survivors.cast_signed());
-                w.u64(record.cpu_micros);
-                w.u64(record.max_rss_kib);
-                w.u64(record.spool.0);
-                w.u64(record.spool.1);
-            }
+                w.bool(*checkpoint);
+            }),
+            Self::Exited(record) => frame(4, |w| record.write(w)),
+            Self::Here(here) => frame(5, |w| {
+                w.u64(here.version.into());
+                w.bytes(&here.sealed);
+                let (position, state) = here.checkpoint.as_ref().map_or((0, None), |(p, s)| (*p, Some(s.as_slice())));
+                w.u64(position);
+                w.option(state);
+                w.option(here.stop.as_deref());
+                let level = here.level.map(|level| [level]);
+                w.option(level.as_ref().map(<[u8; 1]>::as_slice));
+            }),
         }
-        w.0
+    }
+}
+
+impl ExitRecord {
+    fn read(r: &mut Reader<'_>) -> io::Result<Self> {
+        Ok(Self {
+            status: match (r.u8()?, r.i32()?) {
+                (0, code) => ExitStatus::Code(u8::try_from(code).map_err(|_| malformed())?),
+                (1, signal) => ExitStatus::Signal(signal),
+                _ => ExitStatus::Unknown,
+            },
+            stopped: match (r.u8()?, r.i32()?) {
+                (1, _) => Some(StopCause::Timeout),
+                (2, _) => Some(StopCause::Idle),
+                (3, _) => Some(StopCause::Order),
+                (4, _) => Some(StopCause::Orphaned),
+                (5, errno) => Some(StopCause::Spool(errno)),
+                _ => None,
+            },
+            survivors: r.i32()?.cast_unsigned(),
+            cpu_micros: r.u64()?,
+            max_rss_kib: r.u64()?,
+            spool: (r.u64()?, r.u64()?),
+        })
+    }
+
+    fn write(&self, w: &mut Writer) {
+        let (kind, number) = match self.status {
+            ExitStatus::Code(code) => (0, i32::from(code)),
+            ExitStatus::Signal(signal) => (1, signal),
+            ExitStatus::Unknown => (2, 0),
+        };
+        w.u8(kind);
+        w.i32(number);
+        let (cause, errno) = match self.stopped {
+            None => (0, 0),
+            Some(StopCause::Timeout) => (1, 0),
+            Some(StopCause::Idle) => (2, 0),
+            Some(StopCause::Order) => (3, 0),
+            Some(StopCause::Orphaned) => (4, 0),
+            Some(StopCause::Spool(errno)) => (5, errno),
+        };
+        w.u8(cause);
+        w.i32(errno);
+        w.i32(self.survivors.cast_signed());
+        w.u64(self.cpu_micros);
+        w.u64(self.max_rss_kib);
+        w.u64(self.spool.0);
+        w.u64(self.spool.1);
     }
 }
 
@@ -372,13 +454,18 @@ mod tests {
                 spool: (10, 1 << 40),
             })
         };
+        let here = |checkpoint, stop, level| {
+            FromShim::Here(Box::new(Here { version: VERSION, sealed: b"sealed".to_vec(), checkpoint, stop, level }))
+        };
         let messages = [
             FromShim::Started(2),
             FromShim::NotStarted(3, 2),
-            FromShim::Output { base: 5, end: u64::MAX },
+            FromShim::Output { base: 5, end: u64::MAX, checkpoint: true },
             record(ExitStatus::Code(255), None),
             record(ExitStatus::Signal(9), Some(StopCause::Spool(28))),
             record(ExitStatus::Unknown, Some(StopCause::Idle)),
+            here(None, None, None),
+            here(Some((7, vec![1; 1000])), Some(Vec::new()), Some(1)),
         ];
         let mut buffer = Vec::new();
         let mut seen = Vec::new();
@@ -388,10 +475,23 @@ mod tests {
         }
         assert_eq!(seen, messages);
         assert!(buffer.is_empty());
+        let orders = [
+            ToShim::Taken(1),
+            ToShim::Checkpoint { position: 3, state: vec![0; 70_000] },
+            ToShim::Stop(b"why".to_vec()),
+            ToShim::Kill,
+            ToShim::Bound { bytes: 1 << 40, thin: true },
+            ToShim::Release,
+        ];
+        let mut buffer: Vec<u8> = orders.iter().flat_map(ToShim::encode).collect();
+        for order in orders {
+            assert!(next_frame::<ToShim>(&mut buffer).unwrap() == Some(order));
+        }
+        assert!(buffer.is_empty());
     }
 
     #[test]
-    fn a_request_survives_the_way_and_a_cut_one_is_an_error() {
+    fn a_request_survives_the_way_and_a_cut_one_is_no_message() {
         let text = |s: &str| CString::new(s).unwrap();
         let request = SpawnRequest {
             name: "job_1-1".to_owned(),
@@ -406,11 +506,21 @@ mod tests {
             now: -5,
             spool_bound: 1,
             core_dumps: true,
+            root: text("/"),
+            first: true,
+            sealed: vec![0, 255],
+            dies_with_ant: true,
+            away_bound: 7,
         };
-        let encoded = request.encode();
-        assert_eq!(SpawnRequest::decode(&encoded[8..]).unwrap(), request);
-        for cut in 8..encoded.len() {
-            assert!(SpawnRequest::decode(&encoded[8..cut]).is_err());
+        let encoded = ToShim::Start(Box::new(request.clone())).encode();
+        for cut in 0..encoded.len() {
+            assert!(next_frame::<ToShim>(&mut encoded[..cut].to_vec()).unwrap().is_none());
         }
+        let mut whole = encoded.clone();
+        assert!(next_frame::<ToShim>(&mut whole).unwrap() == Some(ToShim::Start(Box::new(request))));
+        let mut short = encoded[..encoded.len() - 1].to_vec();
+        let length = u32::try_from(short.len() - HEAD).unwrap();
+        short[1..HEAD].copy_from_slice(&length.to_le_bytes());
+        assert!(next_frame::<ToShim>(&mut short).is_err());
     }
 }

@@ -10,6 +10,8 @@ use std::time::UNIX_EPOCH;
 use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::RenderedScript;
 
+use crate::supervisor::BEGUN;
+
 /// The directory of one attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct AttemptDirectory {
@@ -37,6 +39,11 @@ impl AttemptDirectory {
         }
         make(&directory.work())?;
         Ok(directory)
+    }
+
+    /// That of an attempt that was begun.
+    pub(crate) fn of(attempts: &Path, id: &AttemptId) -> Self {
+        Self { root: attempts.join(&id.0) }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -147,7 +154,10 @@ impl SpareDirectories {
 /// Empties our own files, removes all others, and sees to it that `work` is as new.
 fn clean(root: &Path) -> io::Result<()> {
     let as_made = |metadata: &fs::Metadata, mode: u32| metadata.permissions().mode() & 0o7777 == mode;
-    if !as_made(&fs::symlink_metadata(root)?, 0o700) {
+    let metadata = fs::symlink_metadata(root)?;
+    if as_made(&metadata, BEGUN) {
+        fs::set_permissions(root, Permissions::from_mode(0o700))?;
+    } else if !as_made(&metadata, 0o700) {
         return Err(io::Error::other("others were let in"));
     }
     let mut has_work = false;

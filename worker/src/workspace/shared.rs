@@ -74,8 +74,8 @@ impl Drop for Lease {
 }
 
 impl SharedWorkspaces {
-    /// Takes up what a previous ant left. Blocks.
-    pub(crate) fn open(store: WorkspaceStore, quota: u64) -> io::Result<Self> {
+    /// Takes up what a previous ant left; tasks of it may still run in some. Blocks.
+    pub(crate) fn open(store: WorkspaceStore, quota: u64, in_use: bool) -> io::Result<Self> {
         let mut live = HashMap::new();
         let (records, damaged) = store.list()?;
         for record in records {
@@ -91,7 +91,9 @@ impl SharedWorkspaces {
             );
         }
         if store.mirrors().is_dir() {
-            mirror::unlock_all(store.mirrors())?;
+            if !in_use {
+                mirror::unlock_all(store.mirrors())?;
+            }
             store.empty_trash()?;
         }
         Ok(Self { store, quota, live: Mutex::new(live), kept: Notify::new() })
@@ -114,6 +116,26 @@ impl SharedWorkspaces {
     /// An attempt was given that will use a workspace: polls name it from now on.
     pub(crate) fn expect(&self, id: &WorkspaceId) {
         self.live().entry(id.clone()).or_default();
+    }
+
+    /// Gives an attempt its workspace in which it is already: a previous ant gave it.
+    pub(crate) fn enter_again(core: &Arc<Core>, assignment: &Assignment) -> Option<Lease> {
+        let order = assignment.workspace.as_ref()?;
+        let this = &core.workspaces;
+        let given = assignment.environment.iter().map(|(name, value)| (name.into(), value.into()));
+        let secret = assignment.secrets.environment.iter().map(|(name, value)| (name.into(), value.reveal().into()));
+        let environment: Vec<(OsString, OsString)> = given.chain(secret).collect();
+        let address = order.git.as_ref().map(|git| Address::new(&git.url));
+        let mut live = this.live();
+        let entry = live.entry(order.id.clone()).or_default();
+        entry.users += 1;
+        if address.is_some() {
+            entry.git = Some(git_of(&core.config.environment, &assignment.inherit_env, &environment, address.as_ref()));
+        }
+        let path = this.store.path(&order.id);
+        let mut variables = vec![("JOB_WORKSPACE".into(), path.clone().into())];
+        variables.extend(address.iter().flat_map(|address| address.variables(&environment)));
+        Some(Lease { core: core.clone(), id: order.id.clone(), path, variables })
     }
 
     /// Gives an attempt its workspace, made if it is new. May take long; can be dropped at any time.

@@ -1,23 +1,20 @@
 //! The ant's own life: drain, abort, death, restart.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::engine::AttemptResult;
-use atta_core::protocol::ant::{Orders, PollRequest, ReportBatch};
-use atta_worker::{Ant, Launcher, LinkError, QueenLink, StartError};
+use atta_worker::{Ant, StartError};
 
-use crate::harness::{HELPER, Launchers, tests};
-use crate::world::{World, assert_no_process, assignment, config, eventually, mark_of, marked_processes};
+use crate::harness::{Launchers, tests};
+use crate::helper::{Options, Scene};
+use crate::world::{World, assert_no_process, config, eventually, mark_of, marked_processes};
 
 tests![
     draining_finishes_what_runs,
     aborting_leaves_no_process,
     an_abort_overtakes_a_drain,
     slots_that_became_free_are_offered_at_once,
-    kill_minus_nine_of_the_ant_leaves_no_process,
+    kill_minus_nine_of_an_ant_whose_trees_go_with_it_leaves_no_process,
     a_second_ant_on_the_same_directory_is_refused,
     a_restarted_ant_waits_for_the_old_trees_and_sweeps,
     no_attempt_runs_twice_when_an_assignment_is_said_twice,
@@ -75,81 +72,25 @@ async fn slots_that_became_free_are_offered_at_once(mut launchers: Launchers) {
     world.end().await;
 }
 
-/// The queen of a helper: one order, then silence.
-struct OneOrder(std::sync::Mutex<Option<Orders>>);
-
-#[async_trait::async_trait]
-impl QueenLink for OneOrder {
-    async fn poll(&self, _: PollRequest, wait: Duration) -> Result<Orders, LinkError> {
-        let order = self.0.lock().unwrap().take();
-        if order.is_none() {
-            tokio::time::sleep(wait).await;
-        }
-        Ok(order.unwrap_or_default())
-    }
-    async fn report(&self, _: ReportBatch) -> Result<Orders, LinkError> {
-        Ok(Orders::default())
-    }
-    async fn heartbeat(&self, _: atta_core::protocol::ant::Heartbeat) -> Result<Orders, LinkError> {
-        Ok(Orders::default())
-    }
-
-    async fn append_log(&self, _: atta_core::protocol::ant::LogChunk) -> Result<(), LinkError> {
-        Ok(())
-    }
-    async fn put_blob(&self, _: &atta_core::protocol::Digest, _: u64, _: &Path) -> Result<(), LinkError> {
-        Ok(())
-    }
-    async fn get_blob(&self, digest: &atta_core::protocol::Digest, _: &Path) -> Result<(), LinkError> {
-        Err(LinkError::Blob { digest: digest.clone(), detail: "none".to_owned() })
-    }
-}
-
 const STUBBORN: &str = "trap '' TERM HUP; (setsid sh -c 'trap \"\" TERM; sleep 1000; sleep 1000' &)\n\
                         for i in 1 2 3 4 5; do sleep 1000 & done; touch up; sleep 1000; sleep 1000";
 
-/// An ant in a process of its own, to be killed.
-pub(crate) async fn helper(launcher: Launcher, directory: String) {
-    let directory = Path::new(&directory);
-    let mut stubborn = assignment(1, STUBBORN, &mark_of(directory));
+/// An ant in a process of its own whose trees die with it, and an attempt that does not want to die.
+async fn doomed() -> Scene {
+    let mut scene = Scene::new();
+    scene.start(&Options { orphans_die: true, ..Options::default() }).await;
+    let mut stubborn = scene.assignment(STUBBORN);
     stubborn.kill_grace = Duration::from_secs(1000);
-    let orders = Orders { assignments: vec![stubborn], ..Orders::default() };
-    let link = Arc::new(OneOrder(std::sync::Mutex::new(Some(orders))));
-    let _ant = Ant::start(config(&directory.join("data")), launcher, link).await.unwrap();
-    std::future::pending::<()>().await;
+    let id = scene.begin(stubborn);
+    scene.file(&id, "up").await;
+    scene
 }
 
-struct Helper(std::process::Child);
-
-impl Helper {
-    async fn start(directory: &Path) -> Self {
-        let me = std::env::current_exe().unwrap();
-        let child = Command::new(me).args([HELPER, directory.to_str().unwrap()]).stdin(Stdio::null()).spawn().unwrap();
-        let up = directory.join("data/ant/attempts/job_0-1/work/up");
-        eventually("the helper's attempt runs", || up.exists()).await;
-        Self(child)
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-async fn kill_minus_nine_of_the_ant_leaves_no_process(_: Launchers) {
-    let directory = tempfile::Builder::new().prefix("atta-kill-").tempdir().unwrap();
-    let mark = mark_of(directory.path());
-    let mut helper = Helper::start(directory.path()).await;
-    assert!(marked_processes(&mark).len() > 6);
-    helper.kill();
-    eventually("every process of the killed ant is gone", || marked_processes(&mark).is_empty()).await;
+async fn kill_minus_nine_of_an_ant_whose_trees_go_with_it_leaves_no_process(_: Launchers) {
+    let mut scene = doomed().await;
+    assert!(marked_processes(scene.mark()).len() > 6);
+    scene.kill();
+    eventually("every process of the killed ant is gone", || marked_processes(scene.mark()).is_empty()).await;
 }
 
 async fn a_second_ant_on_the_same_directory_is_refused(mut launchers: Launchers) {
@@ -166,15 +107,14 @@ async fn a_second_ant_on_the_same_directory_is_refused(mut launchers: Launchers)
 }
 
 async fn a_restarted_ant_waits_for_the_old_trees_and_sweeps(mut launchers: Launchers) {
-    let directory = tempfile::Builder::new().prefix("atta-again-").tempdir().unwrap();
-    let mark = mark_of(directory.path());
-    let mut helper = Helper::start(directory.path()).await;
-    helper.kill();
-    let data = directory.path().join("data");
-    let world = World::at(launchers.take(), directory, &data, |_| {}).await.unwrap();
+    let mut scene = doomed().await;
+    scene.kill();
+    let mark = scene.mark().to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::at(launchers.take(), directory, &scene.data, |_| {}).await.unwrap();
     assert_no_process(&mark);
-    let left = std::fs::read_dir(world.attempts_dir()).unwrap().count();
-    assert_eq!(left, 0, "the directories of the old attempts are gone");
+    let left = || std::fs::read_dir(world.attempts_dir()).unwrap().count();
+    eventually("the directories of the old attempts are gone", || left() == 0).await;
     assert_eq!(world.script("echo again").await.log, "again\n");
     world.end().await;
 }

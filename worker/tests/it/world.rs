@@ -13,7 +13,7 @@ use atta_core::engine::AttemptResult;
 use atta_core::protocol::ant::GivenSecrets;
 use atta_core::protocol::ant::{
     Action, Assignment, AttemptReport, LogChunk, LogSegment, Orders, PollRequest, RenderedScript, ReportBatch,
-    ReportBody, StopOrder, WorkspaceId,
+    ReportBody, Roster, StopOrder, WorkspaceId,
 };
 use atta_core::protocol::{AntId, AttemptId, Digest, JobId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
@@ -55,6 +55,10 @@ pub(crate) struct Stored {
 struct Waiting {
     orders: VecDeque<Orders>,
     attempts: HashMap<AttemptId, Stored>,
+    /// What was given and has not ended.
+    given: HashMap<AttemptId, Assignment>,
+    session: u64,
+    serial: u64,
 }
 
 /// The queen of the tests.
@@ -72,6 +76,15 @@ pub(crate) struct TestQueen {
     pub(crate) asked: Mutex<Vec<u32>>,
     /// The workspaces that the newest question named.
     pub(crate) named: Mutex<Vec<WorkspaceId>>,
+    /// What each ant said in its first question.
+    pub(crate) rosters: Mutex<Vec<Roster>>,
+    /// What ants have said to be lost.
+    pub(crate) lost: Mutex<HashMap<AttemptId, String>>,
+    /// Reports are not answered.
+    pub(crate) deaf: AtomicBool,
+    /// So many more blobs are taken or given; then there is no answer.
+    pub(crate) blobs_left: AtomicU64,
+    pub(crate) heartbeats: AtomicU64,
 }
 
 impl TestQueen {
@@ -88,6 +101,42 @@ impl TestQueen {
             reports: AtomicU64::new(0),
             asked: Mutex::default(),
             named: Mutex::default(),
+            rosters: Mutex::default(),
+            lost: Mutex::default(),
+            deaf: AtomicBool::new(false),
+            blobs_left: AtomicU64::new(u64::MAX),
+            heartbeats: AtomicU64::new(0),
+        }
+    }
+
+    /// An ant asks for the first time: what it does not have any more is given again, if it was never begun.
+    fn compare(&self, request: &PollRequest) {
+        for lost in &request.roster.lost {
+            self.lost.lock().unwrap().insert(lost.attempt_id.clone(), lost.reason.clone());
+        }
+        let mut waiting = self.waiting.lock().unwrap();
+        if request.session <= waiting.session {
+            return;
+        }
+        waiting.session = request.session;
+        self.rosters.lock().unwrap().push(request.roster.clone());
+        let held = |id: &AttemptId| request.roster.held.iter().any(|held| held.attempt_id == *id);
+        let lost = |id: &AttemptId| request.roster.lost.iter().any(|lost| lost.attempt_id == *id);
+        let gone: Vec<_> = waiting.given.keys().filter(|id| !held(id) && !lost(id)).cloned().collect();
+        for id in gone {
+            let assignment = waiting.given.remove(&id).unwrap();
+            assert!(
+                waiting.attempts.get(&id).is_none_or(|stored| stored.isolation.is_none()),
+                "{id} was begun, and the ant does not know it"
+            );
+            waiting.orders.push_front(Orders { assignments: vec![assignment], ..Orders::default() });
+        }
+    }
+
+    async fn may_move_blobs(&self) {
+        let left = self.blobs_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -122,6 +171,29 @@ impl TestQueen {
         tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain until {what}"))
     }
 
+    pub(crate) async fn done(&self, id: &AttemptId) -> Done {
+        self.until(&format!("{id} has ended"), |attempts| {
+            let stored = attempts.get(id)?;
+            Some(Done {
+                report: stored.finished.clone()?,
+                log: String::from_utf8_lossy(&stored.log).into_owned(),
+                raw_log: stored.log.clone(),
+                segments: stored.segments.clone(),
+                isolation: stored.isolation.clone(),
+                sequences: stored.sequences.clone(),
+            })
+        })
+        .await
+    }
+
+    pub(crate) async fn log_has(&self, id: &AttemptId, text: &str) {
+        self.until(&format!("the log of {id} has {text:?}"), |attempts| {
+            let log = &attempts.get(id)?.log;
+            log.windows(text.len()).any(|part| part == text.as_bytes()).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) fn blob(&self, content: &[u8]) -> Digest {
         let digest = Digest(blake3::hash(content).to_hex().to_string());
         fs::write(self.blobs.join(&digest.0), content).unwrap();
@@ -141,13 +213,24 @@ impl TestQueen {
 impl QueenLink for TestQueen {
     async fn poll(&self, request: PollRequest, wait: Duration) -> Result<Orders, LinkError> {
         self.asked.lock().unwrap().push(request.free_slots);
+        self.compare(&request);
         *self.named.lock().unwrap() = request.workspaces;
         let mut changes = self.changed.subscribe();
         let orders = async {
             loop {
                 self.reachable()?;
-                if let Some(orders) = self.waiting.lock().unwrap().orders.pop_front() {
-                    return Ok(orders);
+                {
+                    let mut waiting = self.waiting.lock().unwrap();
+                    if let Some(mut orders) = waiting.orders.pop_front() {
+                        for assignment in &orders.assignments {
+                            waiting.given.insert(assignment.attempt_id.clone(), assignment.clone());
+                        }
+                        if orders.serial == 0 {
+                            waiting.serial += 1;
+                            (orders.epoch, orders.serial) = (1, waiting.serial);
+                        }
+                        return Ok(orders);
+                    }
                 }
                 changes.changed().await.unwrap();
             }
@@ -157,6 +240,9 @@ impl QueenLink for TestQueen {
 
     async fn report(&self, batch: ReportBatch) -> Result<Orders, LinkError> {
         self.reachable()?;
+        if self.deaf.load(Ordering::SeqCst) {
+            return Err(LinkError::Unreachable("deaf".to_owned()));
+        }
         self.reports.fetch_add(1, Ordering::SeqCst);
         let mut orders = Orders::default();
         {
@@ -165,7 +251,13 @@ impl QueenLink for TestQueen {
                 if self.stale.lock().unwrap().contains(&report.attempt_id) {
                     orders.stale.push(report.attempt_id.clone());
                 }
+                if matches!(report.body, ReportBody::Finished(_)) {
+                    waiting.given.remove(&report.attempt_id);
+                }
                 let stored = waiting.attempts.entry(report.attempt_id).or_default();
+                if stored.sequences.contains(&report.sequence) {
+                    continue;
+                }
                 stored.sequences.push(report.sequence);
                 match report.body {
                     ReportBody::Started { isolation } => stored.isolation = Some(isolation),
@@ -184,6 +276,7 @@ impl QueenLink for TestQueen {
     }
 
     async fn heartbeat(&self, _: atta_core::protocol::ant::Heartbeat) -> Result<Orders, LinkError> {
+        self.heartbeats.fetch_add(1, Ordering::SeqCst);
         self.reachable()?;
         Ok(Orders::default())
     }
@@ -193,13 +286,19 @@ impl QueenLink for TestQueen {
         {
             let mut waiting = self.waiting.lock().unwrap();
             let stored = waiting.attempts.entry(chunk.attempt_id).or_default();
-            assert_eq!(chunk.offset, stored.log_bytes, "chunks come in order and without gaps");
+            assert!(chunk.offset <= stored.log_bytes, "chunks come in order and without gaps");
             let covered: u64 = chunk.segments.iter().map(|s| u64::from(s.len)).sum();
             assert_eq!(covered, chunk.bytes.len() as u64);
-            stored.log_bytes += covered;
+            // What an ant says again after its death must be the same, however it is cut.
+            let known = usize::try_from((stored.log_bytes - chunk.offset).min(covered)).unwrap();
+            stored.log_bytes += covered - known as u64;
             if self.keep_log.load(Ordering::SeqCst) {
-                stored.log.extend_from_slice(&chunk.bytes);
-                stored.segments.extend(chunk.segments);
+                let from = usize::try_from(chunk.offset).unwrap();
+                assert!(stored.log[from..from + known] == chunk.bytes[..known], "the same offset, and other bytes");
+                stored.log.extend_from_slice(&chunk.bytes[known..]);
+                if known == 0 {
+                    stored.segments.extend(chunk.segments);
+                }
             }
         }
         self.change();
@@ -208,6 +307,7 @@ impl QueenLink for TestQueen {
 
     async fn put_blob(&self, digest: &Digest, size: u64, file: &Path) -> Result<(), LinkError> {
         self.reachable()?;
+        self.may_move_blobs().await;
         if self.disk_full.load(Ordering::SeqCst) {
             return Err(LinkError::Refused("No space left on device (os error 28)".to_owned()));
         }
@@ -223,6 +323,7 @@ impl QueenLink for TestQueen {
 
     async fn get_blob(&self, digest: &Digest, to: &Path) -> Result<(), LinkError> {
         self.reachable()?;
+        self.may_move_blobs().await;
         let failed = |detail: String| LinkError::Blob { digest: digest.clone(), detail };
         let content = fs::read(self.blobs.join(&digest.0)).map_err(|_| failed("there is no such blob".to_owned()))?;
         if blake3::hash(&content).to_hex().as_str() != digest.0 {
@@ -261,6 +362,7 @@ pub(crate) struct World {
     pub(crate) queen: Arc<TestQueen>,
     pub(crate) ant: Ant,
     pub(crate) directory: tempfile::TempDir,
+    data: PathBuf,
     mark: String,
     next: AtomicU64,
 }
@@ -307,7 +409,7 @@ impl World {
         change(&mut config);
         let ant = Ant::start(config, launcher, queen.clone()).await?;
         let mark = mark_of(directory.path());
-        Ok(Self { queen, ant, directory, mark, next: AtomicU64::new(1) })
+        Ok(Self { queen, ant, directory, data: data.to_owned(), mark, next: AtomicU64::new(1) })
     }
 
     /// An attempt of a script, with the mark by which its processes are found.
@@ -327,28 +429,11 @@ impl World {
     }
 
     pub(crate) async fn done(&self, id: &AttemptId) -> Done {
-        self.queen
-            .until(&format!("{id} has ended"), |attempts| {
-                let stored = attempts.get(id)?;
-                Some(Done {
-                    report: stored.finished.clone()?,
-                    log: String::from_utf8_lossy(&stored.log).into_owned(),
-                    raw_log: stored.log.clone(),
-                    segments: stored.segments.clone(),
-                    isolation: stored.isolation.clone(),
-                    sequences: stored.sequences.clone(),
-                })
-            })
-            .await
+        self.queen.done(id).await
     }
 
     pub(crate) async fn log_has(&self, id: &AttemptId, text: &str) {
-        self.queen
-            .until(&format!("the log of {id} has {text:?}"), |attempts| {
-                let log = &attempts.get(id)?.log;
-                log.windows(text.len()).any(|part| part == text.as_bytes()).then_some(())
-            })
-            .await;
+        self.queen.log_has(id, text).await;
     }
 
     /// Runs an attempt to its end; nothing of it may be left then.
@@ -372,14 +457,14 @@ impl World {
     }
 
     pub(crate) fn attempts_dir(&self) -> PathBuf {
-        self.directory.path().join("data/ant/attempts")
+        self.data.join("ant/attempts")
     }
 
     /// Ends the ant; no process and no directory may be left.
     pub(crate) async fn end(self) {
         tokio::time::timeout(PATIENCE, self.ant.drain()).await.expect("the ant drains");
         assert_no_process(&self.mark);
-        let left: Vec<_> = fs::read_dir(self.directory.path().join("data/ant/attempts")).unwrap().collect();
+        let left: Vec<_> = fs::read_dir(self.attempts_dir()).unwrap().collect();
         assert!(left.is_empty(), "attempts' directories are left: {left:?}");
     }
 }

@@ -1,0 +1,425 @@
+//! What the parts of an ant share: the attempts in hand, and what the queen has said about them.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use atta_core::protocol::AttemptId;
+use atta_core::protocol::ant::{
+    Assignment, AttemptReport, Heard, HeldAttempt, LostAttempt, Orders, PollRequest, Report, ReportBody, Roster,
+};
+use atta_core::time::UnixMillis;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::config::{AntConfig, Orphans, RunningAttempt};
+use super::hearing::Hearing;
+use super::outbox::Outbox;
+use super::seal::Seal;
+use crate::executor::{self, Adopted, Finished};
+use crate::supervisor::ContainmentPlan;
+use crate::workspace::{CacheStore, SharedWorkspaces, SpareDirectories, remove_tree};
+use crate::{Launcher, LinkError, QueenLink};
+
+/// How long one question for work may stay open.
+const POLL_WAIT: Duration = Duration::from_mins(1);
+/// An attempt's share of the spool is never less.
+const SMALLEST_SHARE: u64 = 64 << 10;
+
+/// What an attempt is to do, beyond running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Go on.
+    Run,
+    /// TERM, grace, KILL; report it.
+    Stop(String),
+    /// KILL, and no word to the queen.
+    Forget,
+}
+
+struct Entry {
+    token: u64,
+    task: String,
+    since: UnixMillis,
+    lease: Duration,
+    orders: watch::Sender<Order>,
+    /// It takes no slot any more; its report is on the way.
+    ended: bool,
+    /// The same attempt, given again while this one is being forgotten.
+    again: Option<Assignment>,
+    task_handle: Option<AbortHandle>,
+}
+
+/// See the module.
+pub(crate) struct Core {
+    pub(crate) config: AntConfig,
+    pub(crate) session: u64,
+    /// Which start of the machine this is.
+    pub(crate) boot: String,
+    pub(crate) seal: Arc<Seal>,
+    pub(crate) link: Arc<dyn QueenLink>,
+    pub(crate) launcher: Launcher,
+    pub(crate) plan: ContainmentPlan,
+    /// `ant/attempts`, absolute.
+    pub(crate) attempts_dir: std::path::PathBuf,
+    pub(crate) spares: SpareDirectories,
+    pub(crate) workspaces: SharedWorkspaces,
+    pub(crate) cache: CacheStore,
+    pub(crate) outbox: Outbox,
+    attempts: Mutex<HashMap<AttemptId, Entry>>,
+    /// Begun and lost, until the queen has answered to it.
+    lost: Mutex<Vec<LostAttempt>>,
+    /// Which orders were obeyed. Held while they are, so that what a question says of both is of one moment.
+    hearing: Mutex<Hearing>,
+    /// Nothing is begun any more; set and read with `attempts` locked.
+    ended: AtomicBool,
+    pub(super) launcher_lost: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    /// Slots that the queen heard of as free in the newest open question, and the wish for a newer one.
+    asked_for: AtomicU32,
+    pub(super) ask_again: Notify,
+    /// There may be a shorter lease now, or the first one.
+    pub(super) leased: Notify,
+    /// Shows other ants that the directory is taken.
+    _lock: File,
+}
+
+/// What a [`Core`] is made of.
+pub(super) struct Parts {
+    pub(super) config: AntConfig,
+    pub(super) session: u64,
+    pub(super) boot: String,
+    pub(super) seal: Arc<Seal>,
+    pub(super) link: Arc<dyn QueenLink>,
+    pub(super) launcher: Launcher,
+    pub(super) plan: ContainmentPlan,
+    pub(super) attempts_dir: std::path::PathBuf,
+    pub(super) spares: SpareDirectories,
+    pub(super) workspaces: SharedWorkspaces,
+    pub(super) cache: CacheStore,
+    pub(super) outbox: Outbox,
+    pub(super) lost: Vec<LostAttempt>,
+    pub(super) lock: File,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Core {
+    pub(super) fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            config: parts.config,
+            session: parts.session,
+            boot: parts.boot,
+            seal: parts.seal,
+            link: parts.link,
+            launcher: parts.launcher,
+            plan: parts.plan,
+            attempts_dir: parts.attempts_dir,
+            spares: parts.spares,
+            workspaces: parts.workspaces,
+            cache: parts.cache,
+            outbox: parts.outbox,
+            attempts: Mutex::default(),
+            lost: Mutex::new(parts.lost),
+            hearing: Mutex::default(),
+            ended: AtomicBool::new(false),
+            launcher_lost: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            asked_for: AtomicU32::new(0),
+            ask_again: Notify::new(),
+            leased: Notify::new(),
+            _lock: parts.lock,
+        })
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, HashMap<AttemptId, Entry>> {
+        locked(&self.attempts)
+    }
+
+    pub(super) fn forget_all(&self) {
+        let attempts = self.attempts();
+        self.ended.store(true, Ordering::SeqCst);
+        for entry in attempts.values() {
+            entry.orders.send_replace(Order::Forget);
+        }
+    }
+
+    /// Lets everything go as if this process were killed: shims and directories stay for the next ant.
+    pub(super) fn let_go(&self) {
+        let attempts = self.attempts();
+        self.ended.store(true, Ordering::SeqCst);
+        for handle in attempts.values().filter_map(|entry| entry.task_handle.as_ref()) {
+            handle.abort();
+        }
+    }
+
+    pub(super) fn running(&self) -> Vec<RunningAttempt> {
+        let attempts = self.attempts();
+        let running = attempts.iter().filter(|(_, entry)| !entry.ended);
+        running
+            .map(|(id, entry)| RunningAttempt { attempt_id: id.clone(), task: entry.task.clone(), since: entry.since })
+            .collect()
+    }
+
+    /// When the attempt was taken.
+    pub(crate) fn since(&self, id: &AttemptId) -> UnixMillis {
+        self.attempts().get(id).map_or_else(|| self.config.clock.now(), |entry| entry.since)
+    }
+
+    /// The shortest lease of what is in hand.
+    pub(super) fn shortest_lease(&self) -> Option<Duration> {
+        self.attempts().values().map(|entry| entry.lease).min()
+    }
+
+    /// Bytes that the spool of one attempt may have while the queen is away.
+    pub(crate) fn spool_share(&self) -> u64 {
+        (self.config.spool_limit / u64::from(self.config.slots)).max(SMALLEST_SHARE)
+    }
+
+    /// Does what the queen says, once. Orders about attempts that are not here are late, and nothing is left to do for
+    /// them.
+    pub(super) fn obey(self: &Arc<Self>, orders: Orders) {
+        let mut hearing = locked(&self.hearing);
+        if !hearing.is_news(&orders) {
+            return;
+        }
+        let (epoch, serial) = (orders.epoch, orders.serial);
+        for id in orders.stale {
+            if let Some(entry) = self.attempts().get(&id) {
+                entry.orders.send_replace(Order::Forget);
+            }
+        }
+        for stop in orders.stops {
+            if let Some(entry) = self.attempts().get(&stop.attempt_id)
+                && entry.token == stop.token
+            {
+                entry.orders.send_if_modified(|order| {
+                    let first = *order == Order::Run;
+                    if first {
+                        *order = Order::Stop(stop.reason);
+                    }
+                    first
+                });
+            }
+        }
+        for release in orders.releases {
+            self.workspaces.release(self, release);
+        }
+        for assignment in orders.assignments {
+            self.begin(assignment);
+        }
+        hearing.note(epoch, serial);
+    }
+
+    fn begin(self: &Arc<Self>, assignment: Assignment) {
+        let Some(orders) = self.enter(&assignment) else { return };
+        if let Some(workspace) = &assignment.workspace {
+            self.workspaces.expect(&workspace.id);
+        }
+        let core = self.clone();
+        let (id, token) = (assignment.attempt_id.clone(), assignment.token);
+        let task = self.tasks.spawn(async move {
+            let (id, token) = (assignment.attempt_id.clone(), assignment.token);
+            let finished = executor::execute(&core, assignment, orders).await;
+            core.conclude(&id, token, finished).await;
+        });
+        self.keep_handle(&id, token, task.abort_handle());
+        self.leased.notify_one();
+    }
+
+    /// Takes an attempt into the list of those in hand.
+    fn enter(&self, assignment: &Assignment) -> Option<watch::Receiver<Order>> {
+        let (sender, orders) = watch::channel(Order::Run);
+        let mut attempts = self.attempts();
+        // Said while everything is killed: nobody would kill this one.
+        if self.ended.load(Ordering::SeqCst) {
+            return None;
+        }
+        if let Some(entry) = attempts.get_mut(&assignment.attempt_id) {
+            // Said twice: it runs already. Or given anew: what is here is not wanted any more.
+            if assignment.token > entry.token {
+                entry.orders.send_replace(Order::Forget);
+                entry.again = Some(assignment.clone());
+            }
+            return None;
+        }
+        let entry = Entry {
+            token: assignment.token,
+            task: assignment.task.clone(),
+            since: self.config.clock.now(),
+            lease: assignment.lease,
+            orders: sender,
+            ended: false,
+            again: None,
+            task_handle: None,
+        };
+        attempts.insert(assignment.attempt_id.clone(), entry);
+        Some(orders)
+    }
+
+    fn keep_handle(&self, id: &AttemptId, token: u64, handle: AbortHandle) {
+        if let Some(entry) = self.attempts().get_mut(id)
+            && entry.token == token
+        {
+            entry.task_handle = Some(handle);
+        }
+    }
+
+    /// Takes up what an earlier ant began. Before the first question for work, which names it.
+    pub(super) fn adopt(self: &Arc<Self>, adopted: Adopted) {
+        let Some(orders) = self.enter(&adopted.assignment) else { return };
+        let (id, token) = (adopted.assignment.attempt_id.clone(), adopted.assignment.token);
+        if let Some(entry) = self.attempts().get_mut(&id) {
+            entry.since = adopted.since;
+            if let Some(reason) = &adopted.stop {
+                entry.orders.send_replace(Order::Stop(reason.clone()));
+            }
+        }
+        let workspace = SharedWorkspaces::enter_again(self, &adopted.assignment);
+        let (core, entered) = (self.clone(), id.clone());
+        let task = self.tasks.spawn(async move {
+            let finished = executor::resume(&core, adopted, workspace, orders).await;
+            core.conclude(&entered, token, finished).await;
+        });
+        self.keep_handle(&id, token, task.abort_handle());
+        self.leased.notify_one();
+    }
+
+    /// The attempt has ended. Its shim and its directory stay until the queen has heard of it.
+    async fn conclude(self: &Arc<Self>, id: &AttemptId, token: u64, finished: Finished) {
+        let Finished { report, directory, haunted, shim } = finished;
+        if let Some(entry) = self.attempts().get_mut(id) {
+            entry.ended = true;
+        }
+        let reported = report.is_some();
+        if let Some(report) = report {
+            let heard = self.report_end(id, token, report).await.is_ok();
+            if !heard && self.config.orphans == Orphans::Keep {
+                // The ant ends without its queen: the next one says it again.
+                self.attempts().remove(id);
+                return;
+            }
+            self.attempts().remove(id);
+        }
+        if let Some(shim) = shim {
+            shim.release().await;
+        }
+        let core = self.clone();
+        let removal = tokio::task::spawn_blocking(move || {
+            let gone = if haunted { remove_tree(&directory) } else { core.spares.take(&directory) };
+            gone.map_err(|error| (directory, error))
+        });
+        if let Ok(Err((directory, error))) = removal.await {
+            tracing::warn!(directory = %directory.display(), %error, "an attempt's directory cannot be removed");
+        }
+        if !reported {
+            let again = self.attempts().remove(id).and_then(|entry| entry.again);
+            if let Some(assignment) = again {
+                self.begin(assignment);
+            }
+        }
+    }
+
+    /// Runs something that the ant's end waits for.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// The launcher does not answer any more.
+    pub(crate) fn lose_launcher(&self) {
+        self.launcher_lost.cancel();
+        self.ask_again.notify_one();
+    }
+
+    fn free_slots(&self) -> u32 {
+        if self.launcher_lost.is_cancelled() {
+            return 0;
+        }
+        let running = self.attempts().values().filter(|entry| !entry.ended).count();
+        let running = u32::try_from(running).unwrap_or(u32::MAX);
+        if self.tasks.is_closed() { 0 } else { self.config.slots.saturating_sub(running) }
+    }
+
+    /// Opens a question for work.
+    pub(super) fn ask(&self, open: &mut JoinSet<(Vec<LostAttempt>, Result<Orders, LinkError>)>) {
+        let free_slots = self.free_slots();
+        self.asked_for.store(free_slots, Ordering::SeqCst);
+        let (heard, roster) = {
+            let hearing = locked(&self.hearing);
+            (hearing.heard(), self.roster())
+        };
+        let lost = roster.lost.clone();
+        let request = PollRequest {
+            ant: self.config.id.clone(),
+            session: self.session,
+            slots: if self.tasks.is_closed() { 0 } else { self.config.slots },
+            free_slots,
+            tags: self.config.tags.clone(),
+            workspaces: self.workspaces.held(),
+            roster,
+            heard,
+        };
+        let link = self.link.clone();
+        // What is lost is to be known to be known at once.
+        let wait = if lost.is_empty() { POLL_WAIT } else { Duration::ZERO };
+        open.spawn(async move { (lost, link.poll(request, wait).await) });
+    }
+
+    fn roster(&self) -> Roster {
+        let held = self
+            .attempts()
+            .iter()
+            .map(|(id, entry)| HeldAttempt { attempt_id: id.clone(), token: entry.token })
+            .collect();
+        Roster { held, lost: locked(&self.lost).clone() }
+    }
+
+    /// The queen knows that they are lost; nobody needs what is there of them.
+    pub(super) fn lost_is_known(&self, known: &[LostAttempt]) {
+        if known.is_empty() {
+            return;
+        }
+        locked(&self.lost).retain(|lost| !known.contains(lost));
+        let directories: Vec<_> = known.iter().map(|lost| self.attempts_dir.join(&lost.attempt_id.0)).collect();
+        self.tasks.spawn_blocking(move || {
+            for directory in directories {
+                if let Err(error) = remove_tree(&directory) {
+                    tracing::warn!(directory = %directory.display(), %error, "a lost attempt's directory stays");
+                }
+            }
+        });
+    }
+
+    pub(super) fn heard(&self) -> Heard {
+        locked(&self.hearing).heard()
+    }
+
+    /// After the answer to a report: when it left slots free that the open question does not offer, asks again.
+    pub(super) fn offer_free_slots(&self) {
+        if self.free_slots() > self.asked_for.load(Ordering::SeqCst) {
+            self.ask_again.notify_one();
+        }
+    }
+
+    /// Puts a report into the outbox.
+    pub(crate) fn report(&self, attempt_id: &AttemptId, token: u64, sequence: u64, body: ReportBody) {
+        let at = self.config.clock.now();
+        self.outbox.push(Report { attempt_id: attempt_id.clone(), token, sequence, at, body }, None);
+    }
+
+    /// Puts the last report of an attempt into the outbox; the receiver hears when the queen has.
+    fn report_end(&self, attempt_id: &AttemptId, token: u64, report: AttemptReport) -> oneshot::Receiver<()> {
+        let (sender, heard) = oneshot::channel();
+        let at = self.config.clock.now();
+        let body = ReportBody::Finished(Box::new(report));
+        self.outbox.push(Report { attempt_id: attempt_id.clone(), token, sequence: 2, at, body }, Some(sender));
+        heard
+    }
+}

@@ -1,0 +1,472 @@
+//! One program under a shim: its clocks, its output, its end.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use atta_core::protocol::ant::LogStream;
+use atta_core::time::UnixMillis;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::containment::Containment;
+use super::proc;
+use super::spool::{HEADER, SpoolWriter};
+use super::wire::{ExitRecord, ExitStatus, FromShim, SpawnRequest, StopCause};
+
+/// Largest piece of output that is taken at once; a pipe holds as much.
+const PIECE: usize = 64 << 10;
+/// Most programs say little: memory for more is touched when it is needed.
+const FIRST_PIECE: usize = 2 << 10;
+/// A longer one is none.
+const LONGEST_LINE: usize = 64 << 10;
+/// How long a process may take to die of KILL (it is stuck in the kernel) before it is given up.
+const UNKILLABLE: Duration = Duration::from_secs(30);
+
+/// How far the end of the tree has come.
+enum Phase {
+    /// It runs.
+    Running,
+    /// TERM was sent; KILL follows.
+    Terminating { kill_at: Instant },
+    /// KILL was sent, and is again until nothing is left.
+    Killing { since: Instant, next: Instant },
+    /// No process is left, or what is left cannot be killed.
+    Gone,
+}
+
+/// See the module.
+pub(super) struct Task {
+    containment: Containment,
+    main: Pid,
+    /// stdout and stderr, until their ends.
+    pipes: [Option<OwnedFd>; 2],
+    spool: SpoolWriter,
+    /// A piece that the disk had no room for.
+    stuck: Option<(LogStream, Vec<u8>, Errno)>,
+    /// The spool's end in the last message, while it was not answered.
+    announced: Option<u64>,
+    /// Output is left out when the spool is full; nobody waits.
+    thin: bool,
+    /// Bytes that were left out, and not yet said so.
+    left_out: u64,
+    /// After a gap a stream goes on with a whole line: the rest of one could be the rest of a secret. So many bytes are
+    /// looked through for its end.
+    in_line: [usize; 2],
+    away_bound: u64,
+    buffer: Vec<u8>,
+    began: Instant,
+    now_at_begin: i64,
+    timeout: Duration,
+    grace: Duration,
+    idle: Option<Idle>,
+    phase: Phase,
+    status: Option<ExitStatus>,
+    stopped: Option<StopCause>,
+    survivors: u32,
+    /// The ant is gone, and nobody will ask for the output.
+    abandoned: bool,
+}
+
+struct Idle {
+    limit: Duration,
+    last: Instant,
+    activity: u64,
+    look_at: Instant,
+    every: Duration,
+}
+
+impl Task {
+    /// The program was started just now.
+    pub(super) fn new(
+        request: &SpawnRequest,
+        containment: Containment,
+        main: Pid,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    ) -> Self {
+        let began = Instant::now();
+        let idle = (!request.idle_timeout.is_zero()).then(|| {
+            let every = (request.idle_timeout / 4).clamp(Duration::from_millis(10), Duration::from_secs(15));
+            Idle { limit: request.idle_timeout, last: began, activity: 0, look_at: began + every, every }
+        });
+        Self {
+            containment,
+            main,
+            pipes: [Some(stdout), Some(stderr)],
+            spool: SpoolWriter::new(request.spool.clone(), request.spool_bound),
+            stuck: None,
+            announced: None,
+            thin: false,
+            left_out: 0,
+            in_line: [0; 2],
+            away_bound: request.away_bound,
+            buffer: Vec::new(),
+            began,
+            now_at_begin: request.now,
+            timeout: request.timeout,
+            grace: request.kill_grace,
+            idle,
+            phase: Phase::Running,
+            status: None,
+            stopped: None,
+            survivors: 0,
+            abandoned: false,
+        }
+    }
+
+    pub(super) fn level(&self) -> u8 {
+        self.containment.level().byte()
+    }
+
+    /// No process is left.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.phase, Phase::Gone)
+    }
+
+    /// KILL was sent: more children may show up at any time.
+    pub(super) fn is_being_killed(&self) -> bool {
+        matches!(self.phase, Phase::Killing { .. })
+    }
+
+    /// When to [`Self::advance`] next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Running => {
+                let end = self.began.checked_add(self.timeout);
+                match (end, &self.idle) {
+                    (Some(end), Some(idle)) => Some(end.min(idle.look_at)),
+                    (end, None) => end,
+                    (None, Some(idle)) => Some(idle.look_at),
+                }
+            }
+            Phase::Terminating { kill_at } => Some(kill_at),
+            Phase::Killing { next, .. } => Some(next),
+            Phase::Gone => None,
+        }
+    }
+
+    /// The pipes that are to be pumped when they are readable.
+    pub(super) fn pipes(&self) -> impl Iterator<Item = (usize, PollFd<'_>)> {
+        let open = !self.throttled();
+        let pipes = self.pipes.iter().enumerate().filter(move |_| open);
+        pipes.filter_map(|(index, pipe)| Some((index, PollFd::new(pipe.as_ref()?.as_fd(), PollFlags::POLLIN))))
+    }
+
+    /// Looks at the clocks.
+    pub(super) fn advance(&mut self) {
+        let now = Instant::now();
+        match self.phase {
+            Phase::Running => {
+                if now.duration_since(self.began) >= self.timeout {
+                    self.stop(StopCause::Timeout);
+                } else {
+                    self.look_for_idleness(now);
+                }
+            }
+            Phase::Terminating { kill_at } if now >= kill_at => self.kill(),
+            Phase::Killing { since, next } if now >= next => {
+                if now.duration_since(since) >= UNKILLABLE {
+                    self.survivors = u32::try_from(self.containment.processes().len()).unwrap_or(u32::MAX).max(1);
+                    self.phase = Phase::Gone;
+                } else {
+                    self.containment.kill();
+                    self.phase = Phase::Killing { since, next: now + kill_interval(now.duration_since(since)) };
+                }
+            }
+            Phase::Terminating { .. } | Phase::Killing { .. } | Phase::Gone => {}
+        }
+    }
+
+    fn look_for_idleness(&mut self, now: Instant) {
+        let waits_for_ant = self.throttled();
+        let Some(idle) = &mut self.idle else { return };
+        if now < idle.look_at {
+            return;
+        }
+        let activity = proc::activity(&self.containment.processes());
+        if activity != idle.activity || waits_for_ant {
+            idle.activity = activity;
+            idle.last = now;
+        }
+        idle.look_at = (now + idle.every).min(idle.last + idle.limit);
+        if now.duration_since(idle.last) >= idle.limit {
+            self.stop(StopCause::Idle);
+        }
+    }
+
+    /// TERM now, KILL after the grace. The first cause counts.
+    pub(super) fn stop(&mut self, cause: StopCause) {
+        if self.status.is_none() {
+            self.stopped.get_or_insert(cause);
+        }
+        if matches!(self.phase, Phase::Running) {
+            self.phase = Phase::Terminating { kill_at: Instant::now() + self.grace };
+            self.containment.terminate();
+        }
+    }
+
+    fn kill(&mut self) {
+        if matches!(self.phase, Phase::Running | Phase::Terminating { .. }) {
+            let now = Instant::now();
+            self.containment.kill();
+            self.phase = Phase::Killing { since: now, next: now + kill_interval(Duration::ZERO) };
+        }
+    }
+
+    /// KILL now.
+    pub(super) fn stop_at_once(&mut self, cause: StopCause) {
+        if self.status.is_none() {
+            self.stopped.get_or_insert(cause);
+        }
+        self.kill();
+    }
+
+    /// Whether pumping waits for the ant.
+    fn throttled(&self) -> bool {
+        !self.abandoned && (self.stuck.is_some() || (self.spool.is_full() && !self.thin))
+    }
+
+    /// Nobody of the tree is left to write: what is in the pipes is all there will be. False while there is no room.
+    pub(super) fn drained(&mut self) -> bool {
+        if self.abandoned {
+            return true;
+        }
+        for index in 0..2 {
+            while !self.throttled() && self.pipes[index].is_some() && self.pump(index) {}
+        }
+        if !self.throttled() && self.left_out > 0 {
+            self.tell_gap();
+        }
+        !self.throttled()
+    }
+
+    /// The ant is gone, and the tree is to go with it.
+    pub(super) fn abandon(&mut self) {
+        self.abandoned = true;
+        self.stuck = None;
+        self.stop_at_once(StopCause::Orphaned);
+    }
+
+    /// The ant is gone, and another one is waited for.
+    pub(super) fn go_on_alone(&mut self) {
+        self.announced = None;
+        self.set_bound(self.away_bound, true);
+    }
+
+    /// The spool's bound, and whether output beyond it is left out.
+    pub(super) fn set_bound(&mut self, bytes: u64, thin: bool) {
+        self.spool.set_bound(bytes);
+        self.thin = thin;
+    }
+
+    /// The ant has taken the output up to here.
+    pub(super) fn take(&mut self, position: u64) {
+        self.spool.taken(position);
+        self.announced = None;
+        self.retry_stuck();
+    }
+
+    /// The same, and nobody will ask for it again.
+    pub(super) fn settle(&mut self, position: u64) {
+        self.spool.settled(position);
+        self.take(position);
+    }
+
+    /// Tries again to store what the disk had no room for; when there is nothing left to free, the attempt fails.
+    fn retry_stuck(&mut self) {
+        let Some((stream, mut piece, _)) = self.stuck.take() else { return };
+        let cut = self.spool.cut();
+        match self.spool.append(stream, self.wall_clock(), &mut piece) {
+            Ok(()) => {}
+            Err(error) => {
+                let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+                if cut || self.spool.is_settled() {
+                    self.give_up_output(errno);
+                } else {
+                    self.stuck = Some((stream, piece, errno));
+                }
+            }
+        }
+    }
+
+    fn give_up_output(&mut self, errno: Errno) {
+        self.pipes = [None, None];
+        // Also when the program ended by itself: its output is not complete.
+        self.stopped.get_or_insert(StopCause::Spool(errno as i32));
+        self.kill();
+    }
+
+    /// Takes one piece of output; false when there is none now.
+    pub(super) fn pump(&mut self, index: usize) -> bool {
+        let Some(pipe) = &self.pipes[index] else { return false };
+        if self.buffer.is_empty() {
+            self.buffer.resize(HEADER + FIRST_PIECE, 0);
+        }
+        match nix::unistd::read(pipe, &mut self.buffer[HEADER..]) {
+            Ok(0) => {
+                self.pipes[index] = None;
+                false
+            }
+            Ok(count) => {
+                if HEADER + count == self.buffer.len() {
+                    self.buffer.resize(HEADER + PIECE, 0);
+                }
+                if let Some(idle) = &mut self.idle {
+                    idle.last = Instant::now();
+                }
+                if !self.abandoned {
+                    self.store(index, count);
+                }
+                true
+            }
+            Err(Errno::EINTR) => true,
+            Err(Errno::EAGAIN) => false,
+            Err(_) => {
+                self.pipes[index] = None;
+                false
+            }
+        }
+    }
+
+    /// Puts what was read into the spool.
+    fn store(&mut self, index: usize, count: usize) {
+        let content = HEADER..HEADER + count;
+        if self.thin && self.spool.is_full() {
+            self.left_out += count as u64;
+            self.in_line[index] = if self.buffer[content.end - 1] == b'\n' { 0 } else { LONGEST_LINE };
+            return;
+        }
+        let mut from = content.start;
+        if self.in_line[index] > 0 {
+            let skipped = match self.buffer[content.clone()].iter().position(|byte| *byte == b'\n') {
+                Some(end) => end + 1,
+                None => count,
+            };
+            let ended = self.buffer[from + skipped - 1] == b'\n';
+            self.in_line[index] = if ended { 0 } else { self.in_line[index].saturating_sub(skipped) };
+            self.left_out += skipped as u64;
+            from += skipped;
+            if from == content.end {
+                return;
+            }
+        }
+        if self.left_out > 0 {
+            self.tell_gap();
+        }
+        let stream = if index == 0 { LogStream::Stdout } else { LogStream::Stderr };
+        let start = from - HEADER;
+        self.append(stream, start, content.end);
+    }
+
+    fn tell_gap(&mut self) {
+        let line = format!(
+            "\u{2026} {} bytes of output were left out here: the queen was away and the spool was full \u{2026}\n",
+            self.left_out
+        );
+        self.left_out = 0;
+        let mut record = vec![0; HEADER];
+        record.extend_from_slice(line.as_bytes());
+        let kept = std::mem::replace(&mut self.buffer, record);
+        self.append(LogStream::System, 0, HEADER + line.len());
+        self.buffer = kept;
+    }
+
+    /// Appends what is in the buffer, with room for the header at its beginning.
+    fn append(&mut self, stream: LogStream, start: usize, end: usize) {
+        if let Some((_, piece, _)) = &mut self.stuck {
+            // Two pieces can wait only when the first one is about a gap; they are stored together.
+            piece.extend_from_slice(&self.buffer[start + HEADER..end]);
+            return;
+        }
+        let at = self.wall_clock();
+        if let Err(error) = self.spool.append(stream, at, &mut self.buffer[start..end]) {
+            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+            self.stuck = Some((stream, self.buffer[start..end].to_vec(), errno));
+            self.retry_stuck();
+        }
+    }
+
+    fn wall_clock(&self) -> UnixMillis {
+        UnixMillis(self.now_at_begin).plus(self.began.elapsed())
+    }
+
+    /// What to tell the ant about the output; one message at a time, the answer makes room for the next.
+    pub(super) fn announcement(&mut self) -> Option<FromShim> {
+        let checkpoint = !self.spool.is_settled() && (self.stuck.is_some() || self.spool.wants_checkpoint());
+        if self.announced.is_some() || (self.spool.is_taken() && !checkpoint) {
+            return None;
+        }
+        let (base, end) = self.spool.range();
+        self.announced = Some(end);
+        Some(FromShim::Output { base, end, checkpoint })
+    }
+
+    /// Reaps what has ended.
+    pub(super) fn reap(&mut self) {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Err(Errno::ECHILD) => {
+                    self.gone();
+                    return;
+                }
+                Err(Errno::EINTR) => {}
+                Ok(WaitStatus::StillAlive) | Err(_) => break,
+                Ok(status) => {
+                    if status.pid() == Some(self.main) {
+                        self.status = match status {
+                            WaitStatus::Exited(_, code) => Some(ExitStatus::Code(code.to_le_bytes()[0])),
+                            WaitStatus::Signaled(_, signal, _) => Some(ExitStatus::Signal(signal as i32)),
+                            _ => self.status,
+                        };
+                    }
+                }
+            }
+        }
+        match self.phase {
+            // The program has ended by itself and left something behind.
+            Phase::Running if self.status.is_some() => {
+                self.phase = Phase::Terminating { kill_at: Instant::now() + self.grace };
+                self.containment.terminate();
+            }
+            // Children that were forked after the last look show up now, when their parents are dead.
+            Phase::Killing { since, .. } => {
+                self.containment.kill();
+                let now = Instant::now();
+                self.phase = Phase::Killing { since, next: now + kill_interval(now.duration_since(since)) };
+            }
+            _ => {}
+        }
+    }
+
+    /// No child is left. Nothing can be in the cgroup either, unless it came from outside.
+    fn gone(&mut self) {
+        if self.containment.remove() {
+            self.phase = Phase::Gone;
+        } else {
+            self.kill();
+        }
+    }
+
+    /// How it ended: [`Self::is_gone`], and all output is in the spool.
+    pub(super) fn record(&self) -> ExitRecord {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
+        let cpu = usage.map_or(0, |u| u.user_time().num_microseconds() + u.system_time().num_microseconds());
+        ExitRecord {
+            status: self.status.unwrap_or(ExitStatus::Unknown),
+            stopped: self.stopped,
+            survivors: self.survivors,
+            cpu_micros: u64::try_from(cpu).unwrap_or(0),
+            max_rss_kib: usage.and_then(|u| u64::try_from(u.max_rss()).ok()).unwrap_or(0),
+            spool: self.spool.range(),
+        }
+    }
+}
+
+/// Quick at first, because a tree dies in microseconds; patient with what does not.
+fn kill_interval(waited: Duration) -> Duration {
+    (waited / 4).clamp(Duration::from_millis(2), Duration::from_millis(200))
+}
