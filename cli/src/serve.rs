@@ -11,7 +11,7 @@ use atta_core::secret::SecretText;
 use atta_server::auth::AuthMode;
 use atta_server::secrets::KeySource;
 use atta_server::{Keeping, Server, ServerConfig};
-use atta_worker::{Ant, AntConfig, HttpPolicy, Launcher, PrivateAddresses};
+use atta_worker::{Ant, AntConfig, HttpPolicy, Launcher, Orphans, PrivateAddresses};
 use tracing_subscriber::EnvFilter;
 
 use crate::ambient::{self, SystemClock, SystemEntropy};
@@ -76,7 +76,7 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         HttpPrivate::Allow => PrivateAddresses::Allow,
     };
     let http = HttpPolicy { private, allow: args.http_allow.clone(), ..HttpPolicy::default() };
-    let starting = start_ant(&server, &data_dir, slots, args.keep, http, launcher);
+    let starting = start_ant(&server, &data_dir, slots, args.keep, http, Orphans::Keep, launcher);
     let ant = tokio::select! {
         ant = starting => ant,
         signal = signals.next() => {
@@ -132,6 +132,7 @@ pub(crate) async fn start_ant(
     slots: u32,
     keep: KeepArgs,
     http: HttpPolicy,
+    orphans: Orphans,
     launcher: Launcher,
 ) -> CommandResult<Ant> {
     let mut config = AntConfig::new(
@@ -147,6 +148,7 @@ pub(crate) async fn start_ant(
     config.cache_size = keep.cache_size;
     config.cache_entry_size = keep.cache_entry_size;
     config.http = http;
+    config.orphans = orphans;
     Ant::start(config, launcher, Arc::new(EmbeddedLink::to(server)))
         .await
         .map_err(|error| Failure::failed(format!("The ant cannot start: {error}.")))
