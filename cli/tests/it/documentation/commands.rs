@@ -141,3 +141,8 @@ fn the_tour_of_the_readme_works_as_printed() {
 fn the_guide_works_as_printed() {
     assert_page_works("docs/guide.md", 40);
 }
+
+#[test]
+fn the_pipeline_of_other_systems_works_as_printed_in_ours() {
+    assert_page_works("docs/coming-from.md", 12);
+}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::page::pages;
+use super::page::{Page, pages};
 use crate::live_server::repository;
 
 /// The targets of the Markdown links of a line, with their titles.
@@ -86,4 +86,70 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
         }
     }
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+/// The comparison's columns: what is compared, Atta, and five other systems.
+const COLUMNS: usize = 7;
+
+/// `[yes](../cli/tests/it/x.rs "name_of_the_test")`: the file and the test have to exist.
+fn what_is_wrong_with_our_cell(page: &Page, cell: &str) -> Option<String> {
+    if !cell.starts_with("[yes]") {
+        return (!cell.starts_with("no") && !cell.starts_with("partly"))
+            .then(|| "is neither yes, partly nor no".into());
+    }
+    let Some((target, Some(title))) = links(cell).into_iter().next() else { return Some("names no test".into()) };
+    let file = repository().join(resolved(&page.name, &target));
+    let Ok(source) = std::fs::read_to_string(&file) else {
+        return Some(format!("names {target}, which does not exist"));
+    };
+    let Some(at) = source.find(&format!("fn {title}(")) else {
+        return Some(format!("names {title}, which is not in {target}"));
+    };
+    // The attribute stands on one of the lines before, or the test is in a list that a macro makes tests of.
+    let attribute = |line: &str| line.contains("test]") || line.contains("test(");
+    let listed = || source.lines().any(|line| line.trim().strip_suffix(',') == Some(title.as_str()));
+    let tested = source[..at].lines().rev().take(4).any(attribute) || listed();
+    (!tested).then(|| format!("names {title}, which is no test"))
+}
+
+#[test]
+fn every_yes_of_the_comparison_leads_to_a_test() {
+    let page = Page::read("docs/comparison.md");
+    let known: Vec<&str> = page
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.split_once("]: http"))
+        .map(|(name, _)| name)
+        .collect();
+    let mut problems = Vec::new();
+    let mut rows = 0;
+    for (number, line) in page.prose() {
+        let Some(inner) = line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")) else { continue };
+        let cells: Vec<&str> = inner.split(" | ").collect();
+        if cells.get(1) == Some(&"Atta") {
+            continue;
+        }
+        rows += 1;
+        if cells.len() != COLUMNS {
+            problems.push(format!("line {number} has {} cells", cells.len()));
+            continue;
+        }
+        if let Some(problem) = what_is_wrong_with_our_cell(&page, cells[1]) {
+            problems.push(format!("line {number}: the cell of Atta {problem}"));
+        }
+        for cell in &cells[2..] {
+            let plain = cell.trim_start_matches('[');
+            if !["yes", "partly", "no", "–"].iter().any(|word| plain.starts_with(word)) {
+                problems.push(format!("line {number}: {cell}"));
+            }
+            for reference in cell.split("][").skip(1) {
+                let name = reference.split(']').next().unwrap_or_default();
+                if !known.contains(&name) {
+                    problems.push(format!("line {number}: [{name}] leads nowhere"));
+                }
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(rows >= 35, "only {rows} rows");
 }
