@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use rand::RngCore;
@@ -15,6 +17,11 @@ impl Clock for SystemClock {
         #[expect(clippy::disallowed_methods, reason = "this is the clock that is passed in everywhere else")]
         let now = jiff::Timestamp::now();
         UnixMillis(now.as_millisecond())
+    }
+
+    fn monotonic(&self) -> Duration {
+        static FIRST_LOOK: LazyLock<Instant> = LazyLock::new(Instant::now);
+        FIRST_LOOK.elapsed()
     }
 }
 

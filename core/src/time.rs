@@ -1,5 +1,7 @@
 //! Instants as they are stored and sent: milliseconds since the Unix epoch, UTC.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. The only representation of an instant in state, storage and protocol.
@@ -10,14 +12,14 @@ pub struct UnixMillis(pub i64);
 impl UnixMillis {
     /// This instant plus a duration, saturating at the ends of the range.
     #[must_use]
-    pub fn plus(self, duration: std::time::Duration) -> Self {
+    pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// The time from `earlier` to `self`; zero when `earlier` is later.
     #[must_use]
-    pub fn since(self, earlier: Self) -> std::time::Duration {
-        std::time::Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     /// RFC 3339 in UTC with milliseconds, as the API shows it.
@@ -33,10 +35,16 @@ pub fn parse_http_date(text: &str) -> Option<UnixMillis> {
     Some(UnixMillis(zoned.timestamp().as_millisecond()))
 }
 
-/// A clock that is passed in. Wall time only: callers that measure durations use `tokio::time`.
+/// A clock that is passed in.
 pub trait Clock: Send + Sync + 'static {
     /// The current instant.
     fn now(&self) -> UnixMillis;
+
+    /// Time since some instant that stays the same as long as the program runs: for what must not be cut short by
+    /// somebody who sets the clock. Unless a clock knows better it is the wall time.
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.now().0).unwrap_or(0))
+    }
 }
 
 /// Randomness that is passed in: ids, nonces and jitter are derived from it.

@@ -1,28 +1,66 @@
 //! The ants that the queen knows: their sessions, slots and what they hold.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
-use atta_core::protocol::ant::{Orders, PollRequest, StopOrder, WorkspaceId};
+use atta_core::protocol::ant::{Orders, StopOrder, WorkspaceId};
 use atta_core::protocol::{AntId, AttemptId};
+use atta_core::time::UnixMillis;
 use tokio::time::Instant;
 
 use super::command::Reply;
+use super::leases::Contact;
+use super::said::Said;
+use crate::store::{AntMode, AntRow};
 
-/// An ant. It exists from its first poll on.
+/// Earlier sessions of an ant that are remembered.
+const REPLACED_KEPT: usize = 16;
+
+/// An ant: one that has polled, or one that the database names.
 pub(super) struct Ant {
-    pub(super) session: u64,
+    /// What is stored of it.
+    pub(super) row: AntRow,
+    /// Sessions whose place another one has taken: a late message of one must not bring it back.
+    replaced: VecDeque<u64>,
+    /// A poll of its session has come since the queen started.
+    pub(super) met: bool,
+    /// That poll is not stored yet.
+    pub(super) settling: bool,
+    pub(super) contact: Contact,
+    /// When something was heard of it, by the clock's monotonic time.
+    pub(super) heard_at: Duration,
     pub(super) slots: usize,
     pub(super) tags: BTreeSet<String>,
     /// Attempts leased to it and not finished; each takes a slot.
-    pub(super) held: HashSet<AttemptId>,
+    pub(super) held: HashMap<AttemptId, Lease>,
     /// Workspaces that it holds, as its latest poll said, and those that it was given since.
     pub(super) workspaces: BTreeSet<WorkspaceId>,
     /// Its waiting poll.
     pub(super) poll: Option<Poll>,
-    /// Sessions that were replaced: a late message of one must not bring it back.
-    replaced: HashSet<u64>,
+    /// What it was told and has perhaps not heard.
+    pub(super) said: Said,
     /// Stops and stale tokens that it has not been told yet.
     pub(super) notices: Orders,
+}
+
+/// What is known of a lease beyond its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lease {
+    pub(super) token: u64,
+    pub(super) told: Told,
+    /// The latest report that was applied.
+    pub(super) sequence: u64,
+}
+
+/// When an ant was told of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Before its present process, or the queen's, began.
+    Before,
+    /// Not yet, as far as is known.
+    NotYet,
+    /// With the orders of this serial.
+    With(u64),
 }
 
 /// A poll that waits for orders.
@@ -38,41 +76,74 @@ pub(super) struct Poll {
 pub(super) enum Session {
     /// The current one.
     Current,
+    /// The latest one that the database knows; it has not polled since the queen started.
+    Returning,
     /// The ant is new, or was started again.
     New,
-    /// It was replaced by another one.
+    /// Another one has taken its place.
     Replaced,
 }
 
 impl Ant {
-    pub(super) fn new(request: &PollRequest) -> Self {
+    /// One that has not polled yet: its time begins now.
+    pub(super) fn awaited(row: AntRow, now: Duration) -> Self {
         Self {
-            session: request.session,
-            slots: request.slots as usize,
-            tags: request.tags.iter().cloned().collect(),
-            held: HashSet::new(),
+            row,
+            replaced: VecDeque::new(),
+            met: false,
+            settling: false,
+            contact: Contact::Live,
+            heard_at: now,
+            slots: 0,
+            tags: BTreeSet::new(),
+            held: HashMap::new(),
             workspaces: BTreeSet::new(),
             poll: None,
-            replaced: HashSet::new(),
+            said: Said::default(),
             notices: Orders::default(),
         }
     }
 
+    /// One of which nothing is stored.
+    pub(super) fn unknown(id: &AntId, now: Duration, at: UnixMillis) -> Self {
+        let row = AntRow { id: id.clone(), session: None, mode: AntMode::Open, since: at };
+        Self::awaited(row, now)
+    }
+
+    /// Sessions grow: each process of an ant has a greater one than those before. So a lower one is of a process that
+    /// has ended, unless nothing was heard of the greater one for a whole lease.
     pub(super) fn session(&self, session: u64) -> Session {
-        if session == self.session {
-            Session::Current
-        } else if self.replaced.contains(&session) {
-            Session::Replaced
-        } else {
-            Session::New
+        match self.row.session {
+            Some(current) if current == session && self.settling => Session::New,
+            Some(current) if current == session && self.met => Session::Current,
+            Some(current) if current == session => Session::Returning,
+            Some(current) if session < current && self.contact != Contact::Lost => Session::Replaced,
+            _ if self.replaced.contains(&session) => Session::Replaced,
+            _ => Session::New,
         }
     }
 
-    /// Its process was started again.
-    pub(super) fn replace_session(&mut self, request: &PollRequest) {
-        self.replaced.insert(self.session);
-        self.session = request.session;
+    /// Another process of it has begun.
+    pub(super) fn replace_session(&mut self, session: u64, at: UnixMillis) {
+        if let Some(old) = self.row.session.replace(session).filter(|old| *old != session) {
+            self.replaced.push_back(old);
+            if self.replaced.len() > REPLACED_KEPT {
+                self.replaced.pop_front();
+            }
+        }
+        self.row.since = at;
+        self.met = true;
+        self.settling = true;
+        self.said = Said::default();
         self.notices = Orders::default();
+        for lease in self.held.values_mut() {
+            lease.told = Told::Before;
+        }
+    }
+
+    /// Whether it can be given work: it has polled, and nobody has taken it out of service.
+    pub(super) fn is_in_service(&self) -> bool {
+        self.met && self.contact != Contact::Lost && self.row.mode == AntMode::Open
     }
 
     /// Whether its poll waits for an answer.
@@ -84,17 +155,46 @@ impl Ant {
     pub(super) fn free_slots(&self) -> usize {
         self.slots.saturating_sub(self.held.len())
     }
+
+    /// Takes note of something to tell it, once.
+    pub(super) fn note(&mut self, orders: Orders) {
+        merge(&mut self.notices, orders);
+    }
+
+    /// Gives orders a serial; what must reach the ant is remembered until it has.
+    pub(super) fn stamp(&mut self, epoch: u64, orders: &mut Orders, now: Duration) {
+        orders.epoch = epoch;
+        if is_empty(orders) && !self.said.asks {
+            return;
+        }
+        let serial = self.said.stamp(orders, now);
+        for assignment in &orders.assignments {
+            if let Some(lease) = self.held.get_mut(&assignment.attempt_id)
+                && lease.token == assignment.token
+            {
+                lease.told = Told::With(serial);
+            }
+        }
+    }
 }
 
 /// All ants, in a fixed order.
 pub(super) type Ants = BTreeMap<AntId, Ant>;
 
-/// Adds orders to orders.
+/// Adds orders to orders. Stops, stale tokens and releases do no harm twice, but once is enough.
 pub(super) fn merge(into: &mut Orders, from: Orders) {
     into.assignments.extend(from.assignments);
-    into.stops.extend(from.stops);
-    into.stale.extend(from.stale);
-    into.releases.extend(from.releases);
+    add(&mut into.stops, from.stops, |a, b| a.attempt_id == b.attempt_id && a.token == b.token);
+    add(&mut into.stale, from.stale, |a, b| a == b);
+    add(&mut into.releases, from.releases, |a, b| a.workspace == b.workspace);
+}
+
+fn add<T>(into: &mut Vec<T>, from: Vec<T>, same: impl Fn(&T, &T) -> bool) {
+    for item in from {
+        if !into.iter().any(|known| same(known, &item)) {
+            into.push(item);
+        }
+    }
 }
 
 /// Whether there is nothing to say.

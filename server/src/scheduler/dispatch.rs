@@ -6,7 +6,9 @@ use atta_core::engine::{AttemptResult, Event, Failure, ResultName};
 use atta_core::protocol::ant::{Assignment, Orders};
 use atta_core::protocol::{AntId, AttemptId};
 
+use super::ants::{Ant, Lease, Told};
 use super::queue::QueueKey;
+use super::said::GivenBack;
 use super::state::State;
 
 impl State {
@@ -16,7 +18,7 @@ impl State {
         let ids: Vec<AntId> = self
             .ants
             .iter()
-            .filter(|(id, ant)| ant.can_be_told() || reporting.contains(id))
+            .filter(|(id, ant)| ant.is_in_service() && (ant.can_be_told() || reporting.contains(*id)))
             .map(|(id, _)| id.clone())
             .collect();
         for id in ids {
@@ -80,10 +82,10 @@ impl State {
 
     /// Why no ant takes an attempt that needs these tags.
     fn no_ant(&self, tags: &[String]) -> String {
-        if self.ants.is_empty() {
+        if !self.ants.values().any(Ant::is_in_service) {
             return "waits for an ant: none is connected".to_owned();
         }
-        let fit = self.ants.values().filter(|ant| tags.iter().all(|tag| ant.tags.contains(tag)));
+        let fit = self.ants.values().filter(|ant| ant.is_in_service() && tags.iter().all(|tag| ant.tags.contains(tag)));
         let (mut ants, mut slots, mut busy) = (0, 0, 0);
         for ant in fit {
             ants += 1;
@@ -128,31 +130,29 @@ impl State {
         row.token = Some(token);
         row.ant = Some(ant.0.clone());
         let ant = self.ants.get_mut(ant)?;
-        ant.held.insert(AttemptId::new(&key.job, key.attempt));
+        let lease = Lease { token, told: Told::NotYet, sequence: 0 };
+        ant.held.insert(AttemptId::new(&key.job, key.attempt), lease);
         ant.workspaces.extend(assignment.workspace.as_ref().map(|workspace| workspace.id.clone()));
         self.secrets.held().hold(&assignment.attempt_id, &assignment.secrets.values);
         self.settle_place(&key.job);
         Some(assignment)
     }
 
-    /// Orders that their ant never saw: the attempts provably never started.
+    /// Orders that nobody took: what was in no other answer provably never began.
     pub(super) fn take_back(&mut self, ant: &AntId, orders: Orders) {
+        let Some(told) = self.ants.get_mut(ant) else { return };
+        if orders.serial > 0 && told.said.give_back(orders.serial) == GivenBack::PerhapsSeen {
+            return;
+        }
         for assignment in &orders.assignments {
             let Some((job, number)) = assignment.attempt_id.parts() else { continue };
             let leased = self.jobs.get(&job).and_then(|live| live.attempts.get(&number));
-            if leased.is_none_or(|row| row.token != Some(assignment.token) || row.result.is_some()) {
-                continue;
-            }
-            if let Some(ant) = self.ants.get_mut(ant) {
-                ant.held.remove(&assignment.attempt_id);
-            }
-            if let Err(error) = self.feed(&job, Event::AttemptReturned { attempt: number }, None) {
-                self.damage(&job, &error);
+            if leased.is_some_and(|row| row.token == Some(assignment.token)) {
+                self.give_again(&assignment.attempt_id);
             }
         }
         if let Some(ant) = self.ants.get_mut(ant) {
-            let kept = Orders { assignments: Vec::new(), ..orders };
-            super::ants::merge(&mut ant.notices, kept);
+            ant.note(Orders { assignments: Vec::new(), ..orders });
         }
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct LiveJob {
     pub(super) held_timers: BTreeSet<Timer>,
     /// READY attempts with their place in the queue.
     pub(super) queued: HashMap<AttemptNumber, (Vec<String>, QueueKey)>,
+    /// Attempts that an ant has and that are to stop, with the reason.
+    pub(super) stops: BTreeMap<AttemptNumber, String>,
     /// READY attempts that wait until the job is not paused any more.
     pub(super) parked: Vec<AttemptNumber>,
     /// The instant of the newest event: time never goes back within a job.
@@ -136,6 +138,7 @@ impl LiveJob {
             timers: BTreeMap::new(),
             held_timers: BTreeSet::new(),
             queued: HashMap::new(),
+            stops: BTreeMap::new(),
             parked: Vec::new(),
             occupies: false,
             workspace: WorkspaceProgress::default(),
@@ -155,10 +158,26 @@ impl LiveJob {
         let effects = decide(&self.plan, &mut self.run, &stamped)?;
         self.last_at = stamped.at;
         let released = self.note_workspace(&stamped.event, &effects);
+        self.note_stops(&effects);
         let mut projection = self.project(&stamped, &effects, told);
         projection.released_workspace = released;
         self.update_view(&stamped.event, &effects);
         Ok(Applied { stamped, effects, projection })
+    }
+
+    /// Takes note of the attempts that are to stop, also in a replay.
+    pub(super) fn note_stops(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::KillAttempt { attempt, reason } => {
+                    self.stops.insert(*attempt, reason.clone());
+                }
+                Effect::AttemptClosed { attempt, .. } => {
+                    self.stops.remove(attempt);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// The row of a task, made when it has none.

@@ -7,6 +7,7 @@
 //! * `tokens`: making and revoking API tokens
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
 //! * `ants`, `queue`, `dispatch`, `assignment`, `request`, `given`, `report`: from a ready attempt to an ant and back
+//! * `leases`, `roster`, `said`: whether ants live, what they have, and what has reached them
 //! * `fan_out`: the items of tasks and what became of each
 //! * `webhook`: deliveries of webhooks
 //! * `families`, `job_triggers`: what jobs mean to the jobs that made them, and to definitions that wait for their ends
@@ -35,6 +36,7 @@ mod fan_out;
 mod given;
 mod job_time;
 mod job_triggers;
+mod leases;
 mod live;
 mod methods;
 mod notifications;
@@ -45,6 +47,8 @@ mod refusal;
 mod report;
 mod request;
 mod rerun;
+mod roster;
+mod said;
 mod state;
 mod submit;
 pub(crate) mod tokens;
@@ -153,6 +157,8 @@ struct Inner {
     /// One rotation of keys at a time.
     rotation: Arc<tokio::sync::Mutex<()>>,
     outbox_changed: Arc<Notify>,
+    /// Counts the starts of queens on this database.
+    epoch: u64,
 }
 
 impl Queen {
@@ -172,8 +178,9 @@ impl Queen {
         let clock_changed = Arc::new(Notify::new());
         let outbox_changed = Arc::clone(&state.outbox_changed);
         let auth = Arc::clone(&state.auth);
+        let epoch = u64::from(state.epoch);
         let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
-        // What the restart itself changes (interrupted attempts, overdue timers) is stored before anybody is served.
+        // What the restart itself changes (overdue timers) is stored before anybody is served.
         writer
             .recover()
             .await
@@ -193,6 +200,7 @@ impl Queen {
                 entropy,
                 rotation,
                 outbox_changed,
+                epoch,
             }),
         };
         queen.finish_rotation();
@@ -273,11 +281,11 @@ impl Queen {
     /// An ant reports. The answer may carry the next assignments for slots that the reports freed.
     ///
     /// Reports that only say that attempts started are accepted at once and stored with the next batch: losing them
-    /// with the process loses nothing, for then the attempts are lost as well.
+    /// with the process loses nothing, for the ant says with its next roster which attempts it has begun.
     pub async fn report(&self, batch: ReportBatch) -> Result<Orders, Refusal> {
         if batch.reports.iter().all(|report| matches!(report.body, ReportBody::Started { .. })) {
             self.inner.commands.send(Command::LateReport(batch)).await.map_err(|_| Refusal::shutting_down())?;
-            return Ok(Orders::default());
+            return Ok(Orders { epoch: self.inner.epoch, ..Orders::default() });
         }
         let ant = batch.ant.clone();
         self.ask_for_orders(ant, |reply| Command::Report { batch, reply }).await
@@ -386,7 +394,7 @@ impl Drop for OrdersGuard {
         self.answer.close();
         if let Ok(Ok(orders)) = self.answer.try_recv() {
             let command = Command::Undelivered { ant: self.ant.clone(), orders };
-            // With a full queue the leases stay until the ant's next session.
+            // With a full queue the ant is told again, or its roster says that it does not have them.
             let _ = self.commands.try_send(command);
         }
     }

@@ -14,6 +14,7 @@ use atta_core::time::{Clock, Entropy, UnixMillis};
 use serde_json::{Map, Value};
 
 use super::admission::Admission;
+use super::ants::{Ant, Lease, Told};
 use super::approvals::OpenApprovals;
 use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
@@ -51,6 +52,8 @@ impl State {
         lease: Duration,
     ) -> Result<Self, StoreError> {
         let epoch = database.next_epoch().await?;
+        let monotonic = clock.monotonic();
+        let ants = database.load_ants().await?;
         let now = clock.now();
         database.forget_idempotency(UnixMillis(now.0.saturating_sub(millis(IDEMPOTENCY_KEPT)))).await?;
         let counts = Arc::new(JobCounts::default());
@@ -83,7 +86,7 @@ impl State {
             admission: Admission::default(),
             keys: Keys::default(),
             unoffered: Vec::new(),
-            ants: BTreeMap::new(),
+            ants: ants.into_iter().map(|row| (row.id.clone(), Ant::awaited(row, monotonic))).collect(),
             lease,
             epoch,
             tokens: 0,
@@ -126,8 +129,9 @@ impl State {
             .map(|(row, versions)| (row.job_type.clone(), DefinitionEntry { row, versions }))
             .collect();
         self.rebuild_watchers();
+        let mut leases = HashMap::new();
         for ant in self.ants.values_mut() {
-            ant.held.clear();
+            leases.extend(ant.held.drain());
         }
         for job in stored {
             let id = job.row.id.clone();
@@ -141,7 +145,7 @@ impl State {
                 Err(refusal) => Err(format!("its definition cannot be used: {refusal}")),
             };
             match live {
-                Ok(live) => self.take_in(live),
+                Ok(live) => self.take_in(live, &leases),
                 Err(reason) => self.set_aside(&id, reason),
             }
         }
@@ -149,7 +153,7 @@ impl State {
     }
 
     /// Enters a recovered job into everything that is derived from jobs.
-    fn take_in(&mut self, live: LiveJob) {
+    fn take_in(&mut self, live: LiveJob, leases: &HashMap<AttemptId, Lease>) {
         let id = live.row.id.clone();
         self.time.not_before(live.last_at);
         for (timer, due) in &live.timers {
@@ -159,9 +163,22 @@ impl State {
         for (number, row) in &live.attempts {
             match (row.state, &row.ant) {
                 (AttemptState::Ready, _) => ready.push(*number),
-                (_, Some(ant)) => {
-                    if let Some(ant) = self.ants.get_mut(&AntId(ant.clone())) {
-                        ant.held.insert(AttemptId::new(&id, *number));
+                (AttemptState::Leased | AttemptState::Running, Some(ant)) => {
+                    let (attempt, token) = (AttemptId::new(&id, *number), row.token.unwrap_or_default());
+                    // After a failed write it is known since when the ant knows of it.
+                    let told = match leases.get(&attempt) {
+                        Some(lease) if lease.token == token => lease.told,
+                        Some(_) => Told::NotYet,
+                        None => Told::Before,
+                    };
+                    let (ant, now) = (AntId(ant.clone()), self.clock.monotonic());
+                    let unknown = || Ant::unknown(&ant, now, self.clock.now());
+                    let ant = self.ants.entry(ant.clone()).or_insert_with(unknown);
+                    ant.held.insert(attempt.clone(), Lease { token, told, sequence: 0 });
+                    if self.secrets.held().of(&attempt).is_none()
+                        && let Ok(assignment) = live.assignment(*number, token, self.lease, &self.renderer)
+                    {
+                        self.secrets.held().hold(&attempt, &assignment.secrets.values);
                     }
                 }
                 _ => {}
@@ -176,25 +193,14 @@ impl State {
         self.keep_key(&id);
     }
 
-    /// What follows from a restart: PENDING jobs get into line, and attempts whose ant is unknown are interrupted (at
-    /// the start: all that were running, for the ant lived in the process that ended).
+    /// What follows from a restart: PENDING jobs get into line. What ants have is settled when they say so, or when
+    /// nothing was heard of them for a lease.
     pub(super) fn resume(&mut self) {
         let mut pending: Vec<JobId> = Vec::new();
-        let mut lost: Vec<AttemptId> = Vec::new();
         for (id, live) in &self.jobs {
             if live.row.state == JobState::Pending {
                 pending.push(id.clone());
             }
-            for (number, row) in &live.attempts {
-                let held = row.ant.as_ref().is_some_and(|ant| self.ants.contains_key(&AntId(ant.clone())));
-                if matches!(row.state, AttemptState::Leased | AttemptState::Running) && !held {
-                    lost.push(AttemptId::new(id, *number));
-                }
-            }
-        }
-        lost.sort();
-        for attempt in lost {
-            self.interrupt(&attempt);
         }
         pending.sort();
         for job in pending {
@@ -242,6 +248,7 @@ impl State {
                 .map_err(|error| format!("event {} of its history is refused: {error}", position + 1))?;
             live.last_at = live.last_at.max(stamped.at);
             live.note_workspace(&stamped.event, &effects);
+            live.note_stops(&effects);
             if let Event::TasksAdopted { kept, .. } = &stamped.event {
                 taken_over.extend(kept.iter().map(|kept| (kept.task, true)));
             }

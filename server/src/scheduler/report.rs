@@ -3,15 +3,13 @@
 use std::collections::HashSet;
 
 use atta_core::engine::{AttemptResult, AttemptState, EngineError, Event, Failure, ResultName};
-use atta_core::protocol::ant::{
-    ArtifactFile, AttemptReport, Heartbeat, Orders, PollRequest, Report, ReportBatch, ReportBody,
-};
 use atta_core::protocol::{AntId, AttemptId};
+use atta_core::protocol::ant::{ArtifactFile, Assignment, AttemptReport, Heard, Heartbeat, Orders, PollRequest, Report, ReportBatch, ReportBody};
 use indexmap::IndexMap;
 use tokio::time::Instant;
 
 use super::Refusal;
-use super::ants::{Ant, Poll, Session, is_empty};
+use super::ants::{Ant, Poll, Session, is_empty, merge};
 use super::command::Reply;
 use super::live::{Finish, Told};
 use super::state::State;
@@ -20,73 +18,120 @@ use crate::store::{StoreError, StoreWriter};
 
 impl State {
     /// An ant asks for work: its poll waits for the end of the batch, or longer.
-    pub(super) fn poll(&mut self, request: &PollRequest, deadline: Instant, reply: Reply<Orders>) {
-        match self.ants.get(&request.ant).map(|ant| ant.session(request.session)) {
-            None => {
-                self.ants.insert(request.ant.clone(), Ant::new(request));
-            }
-            Some(Session::Current) => {}
-            Some(Session::New) => self.new_session(request),
-            Some(Session::Replaced) => {
-                let message = format!("the ant {} was started again, this session is over", request.ant);
-                let _ = reply.send(Err(Refusal::Conflict { code: "SESSION_REPLACED", message }));
-                return;
-            }
+    pub(super) async fn poll(
+        &mut self,
+        database: &mut StoreWriter,
+        request: PollRequest,
+        deadline: Instant,
+        reply: Reply<Orders>,
+    ) {
+        let (now, at, epoch) = (self.clock.monotonic(), self.clock.now(), u64::from(self.epoch));
+        let ant =
+            self.ants.entry(request.ant.clone()).or_insert_with(|| Ant::unknown(&request.ant, now, at));
+        let session = ant.session(request.session);
+        if session == Session::Replaced {
+            let message = format!("the ant {} was started again, this session is over", request.ant);
+            let _ = reply.send(Err(Refusal::Conflict { code: "SESSION_REPLACED", message }));
+            return;
         }
-        let Some(ant) = self.ants.get_mut(&request.ant) else { return };
+        ant.renew(now);
+        ant.said.heard(epoch, &request.heard);
+        if session == Session::New {
+            ant.replace_session(request.session, at);
+            self.staged.ants.insert(request.ant.clone());
+        }
+        ant.met = true;
         ant.slots = request.slots as usize;
         ant.workspaces = request.workspaces.iter().cloned().collect();
         ant.tags = request.tags.iter().cloned().collect();
-        if let Some(old) = ant.poll.replace(Poll { deadline, free_slots: request.free_slots as usize, reply }) {
-            // The newer poll of the same ant gets the orders.
-            let _ = old.reply.send(Ok(Orders::default()));
-        }
-    }
-
-    /// An ant lives.
-    pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat) -> Result<Orders, Refusal> {
-        match self.ants.get_mut(&heartbeat.ant) {
-            Some(ant) if ant.session(heartbeat.session) == Session::Current => Ok(std::mem::take(&mut ant.notices)),
-            // Its next poll brings it back.
-            _ => Ok(Orders::default()),
-        }
-    }
-
-    /// The ant's process was started again: what its old one ran is gone.
-    fn new_session(&mut self, request: &PollRequest) {
-        let Some(ant) = self.ants.get_mut(&request.ant) else { return };
         if let Some(old) = ant.poll.take() {
-            let _ = old.reply.send(Ok(Orders::default()));
+            // The newer poll of the same ant gets the orders.
+            let _ = old.reply.send(Ok(Orders { epoch, ..Orders::default() }));
         }
-        ant.replace_session(request);
-        let mut lost: Vec<AttemptId> = ant.held.drain().collect();
-        lost.sort();
-        for attempt in lost {
-            self.interrupt(&attempt);
+        self.reconcile(database, &request, session).await;
+        if !request.workspaces.is_empty() {
+            self.reconcile_workspaces(database, &request).await;
         }
+        let again = self.say_again(&request);
+        let lease = self.lease;
+        let Some(ant) = self.ants.get_mut(&request.ant) else { return };
+        if let Some(again) = again {
+            let serial = again.serial;
+            // It was stored before it was said the first time.
+            if reply.send(Ok(again)).is_err() {
+                ant.said.give_back(serial);
+            }
+            return;
+        }
+        // Each question is a sign of life, too: it may not stay open for too long.
+        let deadline = deadline.min(Instant::now() + lease / 3);
+        ant.poll = Some(Poll { deadline, free_slots: request.free_slots as usize, reply });
     }
 
-    /// The ant died with the attempt.
-    pub(super) fn interrupt(&mut self, attempt: &AttemptId) {
-        let Some((job, number)) = attempt.parts() else { return };
-        if let Err(error) = self.feed(&job, Event::AttemptInterrupted { attempt: number }, None) {
-            self.damage(&job, &error);
-        }
+    /// What seems to be lost on the way to the ant.
+    fn say_again(&mut self, request: &PollRequest) -> Option<Orders> {
+        let (now, epoch) = (self.clock.monotonic(), u64::from(self.epoch));
+        let jobs = &self.jobs;
+        let ant = self.ants.get_mut(&request.ant)?;
+        let leased = |attempt: &AttemptId, token: u64| {
+            let row = attempt.parts().and_then(|(job, number)| jobs.get(&job)?.attempts.get(&number));
+            row.filter(|row| row.token == Some(token) && row.result.is_none()).map(|row| row.state)
+        };
+        let stops = ant.said.lost_stops(now, |stop| leased(&stop.attempt_id, stop.token).is_some());
+        merge(&mut ant.notices, Orders { stops, ..Orders::default() });
+        let has = |id: &AttemptId| request.roster.held.iter().any(|held| held.attempt_id == *id);
+        let wanted = |assignment: &Assignment| {
+            leased(&assignment.attempt_id, assignment.token) == Some(AttemptState::Leased)
+                && !has(&assignment.attempt_id)
+        };
+        ant.said.lost_assignments(now, wanted).or_else(|| {
+            let serial = ant.said.gap(epoch, &request.heard)?;
+            Some(Orders { epoch, serial, ..Orders::default() })
+        })
     }
 
-    /// Applies reports in order; says which of them are stale. One that the engine refuses concerns nobody but its job.
+    /// An ant lives. Whether it is told anything.
+    pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat) -> bool {
+        self.hear(&heartbeat.ant, heartbeat.session, &heartbeat.heard)
+    }
+
+    /// Something came from an ant. Whether it may be told something in return: before its first poll it may not.
+    fn hear(&mut self, ant: &AntId, session: u64, heard: &Heard) -> bool {
+        let (now, epoch) = (self.clock.monotonic(), u64::from(self.epoch));
+        let Some(ant) = self.ants.get_mut(ant) else { return false };
+        let session = ant.session(session);
+        if matches!(session, Session::Current | Session::Returning) {
+            ant.renew(now);
+        }
+        if session == Session::Current {
+            ant.said.heard(epoch, heard);
+        }
+        session == Session::Current
+    }
+
+    /// Applies reports in order; says which of them are stale, and whether the ant may be given work in return. One that
+    /// the engine refuses concerns nobody but its job.
     pub(super) async fn report(
         &mut self,
         database: &mut StoreWriter,
         batch: ReportBatch,
-    ) -> Result<Vec<AttemptId>, StoreError> {
-        let replaced = self.ants.get(&batch.ant).is_some_and(|ant| ant.session(batch.session) != Session::Current);
+    ) -> Result<Reported, StoreError> {
+        let current = self.hear(&batch.ant, batch.session, &batch.heard);
         let mut stale = Vec::new();
         for report in batch.reports {
-            let counts = !replaced && self.is_current(database, &batch.ant, &report).await?;
-            if !counts {
+            // Which of the ant's processes says it does not matter: a later one that has the attempt has its token.
+            if !self.is_of(database, &batch.ant, &report.attempt_id, report.token).await? {
                 stale.push(report.attempt_id.clone());
                 continue;
+            }
+            if let Some(ant) = self.ants.get_mut(&batch.ant) {
+                ant.said.spoke_of(&report.attempt_id);
+                if let Some(lease) = ant.held.get_mut(&report.attempt_id) {
+                    if report.sequence <= lease.sequence {
+                        continue;
+                    }
+                    lease.sequence = report.sequence;
+                }
             }
             let attempt = report.attempt_id.clone();
             if let Err(error) = self.apply_report(report) {
@@ -94,7 +139,7 @@ impl State {
             }
         }
         stale.dedup();
-        Ok(stale)
+        Ok(Reported { stale, current })
     }
 
     /// What an ant says must fit. Its job is set aside; the ant has done its part and has its slot back.
@@ -107,21 +152,6 @@ impl State {
         if let Some((job, number)) = attempt.parts() {
             self.set_aside(&job, format!("the engine refused the report of attempt {}: {error}", number.0));
         }
-    }
-
-    /// Whether the report's token is that of the attempt's latest lease.
-    async fn is_current(
-        &mut self,
-        database: &mut StoreWriter,
-        ant: &AntId,
-        report: &Report,
-    ) -> Result<bool, StoreError> {
-        let Some((job, number)) = report.attempt_id.parts() else { return Ok(false) };
-        if let Some(row) = self.jobs.get(&job).and_then(|live| live.attempts.get(&number)) {
-            return Ok(row.token == Some(report.token) && row.ant.as_deref() == Some(&ant.0));
-        }
-        // Finished in an earlier batch: a repeated report is welcome, one of an older lease is not.
-        Ok(database.attempt_token(&job, number).await? == Some(report.token))
     }
 
     fn apply_report(&mut self, report: Report) -> Result<(), EngineError> {
@@ -174,11 +204,13 @@ impl State {
         }
     }
 
-    /// What the batch wants to say to an ant, with what it has not been told before.
-    pub(super) fn orders_for(&mut self, ant: &AntId, staged: &mut Orders) -> Orders {
-        let mut orders = std::mem::take(staged);
+    /// What the batch wants to say to an ant, with what it has not been told before and `stale`.
+    pub(super) fn orders_for(&mut self, ant: &AntId, mut orders: Orders, stale: Vec<AttemptId>) -> Orders {
+        let (now, epoch) = (self.clock.monotonic(), u64::from(self.epoch));
         if let Some(ant) = self.ants.get_mut(ant) {
-            super::ants::merge(&mut orders, std::mem::take(&mut ant.notices));
+            merge(&mut orders, std::mem::take(&mut ant.notices));
+            merge(&mut orders, Orders { stale, ..Orders::default() });
+            ant.stamp(epoch, &mut orders, now);
         }
         orders
     }
@@ -188,16 +220,18 @@ impl State {
         &mut self,
         staged: &mut std::collections::BTreeMap<AntId, Orders>,
     ) -> Vec<(AntId, Orders)> {
-        let now = Instant::now();
+        let (instant, now, epoch) = (Instant::now(), self.clock.monotonic(), u64::from(self.epoch));
         let mut undelivered = Vec::new();
         for (id, ant) in &mut self.ants {
             let mut orders = staged.remove(id).unwrap_or_default();
-            super::ants::merge(&mut orders, std::mem::take(&mut ant.notices));
+            merge(&mut orders, std::mem::take(&mut ant.notices));
+            let something = !is_empty(&orders) || ant.said.asks;
             let answer = ant
                 .poll
                 .as_ref()
-                .is_some_and(|poll| !is_empty(&orders) || poll.deadline <= now || poll.reply.is_closed());
+                .is_some_and(|poll| something || poll.deadline <= instant || poll.reply.is_closed());
             if answer && let Some(poll) = ant.poll.take() {
+                ant.stamp(epoch, &mut orders, now);
                 if let Err(Ok(orders)) = poll.reply.send(Ok(orders))
                     && !is_empty(&orders)
                 {
@@ -216,6 +250,14 @@ impl State {
     pub(super) fn next_poll_deadline(&self) -> Option<Instant> {
         self.ants.values().filter_map(|ant| ant.poll.as_ref()).map(|poll| poll.deadline).min()
     }
+}
+
+/// What a batch of reports came to.
+pub(super) struct Reported {
+    /// What the ant should not have.
+    pub(super) stale: Vec<AttemptId>,
+    /// It comes from the ant's present process.
+    pub(super) current: bool,
 }
 
 /// Artifacts must be storable as they are named; an error is the sentence with which the attempt ends as INVALID.

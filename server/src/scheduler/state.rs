@@ -69,6 +69,10 @@ pub(super) struct Staged {
     pub(super) abandoned: BTreeMap<JobId, JobRow>,
     /// Jobs whose forked jobs are to be looked at, or one of their attempts that has ended.
     pub(super) orphans: Vec<(JobId, Option<AttemptNumber>)>,
+    /// Ants whose rows change.
+    pub(super) ants: BTreeSet<AntId>,
+    /// Ants that are given up.
+    pub(super) lost_ants: BTreeSet<AntId>,
     /// Jobs that were made of something of another one.
     pub(super) by_origin: HashMap<(JobId, String), JobId>,
 }
@@ -322,6 +326,7 @@ impl State {
             deliveries: self.staged.deliveries.iter().collect(),
             tokens: self.staged.tokens.iter().collect(),
             audit: self.staged.audit.iter().collect(),
+            ants: self.staged.ants.iter().filter_map(|id| self.ants.get(id)).map(|ant| &ant.row).collect(),
             ..Changes::default()
         };
         for live in self.staged.touched.iter().filter_map(|job| self.jobs.get(job)) {
@@ -382,6 +387,14 @@ impl State {
             self.versions.retain(|(job_type, version), _| {
                 definitions.get(job_type).is_some_and(|entry| entry.row.latest_version == *version)
             });
+        }
+        for id in &staged.ants {
+            if let Some(ant) = self.ants.get_mut(id) {
+                ant.settling = false;
+            }
+        }
+        for id in &staged.lost_ants {
+            self.given_up(id);
         }
         for state in &staged.finished_jobs {
             metrics::counter!("atta_jobs_finished_total", "state" => state.column_name()).increment(1);

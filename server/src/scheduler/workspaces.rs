@@ -9,6 +9,7 @@ use atta_core::protocol::{AntId, JobId};
 use atta_core::template::{Renderer, Variables};
 
 use super::ants::Ants;
+use super::leases::Contact;
 use super::live::LiveJob;
 use super::state::{Staged, State};
 use crate::store::StoreWriter;
@@ -157,7 +158,12 @@ impl State {
         let Some(live) = self.jobs.get(job).filter(|live| live.definition.workspace.is_some()) else { return false };
         let workspace = live.workspace_id();
         let holds = |ant: &super::ants::Ant| ant.workspaces.contains(&workspace);
-        !self.ants.get(ant).is_some_and(holds) && self.ants.values().any(holds)
+        if self.ants.get(ant).is_some_and(holds) {
+            return false;
+        }
+        // After a start of the queen it is not known at once who holds what.
+        let awaited = |ant: &super::ants::Ant| !ant.met && ant.contact != Contact::Lost;
+        self.ants.values().any(holds) || (live.workspace.made && self.ants.values().any(awaited))
     }
 
     /// Compares what an ant holds with what is live: what is not is released, again if it was said before. When the

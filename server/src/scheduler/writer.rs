@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::Refusal;
 use super::ants::is_empty;
 use super::command::{Command, Reply};
+use super::report::Reported;
 use super::state::State;
 use crate::store::StoreWriter;
 
@@ -55,7 +56,7 @@ type Answer = Box<dyn FnOnce(Result<(), &Refusal>) + Send>;
 /// Orders for an ant that reported in this batch.
 struct ReportAnswer {
     ant: AntId,
-    stale: Vec<atta_core::protocol::AttemptId>,
+    reported: Reported,
     reply: Reply<Orders>,
 }
 
@@ -64,6 +65,8 @@ struct ReportAnswer {
 struct Answers {
     plain: Vec<Answer>,
     reports: Vec<ReportAnswer>,
+    /// Ants that said that they live.
+    heartbeats: Vec<(AntId, Reply<Orders>)>,
 }
 
 impl Answers {
@@ -193,6 +196,11 @@ impl Writer {
             // A millisecond more than needed: instants of the clock are cut to milliseconds.
             Instant::now() + (rest + Duration::from_millis(1)).min(LONGEST_SLEEP)
         });
+        let look = state.next_look().map(|look| {
+            let rest = look.saturating_sub(state.clock.monotonic()) + Duration::from_millis(1);
+            Instant::now() + rest
+        });
+        let due = due.into_iter().chain(look).min();
         // While writing fails, only the next try is waited for.
         let due = if self.retry_at.is_some() { None } else { due };
         instants.into_iter().flatten().chain(due).min()
@@ -204,6 +212,7 @@ impl Writer {
         state.timers.first().is_some_and(|(due, _, _)| *due <= state.time.now())
             || state.admission.scheduled.first().is_some_and(|(due, _)| *due <= now)
             || state.next_tick().is_some_and(|due| due <= now)
+            || state.next_look().is_some_and(|look| look <= state.clock.monotonic())
             || state.next_poll_deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
@@ -223,7 +232,8 @@ impl Writer {
         for command in commands {
             self.apply(command, &mut answers).await;
         }
-        let reporting: BTreeSet<AntId> = answers.reports.iter().map(|report| report.ant.clone()).collect();
+        let current = answers.reports.iter().filter(|report| report.reported.current);
+        let reporting: BTreeSet<AntId> = current.map(|report| report.ant.clone()).collect();
         if let Err(error) = self.follow_up(&reporting).await {
             self.roll_back(answers, undelivered, &Refusal::from(error));
             return;
@@ -252,6 +262,10 @@ impl Writer {
     /// Everything that follows from the commands and from the time.
     async fn follow_up(&mut self, reporting: &BTreeSet<AntId>) -> Result<(), crate::store::StoreError> {
         let now = self.state.time.now();
+        if self.retry_at.is_some() {
+            self.state.listen_anew();
+        }
+        self.state.judge_ants(self.commands.is_empty());
         self.state.start_scheduled();
         while let Some((due, job, timer)) = self.state.timers.first().cloned()
             && due <= now
@@ -306,6 +320,15 @@ impl Writer {
         }
         for report in answers.reports {
             let _ = report.reply.send(Err(refusal.clone()));
+        }
+        for (_, reply) in answers.heartbeats {
+            let _ = reply.send(Err(refusal.clone()));
+        }
+        // Their first polls are compared with what is leased to them once more.
+        for ant in self.state.ants.values_mut().filter(|ant| ant.settling) {
+            if let Some(poll) = ant.poll.take() {
+                let _ = poll.reply.send(Err(refusal.clone()));
+            }
         }
     }
 
@@ -385,28 +408,29 @@ impl Writer {
                 answers.push(reply, result);
             }
             Command::Poll { request, deadline, reply } => {
-                state.poll(&request, deadline, reply);
-                if !request.workspaces.is_empty() {
-                    state.reconcile_workspaces(database, &request).await;
-                }
+                state.poll(database, request, deadline, reply).await;
             }
             Command::Report { batch, reply } => {
                 let ant = batch.ant.clone();
                 match state.report(database, batch).await {
-                    Ok(stale) => answers.reports.push(ReportAnswer { ant, stale, reply }),
+                    Ok(reported) => answers.reports.push(ReportAnswer { ant, reported, reply }),
                     Err(error) => answers.push(reply, Err(error.into())),
                 }
             }
             Command::Heartbeat { heartbeat, reply } => {
-                let result = state.heartbeat(&heartbeat);
-                answers.push(reply, result);
+                if state.heartbeat(&heartbeat) {
+                    answers.heartbeats.push((heartbeat.ant, reply));
+                } else {
+                    // Its next poll brings it back.
+                    answers.push(reply, Ok(Orders { epoch: u64::from(state.epoch), ..Orders::default() }));
+                }
             }
             Command::LateReport(batch) => {
                 let ant = batch.ant.clone();
                 match state.report(database, batch).await {
-                    Ok(stale) => {
+                    Ok(Reported { stale, .. }) => {
                         if let Some(ant) = state.ants.get_mut(&ant) {
-                            ant.notices.stale.extend(stale);
+                            ant.note(Orders { stale, ..Orders::default() });
                         }
                     }
                     Err(error) => tracing::warn!(%ant, %error, "a report is lost"),
@@ -425,12 +449,21 @@ impl Writer {
         for answer in answers.plain {
             answer(Ok(()));
         }
-        for ReportAnswer { ant, stale, reply } in answers.reports {
-            let mut answer = match orders.get_mut(&ant) {
-                Some(staged) => self.state.orders_for(&ant, staged),
-                None => self.state.orders_for(&ant, &mut Orders::default()),
+        for ReportAnswer { ant, reported: Reported { stale, current }, reply } in answers.reports {
+            let answer = if current {
+                self.state.orders_for(&ant, orders.remove(&ant).unwrap_or_default(), stale)
+            } else {
+                // Without a serial: the ant obeys, and there is nothing to remember.
+                Orders { epoch: u64::from(self.state.epoch), stale, ..Orders::default() }
             };
-            answer.stale.extend(stale);
+            if let Err(Ok(orders)) = reply.send(Ok(answer))
+                && !is_empty(&orders)
+            {
+                self.backlog.push(Command::Undelivered { ant, orders });
+            }
+        }
+        for (ant, reply) in answers.heartbeats {
+            let answer = self.state.orders_for(&ant, Orders::default(), Vec::new());
             if let Err(Ok(orders)) = reply.send(Ok(answer))
                 && !is_empty(&orders)
             {

@@ -6,7 +6,7 @@ use atta_core::engine::{
     AttemptNumber, AttemptState, Failure, JobState, SkipReason, Stamped, TaskIndex, TaskState, Timer,
 };
 use atta_core::protocol::ant::ArtifactFile;
-use atta_core::protocol::{Digest, JobId};
+use atta_core::protocol::{AntId, Digest, JobId};
 use atta_core::time::UnixMillis;
 
 use super::sql::{AssertSqlSafe, Row, query};
@@ -315,20 +315,19 @@ impl StoreWriter {
     }
 
     /// The last token of an attempt, if there is such an attempt with one.
-    pub(crate) async fn attempt_token(
+    pub(crate) async fn attempt_lease(
         &mut self,
         job: &JobId,
         number: AttemptNumber,
-    ) -> Result<Option<u64>, StoreError> {
-        let row = query("SELECT token FROM attempts WHERE job_id = $1 AND number = $2")
+    ) -> Result<Option<(AntId, u64)>, StoreError> {
+        let row = query("SELECT ant, token FROM attempts WHERE job_id = $1 AND number = $2")
             .bind(&job.0)
             .bind(i64::from(number.0))
             .fetch_optional(self.connection().await?)
             .await?;
-        Ok(match row {
-            Some(row) => row.try_get::<Option<i64>, _>(0)?.map(i64::cast_unsigned),
-            None => None,
-        })
+        let Some(row) = row else { return Ok(None) };
+        let (ant, token): (Option<String>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(ant.zip(token).map(|(ant, token)| (AntId(ant), token.cast_unsigned())))
     }
 
     /// Whether there is such a job, and its state.

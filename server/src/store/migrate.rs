@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "items", sql: include_str!("../../migrations/sqlite/0008_items.sql") },
     Migration { version: 9, name: "families", sql: include_str!("../../migrations/sqlite/0009_families.sql") },
     Migration { version: 11, name: "tokens", sql: include_str!("../../migrations/sqlite/0011_tokens.sql") },
+    Migration { version: 12, name: "ants", sql: include_str!("../../migrations/sqlite/0012_ants.sql") },
 ];
 
 impl Migration {

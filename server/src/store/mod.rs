@@ -4,6 +4,7 @@
 //! * [`Store`]: for reads, with a pool of its own
 //! * `StoreWriter`: for writes; there is one, and the queen's writer task owns it
 
+mod ants;
 mod approvals;
 mod configs;
 mod damaged;
@@ -33,6 +34,7 @@ mod write;
 
 use std::path::PathBuf;
 
+pub(crate) use ants::{AntMode, AntRow};
 pub use approvals::{ApprovalFilter, Via};
 pub(crate) use approvals::{ApprovalPolicy, ApprovalRow, Asked, VoteRow};
 pub(crate) use configs::{ConfigChange, ConfigContent, ConfigKey, ConfigRow, Sealed};

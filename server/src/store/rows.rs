@@ -4,7 +4,7 @@ use atta_core::definition::Priority;
 use atta_core::engine::{
     AttemptNumber, AttemptResult, AttemptState, Failure, JobState, SkipReason, Stamped, TaskIndex, TaskState, Timer,
 };
-use atta_core::protocol::JobId;
+use atta_core::protocol::{AntId, JobId};
 use atta_core::protocol::ant::ArtifactFile;
 use atta_core::time::UnixMillis;
 
@@ -258,6 +258,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) outcomes: Vec<&'a super::DeliveryChange>,
     pub(crate) tokens: Vec<&'a super::TokenRow>,
     pub(crate) audit: Vec<&'a super::AuditRow>,
+    pub(crate) ants: Vec<&'a super::AntRow>,
+    pub(crate) ants_removed: Vec<&'a AntId>,
     /// Written to `meta`, so that a batch without other changes proves that writing works.
     pub(crate) probe: Option<UnixMillis>,
 }

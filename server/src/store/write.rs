@@ -391,6 +391,12 @@ impl StoreWriter {
             ]);
         })
         .await?;
+        for row in &changes.ants {
+            self.write_ant(row).await?;
+        }
+        for id in &changes.ants_removed {
+            self.remove_ant(id).await?;
+        }
         for row in &changes.deliveries {
             self.write_delivery(row).await?;
         }
