@@ -77,8 +77,9 @@ pub enum Event {
         /// The attempt.
         attempt: AttemptNumber,
     },
-    /// The ant died with the attempt running and it cannot be re-adopted: a new attempt of the same visit, outside
-    /// `retry`, at most [`super::MAX_INTERRUPTIONS`] per visit, then LOST.
+    /// The ant died with the attempt running: a new attempt of the same visit, outside `retry`, at most
+    /// [`super::MAX_INTERRUPTIONS`] per visit, then LOST. Only in histories of old: what an ant lost has the result LOST
+    /// ([`Self::AttemptFinished`]).
     AttemptInterrupted {
         /// The attempt.
         attempt: AttemptNumber,

@@ -22,7 +22,7 @@ pub(super) struct Ant {
     pub(super) row: AntRow,
     /// Sessions whose place another one has taken: a late message of one must not bring it back.
     replaced: VecDeque<u64>,
-    /// A poll of its session has come since the queen started.
+    /// A poll of its session has come since the queen started, or since the ant was given up.
     pub(super) met: bool,
     /// That poll is not stored yet.
     pub(super) settling: bool,

@@ -59,9 +59,10 @@ impl State {
             let Some(due) = ant.look_at(lease).filter(|due| *due <= now) else { continue };
             match ant.contact {
                 Contact::Live => ant.contact = Contact::Silent(now),
-                Contact::Silent(_) if now > due + lease / LATE || !all_read => ant.contact = Contact::Silent(now),
-                Contact::Silent(_) => lost.push(id.clone()),
-                Contact::Lost => {}
+                Contact::Silent(_) if now > due + lease / LATE => ant.contact = Contact::Silent(now),
+                Contact::Silent(_) if all_read => lost.push(id.clone()),
+                // The next batch reads on at once.
+                Contact::Silent(_) | Contact::Lost => {}
             }
         }
         for id in lost {
@@ -97,6 +98,8 @@ impl State {
     pub(super) fn given_up(&mut self, id: &AntId) {
         let Some(ant) = self.ants.get_mut(id) else { return };
         ant.contact = Contact::Lost;
+        // Before it gets work it has to say what it has.
+        ant.met = false;
         ant.notices = Orders::default();
         if let Some(poll) = ant.poll.take() {
             // If it is there after all, it asks again, and hears what is stale.

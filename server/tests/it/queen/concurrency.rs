@@ -89,11 +89,11 @@ async fn the_newest_takes_a_key_over_when_the_cancelled_holder_has_ended() {
         rig.rows(&format!("SELECT error_message FROM jobs WHERE id = '{second}'")).await.concat(),
         format!("the job {third} takes over the concurrency key deploy-x")
     );
-    ant.finish(&rig.queen, &work[0]).await;
+    let next = ant.finish(&rig.queen, &work[0]).await.assignments;
     assert_eq!(rig.state(&first).await, "CANCELLED");
     assert_eq!(rig.state(&third).await, "RUNNING");
     rig.restart().await;
-    ant.work(&rig.queen).await;
+    ant.finish(&rig.queen, &next[0]).await;
     assert_eq!(rig.state(&third).await, "COMPLETED");
 }
 

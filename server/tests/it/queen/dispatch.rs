@@ -101,9 +101,9 @@ async fn a_report_with_a_wrong_token_is_stale_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_new_session_of_an_ant_gets_the_interrupted_work_again_and_the_old_one_is_stale() {
+async fn what_a_new_session_of_an_ant_does_not_have_is_lost_and_the_old_one_is_stale() {
     let rig = Rig::new().await;
-    rig.upload(&definition("", &[("a", "")])).await;
+    rig.upload(&definition("", &[("a", "retry: 1\ndelay_between_retries: 0s")])).await;
     let job = rig.submit("flow").await;
     let mut old = Ant::new("ant", 1);
     let lost = old.poll(&rig.queen).await.assignments.remove(0);

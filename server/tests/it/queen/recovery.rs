@@ -54,20 +54,6 @@ async fn a_kill_after_any_message_changes_nothing_about_the_end() {
 }
 
 #[tokio::test]
-async fn reports_of_attempts_from_before_the_restart_are_stale() {
-    let mut rig = Rig::new().await;
-    rig.upload(&definition("", &[("a", "")])).await;
-    rig.submit("flow").await;
-    let mut ant = Ant::new("ant", 1);
-    let work = ant.poll(&rig.queen).await.assignments.remove(0);
-    rig.restart().await;
-    let body = ant.report_of(&work);
-    let orders = rig.queen.report(ant.batch(vec![report(&work, 2, body)])).await.unwrap();
-    assert_eq!(orders.stale, [work.attempt_id]);
-    assert_eq!(rig.rows("SELECT state, result FROM attempts ORDER BY number").await, ["FINISHED LOST", "READY -"]);
-}
-
-#[tokio::test]
 async fn timers_that_came_due_while_the_queen_was_down_fire_at_once() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("flaky", "retry: 1\ndelay_between_retries: 30s")])).await;

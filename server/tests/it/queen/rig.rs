@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use atta_core::engine::{AttemptResult, Failure};
 use atta_core::protocol::ant::{
-    Action, Assignment, AttemptReport, Heard, Orders, PollRequest, Report, ReportBatch, ReportBody, Roster, WorkspaceId,
+    Action, Assignment, AttemptReport, Heard, HeldAttempt, Orders, PollRequest, Report, ReportBatch, ReportBody, Roster, WorkspaceId,
 };
 use atta_core::protocol::api::SubmitRequest;
 use atta_core::protocol::{AntId, JobId};
@@ -91,6 +91,18 @@ impl Rig {
         self.queen.clock_changed();
         let mut observer = Ant::new("observer", 0);
         assert!(observer.poll(&self.queen).await.assignments.is_empty());
+    }
+
+    /// Lets time pass as it does for a queen who is awake all the time.
+    pub(crate) async fn pass(&self, duration: Duration) {
+        let step = Duration::from_millis(500);
+        let mut rest = duration;
+        while !rest.is_zero() {
+            let now = rest.min(step);
+            self.set_clock(self.clock.now().0 + i64::try_from(now.as_millis()).unwrap());
+            self.settle().await;
+            rest -= now;
+        }
     }
 
     pub(crate) async fn upload(&self, source: &str) {
@@ -196,6 +208,10 @@ pub(crate) struct Ant {
     /// What it was given, in order.
     pub(crate) seen: Vec<Assignment>,
     pub(crate) held: u32,
+    /// What its polls say it has: only what a test puts in.
+    pub(crate) roster: Roster,
+    /// Which orders its messages say it has heard: likewise.
+    pub(crate) heard: Heard,
     /// Workspaces that its polls name.
     pub(crate) workspaces: Vec<WorkspaceId>,
 }
@@ -212,6 +228,8 @@ impl Ant {
             artifacts: HashMap::new(),
             seen: Vec::new(),
             held: 0,
+            roster: Roster::default(),
+            heard: Heard::default(),
             workspaces: Vec::new(),
         }
     }
@@ -229,9 +247,16 @@ impl Ant {
             free_slots: self.slots.saturating_sub(self.held),
             tags: self.tags.clone(),
             workspaces: self.workspaces.clone(),
-            roster: Roster::default(),
-            heard: Heard::default(),
+            roster: self.roster.clone(),
+            heard: self.heard.clone(),
         }
+    }
+
+    /// Its polls say from now on that it has these.
+    pub(crate) fn hold(&mut self, assignments: &[Assignment]) {
+        let held = |one: &Assignment| HeldAttempt { attempt_id: one.attempt_id.clone(), token: one.token };
+        self.roster.held = assignments.iter().map(held).collect();
+        self.held = u32::try_from(assignments.len()).unwrap();
     }
 
     /// What there is to do right now.
@@ -262,7 +287,7 @@ impl Ant {
     }
 
     pub(crate) fn batch(&self, reports: Vec<Report>) -> ReportBatch {
-        ReportBatch { ant: self.id.clone(), session: self.session, heard: Heard::default(), reports }
+        ReportBatch { ant: self.id.clone(), session: self.session, heard: self.heard.clone(), reports }
     }
 
     /// Says that an attempt started.

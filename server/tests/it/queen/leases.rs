@@ -1,0 +1,223 @@
+//! Which ants live, what they say they have, and what becomes of the rest.
+
+use std::time::Duration;
+
+use atta_core::protocol::ant::{Heartbeat, LostAttempt};
+use atta_server::scheduler::{JobCommand, Refusal};
+
+use super::rig::{Ant, Rig, definition, report};
+
+/// Attempts as `STATE result message`.
+async fn attempts(rig: &Rig) -> Vec<String> {
+    rig.rows("SELECT state, result, error_message FROM attempts ORDER BY number").await
+}
+
+#[tokio::test]
+async fn an_attempt_that_its_ant_still_has_goes_on_over_restarts_of_both() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let job = rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments;
+    ant.start(&rig.queen, &work[0]).await;
+    rig.settle().await;
+    for both in [false, true] {
+        rig.restart().await;
+        ant.session += u64::from(both);
+        ant.hold(&work);
+        let orders = ant.poll(&rig.queen).await;
+        assert!(orders.assignments.is_empty() && orders.stale.is_empty(), "{orders:?}");
+    }
+    assert_eq!(attempts(&rig).await, ["RUNNING - -"]);
+    ant.finish(&rig.queen, &work[0]).await;
+    assert_eq!(rig.tasks(&job).await, ["a COMPLETED 1 1 0"]);
+}
+
+#[tokio::test]
+async fn a_report_counts_before_the_first_poll_after_a_restart() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let job = rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments.remove(0);
+    rig.restart().await;
+    ant.session += 1;
+    ant.finish(&rig.queen, &work).await;
+    assert_eq!(rig.state(&job).await, "COMPLETED");
+}
+
+#[tokio::test]
+async fn what_never_began_is_given_out_again_at_no_cost_and_what_had_begun_is_lost() {
+    for begun in [false, true] {
+        let mut rig = Rig::new().await;
+        rig.upload(&definition("", &[("a", "")])).await;
+        let job = rig.submit("flow").await;
+        let mut ant = Ant::new("ant", 1);
+        let work = ant.poll(&rig.queen).await.assignments.remove(0);
+        if begun {
+            ant.start(&rig.queen, &work).await;
+            rig.settle().await;
+        }
+        rig.restart().await;
+        let mut ant = Ant { session: 2, ..Ant::new("ant", 1) };
+        let again = ant.poll(&rig.queen).await.assignments;
+        if begun {
+            assert!(again.is_empty());
+            assert_eq!(attempts(&rig).await, ["FINISHED LOST the ant ant does not have it any more"]);
+            assert_eq!(rig.state(&job).await, "FAILED");
+        } else {
+            assert_eq!(again[0].attempt_id, work.attempt_id);
+            assert!(again[0].token > work.token);
+            ant.finish(&rig.queen, &again[0]).await;
+            assert_eq!(rig.tasks(&job).await, ["a COMPLETED 1 1 0"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_attempt_ends_with_the_reason_that_its_ant_gives_and_is_routed_like_any_result() {
+    let rig = Rig::new().await;
+    let routes = "on_exit_code: {LOST: b}";
+    rig.upload(&definition("", &[("a", routes), ("b", "")])).await;
+    let job = rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments.remove(0);
+    let mut ant = Ant { session: 2, ..Ant::new("ant", 1) };
+    let reason = "the machine was started again".to_owned();
+    ant.roster.lost = vec![LostAttempt { attempt_id: work.attempt_id.clone(), reason }];
+    let next = ant.poll(&rig.queen).await.assignments;
+    assert_eq!(next[0].task, "b");
+    ant.finish(&rig.queen, &next[0]).await;
+    assert_eq!(rig.state(&job).await, "COMPLETED");
+    assert_eq!(attempts(&rig).await[0], "FINISHED LOST the machine was started again");
+    // It may say so as often as it likes; and what comes under the old token is stale.
+    assert!(ant.poll(&rig.queen).await.stale.is_empty());
+    let body = ant.report_of(&work);
+    let orders = rig.queen.report(ant.batch(vec![report(&work, 2, body)])).await.unwrap();
+    assert_eq!(orders.stale, [work.attempt_id]);
+}
+
+#[tokio::test]
+async fn what_an_ant_should_not_have_is_stale() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "retry: 1\ndelay_between_retries: 0s")])).await;
+    rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments;
+    let mut thief = Ant::new("thief", 1);
+    thief.hold(&work);
+    assert_eq!(thief.poll(&rig.queen).await.stale, [work[0].attempt_id.clone()]);
+    let mut wrong = work.clone();
+    wrong[0].token += 1;
+    ant.hold(&wrong);
+    assert_eq!(ant.poll(&rig.queen).await.stale, [work[0].attempt_id.clone()]);
+    // What has ended by the ant's own report is not: its answer may be on the way.
+    ant.hold(&work);
+    ant.finish(&rig.queen, &work[0]).await;
+    assert!(ant.poll(&rig.queen).await.stale.is_empty());
+}
+
+#[tokio::test]
+async fn a_stop_is_said_again_to_the_ants_next_process_and_after_a_restart_of_the_queen() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let job = rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments;
+    let cancel = JobCommand::Cancel { reason: "enough".to_owned(), force: false };
+    rig.queen.command(&job, cancel).await.unwrap();
+    for restart in [false, true] {
+        if restart {
+            rig.restart().await;
+        }
+        ant.session += 1;
+        ant.hold(&work);
+        let stops = ant.poll(&rig.queen).await.stops;
+        assert_eq!((stops.len(), stops[0].token), (1, work[0].token), "{stops:?}");
+        assert!(stops[0].reason.contains("enough"), "{stops:?}");
+    }
+    let mut ant = Ant { session: 9, ..Ant::new("ant", 1) };
+    assert!(ant.poll(&rig.queen).await.assignments.is_empty());
+    assert_eq!(rig.state(&job).await, "CANCELLED");
+}
+
+#[tokio::test]
+async fn an_older_process_of_an_ant_cannot_come_back_while_the_newer_one_lives() {
+    let mut rig = Rig::new().await;
+    let mut ant = Ant { session: 7, ..Ant::new("ant", 1) };
+    ant.poll(&rig.queen).await;
+    rig.restart().await;
+    let older = Ant { session: 6, ..Ant::new("ant", 1) };
+    let refusal = rig.queen.poll(older.poll_request(), Duration::ZERO).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Conflict { code: "SESSION_REPLACED", .. }), "{refusal:?}");
+    // After a lease of silence it may: an ant's clock may have been set back.
+    rig.pass(Duration::from_secs(31)).await;
+    rig.queen.poll(older.poll_request(), Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_lease_of_silence_an_ants_attempts_are_lost_and_what_it_says_later_is_stale() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "retry: 1\ndelay_between_retries: 0s")])).await;
+    let job = rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments;
+    ant.start(&rig.queen, &work[0]).await;
+    rig.pass(Duration::from_secs(29)).await;
+    assert_eq!(attempts(&rig).await, ["RUNNING - -"]);
+    let heartbeat = Heartbeat { ant: ant.id.clone(), session: 1, heard: ant.heard.clone() };
+    rig.queen.heartbeat(heartbeat).await.unwrap();
+    rig.pass(Duration::from_secs(29)).await;
+    assert_eq!(attempts(&rig).await, ["RUNNING - -"]);
+    rig.pass(Duration::from_secs(2)).await;
+    assert_eq!(
+        attempts(&rig).await,
+        ["FINISHED LOST nothing was heard of the ant ant for 30 s", "READY - -"]
+    );
+    let body = ant.report_of(&work[0]);
+    let orders = rig.queen.report(ant.batch(vec![report(&work[0], 2, body)])).await.unwrap();
+    assert_eq!(orders.stale, [work[0].attempt_id.clone()]);
+    ant.hold(&work);
+    assert_eq!(ant.poll(&rig.queen).await.stale, [work[0].attempt_id.clone()]);
+    ant.roster.held.clear();
+    ant.held = 0;
+    ant.work(&rig.queen).await;
+    assert_eq!(rig.state(&job).await, "COMPLETED");
+}
+
+#[tokio::test]
+async fn an_ant_that_does_not_come_back_after_a_restart_of_the_queen_is_lost_a_lease_later() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let job = rig.submit("flow").await;
+    Ant::new("ant", 1).poll(&rig.queen).await;
+    rig.restart().await;
+    rig.pass(Duration::from_secs(29)).await;
+    assert_eq!(attempts(&rig).await, ["LEASED - -"]);
+    rig.pass(Duration::from_secs(2)).await;
+    assert_eq!(attempts(&rig).await, ["FINISHED LOST nothing was heard of the ant ant for 30 s"]);
+    assert_eq!(rig.state(&job).await, "FAILED");
+}
+
+#[tokio::test]
+async fn a_queen_who_slept_listens_before_she_judges() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments;
+    for _ in 0..3 {
+        // She was stopped, or the machine slept, and the ant speaks a moment later.
+        rig.advance(Duration::from_mins(10)).await;
+        rig.pass(Duration::from_secs(5)).await;
+        assert_eq!(attempts(&rig).await, ["LEASED - -"]);
+        ant.hold(&work);
+        ant.poll(&rig.queen).await;
+    }
+    // One that says nothing all the same is lost a third of a lease after she woke up.
+    rig.advance(Duration::from_mins(10)).await;
+    rig.pass(Duration::from_secs(9)).await;
+    assert_eq!(attempts(&rig).await, ["LEASED - -"]);
+    rig.pass(Duration::from_secs(2)).await;
+    assert_eq!(attempts(&rig).await[0], "FINISHED LOST nothing was heard of the ant ant for 30 s");
+}
