@@ -130,7 +130,7 @@ impl State {
     fn give_up_leases(&mut self, job: &JobId, leases: Vec<OpenLease>, why: &str) {
         let is_of = |id: &AttemptId| id.parts().is_some_and(|(of, _)| of == *job);
         for ant in self.ants.values_mut() {
-            ant.held.retain(|held| !is_of(held));
+            ant.held.retain(|held, _| !is_of(held));
         }
         for OpenLease { attempt, token, ant } in leases {
             let id = AttemptId::new(job, attempt);

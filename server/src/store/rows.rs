@@ -293,6 +293,8 @@ impl Changes<'_> {
             votes,
             outbox,
             outcomes,
+            ants,
+            ants_removed,
             probe,
         } = self;
         versions.is_empty()
@@ -319,6 +321,8 @@ impl Changes<'_> {
             && votes.is_empty()
             && outbox.is_empty()
             && outcomes.is_empty()
+            && ants.is_empty()
+            && ants_removed.is_empty()
             && probe.is_none()
     }
 }
