@@ -66,12 +66,13 @@ impl Rig {
     }
 
     /// Everything that the ant is given.
-    fn dispatch(&mut self, ant: &AntId) -> Vec<Assignment> {
+    async fn dispatch(&mut self, ant: &AntId) -> Vec<Assignment> {
         let request = serde_json::from_value(serde_json::json!({
             "ant": ant, "session": 1, "slots": 2, "free_slots": 2, "tags": [], "workspaces": [],
         }));
         let (reply, _answer) = oneshot::channel();
-        self.state.poll(&request.unwrap(), Instant::now() + Duration::from_mins(1), reply);
+        let deadline = Instant::now() + Duration::from_mins(1);
+        self.state.poll(&mut self.database, request.unwrap(), deadline, reply).await;
         self.state.dispatch(&BTreeSet::from([ant.clone()]));
         self.state.staged.orders.get(ant).map(|orders| orders.assignments.clone()).unwrap_or_default()
     }
@@ -111,7 +112,7 @@ async fn a_report_that_the_engine_refuses_sets_aside_its_job_and_the_others_coun
     let mut rig = Rig::new(&format!("job_type: flow\n{keys}\ntasks: [{{task_type: a, script: [echo]}}]\n")).await;
     let (bad, good) = (rig.submit().await, rig.submit().await);
     let ant = AntId("ant".to_owned());
-    let work = rig.dispatch(&ant);
+    let work = rig.dispatch(&ant).await;
     assert_eq!(work.len(), 2);
     rig.commit().await;
     // As if the engine had a defect.
@@ -120,7 +121,7 @@ async fn a_report_that_the_engine_refuses_sets_aside_its_job_and_the_others_coun
 
     let reports = work.iter().map(finished).collect();
     let batch = ReportBatch { ant: ant.clone(), session: 1, reports, heard: Heard::default() };
-    assert_eq!(rig.state.report(&mut rig.database, batch).await.unwrap(), []);
+    assert_eq!(rig.state.report(&mut rig.database, batch).await.unwrap().stale, []);
     rig.commit().await;
     assert_eq!(rig.stored(&good).await, JobState::Completed);
     let reason = &rig.state.damaged[&bad];
@@ -139,7 +140,7 @@ async fn a_job_that_was_set_aside_gives_its_places_back_when_it_is_cancelled() {
     let keys = "max_concurrency: 1\nconcurrency: {key: one}\ntimeout: 1h";
     let mut rig = Rig::new(&format!("job_type: flow\n{keys}\ntasks: [{{task_type: a, script: [echo]}}]\n")).await;
     let (bad, next) = (rig.submit().await, rig.submit().await);
-    let work = rig.dispatch(&AntId("ant".to_owned()));
+    let work = rig.dispatch(&AntId("ant".to_owned())).await;
     assert_eq!(work.len(), 1);
     rig.commit().await;
     assert_eq!(rig.stored(&next).await, JobState::Pending);
@@ -153,5 +154,5 @@ async fn a_job_that_was_set_aside_gives_its_places_back_when_it_is_cancelled() {
     assert_eq!(rig.stored(&next).await, JobState::Running);
     let of_bad = |(_, job, _): &&(UnixMillis, JobId, _)| *job == bad;
     assert_eq!(rig.state.timers.iter().find(of_bad), None, "its timers are gone");
-    assert_eq!(rig.dispatch(&AntId("ant".to_owned()))[0].job_id, next, "and so is the slot that it took");
+    assert_eq!(rig.dispatch(&AntId("ant".to_owned())).await[0].job_id, next, "and so is the slot that it took");
 }
