@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 
 use atta_core::engine::{AttemptResult, AttemptState, EngineError, Event, Failure, ResultName};
+use atta_core::protocol::ant::{
+    ArtifactFile, Assignment, AttemptReport, Heard, Heartbeat, Orders, PollRequest, Report, ReportBatch, ReportBody,
+};
 use atta_core::protocol::{AntId, AttemptId};
-use atta_core::protocol::ant::{ArtifactFile, Assignment, AttemptReport, Heard, Heartbeat, Orders, PollRequest, Report, ReportBatch, ReportBody};
 use indexmap::IndexMap;
 use tokio::time::Instant;
 
@@ -26,8 +28,7 @@ impl State {
         reply: Reply<Orders>,
     ) {
         let (now, at, epoch) = (self.clock.monotonic(), self.clock.now(), u64::from(self.epoch));
-        let ant =
-            self.ants.entry(request.ant.clone()).or_insert_with(|| Ant::unknown(&request.ant, now, at));
+        let ant = self.ants.entry(request.ant.clone()).or_insert_with(|| Ant::unknown(&request.ant, now, at));
         let session = ant.session(request.session);
         if session == Session::Replaced {
             let message = format!("the ant {} was started again, this session is over", request.ant);
@@ -226,10 +227,8 @@ impl State {
             let mut orders = staged.remove(id).unwrap_or_default();
             merge(&mut orders, std::mem::take(&mut ant.notices));
             let something = !is_empty(&orders) || ant.said.asks;
-            let answer = ant
-                .poll
-                .as_ref()
-                .is_some_and(|poll| something || poll.deadline <= instant || poll.reply.is_closed());
+            let answer =
+                ant.poll.as_ref().is_some_and(|poll| something || poll.deadline <= instant || poll.reply.is_closed());
             if answer && let Some(poll) = ant.poll.take() {
                 ant.stamp(epoch, &mut orders, now);
                 if let Err(Ok(orders)) = poll.reply.send(Ok(orders))

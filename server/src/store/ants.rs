@@ -36,9 +36,8 @@ pub(crate) struct AntRow {
 impl StoreWriter {
     /// All of them.
     pub(crate) async fn load_ants(&mut self) -> Result<Vec<AntRow>, StoreError> {
-        let rows = query("SELECT id, session, mode, since FROM ants ORDER BY id")
-            .fetch_all(self.connection().await?)
-            .await?;
+        let rows =
+            query("SELECT id, session, mode, since FROM ants ORDER BY id").fetch_all(self.connection().await?).await?;
         rows.iter()
             .map(|row| {
                 Ok(AntRow {

@@ -4,8 +4,8 @@ use atta_core::definition::Priority;
 use atta_core::engine::{
     AttemptNumber, AttemptResult, AttemptState, Failure, JobState, SkipReason, Stamped, TaskIndex, TaskState, Timer,
 };
-use atta_core::protocol::{AntId, JobId};
 use atta_core::protocol::ant::ArtifactFile;
+use atta_core::protocol::{AntId, JobId};
 use atta_core::time::UnixMillis;
 
 use super::InstanceRow;

@@ -170,10 +170,7 @@ async fn after_a_lease_of_silence_an_ants_attempts_are_lost_and_what_it_says_lat
     rig.pass(Duration::from_secs(29)).await;
     assert_eq!(attempts(&rig).await, ["RUNNING - -"]);
     rig.pass(Duration::from_secs(2)).await;
-    assert_eq!(
-        attempts(&rig).await,
-        ["FINISHED LOST nothing was heard of the ant ant for 30 s", "READY - -"]
-    );
+    assert_eq!(attempts(&rig).await, ["FINISHED LOST nothing was heard of the ant ant for 30 s", "READY - -"]);
     let body = ant.report_of(&work[0]);
     let orders = rig.queen.report(ant.batch(vec![report(&work[0], 2, body)])).await.unwrap();
     assert_eq!(orders.stale, [work[0].attempt_id.clone()]);

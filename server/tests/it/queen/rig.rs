@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use atta_core::engine::{AttemptResult, Failure};
 use atta_core::protocol::ant::{
-    Action, Assignment, AttemptReport, Heard, HeldAttempt, Orders, PollRequest, Report, ReportBatch, ReportBody, Roster, WorkspaceId,
+    Action, Assignment, AttemptReport, Heard, HeldAttempt, Orders, PollRequest, Report, ReportBatch, ReportBody,
+    Roster, WorkspaceId,
 };
 use atta_core::protocol::api::SubmitRequest;
 use atta_core::protocol::{AntId, JobId};
