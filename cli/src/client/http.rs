@@ -1,9 +1,10 @@
 //! The line to the server: requests, problem answers, and ids by a part of them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use atta_core::protocol::JobId;
-use atta_core::protocol::api::{JobDetail, JobSummary, Page, Problem};
+use atta_core::protocol::api::{AttemptResource, JobAttemptResource, JobDetail, JobSummary, Page, Problem};
 use atta_core::secret::SecretText;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
@@ -186,7 +187,33 @@ impl Server {
         self.json(self.get(&["jobs"], &query)).await
     }
 
-    /// A job with its tasks.
+    /// A job with its tasks and all of their attempts.
+    pub(crate) async fn job_with_attempts(&self, id: &JobId) -> CommandResult<JobDetail> {
+        let mut job = self.job(id).await?;
+        if job.attempts_href.take().is_none() {
+            return Ok(job);
+        }
+        let mut attempts: HashMap<String, Vec<AttemptResource>> = HashMap::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = vec![("limit", "500")];
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page: Page<JobAttemptResource> = self.json(self.get(&["jobs", &id.0, "attempts"], &query)).await?;
+            for one in page.items {
+                attempts.entry(one.task_type).or_default().push(one.attempt);
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        for task in &mut job.tasks {
+            task.attempt_list = attempts.remove(&task.task_type).unwrap_or_default();
+        }
+        Ok(job)
+    }
+
+    /// A job with its tasks and their latest attempts.
     pub(crate) async fn job(&self, id: &JobId) -> CommandResult<JobDetail> {
         self.json(self.get(&["jobs", &id.0], &[])).await
     }

@@ -78,7 +78,7 @@ async fn list(args: JobsListArgs) -> CommandResult {
 async fn show(args: JobsShowArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let id = server.job_id(&args.job).await?;
-    let job = server.job(&id).await?;
+    let job = server.job_with_attempts(&id).await?;
     if args.json {
         output::print_json(&job)?;
     } else {

@@ -39,7 +39,7 @@ struct Wanted {
 pub(crate) async fn logs(args: LogsArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let id = server.job_id(&args.job).await?;
-    let job = server.job(&id).await?;
+    let job = server.job_with_attempts(&id).await?;
     if let Some(task) = &args.task
         && !job.tasks.iter().any(|known| known.task_type == *task)
     {

@@ -228,7 +228,7 @@ async fn on_server(
     output::say(&format!("\n{}", summary(&detail)));
     let reads = Reads::new(queen.store().clone());
     let all = reads.jobs(&JobFilter::default(), None, u32::MAX).await;
-    let mut others = all.map_err(|error| Failure::failed(format!("The jobs cannot be read: {error}.")))?;
+    let mut others = all.map_err(|error| Failure::failed(format!("The jobs cannot be read: {error}.")))?.jobs;
     others.retain(|other| other.job_id != job);
     others.reverse();
     for other in &others {
@@ -248,7 +248,7 @@ async fn the_others(server: &Server, signals: &mut Signals) -> CommandResult<()>
     loop {
         latest.borrow_and_update();
         let live = reads.jobs(&filter, None, 1).await;
-        if live.map_err(|error| Failure::failed(format!("The jobs cannot be read: {error}.")))?.is_empty() {
+        if live.map_err(|error| Failure::failed(format!("The jobs cannot be read: {error}.")))?.jobs.is_empty() {
             return Ok(());
         }
         tokio::select! {

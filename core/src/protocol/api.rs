@@ -200,6 +200,9 @@ pub struct JobDetail {
     pub reruns: Vec<JobId>,
     /// Its tasks: in order of first start, then those that never started, in declaration order.
     pub tasks: Vec<TaskResource>,
+    /// Where all attempts are listed; absent when all of them stand with their tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts_href: Option<String>,
     /// Jobs that it forked, submitted or triggered, the oldest 100; `GET /api/v1/jobs?parent=` lists all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<ChildResource>,
@@ -230,7 +233,7 @@ pub struct TaskResource {
     pub started_at: Option<String>,
     /// End of its last attempt.
     pub finished_at: Option<String>,
-    /// Outputs of the latest attempt.
+    /// Outputs of the latest attempt. With `fan_out`: of all instances, `results` only when there are at most 1 000.
     pub outputs: IndexMap<String, Value>,
     /// Artifacts of the latest attempt.
     pub artifacts: Vec<ArtifactResource>,
@@ -240,7 +243,7 @@ pub struct TaskResource {
     /// Its instances, when it has `fan_out` and its items are known; the list is at `…/tasks/{task}/instances`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fan_out: Option<FanOutResource>,
-    /// All attempts, oldest first (absent in `atta run --json`).
+    /// The latest 20 attempts, oldest first (absent in `atta run --json`); `GET /api/v1/jobs/{id}/attempts` lists all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempt_list: Vec<AttemptResource>,
 }
@@ -275,6 +278,16 @@ pub struct InstanceResource {
     pub last_attempt: Option<u32>,
     /// Outputs of its latest attempt.
     pub outputs: IndexMap<String, Value>,
+}
+
+/// An attempt in a list of those of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct JobAttemptResource {
+    /// Its task.
+    pub task_type: String,
+    /// The attempt.
+    #[serde(flatten)]
+    pub attempt: AttemptResource,
 }
 
 /// One attempt.

@@ -15,12 +15,13 @@ use utoipa_axum::routes;
 
 use super::Context;
 use super::access::{Access, Routes};
+use super::attempts::bounded;
 use super::page::{Binding, tagged};
 use super::problem::ApiError;
 use super::request::{Params, Path, json, optional_json};
 use crate::auth::Caller;
 use crate::scheduler::{JobCommand, RunAgain, VersionChoice};
-use crate::store::JobFilter;
+use crate::store::{JobFilter, JobPlace};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -107,6 +108,8 @@ fn state_by_name(name: &str) -> Result<JobState, String> {
 }
 
 /// List jobs, newest first
+///
+/// With `text` one page looks through 10 000 jobs: it may have fewer jobs than asked for, or none, and a `next_cursor`.
 #[utoipa::path(
     get, path = "/api/v1/jobs", tag = "jobs", operation_id = "list_jobs",
     params(
@@ -148,12 +151,13 @@ async fn list(State(context): State<Context>, headers: HeaderMap, mut params: Pa
     let cursor = params.one("cursor")?;
     params.finish()?;
     let binding = Binding::new("jobs", &filter);
-    let before: Option<String> = binding.key(cursor.as_deref())?;
-    let rows = context.reads.jobs(&filter, before.as_deref(), limit + 1).await?;
-    tagged(&headers, &binding.page(rows, limit, |row| row.job_id.0.clone())?)
+    let before: Option<JobPlace> = binding.key(cursor.as_deref())?;
+    let listed = context.reads.jobs(&filter, before.as_ref(), limit).await?;
+    let next_cursor = listed.next.map(|place| binding.cursor(&place)).transpose()?;
+    tagged(&headers, &Page { items: listed.jobs, next_cursor })
 }
 
-/// Get a job with its tasks, attempts and routes taken
+/// Get a job with its tasks, latest attempts and routes taken
 #[utoipa::path(
     get, path = "/api/v1/jobs/{id}", tag = "jobs", operation_id = "get_job",
     params(("id" = String, Path, description = "The job's id")),
@@ -167,7 +171,7 @@ async fn get(
 ) -> Result<Response, ApiError> {
     params.finish()?;
     let id = JobId(id);
-    tagged(&headers, &context.reads.job(&id).await?.ok_or_else(|| unknown(&id))?)
+    tagged(&headers, &bounded(context.reads.job(&id).await?.ok_or_else(|| unknown(&id))?))
 }
 
 pub(super) fn unknown(id: &JobId) -> ApiError {

@@ -11,6 +11,7 @@ mod access;
 mod approval_page;
 mod approvals;
 mod artifacts;
+mod attempts;
 mod configs;
 mod definitions;
 mod envelope;
@@ -125,6 +126,7 @@ fn described() -> Routes {
     Routes::described_by(openapi::base())
         .merge(definitions::routes())
         .merge(jobs::routes())
+        .merge(attempts::routes())
         .merge(instances::routes())
         .merge(events::routes())
         .merge(approvals::routes())

@@ -30,6 +30,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 6, name: "expiry", sql: include_str!("../../migrations/sqlite/0006_expiry.sql") },
     Migration { version: 8, name: "items", sql: include_str!("../../migrations/sqlite/0008_items.sql") },
     Migration { version: 9, name: "families", sql: include_str!("../../migrations/sqlite/0009_families.sql") },
+    Migration { version: 10, name: "list indexes", sql: include_str!("../../migrations/sqlite/0010_list_indexes.sql") },
     Migration { version: 11, name: "tokens", sql: include_str!("../../migrations/sqlite/0011_tokens.sql") },
     Migration { version: 12, name: "ants", sql: include_str!("../../migrations/sqlite/0012_ants.sql") },
 ];

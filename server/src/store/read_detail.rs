@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
-use atta_core::engine::{AttemptState, Failure, JobState, SkipReason, TaskState};
+use atta_core::engine::{JobState, SkipReason, TaskState};
 use atta_core::protocol::api::{
     ArtifactResource, AttemptResource, ChildResource, JobArtifactResource, JobDetail, TaskResource,
 };
 use atta_core::protocol::{Digest, JobId};
 use indexmap::IndexMap;
 
+use super::read_attempts::{attempts_by_task, exit_code, failure};
 use super::read_instances::{describe_fan_out, instances_by_task};
 use super::read_jobs::{SUMMARY, relation, summary};
-use super::read_model::{Reads, instant, json, maybe_instant};
+use super::read_model::{Reads, json, maybe_instant};
 use super::sql::{AssertSqlSafe, Row, Transaction, query};
 use super::{ADOPTED, ColumnName, StoreError, unsigned};
 
@@ -26,10 +27,6 @@ pub struct StoredArtifact {
     pub expired_at: Option<String>,
 }
 
-fn failure(code: Option<String>, message: Option<String>) -> Option<Failure> {
-    code.map(|code| Failure { message: message.unwrap_or_else(|| code.clone()), code })
-}
-
 impl Reads {
     /// A job with its tasks, attempts and artifacts, all as of one moment.
     pub async fn job(&self, id: &JobId) -> Result<Option<JobDetail>, StoreError> {
@@ -42,7 +39,7 @@ impl Reads {
         let Some(row) = row else {
             return Ok(None);
         };
-        let mut attempts = attempts(&mut transaction, id).await?;
+        let mut attempts = attempts_by_task(&mut transaction, id).await?;
         let mut instances = if attempts.values().flatten().any(|attempt| attempt.instance.is_some()) {
             instances_by_task(&mut transaction, id).await?
         } else {
@@ -104,6 +101,7 @@ impl Reads {
             nonce: row.try_get(20)?,
             error: failure(summary.error_code.clone(), row.try_get(21)?),
             children,
+            attempts_href: None,
             rerun_of: rerun_of.map(JobId),
             reruns,
             tasks: started.into_iter().map(|(.., task)| task).chain(never.into_iter().map(|(_, task)| task)).collect(),
@@ -272,67 +270,6 @@ async fn children(connection: &mut Transaction, job: &JobId) -> Result<Vec<Child
             })
         })
         .collect()
-}
-
-/// All attempts of a job by task, oldest first, with their artifacts.
-async fn attempts(connection: &mut Transaction, job: &JobId) -> Result<HashMap<i64, Vec<AttemptResource>>, StoreError> {
-    let mut files: HashMap<i64, Vec<ArtifactResource>> = HashMap::new();
-    let rows =
-        query("SELECT attempt, path, size, digest, group_name, expires_at, expired_at FROM artifacts WHERE job_id = $1 ORDER BY attempt, path")
-            .bind(&job.0)
-            .fetch_all(&mut *connection)
-            .await?;
-    for row in &rows {
-        files.entry(row.try_get(0)?).or_default().push(ArtifactResource {
-            name: row.try_get(1)?,
-            size: unsigned("artifacts", "size", row.try_get(2)?)?,
-            digest: Digest(row.try_get(3)?),
-            group: row.try_get(4)?,
-            expires_at: maybe_instant(row.try_get(5)?),
-            expired_at: maybe_instant(row.try_get(6)?),
-        });
-    }
-    let rows = query(
-        "SELECT task, number, job_attempt, visit, task_attempt, state, result, exit_code, error_code, error_message,
-            routed_from, ant, isolation, created_at, started_at, finished_at, outputs, warnings, log_bytes, instance, item_key,
-            reason
-         FROM attempts WHERE job_id = $1 ORDER BY number",
-    )
-    .bind(&job.0)
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut attempts: HashMap<i64, Vec<AttemptResource>> = HashMap::new();
-    for row in &rows {
-        let number: i64 = row.try_get(1)?;
-        attempts.entry(row.try_get(0)?).or_default().push(AttemptResource {
-            number: unsigned("attempts", "number", number)?,
-            job_attempt: unsigned("attempts", "job_attempt", row.try_get(2)?)?,
-            visit: unsigned("attempts", "visit", row.try_get(3)?)?,
-            task_attempt: unsigned("attempts", "task_attempt", row.try_get(4)?)?,
-            instance: row.try_get(19)?,
-            item_key: row.try_get(20)?,
-            state: AttemptState::from_column("attempts", "state", row.try_get(5)?)?,
-            reason: row.try_get(21)?,
-            result: row.try_get(6)?,
-            exit_code: exit_code("attempts", row.try_get(7)?)?,
-            error: failure(row.try_get(8)?, row.try_get(9)?),
-            routed_from: json("attempts", "routed_from", row.try_get(10)?)?,
-            ant: row.try_get(11)?,
-            isolation: row.try_get(12)?,
-            created_at: instant(row.try_get(13)?),
-            started_at: maybe_instant(row.try_get(14)?),
-            finished_at: maybe_instant(row.try_get(15)?),
-            outputs: json("attempts", "outputs", row.try_get(16)?)?,
-            artifacts: files.remove(&number).unwrap_or_default(),
-            warnings: json("attempts", "warnings", row.try_get(17)?)?,
-            log_bytes: unsigned("attempts", "log_bytes", row.try_get(18)?)?,
-        });
-    }
-    Ok(attempts)
-}
-
-fn exit_code(table: &'static str, code: Option<i64>) -> Result<Option<u16>, StoreError> {
-    code.map(|code| unsigned(table, "exit_code", code)).transpose()
 }
 
 fn task_of(row: &Row, attempt_list: Vec<AttemptResource>) -> Result<TaskResource, StoreError> {

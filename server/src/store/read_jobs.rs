@@ -3,6 +3,7 @@
 use atta_core::engine::{AttemptState, JobState};
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{JobSummary, ParentResource, Relation};
+use serde::{Deserialize, Serialize};
 
 use super::read_model::{Reads, instant, maybe_instant};
 use super::sql::{Builder, Row, query};
@@ -26,6 +27,24 @@ pub struct JobFilter {
     /// This text occurs in id, type, key, description or reason, whatever the case.
     pub text: Option<String>,
 }
+
+/// Where a job stands in the order of lists: when it was submitted, and its id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct JobPlace(i64, String);
+
+/// Some jobs of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedJobs {
+    /// The jobs.
+    pub jobs: Vec<JobSummary>,
+    /// Where to go on; `None` when there are no more.
+    pub next: Option<JobPlace>,
+}
+
+/// Jobs in which one page of a list looks for a text.
+const LOOKED_AT: u32 = 10_000;
+
+const NEWEST_FIRST: &str = " ORDER BY created_at DESC, id DESC";
 
 /// What a task's name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,48 +102,108 @@ fn parent(row: &Row) -> Result<Option<ParentResource>, StoreError> {
     Ok(Some(ParentResource { job_id: JobId(job), relation, task: row.try_get(18)?, attempt }))
 }
 
+/// All conditions of a list but for the text.
+fn conditions<'q>(query: &mut Builder<'q>, filter: &'q JobFilter, before: Option<&'q JobPlace>) {
+    if let Some(JobPlace(at, id)) = before {
+        query.push(" AND (created_at, id) < (").push_bind(*at).push(", ").push_bind(id).push(")");
+    }
+    match &filter.states[..] {
+        [] => {}
+        [one] => {
+            query.push(" AND state = ").push_bind(one.column_name());
+        }
+        several => {
+            query.push(" AND state IN ").push_list(several.iter().map(|state| state.column_name()));
+        }
+    }
+    if let Some(job_type) = &filter.job_type {
+        query.push(" AND job_type = ").push_bind(job_type);
+    }
+    if let Some(parent) = &filter.parent {
+        query.push(" AND parent_job = ").push_bind(parent);
+    }
+    if let Some(user_key) = &filter.user_key {
+        query.push(" AND user_key = ").push_bind(user_key);
+    }
+    if let Some(after) = filter.created_after {
+        query.push(" AND created_at >= ").push_bind(after);
+    }
+    if let Some(before) = filter.created_before {
+        query.push(" AND created_at < ").push_bind(before);
+    }
+}
+
+/// The statement of a list. A text is looked for in so many jobs that no list takes long.
+fn listing<'q>(columns: &str, filter: &'q JobFilter, before: Option<&'q JobPlace>, rows: u32) -> Builder<'q> {
+    let mut query = Builder::new(columns);
+    let Some(text) = &filter.text else {
+        query.push(" FROM jobs WHERE true");
+        conditions(&mut query, filter, before);
+        query.push(NEWEST_FIRST).push(" LIMIT ").push_bind(rows);
+        return query;
+    };
+    query.push(" FROM (SELECT * FROM jobs WHERE true");
+    conditions(&mut query, filter, before);
+    query.push(NEWEST_FIRST).push(" LIMIT ").push_bind(LOOKED_AT).push(
+        ") jobs WHERE instr(lower(id || ' ' || job_type || ' ' || coalesce(user_key, '') || ' ' \
+         || coalesce(description, '') || ' ' || coalesce(reason, '')), lower(",
+    );
+    query.push_bind(text).push(")) > 0").push(NEWEST_FIRST).push(" LIMIT ").push_bind(rows);
+    query
+}
+
 impl Reads {
-    /// Jobs, newest first: those before the one with id `before`.
+    /// Jobs, newest first: those behind the place `before`.
     pub async fn jobs(
         &self,
         filter: &JobFilter,
-        before: Option<&str>,
+        before: Option<&JobPlace>,
         limit: u32,
-    ) -> Result<Vec<JobSummary>, StoreError> {
-        let mut query = Builder::new(SUMMARY);
-        query.push(" FROM jobs WHERE true");
-        if let Some(before) = before {
-            query.push(" AND id < ").push_bind(before);
+    ) -> Result<ListedJobs, StoreError> {
+        let rows = limit.saturating_add(1);
+        let mut found = Vec::new();
+        if filter.states.len() > 1 && filter.text.is_none() {
+            // Each state has its order in an index, several together have none.
+            for state in &filter.states {
+                let one = JobFilter { states: vec![*state], ..filter.clone() };
+                found.extend(self.listed(&one, before, rows).await?);
+            }
+            found.sort_by(|(a, _), (b, _)| b.cmp(a));
+        } else {
+            found = self.listed(filter, before, rows).await?;
         }
-        if !filter.states.is_empty() {
-            query.push(" AND state IN ").push_list(filter.states.iter().map(|state| state.column_name()));
-            query.push("");
+        let limit = limit as usize;
+        let mut next = None;
+        if found.len() > limit {
+            found.truncate(limit);
+            next = found.last().map(|(place, _)| place.clone());
+        } else if filter.text.is_some() {
+            next = self.last_looked_at(filter, before).await?;
         }
-        if let Some(job_type) = &filter.job_type {
-            query.push(" AND job_type = ").push_bind(job_type);
-        }
-        if let Some(parent) = &filter.parent {
-            query.push(" AND parent_job = ").push_bind(parent);
-        }
-        if let Some(user_key) = &filter.user_key {
-            query.push(" AND user_key = ").push_bind(user_key);
-        }
-        if let Some(after) = filter.created_after {
-            query.push(" AND created_at >= ").push_bind(after);
-        }
-        if let Some(before) = filter.created_before {
-            query.push(" AND created_at < ").push_bind(before);
-        }
-        if let Some(text) = &filter.text {
-            query.push(
-                " AND instr(lower(id || ' ' || job_type || ' ' || coalesce(user_key, '') || ' ' \
-                 || coalesce(description, '') || ' ' || coalesce(reason, '')), lower(",
-            );
-            query.push_bind(text).push(")) > 0");
-        }
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
-        let rows = query.build().fetch_all(self.store.readers()).await?;
-        rows.iter().map(summary).collect()
+        Ok(ListedJobs { jobs: found.into_iter().map(|(_, job)| job).collect(), next })
+    }
+
+    async fn listed(
+        &self,
+        filter: &JobFilter,
+        before: Option<&JobPlace>,
+        rows: u32,
+    ) -> Result<Vec<(JobPlace, JobSummary)>, StoreError> {
+        let found = listing(SUMMARY, filter, before, rows).build().fetch_all(self.store.readers()).await?;
+        found.iter().map(|row| Ok((JobPlace(row.try_get(11)?, row.try_get(0)?), summary(row)?))).collect()
+    }
+
+    /// The job at which looking for a text has stopped, if there may be more behind it.
+    async fn last_looked_at(
+        &self,
+        filter: &JobFilter,
+        before: Option<&JobPlace>,
+    ) -> Result<Option<JobPlace>, StoreError> {
+        let mut query = Builder::new("SELECT created_at, id FROM jobs WHERE true");
+        conditions(&mut query, filter, before);
+        query.push(NEWEST_FIRST).push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
+        let row = query.build().fetch_optional(self.store.readers()).await?;
+        row.map(|row| Ok(JobPlace(row.try_get(0)?, row.try_get(1)?))).transpose()
     }
 
     /// Whether there is such a job.
@@ -180,6 +259,57 @@ impl Reads {
             )),
             None if outline.tasks.iter().any(|name| name == task) => Ok(TaskLookup::NotStarted),
             None => Ok(TaskLookup::NoTask),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use atta_core::time::UnixMillis;
+
+    use super::*;
+    use crate::store::Store;
+
+    /// What the database would do for a list.
+    async fn plan(reads: &Reads, filter: &JobFilter) -> String {
+        let columns = format!("EXPLAIN QUERY PLAN {SUMMARY}");
+        let before = JobPlace(5, "job_5".to_owned());
+        let query = listing(&columns, filter, Some(&before), 50).build();
+        let rows = query.fetch_all(reads.store.readers()).await.unwrap();
+        let steps = rows.iter().map(|row| row.try_get::<String, _>(3).unwrap());
+        // How the parent's task is found is another matter.
+        steps.filter(|step| step.contains("jobs") || step.contains("B-TREE")).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn each_filter_of_jobs_has_an_index_that_keeps_the_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _writer) = Store::open(dir.path(), UnixMillis(0)).await.unwrap();
+        let reads = Reads::new(store);
+        let one = |change: fn(&mut JobFilter)| {
+            let mut filter = JobFilter::default();
+            change(&mut filter);
+            filter
+        };
+        for (filter, index) in [
+            (one(|_| {}), "jobs_by_creation"),
+            (one(|filter| filter.states = vec![JobState::Failed]), "jobs_by_state"),
+            (one(|filter| filter.job_type = Some("a".to_owned())), "jobs_by_type"),
+            (one(|filter| filter.user_key = Some("a".to_owned())), "jobs_by_user_key"),
+            (one(|filter| filter.created_after = Some(1)), "jobs_by_creation"),
+            (one(|filter| filter.created_before = Some(1)), "jobs_by_creation"),
+            (
+                one(|filter| {
+                    filter.states = vec![JobState::Failed];
+                    filter.job_type = Some("a".to_owned());
+                }),
+                "jobs_by_type_state",
+            ),
+            (one(|filter| filter.text = Some("a".to_owned())), "jobs_by_creation"),
+        ] {
+            let plan = plan(&reads, &filter).await;
+            assert!(plan.contains(&format!("INDEX {index} (")), "{filter:?}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
 
 use super::rig::TestServer;
 use crate::queen::rig::{Ant, definition};
@@ -169,4 +171,74 @@ async fn commands_answer_with_the_state_afterwards() {
         server.post("/api/v1/jobs/job_none/cancel", &json!({})).await.problem(),
         "404 NOT_FOUND: job job_none not found"
     );
+}
+
+#[tokio::test]
+async fn a_job_shows_the_latest_attempts_and_says_where_all_are() {
+    let server = TestServer::start().await;
+    let items: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+    let fan_out = format!("fan_out: {{items: [{}]}}", items.join(", "));
+    assert_eq!(
+        server.upload(&definition("", &[("many", &fan_out), ("one", "dependencies: [many]")])).await.status,
+        201
+    );
+    let id = server.submit("flow").await;
+    Ant::new("ant", 30).work(server.server.queen()).await;
+    let job = server.get(&format!("/api/v1/jobs/{id}")).await.json();
+    assert_eq!(job["state"], "COMPLETED");
+    let (many, one) = (&job["tasks"][0], &job["tasks"][1]);
+    let numbers = |list: &Value| list.as_array().unwrap().iter().map(|a| a["number"].clone()).collect::<Vec<_>>();
+    assert_eq!(numbers(&many["attempt_list"]), (11..=30).map(Value::from).collect::<Vec<_>>());
+    assert_eq!((&many["attempts"], &one["attempts"]), (&json!(30), &json!(1)));
+    assert_eq!(many["outputs"]["results"].as_array().unwrap().len(), 30);
+    assert_eq!(job["attempts_href"], format!("/api/v1/jobs/{id}/attempts"));
+
+    let href = job["attempts_href"].as_str().unwrap();
+    let all = async |query: &str| {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = server.get(&format!("{href}?limit=7{query}{cursor}")).await.json();
+            found.extend(page["items"].as_array().unwrap().iter().map(|one| {
+                format!("{} {} {}", one["number"], one["task_type"].as_str().unwrap(), one["state"].as_str().unwrap())
+            }));
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return found,
+            }
+        }
+    };
+    let mut expected: Vec<String> = (1..=30).map(|number| format!("{number} many FINISHED")).collect();
+    assert_eq!(all("&task=many").await, expected);
+    expected.push("31 one FINISHED".to_owned());
+    assert_eq!(all("").await, expected);
+    let problem = server.get(&format!("{href}?task=none")).await.problem();
+    assert_eq!(problem, format!("404 NOT_FOUND: task none of the job {id} not found"));
+    assert_eq!(server.get("/api/v1/jobs/job_0/attempts").await.problem(), "404 NOT_FOUND: job job_0 not found");
+}
+
+#[tokio::test]
+async fn a_text_is_looked_for_in_so_many_jobs_at_a_time() {
+    let server = with_flow().await;
+    let needle = server.post("/api/v1/jobs", &json!({"job_type": "flow", "user_key": "needle"})).await.json();
+    let options = SqliteConnectOptions::new().filename(server.dir.path().join("atta.db"));
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10001)
+         INSERT INTO jobs (id, job_type, version, state, priority, params, submitted_by, created_at, finished_at)
+         SELECT 'job_z' || printf('%05d', i), job_type, version, 'SKIPPED', 2, '{}', 'test', created_at + i, 1
+         FROM n, (SELECT job_type, version, created_at FROM jobs)",
+    )
+    .execute(&mut other)
+    .await
+    .unwrap();
+    other.close().await.unwrap();
+    let first = server.get("/api/v1/jobs?text=needle").await.json();
+    assert_eq!(first["items"], json!([]));
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = server.get(&format!("/api/v1/jobs?text=needle&cursor={cursor}")).await.json();
+    assert_eq!((&second["items"][0]["job_id"], &second["next_cursor"]), (&needle["job_id"], &Value::Null));
+    // Several states together keep the order.
+    let mixed =
+        server.get("/api/v1/jobs?state=SKIPPED,RUNNING&created_before=2999-01-01T00:00:00Z&limit=2").await.json();
+    assert_eq!(mixed["items"][1]["job_id"], "job_z10000");
 }

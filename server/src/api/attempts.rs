@@ -1,0 +1,74 @@
+//! The attempts of a job.
+
+use atta_core::protocol::JobId;
+use atta_core::protocol::api::{JobAttemptResource, JobDetail, Page};
+use axum::Json;
+use axum::extract::State;
+use utoipa_axum::routes;
+
+use super::Context;
+use super::access::{Access, Routes};
+use super::page::Binding;
+use super::problem::ApiError;
+use super::request::{Params, Path};
+
+/// Attempts of a task that stand with its job; all are listed here.
+const WITH_JOB: usize = 20;
+
+/// Instances of a task whose `results` stand with its job; all are listed with their task.
+const RESULTS_WITH_JOB: u32 = 1_000;
+
+pub(super) fn routes() -> Routes {
+    Routes::new().with(Access::VIEWER, routes!(list))
+}
+
+/// List the attempts of a job, oldest first
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}/attempts", tag = "jobs", operation_id = "list_attempts",
+    params(
+        ("id" = String, Path, description = "The job's id"),
+        ("task" = Option<String>, Query, description = "Of this task"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Rows of a page, 50 by default"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),
+    ),
+    responses((status = 200, body = Page<JobAttemptResource>))
+)]
+async fn list(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    mut params: Params,
+) -> Result<Json<Page<JobAttemptResource>>, ApiError> {
+    let task = params.one("task")?;
+    let limit = params.limit()?;
+    let cursor = params.one("cursor")?;
+    params.finish()?;
+    let job = JobId(id);
+    match &task {
+        None if !context.reads.job_exists(&job).await? => return Err(super::jobs::unknown(&job)),
+        None => {}
+        Some(task) => match context.reads.has_task(&job, task).await? {
+            None => return Err(super::jobs::unknown(&job)),
+            Some(false) => return Err(ApiError::not_found(format_args!("task {task} of the job {job}"))),
+            Some(true) => {}
+        },
+    }
+    let binding = Binding::new("attempts", &(&job, &task));
+    let after: Option<u32> = binding.key(cursor.as_deref())?;
+    let rows = context.reads.attempts(&job, task.as_deref(), after, limit + 1).await?;
+    Ok(Json(binding.page(rows, limit, |row| row.attempt.number)?))
+}
+
+/// Leaves out of a job what is too much to stand with it, and says where it is.
+pub(super) fn bounded(mut job: JobDetail) -> JobDetail {
+    let mut left_out = false;
+    for task in &mut job.tasks {
+        let over = task.attempt_list.len().saturating_sub(WITH_JOB);
+        task.attempt_list.drain(..over);
+        left_out |= over > 0;
+        if task.fan_out.as_ref().is_some_and(|fan_out| fan_out.total > RESULTS_WITH_JOB) {
+            task.outputs.shift_remove("results");
+        }
+    }
+    job.attempts_href = left_out.then(|| format!("/api/v1/jobs/{}/attempts", job.summary.job_id));
+    job
+}
