@@ -40,6 +40,8 @@ pub(super) struct Prepared {
     /// Headers that hold a variable of the environment.
     pub(super) private_headers: Vec<HeaderName>,
     pub(super) body: Option<Vec<u8>>,
+    /// A variable of the environment is in the body.
+    pub(super) private_body: bool,
 }
 
 pub(super) struct Exchange<'a> {
@@ -267,9 +269,17 @@ fn follow(mut prepared: Prepared, status: StatusCode, location: &HeaderValue) ->
         303 => prepared.method != Method::HEAD,
         _ => false,
     };
+    if !becomes_get && prepared.private_body && target.origin() != prepared.url.origin() {
+        let host = target.host_str().unwrap_or_default();
+        return Err(bad(format!(
+            "was redirected to another host, {host}, with a body that holds a variable of the environment: it is not sent \
+             there; name that host in `url` if it is meant"
+        )));
+    }
     if becomes_get {
         prepared.method = Method::GET;
         prepared.body = None;
+        prepared.private_body = false;
         prepared.headers.remove(header::CONTENT_TYPE);
         prepared.headers.remove(header::CONTENT_ENCODING);
     }
@@ -305,4 +315,39 @@ fn whole(error: &reqwest::Error) -> String {
         source = inner.source();
     }
     if text.is_empty() { error.to_string() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn follow_to(status: u16, location: &str, private_body: bool) -> Result<Prepared, Broken> {
+        let prepared = Prepared {
+            method: Method::POST,
+            url: Url::parse("https://a.example/login").unwrap(),
+            headers: HeaderMap::new(),
+            private_headers: Vec::new(),
+            body: Some(b"token=secret".to_vec()),
+            private_body,
+        };
+        follow(prepared, StatusCode::from_u16(status).unwrap(), &HeaderValue::from_str(location).unwrap())
+    }
+
+    #[test]
+    fn a_body_with_a_variable_does_not_follow_a_redirect_to_another_host() {
+        for status in [307, 308] {
+            let Err((result, failure)) = follow_to(status, "https://b.example/login", true) else {
+                panic!("{status}: it would be sent");
+            };
+            assert_eq!((result, failure.code.as_str()), (ResultName::Invalid, "BAD_REDIRECT"));
+            assert!(failure.message.contains("another host, b.example"), "{}", failure.message);
+        }
+        let same = follow_to(307, "/elsewhere", true).ok().unwrap();
+        assert_eq!((same.body.as_deref(), same.url.path()), (Some(&b"token=secret"[..]), "/elsewhere"));
+        assert!(follow_to(307, "https://b.example/", false).ok().unwrap().body.is_some());
+        for status in [301, 302, 303] {
+            let get = follow_to(status, "https://b.example/", true).ok().unwrap();
+            assert_eq!((get.method, get.body), (Method::GET, None));
+        }
+    }
 }

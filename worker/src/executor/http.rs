@@ -204,6 +204,7 @@ fn prepare(request: &HttpRequest, environment: &Environment) -> Result<Prepared,
         }
         headers.insert(key, value);
     }
+    let mut private_body = false;
     let (body, kind) = match &request.body {
         RequestBody::None => (None, None),
         RequestBody::Text(text) => (Some(text.clone().into_bytes()), Some("text/plain; charset=utf-8")),
@@ -211,6 +212,7 @@ fn prepare(request: &HttpRequest, environment: &Environment) -> Result<Prepared,
         RequestBody::Form(pairs) => {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
             for (name, parts) in pairs {
+                private_body |= parts.iter().any(|part| matches!(part, RenderedPart::Variable(_)));
                 form.append_pair(name, &filled(&format!("form.{name}"), parts, environment)?);
             }
             (Some(form.finish().into_bytes()), Some("application/x-www-form-urlencoded"))
@@ -220,7 +222,7 @@ fn prepare(request: &HttpRequest, environment: &Environment) -> Result<Prepared,
         headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
     }
     let method: Method = request.verb.parse().map_err(|_| format!("{} is no method of HTTP", request.verb))?;
-    Ok(Prepared { method, url, headers, private_headers, body })
+    Ok(Prepared { method, url, headers, private_headers, body, private_body })
 }
 
 fn filled(key: &str, parts: &[RenderedPart], environment: &Environment) -> Result<String, String> {
