@@ -8,8 +8,11 @@ use super::read_model::{Reads, instant, json};
 use super::sql::{AssertSqlSafe, Row, query};
 use super::{ColumnName, StoreError, StoreWriter};
 
-/// Deliveries of one webhook that are kept; older ones are forgotten.
+/// Deliveries of one webhook that are kept, of those that had an effect and of the others; older ones are forgotten.
 const KEPT: i64 = 1_000;
+
+/// The outcomes of which [`DeliveryOutcome::is_effect`] holds.
+const EFFECTS: &str = "('submitted','woke','duplicate','filtered','ping')";
 
 const COLUMNS: &str = "id, job_type, trigger_name, sender_id, event, headers, outcome, job_id, message, redelivery_of,
     received_at, length(body)";
@@ -53,10 +56,10 @@ impl StoreWriter {
         trigger: &str,
         sender_id: &str,
     ) -> Result<Option<(String, Option<JobId>)>, StoreError> {
-        let row = query(
+        let row = query(AssertSqlSafe(format!(
             "SELECT id, job_id FROM deliveries WHERE job_type = $1 AND trigger_name = $2 AND sender_id = $3
-                AND outcome IN ('submitted','woke','duplicate','filtered','ping') ORDER BY id LIMIT 1",
-        )
+                AND outcome IN {EFFECTS} ORDER BY id LIMIT 1"
+        )))
         .bind(job_type)
         .bind(trigger)
         .bind(sender_id)
@@ -85,10 +88,13 @@ impl StoreWriter {
         .bind(row.received_at.0)
         .execute(self.connection().await?)
         .await?;
-        query(
-            "DELETE FROM deliveries WHERE job_type = $1 AND trigger_name = $2 AND id < (SELECT id FROM deliveries
-                WHERE job_type = $1 AND trigger_name = $2 ORDER BY id DESC LIMIT 1 OFFSET $3)",
-        )
+        // Whoever repeats one of them must not push it out with its repetitions: then it would have its effect again.
+        let kind = if row.outcome.is_effect() { "IN" } else { "NOT IN" };
+        query(AssertSqlSafe(format!(
+            "DELETE FROM deliveries WHERE job_type = $1 AND trigger_name = $2 AND outcome {kind} {EFFECTS} AND id < (
+                SELECT id FROM deliveries WHERE job_type = $1 AND trigger_name = $2 AND outcome {kind} {EFFECTS}
+                ORDER BY id DESC LIMIT 1 OFFSET $3)"
+        )))
         .bind(&row.job_type)
         .bind(&row.trigger)
         .bind(KEPT - 1)

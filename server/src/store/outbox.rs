@@ -221,7 +221,11 @@ impl Reads {
         );
         for (channel, destination) in busy {
             query.push(" AND NOT (channel = ").push_bind(channel.column_name());
-            query.push(" AND destination = ").push_bind(destination).push(")");
+            // All e-mails go to one server, whoever they are for.
+            if *channel != Channel::Email {
+                query.push(" AND destination = ").push_bind(destination);
+            }
+            query.push(")");
         }
         query.push(" ORDER BY next_at, id LIMIT ").push_bind(limit);
         let rows = query.build().fetch_all(self.store.readers()).await?;
@@ -254,5 +258,33 @@ impl Reads {
         .fetch_optional(self.store.readers())
         .await?;
         row.map(|row| Ok((super::live::job_row(&row)?, row.try_get("definition_source")?))).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn many_e_mails_do_not_keep_others_from_being_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, mut writer) = Store::open(dir.path(), UnixMillis(0)).await.unwrap();
+        let on = writer.connection().await.unwrap();
+        for text in [
+            "INSERT INTO definitions (job_type, latest_version, created_at, updated_at) VALUES ('a', 'v', 0, 0)",
+            "INSERT INTO definition_versions (job_type, version, source, created_at) VALUES ('a', 'v', '', 0)",
+            "INSERT INTO jobs (id, job_type, version, state, priority, params, submitted_by, created_at)
+             VALUES ('job_1', 'a', 'v', 'RUNNING', 2, '{}', 'test', 0)",
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10)
+             INSERT INTO outbox (id, job_id, event, rule, channel, destination, content, state, next_at, created_at)
+             SELECT 'ntf_' || i, 'job_1', 'job.failed', 0, CASE WHEN i = 10 THEN 'webhook' ELSE 'email' END, 'to' || i, '{}',
+                'PENDING', i, 0 FROM n",
+        ] {
+            query(text).execute(&mut *on).await.unwrap();
+        }
+        let busy = [(Channel::Email, String::new())];
+        let pending = Reads::new(store).pending_deliveries(busy.iter(), 3).await.unwrap();
+        assert_eq!(pending.iter().map(|due| due.id.as_str()).collect::<Vec<_>>(), ["ntf_10"]);
     }
 }

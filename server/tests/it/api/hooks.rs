@@ -265,3 +265,24 @@ async fn a_delivery_can_be_looked_at_and_delivered_again() {
     let unknown = server.post("/api/v1/deliveries/dlv_1/redeliver", &Value::Null).await.problem();
     assert_eq!(unknown, "404 NOT_FOUND: delivery dlv_1 not found");
 }
+
+#[tokio::test]
+async fn repetitions_do_not_push_out_what_they_repeat() {
+    let server = server().await;
+    assert_eq!(deliver(&server, "one", &issue(7)).await.json()["outcome"], "submitted");
+    let options = SqliteConnectOptions::new().filename(server.dir.path().join("atta.db"));
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+         INSERT INTO deliveries (id, job_type, trigger_name, sender_id, headers, body, outcome, received_at)
+         SELECT 'dlv_z' || printf('%05d', i), 'hooked', 'issues', 'one', '{}', x'', 'replayed', 0 FROM n",
+    )
+    .execute(&mut other)
+    .await
+    .unwrap();
+    other.close().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(deliver(&server, "one", &issue(7)).await.json()["outcome"], "replayed");
+    }
+    assert_eq!(jobs(&server).await, 1);
+}
