@@ -122,14 +122,7 @@ impl State {
         }
         let mut params = live.params.clone();
         params.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let params = check_params(&live.version.definition, &params).map_err(|violations| Refusal::Invalid {
-            code: "INVALID_PARAMS",
-            message: match violations.as_slice() {
-                [only] => only.message.clone(),
-                all => format!("{} params are not right", all.len()),
-            },
-            violations,
-        })?;
+        let params = check_params(&live.version.definition, &params).map_err(Refusal::params)?;
         if params != live.params {
             live.row.created_params.get_or_insert_with(|| live.row.params.clone());
             live.row.params = json(&params);

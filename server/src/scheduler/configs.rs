@@ -230,14 +230,10 @@ impl State {
                 });
             }
         }
-        match violations.as_slice() {
-            [] => Ok(()),
-            [only] => Err(Refusal::Invalid { code: "MISSING_CONFIG", message: only.message.clone(), violations }),
-            all => {
-                let message = format!("{} configs and secrets are not set", all.len());
-                Err(Refusal::Invalid { code: "MISSING_CONFIG", message, violations })
-            }
+        if violations.is_empty() {
+            return Ok(());
         }
+        Err(Refusal::violations("MISSING_CONFIG", "configs and secrets are not set", violations))
     }
 
     /// What the batch changed in configs.

@@ -78,15 +78,17 @@ impl LoadedVersion {
         })
     }
 
-    /// Definition and plan with all fields resolved by rendering their templates in `scope`.
+    /// Definition and plan with all fields resolved by rendering their templates in `scope`. It is done anew whenever the
+    /// job is replayed and must give the same: neither scope nor renderer may know anything that changes.
     pub(super) fn resolve(
         &self,
         renderer: &Renderer,
-        scope: &Variables,
+        scope: impl FnOnce() -> Variables,
     ) -> Result<(Arc<JobDefinition>, Arc<Plan>), Refusal> {
         if self.literal {
             return Ok((self.definition.clone(), self.plan.clone()));
         }
+        let scope = scope();
         let refuse = |diagnostics: &[Diagnostic]| Refusal::Invalid {
             code: "INVALID_PARAMS",
             message: diagnostics.first().map_or_else(String::new, |first| first.message.clone()),
@@ -95,7 +97,7 @@ impl LoadedVersion {
         let resolved = self
             .definition
             .resolve_fields(&mut |template| {
-                renderer.render_text(&template.source, scope).map_err(|problem| problem.to_string())
+                renderer.render_text(&template.source, &scope).map_err(|problem| problem.to_string())
             })
             .map_err(|diagnostics| refuse(&diagnostics))?;
         let (plan, _) = Plan::build(&resolved).map_err(|diagnostics| refuse(&diagnostics))?;
@@ -165,13 +167,14 @@ impl State {
         enabled: bool,
     ) -> Result<DefinitionResource, Refusal> {
         let now = self.clock.now();
-        let entry = self.definitions.get_mut(job_type).ok_or_else(|| Refusal::definition_not_found(job_type))?;
+        let not_found = || Refusal::definition_not_found(job_type);
+        let latest = self.definitions.get(job_type).ok_or_else(not_found)?.row.latest_version.clone();
+        // Before anything is changed: what is refused must leave no trace.
+        let version = self.version(database, job_type, &latest).await?;
+        let entry = self.definitions.get_mut(job_type).ok_or_else(not_found)?;
         if entry.row.enabled != enabled {
             entry.row.enabled = enabled;
             entry.row.updated_at = now;
-            let latest = entry.row.latest_version.clone();
-            self.staged.definitions.insert(job_type.to_owned());
-            let version = self.version(database, job_type, &latest).await?;
             self.reschedule(job_type, &version, now);
         }
         self.definition_resource(database, job_type).await

@@ -8,11 +8,13 @@ use std::collections::HashSet;
 use atta_core::definition::{ExpireOptions, Retention};
 use atta_core::engine::AttemptResult;
 use atta_core::protocol::JobId;
+use atta_core::time::UnixMillis;
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::live::Finish;
 use super::methods::Performed;
+use super::recovery::{IDEMPOTENCY_KEPT, millis};
 use super::state::State;
 use crate::store::{Garbage, StoreError, StoreWriter};
 
@@ -47,6 +49,7 @@ impl State {
             })
             .cloned()
             .collect();
+        database.forget_idempotency(UnixMillis(now.0.saturating_sub(millis(IDEMPOTENCY_KEPT)))).await?;
         let mut swept = Swept::default();
         let jobs = database.overdue_jobs(now, default, JOBS).await?;
         let artifacts = database.overdue_artifacts(now, ARTIFACTS).await?;
@@ -85,8 +88,7 @@ impl State {
             return Ok(Performed::invalid("older_than: its template was not resolved when the job was created"));
         };
         let now = self.clock.now();
-        let before =
-            atta_core::time::UnixMillis(now.0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
+        let before = UnixMillis(now.0.saturating_sub(millis(*age)));
         let mut keys = database.artifacts_before(before, &options.job_types, BY_TASK).await?;
         let more = keys.len() == BY_TASK as usize;
         keys.retain(|key| !self.jobs.contains_key(&key.job));

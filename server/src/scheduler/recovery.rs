@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use atta_core::engine::{AttemptNumber, AttemptState, Effect, Event, JobState, TaskIndex, TaskState, decide};
 use atta_core::protocol::{AntId, AttemptId, JobId};
-use atta_core::template::{ConfigValues, Limits, Renderer};
+use atta_core::template::{ConfigValues, Limits, NoFunctions, Renderer};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use serde_json::{Map, Value};
 
@@ -29,7 +29,7 @@ use crate::secrets::Secrets;
 use crate::store::{InstanceRow, StoreError, StoreWriter, StoredJob, Which, adopted_attempt};
 
 /// How long an Idempotency-Key is remembered.
-const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
+pub(super) const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
 
 /// What a task with `fan_out` had of its instances when it settled.
 struct Gathered {
@@ -61,6 +61,7 @@ impl State {
         let auth = Arc::new(crate::auth::Tokens::new(database.load_tokens().await?));
         let mut state = Self {
             renderer: Renderer::new(Limits::default(), Arc::new(functions)),
+            lasting: Renderer::new(Limits::default(), Arc::new(NoFunctions)),
             secrets,
             time: JobTime::new(Arc::clone(&clock)),
             auth,
@@ -223,18 +224,15 @@ impl State {
                 .map(serde_json::from_str)
                 .transpose()
                 .map_err(|error| format!("the params that it was created with are damaged: {error}"))?;
-        let scope = submission_variables(
-            &version.definition,
-            &row,
-            created.as_ref().unwrap_or(&params),
-            ConfigValues::default(),
-            &self.renderer,
-        );
+        let scope = || {
+            let params = created.as_ref().unwrap_or(&params);
+            submission_variables(&version.definition, &row, params, ConfigValues::default(), &self.lasting)
+        };
         let nothing_happened = events.is_empty();
         let (definition, plan) = if row.state == JobState::Skipped {
             (version.definition.clone(), version.plan.clone())
         } else {
-            version.resolve(&self.renderer, &scope).map_err(|refusal| refusal.to_string())?
+            version.resolve(&self.lasting, scope).map_err(|refusal| refusal.to_string())?
         };
         let mut live = LiveJob::new(row, params, version, definition, plan, Arc::clone(&self.secrets));
         // Which attempt's outputs and artifacts each task, or each instance of a task, has now.
@@ -376,6 +374,6 @@ impl State {
     }
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

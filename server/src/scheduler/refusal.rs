@@ -62,6 +62,20 @@ impl Refusal {
         Self::NotFound { what: format!("definition {job_type}") }
     }
 
+    /// Params that are not right.
+    pub(super) fn params(violations: Vec<FieldViolation>) -> Self {
+        Self::violations("INVALID_PARAMS", "params are not right", violations)
+    }
+
+    /// One violation speaks for itself, several are counted: `2 params are not right`.
+    pub(super) fn violations(code: &'static str, several: &str, violations: Vec<FieldViolation>) -> Self {
+        let message = match violations.as_slice() {
+            [only] => only.message.clone(),
+            all => format!("{} {several}", all.len()),
+        };
+        Self::Invalid { code, message, violations }
+    }
+
     /// What is wrong in one sentence, with all violations.
     pub(super) fn sentence(&self) -> String {
         match self {

@@ -91,6 +91,8 @@ pub(super) struct State {
     pub(super) versions: HashMap<(String, String), Arc<LoadedVersion>>,
     pub(super) counts: Arc<JobCounts>,
     pub(super) renderer: Renderer,
+    /// Knows nothing but what it is given: what it renders is the same at any time.
+    pub(super) lasting: Renderer,
     pub(super) secrets: Arc<Secrets>,
     /// API tokens.
     pub(super) auth: Arc<Tokens>,
@@ -216,7 +218,8 @@ impl State {
             if let Some(ant) = row.ant.as_ref().and_then(|ant| self.ants.get_mut(&AntId(ant.clone()))) {
                 ant.held.remove(&AttemptId::new(job, number));
             }
-            if row.token.is_some() && self.secrets.held().any() {
+            // An interrupted one has no token any more, and had secrets all the same.
+            if self.secrets.held().any() {
                 self.secrets.held().release(&AttemptId::new(job, number));
             }
             if let Some(result) = row.result {

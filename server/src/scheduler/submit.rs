@@ -166,14 +166,7 @@ impl State {
     pub(super) fn create_job(&mut self, new: NewJob) -> Result<(), Refusal> {
         let NewJob { id, version, params, user_key, priority, description, submitted_by, scheduled_at, tick, origin } =
             new;
-        let params = check_params(&version.definition, &params).map_err(|violations| Refusal::Invalid {
-            code: "INVALID_PARAMS",
-            message: match violations.as_slice() {
-                [only] => only.message.clone(),
-                all => format!("{} params are not right", all.len()),
-            },
-            violations,
-        })?;
+        let params = check_params(&version.definition, &params).map_err(Refusal::params)?;
         let now = self.clock.now();
         let mut row = JobRow {
             id: id.clone(),
@@ -202,7 +195,6 @@ impl State {
         };
         self.check_configs(&version)?;
         let configs = self.secrets.values(&row.job_type);
-        let no_configs = configs.is_empty();
         let scope = submission_variables(&version.definition, &row, &params, configs, &self.renderer);
         let user_key = match (user_key, &version.definition.user_key) {
             (Some(key), _) => Some(key),
@@ -229,13 +221,10 @@ impl State {
                 message: format!("the user_key {key} is held by the job {holder}, which has not ended"),
             });
         }
-        // A config may change while the job lives, and what the job is must not.
-        let lasting = if no_configs {
-            scope
-        } else {
-            submission_variables(&version.definition, &row, &params, ConfigValues::default(), &self.renderer)
-        };
-        let (definition, plan) = version.resolve(&self.renderer, &lasting)?;
+        // Configs, the time and other jobs change while the job lives, and what the job is must not.
+        let lasting =
+            || submission_variables(&version.definition, &row, &params, ConfigValues::default(), &self.lasting);
+        let (definition, plan) = version.resolve(&self.lasting, lasting)?;
         if let Some(key) = &row.user_key {
             self.user_keys.insert(key.clone(), id.clone());
         }

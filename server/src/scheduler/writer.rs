@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::AntId;
-use atta_core::protocol::ant::Orders;
+use atta_core::protocol::ant::{Orders, ReportBatch};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
@@ -40,6 +40,8 @@ pub(super) struct Writer {
     backlog: Vec<Command>,
     /// Orders to take back whose taking back could not be stored.
     not_taken_back: Vec<(AntId, Orders)>,
+    /// Reports that nobody waits for, and that could not be stored.
+    late_again: Vec<ReportBatch>,
     /// Since when reports wait that nobody waits for.
     late_since: Option<Instant>,
     /// Memory must be read again before anything else.
@@ -100,6 +102,7 @@ impl Writer {
             clock_changed,
             backlog: Vec::new(),
             not_taken_back: Vec::new(),
+            late_again: Vec::new(),
             late_since: None,
             stale: false,
             alone: 0,
@@ -122,6 +125,7 @@ impl Writer {
             if self.retry_at.is_none_or(|at| at <= Instant::now()) {
                 let again = std::mem::take(&mut self.not_taken_back);
                 batch.extend(again.into_iter().map(|(ant, orders)| Command::Undelivered { ant, orders }));
+                batch.extend(std::mem::take(&mut self.late_again).into_iter().map(Command::LateReport));
             }
             let most = if self.alone > 0 { 1 } else { BATCH };
             let room = most.saturating_sub(batch.len()).max(1);
@@ -227,7 +231,7 @@ impl Writer {
             self.state.resume();
         }
         let size = u32::try_from(commands.len()).unwrap_or(u32::MAX);
-        let undelivered: Vec<(AntId, Orders)> = commands.iter().filter_map(Command::undelivered).collect();
+        let silent = Silent::of(&commands);
         let mut answers = Answers::default();
         for command in commands {
             self.apply(command, &mut answers).await;
@@ -235,7 +239,7 @@ impl Writer {
         let current = answers.reports.iter().filter(|report| report.reported.current);
         let reporting: BTreeSet<AntId> = current.map(|report| report.ant.clone()).collect();
         if let Err(error) = self.follow_up(&reporting).await {
-            self.roll_back(answers, undelivered, &Refusal::from(error));
+            self.roll_back(answers, silent, &Refusal::from(error));
             return;
         }
         if let Err(error) = self.write().await {
@@ -243,7 +247,7 @@ impl Writer {
                 // One command is at fault: when the others are tried again it must not take them along.
                 self.alone = BATCH;
             }
-            self.roll_back(answers, undelivered, &Refusal::from(error));
+            self.roll_back(answers, silent, &Refusal::from(error));
             return;
         }
         metrics::histogram!("atta_batch_commands").record(f64::from(size));
@@ -311,9 +315,9 @@ impl Writer {
     }
 
     /// Nothing of the batch happened.
-    fn roll_back(&mut self, answers: Answers, undelivered: Vec<(AntId, Orders)>, refusal: &Refusal) {
+    fn roll_back(&mut self, answers: Answers, silent: Silent, refusal: &Refusal) {
         self.stale = true;
-        self.not_taken_back.extend(undelivered);
+        self.keep(silent);
         self.say_broken(refusal);
         for answer in answers.plain {
             answer(Err(refusal));
@@ -334,10 +338,16 @@ impl Writer {
 
     fn fail(&mut self, commands: Vec<Command>, refusal: &Refusal) {
         self.say_broken(refusal);
+        self.keep(Silent::of(&commands));
         for command in commands {
-            self.not_taken_back.extend(command.undelivered());
             command.refuse(refusal);
         }
+    }
+
+    /// What nobody will say again is tried again.
+    fn keep(&mut self, silent: Silent) {
+        self.not_taken_back.extend(silent.undelivered);
+        self.late_again.extend(silent.late);
     }
 
     fn say_broken(&mut self, refusal: &Refusal) {
@@ -476,15 +486,28 @@ impl Writer {
     }
 }
 
-impl Command {
-    /// The orders to take back, if that is what it is.
-    fn undelivered(&self) -> Option<(AntId, Orders)> {
-        match self {
-            Self::Undelivered { ant, orders } => Some((ant.clone(), orders.clone())),
-            _ => None,
-        }
-    }
+/// What of a batch nobody waits for an answer to.
+#[derive(Default)]
+struct Silent {
+    undelivered: Vec<(AntId, Orders)>,
+    late: Vec<ReportBatch>,
+}
 
+impl Silent {
+    fn of(commands: &[Command]) -> Self {
+        let mut silent = Self::default();
+        for command in commands {
+            match command {
+                Command::Undelivered { ant, orders } => silent.undelivered.push((ant.clone(), orders.clone())),
+                Command::LateReport(batch) => silent.late.push(batch.clone()),
+                _ => {}
+            }
+        }
+        silent
+    }
+}
+
+impl Command {
     fn refuse(self, refusal: &Refusal) {
         let refusal = refusal.clone();
         match self {

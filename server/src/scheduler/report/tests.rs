@@ -8,6 +8,7 @@ use atta_core::engine::{AttemptResult, JobRun, JobState};
 use atta_core::protocol::JobId;
 use atta_core::protocol::ant::{Assignment, Heard};
 use atta_core::protocol::api::SubmitRequest;
+use atta_core::secret::{SecretText, SecretValue};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use tokio::sync::oneshot;
 
@@ -155,4 +156,15 @@ async fn a_job_that_was_set_aside_gives_its_places_back_when_it_is_cancelled() {
     let of_bad = |(_, job, _): &&(UnixMillis, JobId, _)| *job == bad;
     assert_eq!(rig.state.timers.iter().find(of_bad), None, "its timers are gone");
     assert_eq!(rig.dispatch(&AntId("ant".to_owned())).await[0].job_id, next, "and so is the slot that it took");
+}
+
+#[tokio::test]
+async fn an_attempt_whose_ant_is_gone_keeps_no_secrets_in_memory() {
+    let mut rig = Rig::new("job_type: flow\ntasks: [{task_type: a, script: [echo]}]\n").await;
+    rig.submit().await;
+    let work = rig.dispatch(&AntId("ant".to_owned())).remove(0);
+    let secret = SecretValue { name: "Key".to_owned(), value: SecretText::new("a secret".to_owned()) };
+    rig.state.secrets.held().hold(&work.attempt_id, &[secret]);
+    rig.state.interrupt(&work.attempt_id);
+    assert!(!rig.state.secrets.held().any());
 }

@@ -172,3 +172,55 @@ async fn what_a_damaged_job_asked_people_is_closed_with_it() {
     rig.queen.command(&job, cancel()).await.unwrap();
     assert_eq!(rig.rows("SELECT state FROM approvals").await, ["CLOSED"]);
 }
+
+#[tokio::test]
+async fn what_is_refused_for_a_definition_that_cannot_be_read_is_not_done() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    rig.queen.abandon().await;
+    change(&rig, "UPDATE definition_versions SET source = source || '    no_longer_known: 1\n'").await;
+    rig.restart().await;
+    rig.queen.set_enabled("flow", false).await.unwrap_err();
+    rig.upload(&definition("", &[("a", "")]).replace("flow", "other")).await;
+    assert_eq!(rig.rows("SELECT enabled FROM definitions ORDER BY job_type").await, ["1", "1"]);
+}
+
+#[tokio::test]
+async fn the_word_that_an_attempt_has_started_survives_a_failed_write() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments.remove(0);
+    change(&rig, "CREATE TRIGGER no BEFORE UPDATE ON attempts BEGIN SELECT raise(ABORT, 'no'); END").await;
+    let mut health = rig.queen.health_changes();
+    ant.start(&rig.queen, &work).await;
+    health.wait_for(Result::is_err).await.unwrap();
+    change(&rig, "DROP TRIGGER no").await;
+    health.wait_for(Result::is_ok).await.unwrap();
+    rig.settle().await;
+    rig.settle().await;
+    assert_eq!(rig.rows("SELECT state FROM attempts").await, ["RUNNING"]);
+}
+
+#[tokio::test]
+async fn what_a_job_is_does_not_hang_on_what_may_be_otherwise_when_it_is_read_again() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "retry: \"{{ count_jobs('flow') }}\"")])).await;
+    let refusal = rig.queen.submit(request("flow"), "test", None).await.unwrap_err();
+    assert!(refusal.to_string().contains("count_jobs() is not available here"), "{refusal}");
+}
+
+#[tokio::test]
+async fn params_that_are_given_while_the_job_waits_for_its_place_are_stored() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("max_concurrency: 1\nparams: {Text: {default: x}}", &[("a", "")])).await;
+    let job = rig.submit("flow").await;
+    rig.queen.command(&job, JobCommand::Pause).await.unwrap();
+    rig.submit("flow").await;
+    rig.queen.command(&job, JobCommand::Resume).await.unwrap();
+    let params = serde_json::Map::from_iter([("Text".to_owned(), Value::from("y"))]);
+    rig.queen.command(&job, JobCommand::ResumeWith { params }).await.unwrap();
+    rig.restart().await;
+    assert_eq!(rig.rows(&format!("SELECT params FROM jobs WHERE id = '{job}'")).await, ["{\"Text\":\"y\"}"]);
+}
