@@ -99,6 +99,11 @@ impl LiveServer {
         Self { child, url }
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid is an i32"))
+    }
+
     /// Runs a client command and returns what came of it.
     pub(crate) fn client(&self, arguments: &[&str]) -> Output {
         Command::new(atta()).args(arguments).env("ATTA_SERVER", &self.url).output().expect("atta starts")

@@ -4,6 +4,7 @@
 
 mod author;
 mod bad_definitions;
+mod chaos;
 mod control_flow;
 mod demo;
 mod documentation;
