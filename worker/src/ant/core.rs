@@ -308,7 +308,7 @@ impl Core {
             }
             self.attempts().remove(id);
         }
-        if let Some(shim) = shim {
+        if let Some(shim) = &shim {
             shim.release().await;
         }
         let core = self.clone();
@@ -318,6 +318,9 @@ impl Core {
         });
         if let Ok(Err((directory, error))) = removal.await {
             tracing::warn!(directory = %directory.display(), %error, "an attempt's directory cannot be removed");
+        }
+        if let Some(shim) = shim {
+            shim.ended().await;
         }
         if !reported {
             let again = self.attempts().remove(id).and_then(|entry| entry.again);

@@ -91,7 +91,9 @@ impl Ant {
         let (plan, workspaces, cache) = swept.map_err(failed("clean", &attempts_dir))?;
         launcher.prepare(&plan).map_err(StartError::Launcher)?;
 
-        let spares = SpareDirectories::new(spare_dir, usize::try_from(config.slots).unwrap_or(usize::MAX));
+        // Those of attempts whose end is being told are on their way while the next ones begin.
+        let spares = 2 * usize::try_from(config.slots).unwrap_or(usize::MAX / 2) + 4;
+        let spares = SpareDirectories::new(spare_dir, spares);
         let (outbox, queue) = Outbox::new();
         let core = Core::new(Parts {
             config,

@@ -87,15 +87,18 @@ impl ShimLine {
         self.writer.lock().await.write_all(&message.encode()).await
     }
 
-    /// Lets the shim end, and waits until it has.
-    pub(crate) async fn release(mut self) {
+    /// Lets the shim end.
+    pub(crate) async fn release(&self) {
+        // When this fails it has ended.
+        let _ = self.say(&ToShim::Release).await;
+    }
+
+    /// Waits until it has ended. If that takes too long it will find out by itself that nobody is there.
+    pub(crate) async fn ended(mut self) {
         let end = async {
-            self.say(&ToShim::Release).await?;
             let mut rest = [0; 256];
-            while self.reader.read(&mut rest).await? > 0 {}
-            io::Result::Ok(())
+            while matches!(self.reader.read(&mut rest).await, Ok(count) if count > 0) {}
         };
-        // When it does not end it will find out by itself that this line is closed.
         let _ = tokio::time::timeout(ENDING, end).await;
     }
 }
