@@ -26,7 +26,7 @@ use core::Parts;
 use outbox::Outbox;
 use retry::Backoff;
 
-pub use config::{AntConfig, Orphans, RunningAttempt, StartError};
+pub use config::{AntConfig, Orphans, RunningAttempt, SpoolUse, StartError};
 pub(crate) use core::{Core, Order};
 pub(crate) use retry::{Said, say};
 pub(crate) use seal::{Kind, Seal};
@@ -198,6 +198,11 @@ impl Ant {
     /// What runs now, in no particular order.
     pub fn running(&self) -> Vec<RunningAttempt> {
         self.core.running()
+    }
+
+    /// How much output is on disk.
+    pub fn spool(&self) -> SpoolUse {
+        self.core.spool()
     }
 
     /// How process trees are contained.

@@ -233,6 +233,7 @@ impl Conversation<'_> {
                         }
                     }
                     Ok(Some(FromShim::Output { base, end, checkpoint })) => {
+                        self.core.note_spool(self.id, end - base);
                         let _ = self.deliveries.send(Delivery::Output { base, end, checkpoint });
                     }
                     Ok(Some(end)) => {

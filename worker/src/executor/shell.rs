@@ -93,6 +93,10 @@ impl Attempt {
         if let Some(level) = level {
             self.report_start(stage, level);
         }
+        if let Some(shim) = &self.shim {
+            // Its ant is there again. When this fails the shim is gone, which the next read shows.
+            let _ = shim.say(&ToShim::Bound { bytes: SPOOL_BOUND, thin: false }).await;
+        }
         let outcome = self.follow(&directory, stage, position).await;
         match (stage, self.memory.judged.clone()) {
             (Stage::After, Some((result, end))) => {
