@@ -131,12 +131,13 @@ impl Followed<'_> {
         let (deliveries, mut to_deliver) = mpsc::unbounded_channel();
         let ShimLine { reader, writer, incoming } = line;
         let writer = &*writer;
-        let quiet = memory.stopping_said;
+        let (quiet, share) = (memory.stopping_said, core.spool_share());
         let mut away = log.away();
-        let mut conversation =
-            Conversation { core, id, reader, writer, incoming, deliveries, quiet, share: core.spool_share() };
         // With its end nothing more is to be delivered.
-        let control = async move { conversation.hold(&mut orders, &mut away, obedience, on_start).await };
+        let control = async move {
+            let mut conversation = Conversation { core, id, reader, writer, incoming, deliveries, quiet, share };
+            conversation.hold(&mut orders, &mut away, obedience, on_start).await
+        };
         let deliver = async {
             let mut reader = SpoolReader::new(spool, position);
             log.say_pending().await;

@@ -123,12 +123,11 @@ fn greet(directory: &File) -> io::Result<Found> {
     }
     stream.set_read_timeout(Some(PATIENCE / 2))?;
     let mut incoming = Vec::new();
-    let here = match read_frame(&mut stream, &mut incoming)? {
-        FromShim::Here(here) => *here,
-        _ => return Err(io::ErrorKind::InvalidData.into()),
+    let FromShim::Here(here) = read_frame(&mut stream, &mut incoming)? else {
+        return Err(io::ErrorKind::InvalidData.into());
     };
     stream.set_read_timeout(None)?;
-    Ok(Found::Shim(here, Attached { stream, incoming }))
+    Ok(Found::Shim(*here, Attached { stream, incoming }))
 }
 
 fn read_frame(stream: &mut UnixStream, incoming: &mut Vec<u8>) -> io::Result<FromShim> {

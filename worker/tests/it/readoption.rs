@@ -1,5 +1,6 @@
 //! What runs survives the death of its ant: the next one takes it up.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -14,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::harness::{Launchers, tests};
-use crate::helper::{Options, Scene};
+use crate::scene::{Options, Scene};
 use crate::world::{eventually, marked_processes, shell};
 
 tests![
@@ -267,7 +268,6 @@ async fn a_hundred_megabytes_arrive_once(_: Launchers) {
     let mut at = 0;
     let mut number = String::new();
     for n in 1..=13_000_000_u32 {
-        use std::fmt::Write;
         number.clear();
         writeln!(number, "{n}").unwrap();
         assert!(done.raw_log[at..].starts_with(number.as_bytes()), "at {n}");
