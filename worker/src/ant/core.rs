@@ -313,15 +313,15 @@ impl Core {
         if let Some(entry) = self.attempts().get_mut(id) {
             entry.ended = true;
         }
+        let mut entry = None;
         let reported = report.is_some();
         if let Some(report) = report {
             let heard = self.report_end(id, token, report).await.is_ok();
+            entry = self.attempts().remove(id);
             if !heard && self.config.orphans == Orphans::Keep {
                 // The ant ends without its queen: the next one says it again.
-                self.attempts().remove(id);
                 return;
             }
-            self.attempts().remove(id);
         }
         if let Some(shim) = &shim {
             shim.release().await;
@@ -338,10 +338,10 @@ impl Core {
             shim.ended().await;
         }
         if !reported {
-            let again = self.attempts().remove(id).and_then(|entry| entry.again);
-            if let Some(assignment) = again {
-                self.begin(assignment);
-            }
+            entry = self.attempts().remove(id);
+        }
+        if let Some(assignment) = entry.and_then(|entry| entry.again) {
+            self.begin(assignment);
         }
     }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use atta_core::protocol::ant::Heartbeat;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::supervisor;
@@ -256,13 +257,20 @@ async fn ask_for_work(core: Arc<Core>) {
 
 /// Says that the ant lives, often enough for the shortest lease, whatever else it does.
 async fn give_signs_of_life(core: Arc<Core>) {
+    let mut last = Instant::now();
     loop {
         let Some(lease) = core.shortest_lease() else {
             core.leased.notified().await;
+            last = Instant::now();
             continue;
         };
         let pause = (lease / 3).max(SHORTEST_PAUSE);
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(last + pause) => {}
+            // Its lease may be shorter.
+            () = core.leased.notified() => continue,
+        }
+        last = Instant::now();
         let ant = core.config.id.clone();
         let heartbeat = Heartbeat { ant, session: core.session, heard: core.heard() };
         match tokio::time::timeout(pause, core.link.heartbeat(heartbeat)).await {

@@ -88,7 +88,8 @@ fn unheld(directory: File) -> Found {
         Err(error) => tracing::warn!(%error, "what was left of an attempt cannot be read"),
     }
     match directory.metadata() {
-        Ok(metadata) if metadata.permissions().mode() & 0o7777 != BEGUN => Found::Nothing(directory),
+        // As it was made. A program may change the mode of its directory; then it was begun.
+        Ok(metadata) if metadata.permissions().mode() & (BEGUN | 0o777) == 0o700 => Found::Nothing(directory),
         _ => Found::Unwatched,
     }
 }
