@@ -196,7 +196,8 @@ impl LogGuard {
             return Taken::Known;
         }
         // An ant that was started again cuts the log elsewhere.
-        skip(&mut chunk, self.received.saturating_sub(chunk.offset));
+        let known = self.received.saturating_sub(chunk.offset);
+        skip(&mut chunk, known);
         if chunk.offset != self.received {
             // The store says what is wrong with it.
             return Taken::Some(chunk);
