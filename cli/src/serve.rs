@@ -107,7 +107,8 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         }
         () = queen.stopped() => {
             upkeep.abort();
-            ant.abort().await;
+            // The next server takes up what runs.
+            ant.hand_over().await;
             let message = "The queen's writer has stopped; what is stored is whole, start the server again.";
             return Err(Failure::new(Exit::Failed, "WRITER_LOST", message));
         }

@@ -57,6 +57,7 @@ pub(crate) fn processes_of(directory: &Path) -> Vec<String> {
 /// A running server; killed when dropped.
 pub(crate) struct LiveServer {
     child: Child,
+    directory: PathBuf,
     pub(crate) url: String,
 }
 
@@ -96,7 +97,7 @@ impl LiveServer {
             let output = Command::new(atta()).args(["jobs", "--json", "--server", &url]).output().expect("atta starts");
             output.status.success().then_some(())
         });
-        Self { child, url }
+        Self { child, directory: directory.to_owned(), url }
     }
 
     /// Its process id.
@@ -165,6 +166,12 @@ impl Drop for LiveServer {
         if let Ok(None) = self.child.try_wait() {
             let _ = self.child.kill();
             let _ = self.child.wait();
+            // What runs would wait for the next server.
+            for process in processes_of(&self.directory) {
+                if let Some(pid) = process.split(' ').next().and_then(|pid| pid.parse().ok()) {
+                    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                }
+            }
         }
     }
 }

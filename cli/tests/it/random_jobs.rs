@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::live_server::{LiveServer, processes_of, wait_for};
+use crate::live_server::{LiveServer, wait_for};
 use crate::scratch::Scratch;
 
 const JOBS: u64 = 200;
@@ -138,7 +138,6 @@ fn run(kills: usize) -> (Vec<String>, BTreeMap<String, usize>) {
             ended(&server, floor).then_some(())
         });
         server.kill();
-        wait_for("the process trees to be gone", || processes_of(scratch.root()).is_empty().then_some(()));
         server = LiveServer::start(scratch.root(), &path);
     }
     for floor in [160, 120, 80, 40, 0] {

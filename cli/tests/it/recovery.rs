@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::live_server::{LiveServer, processes_of, wait_for};
+use crate::live_server::{LiveServer, wait_for};
 use crate::scratch::{Scratch, task};
 
 const YAML: &str = r#"
@@ -18,9 +18,10 @@ tasks:
   - task_type: second
     dependencies: [first]
     script:
-      - echo second >>"$SIDE"
+      - echo "second $$" >>"$SIDE"
       - 'while [ ! -e "$GATE" ]; do sleep 0.05; done'
       - '[ "$(cat file)" = kept ]'
+      - echo "still $$" >>"$SIDE"
   - task_type: third
     dependencies: [second]
     script: ['echo "third {{ tasks.first.outputs.made }}" >>"$SIDE"']
@@ -43,22 +44,30 @@ fn a_killed_server_goes_on_where_it_was() {
             answer["job_id"].as_str().expect("an id").to_owned()
         })
         .collect();
-    let seconds = |number: usize| scratch.read(&format!("side{number}")).matches("second").count();
-    for round in 1..=3 {
-        wait_for("the second task to run in both jobs", || (0..2).all(|job| seconds(job) >= round).then_some(()));
+    let side = |number: usize| scratch.read(&format!("side{number}"));
+    wait_for("the second task to run in both jobs", || (0..2).all(|job| side(job).contains("second")).then_some(()));
+    for _ in 0..3 {
         server.kill();
-        wait_for("the process trees to be gone", || processes_of(scratch.root()).is_empty().then_some(()));
         server = LiveServer::start(scratch.root(), &path);
+        for job in &jobs {
+            assert_eq!(task(&server.job(job), "second")["state"], "RUNNING");
+        }
     }
     fs::write(scratch.path("gate"), "").expect("the directory is writable");
     for (number, id) in jobs.iter().enumerate() {
         let job = server.finished(id);
         assert_eq!(job["state"], "COMPLETED", "{job:#}");
-        let side = scratch.read(&format!("side{number}"));
+        let side = side(number);
         let count = |word: &str| side.lines().filter(|line| *line == word).count();
+        let pids: Vec<&str> =
+            side.lines().filter_map(|line| line.strip_prefix("second ").or(line.strip_prefix("still "))).collect();
+        assert!(
+            matches!(pids[..], [began, ended] if began == ended),
+            "one process from its beginning to its end: {side}"
+        );
         assert_eq!((count("first"), count("third by-first"), count("cleanup")), (1, 1, 1), "{side}");
         assert!(side.ends_with("third by-first\ncleanup\n"), "{side}");
-        assert_eq!(task(&job, "second")["visits"], 1, "an interrupted attempt is no visit");
+        assert_eq!(task(&job, "second")["attempts"], 1, "{job:#}");
     }
     server.stop();
     let left: Vec<_> = fs::read_dir(scratch.path("data/ant/attempts")).into_iter().flatten().flatten().collect();

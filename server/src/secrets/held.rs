@@ -165,6 +165,19 @@ enum Taken {
     Some(LogChunk),
 }
 
+/// Takes bytes off the beginning of a chunk, less than it has.
+fn skip(chunk: &mut LogChunk, count: u64) {
+    let mut left = usize::try_from(count).unwrap_or(usize::MAX).min(chunk.bytes.len());
+    chunk.offset += left as u64;
+    chunk.bytes.drain(..left);
+    chunk.segments.retain_mut(|segment| {
+        let gone = left.min(segment.len as usize);
+        left -= gone;
+        segment.len -= u32::try_from(gone).unwrap_or(segment.len);
+        segment.len > 0
+    });
+}
+
 impl LogGuard {
     fn new(redactor: &Redactor, first: &LogChunk) -> Self {
         Self {
@@ -177,11 +190,14 @@ impl LogGuard {
         }
     }
 
-    fn take(&mut self, chunk: LogChunk) -> Taken {
+    fn take(&mut self, mut chunk: LogChunk) -> Taken {
         let end = chunk.offset + chunk.bytes.len() as u64;
         if end <= self.received {
             return Taken::Known;
         }
+        // An ant that was started again cuts the log elsewhere.
+        let known = self.received.saturating_sub(chunk.offset);
+        skip(&mut chunk, known);
         if chunk.offset != self.received {
             // The store says what is wrong with it.
             return Taken::Some(chunk);
@@ -234,10 +250,13 @@ mod tests {
 
     const SECRET: &str = "correct-horse";
 
+    fn secrets() -> [SecretValue; 1] {
+        [SecretValue { name: "Token".to_owned(), value: SecretText::new(SECRET.to_owned()) }]
+    }
+
     fn held(attempt: &AttemptId) -> HeldSecrets {
         let held = HeldSecrets::default();
-        let value = SecretValue { name: "Token".to_owned(), value: SecretText::new(SECRET.to_owned()) };
-        held.hold(attempt, &[value]);
+        held.hold(attempt, &secrets());
         held
     }
 
@@ -292,6 +311,23 @@ mod tests {
         assert_eq!(text, "a ************* b cor");
         held.release(&attempt);
         assert!(held.of(&attempt).is_none());
+    }
+
+    #[test]
+    fn chunks_that_are_cut_elsewhere_when_they_are_said_again_do_not_pass_by() {
+        let attempt = AttemptId("job_1-1".to_owned());
+        let first = chunk(&attempt, 0, &[(LogStream::Stdout, "a correct-"), (LogStream::Stderr, "ho")]);
+        let mut guard = LogGuard::new(&Redactor::new(&secrets()).unwrap(), &first);
+        let mut text = Vec::new();
+        let again = chunk(&attempt, 2, &[(LogStream::Stdout, "correct-"), (LogStream::Stderr, "horse b")]);
+        for chunk in [first.clone(), first, again] {
+            if let Taken::Some(chunk) = guard.take(chunk) {
+                assert_eq!(chunk.offset, text.len() as u64);
+                text.extend(chunk.bytes);
+            }
+        }
+        text.extend(guard.finish().map(|chunk| chunk.bytes).unwrap_or_default());
+        assert_eq!(String::from_utf8(text).unwrap(), "a ************* b");
     }
 
     #[test]

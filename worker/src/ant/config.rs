@@ -126,3 +126,14 @@ pub struct RunningAttempt {
     /// Since when.
     pub since: UnixMillis,
 }
+
+/// Output that is on disk, on its way to the queen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpoolUse {
+    /// [`AntConfig::spool_limit`].
+    pub limit: u64,
+    /// What one attempt may have of it while the queen is away.
+    pub share: u64,
+    /// Bytes of all attempts.
+    pub used: u64,
+}

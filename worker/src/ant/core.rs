@@ -17,7 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::config::{AntConfig, Orphans, RunningAttempt};
+use super::config::{AntConfig, Orphans, RunningAttempt, SpoolUse};
 use super::hearing::Hearing;
 use super::outbox::Outbox;
 use super::seal::Seal;
@@ -53,6 +53,8 @@ struct Entry {
     /// The same attempt, given again while this one is being forgotten.
     again: Option<Assignment>,
     task_handle: Option<AbortHandle>,
+    /// Bytes of output on disk.
+    spool: u64,
 }
 
 /// See the module.
@@ -183,6 +185,18 @@ impl Core {
         (self.config.spool_limit / u64::from(self.config.slots)).max(SMALLEST_SHARE)
     }
 
+    /// An attempt has so many bytes of output on disk.
+    pub(crate) fn note_spool(&self, id: &AttemptId, bytes: u64) {
+        if let Some(entry) = self.attempts().get_mut(id) {
+            entry.spool = bytes;
+        }
+    }
+
+    pub(super) fn spool(&self) -> SpoolUse {
+        let used = self.attempts().values().map(|entry| entry.spool).sum();
+        SpoolUse { limit: self.config.spool_limit, share: self.spool_share(), used }
+    }
+
     /// Does what the queen says, once. Orders about attempts that are not here are late, and nothing is left to do for
     /// them.
     pub(super) fn obey(self: &Arc<Self>, orders: Orders) {
@@ -259,6 +273,7 @@ impl Core {
             ended: false,
             again: None,
             task_handle: None,
+            spool: 0,
         };
         attempts.insert(assignment.attempt_id.clone(), entry);
         Some(orders)
@@ -298,17 +313,17 @@ impl Core {
         if let Some(entry) = self.attempts().get_mut(id) {
             entry.ended = true;
         }
+        let mut entry = None;
         let reported = report.is_some();
         if let Some(report) = report {
             let heard = self.report_end(id, token, report).await.is_ok();
+            entry = self.attempts().remove(id);
             if !heard && self.config.orphans == Orphans::Keep {
                 // The ant ends without its queen: the next one says it again.
-                self.attempts().remove(id);
                 return;
             }
-            self.attempts().remove(id);
         }
-        if let Some(shim) = shim {
+        if let Some(shim) = &shim {
             shim.release().await;
         }
         let core = self.clone();
@@ -319,11 +334,14 @@ impl Core {
         if let Ok(Err((directory, error))) = removal.await {
             tracing::warn!(directory = %directory.display(), %error, "an attempt's directory cannot be removed");
         }
+        if let Some(shim) = shim {
+            shim.ended().await;
+        }
         if !reported {
-            let again = self.attempts().remove(id).and_then(|entry| entry.again);
-            if let Some(assignment) = again {
-                self.begin(assignment);
-            }
+            entry = self.attempts().remove(id);
+        }
+        if let Some(assignment) = entry.and_then(|entry| entry.again) {
+            self.begin(assignment);
         }
     }
 

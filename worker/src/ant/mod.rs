@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use atta_core::protocol::ant::Heartbeat;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::supervisor;
@@ -26,7 +27,7 @@ use core::Parts;
 use outbox::Outbox;
 use retry::Backoff;
 
-pub use config::{AntConfig, Orphans, RunningAttempt, StartError};
+pub use config::{AntConfig, Orphans, RunningAttempt, SpoolUse, StartError};
 pub(crate) use core::{Core, Order};
 pub(crate) use retry::{Said, say};
 pub(crate) use seal::{Kind, Seal};
@@ -91,7 +92,9 @@ impl Ant {
         let (plan, workspaces, cache) = swept.map_err(failed("clean", &attempts_dir))?;
         launcher.prepare(&plan).map_err(StartError::Launcher)?;
 
-        let spares = SpareDirectories::new(spare_dir, usize::try_from(config.slots).unwrap_or(usize::MAX));
+        // Those of attempts whose end is being told are on their way while the next ones begin.
+        let spares = 2 * usize::try_from(config.slots).unwrap_or(usize::MAX / 2) + 4;
+        let spares = SpareDirectories::new(spare_dir, spares);
         let (outbox, queue) = Outbox::new();
         let core = Core::new(Parts {
             config,
@@ -198,6 +201,11 @@ impl Ant {
         self.core.running()
     }
 
+    /// How much output is on disk.
+    pub fn spool(&self) -> SpoolUse {
+        self.core.spool()
+    }
+
     /// How process trees are contained.
     pub fn isolation(&self) -> IsolationLevel {
         self.core.plan.level()
@@ -249,13 +257,20 @@ async fn ask_for_work(core: Arc<Core>) {
 
 /// Says that the ant lives, often enough for the shortest lease, whatever else it does.
 async fn give_signs_of_life(core: Arc<Core>) {
+    let mut last = Instant::now();
     loop {
         let Some(lease) = core.shortest_lease() else {
             core.leased.notified().await;
+            last = Instant::now();
             continue;
         };
         let pause = (lease / 3).max(SHORTEST_PAUSE);
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(last + pause) => {}
+            // Its lease may be shorter.
+            () = core.leased.notified() => continue,
+        }
+        last = Instant::now();
         let ant = core.config.id.clone();
         let heartbeat = Heartbeat { ant, session: core.session, heard: core.heard() };
         match tokio::time::timeout(pause, core.link.heartbeat(heartbeat)).await {

@@ -87,15 +87,18 @@ impl ShimLine {
         self.writer.lock().await.write_all(&message.encode()).await
     }
 
-    /// Lets the shim end, and waits until it has.
-    pub(crate) async fn release(mut self) {
+    /// Lets the shim end.
+    pub(crate) async fn release(&self) {
+        // When this fails it has ended.
+        let _ = self.say(&ToShim::Release).await;
+    }
+
+    /// Waits until it has ended. If that takes too long it will find out by itself that nobody is there.
+    pub(crate) async fn ended(mut self) {
         let end = async {
-            self.say(&ToShim::Release).await?;
             let mut rest = [0; 256];
-            while self.reader.read(&mut rest).await? > 0 {}
-            io::Result::Ok(())
+            while matches!(self.reader.read(&mut rest).await, Ok(count) if count > 0) {}
         };
-        // When it does not end it will find out by itself that this line is closed.
         let _ = tokio::time::timeout(ENDING, end).await;
     }
 }
@@ -128,12 +131,13 @@ impl Followed<'_> {
         let (deliveries, mut to_deliver) = mpsc::unbounded_channel();
         let ShimLine { reader, writer, incoming } = line;
         let writer = &*writer;
-        let quiet = memory.stopping_said;
+        let (quiet, share) = (memory.stopping_said, core.spool_share());
         let mut away = log.away();
-        let mut conversation =
-            Conversation { core, id, reader, writer, incoming, deliveries, quiet, share: core.spool_share() };
         // With its end nothing more is to be delivered.
-        let control = async move { conversation.hold(&mut orders, &mut away, obedience, on_start).await };
+        let control = async move {
+            let mut conversation = Conversation { core, id, reader, writer, incoming, deliveries, quiet, share };
+            conversation.hold(&mut orders, &mut away, obedience, on_start).await
+        };
         let deliver = async {
             let mut reader = SpoolReader::new(spool, position);
             log.say_pending().await;
@@ -230,6 +234,7 @@ impl Conversation<'_> {
                         }
                     }
                     Ok(Some(FromShim::Output { base, end, checkpoint })) => {
+                        self.core.note_spool(self.id, end - base);
                         let _ = self.deliveries.send(Delivery::Output { base, end, checkpoint });
                     }
                     Ok(Some(end)) => {

@@ -55,13 +55,15 @@ pub(super) async fn resume(
         AdoptedFrom::Shim(attached) => {
             // It fails when the shim has ended since it was found.
             attempt.shim = ShimLine::attach(attached).ok();
-            attempt.go_on(workspace, position, level).await
+            attempt.go_on(workspace.as_ref(), position, level).await
         }
         AdoptedFrom::Left(left) => {
             attempt.left = Some(left);
-            attempt.go_on(workspace, position, level).await
+            attempt.go_on(workspace.as_ref(), position, level).await
         }
     };
+    // Until now the workspace was in use.
+    drop(workspace);
     attempt.finished(ended)
 }
 
@@ -78,13 +80,13 @@ impl Attempt {
 
         let outcome = self.run_program(&prepared, Stage::Script).await?;
         let directory = prepared.directory.clone();
-        self.after_the_script(&directory, Ok(prepared), workspace, outcome).await
+        self.after_the_script(&directory, Ok(prepared), workspace.as_ref(), outcome).await
     }
 
     /// Goes on with a program that another ant started.
     async fn go_on(
         &mut self,
-        workspace: Option<Lease>,
+        workspace: Option<&Lease>,
         position: u64,
         level: Option<IsolationLevel>,
     ) -> Result<AttemptReport, Interruption> {
@@ -93,24 +95,24 @@ impl Attempt {
         if let Some(level) = level {
             self.report_start(stage, level);
         }
-        let outcome = self.follow(&directory, stage, position).await;
-        match (stage, self.memory.judged.clone()) {
-            (Stage::After, Some((result, end))) => {
-                self.after_the_after_script(outcome)?;
-                self.wind_up(&directory, workspace.as_ref(), result, end).await
-            }
-            _ => {
-                let prepared = self.prepare_again(&directory, workspace.as_ref());
-                self.after_the_script(&directory, prepared, workspace, outcome).await
-            }
+        if let Some(shim) = &self.shim {
+            // Its ant is there again. When this fails the shim is gone, which the next read shows.
+            let _ = shim.say(&ToShim::Bound { bytes: SPOOL_BOUND, thin: false }).await;
         }
+        let outcome = self.follow(&directory, stage, position).await;
+        if let (Stage::After, Some((result, end))) = (stage, self.memory.judged.clone()) {
+            self.after_the_after_script(outcome)?;
+            return self.wind_up(&directory, workspace, result, end).await;
+        }
+        let prepared = self.prepare_again(&directory, workspace);
+        self.after_the_script(&directory, prepared, workspace, outcome).await
     }
 
     async fn after_the_script(
         &mut self,
         directory: &AttemptDirectory,
         prepared: Result<Prepared, Interruption>,
-        workspace: Option<Lease>,
+        workspace: Option<&Lease>,
         outcome: Outcome,
     ) -> Result<AttemptReport, Interruption> {
         let (result, end) = self.judge(outcome)?;
@@ -136,7 +138,7 @@ impl Attempt {
             };
             self.after_the_after_script(outcome)?;
         }
-        self.wind_up(directory, workspace.as_ref(), result, end).await
+        self.wind_up(directory, workspace, result, end).await
     }
 
     /// What is done when all programs have ended.

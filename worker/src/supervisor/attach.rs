@@ -88,7 +88,8 @@ fn unheld(directory: File) -> Found {
         Err(error) => tracing::warn!(%error, "what was left of an attempt cannot be read"),
     }
     match directory.metadata() {
-        Ok(metadata) if metadata.permissions().mode() & 0o7777 != BEGUN => Found::Nothing(directory),
+        // As it was made. A program may change the mode of its directory; then it was begun.
+        Ok(metadata) if metadata.permissions().mode() & (BEGUN | 0o777) == 0o700 => Found::Nothing(directory),
         _ => Found::Unwatched,
     }
 }
@@ -123,12 +124,11 @@ fn greet(directory: &File) -> io::Result<Found> {
     }
     stream.set_read_timeout(Some(PATIENCE / 2))?;
     let mut incoming = Vec::new();
-    let here = match read_frame(&mut stream, &mut incoming)? {
-        FromShim::Here(here) => *here,
-        _ => return Err(io::ErrorKind::InvalidData.into()),
+    let FromShim::Here(here) = read_frame(&mut stream, &mut incoming)? else {
+        return Err(io::ErrorKind::InvalidData.into());
     };
     stream.set_read_timeout(None)?;
-    Ok(Found::Shim(here, Attached { stream, incoming }))
+    Ok(Found::Shim(*here, Attached { stream, incoming }))
 }
 
 fn read_frame(stream: &mut UnixStream, incoming: &mut Vec<u8>) -> io::Result<FromShim> {

@@ -22,6 +22,8 @@ use super::wire::{FromShim, Here, SpawnRequest, StopCause, ToShim, VERSION};
 
 /// What did not work for lack of room is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Whether the directory is still there, in which the next ant would look.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The shim process: returns its exit code when the attempt is over, or can be ended without it.
 pub(super) fn run(channel: OwnedFd, plan: &ContainmentPlan) -> i32 {
@@ -148,6 +150,10 @@ impl Shim<'_> {
         loop {
             if let Some(task) = &mut self.task {
                 task.advance();
+                // What nobody can find, nobody can stop.
+                if !self.line.is_up() && self.line.is_lost() {
+                    task.abandon();
+                }
                 if task.is_gone() && task.drained() {
                     self.conclude();
                 }
@@ -223,9 +229,8 @@ impl Shim<'_> {
                 // When this fails there is no room for it now.
                 let _ = self.line.listen();
             }
-            if !self.line.listens() || self.outcome.is_some() {
-                due = Some(due.map_or(now + TRY_AGAIN, |due| due.min(now + TRY_AGAIN)));
-            }
+            let next = if !self.line.listens() || self.outcome.is_some() { TRY_AGAIN } else { LOOK_AGAIN };
+            due = Some(due.map_or(now + next, |due| due.min(now + next)));
         }
         let timeout = due.map_or(PollTimeout::NONE, |due| {
             let millis = due.saturating_duration_since(now).as_micros().div_ceil(1000);

@@ -43,7 +43,7 @@ pub(crate) fn main(tests: &[Test]) -> ExitCode {
     let names: Vec<&str> = arguments.iter().filter(|a| !a.starts_with('-')).map(String::as_str).collect();
     if has(HELPER) {
         let launcher = Launcher::fork().expect("no thread exists");
-        runtime().block_on(crate::helper::run(launcher, names[0].to_owned(), names[1]));
+        runtime().block_on(crate::scene::run(launcher, names[0].to_owned(), names[1]));
         return ExitCode::SUCCESS;
     }
     if has("--list") {

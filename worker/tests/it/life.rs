@@ -6,7 +6,7 @@ use atta_core::engine::AttemptResult;
 use atta_worker::{Ant, StartError};
 
 use crate::harness::{Launchers, tests};
-use crate::helper::{Options, Scene};
+use crate::scene::{Options, Scene};
 use crate::world::{World, assert_no_process, config, eventually, mark_of, marked_processes};
 
 tests![

@@ -1,5 +1,6 @@
 //! What runs survives the death of its ant: the next one takes it up.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -14,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::harness::{Launchers, tests};
-use crate::helper::{Options, Scene};
+use crate::scene::{Options, Scene};
 use crate::world::{eventually, marked_processes, shell};
 
 tests![
@@ -36,6 +37,8 @@ tests![
     handing_over_is_a_death_in_order,
     no_secret_is_written_to_the_data_directory,
     signs_of_life_come_while_the_log_is_stuck,
+    output_beyond_the_bound_is_left_out_while_the_queen_is_away,
+    output_beyond_the_bound_is_left_out_while_no_ant_is_there,
 ];
 
 /// How often a command noted something.
@@ -265,7 +268,6 @@ async fn a_hundred_megabytes_arrive_once(_: Launchers) {
     let mut at = 0;
     let mut number = String::new();
     for n in 1..=13_000_000_u32 {
-        use std::fmt::Write;
         number.clear();
         writeln!(number, "{n}").unwrap();
         assert!(done.raw_log[at..].starts_with(number.as_bytes()), "at {n}");
@@ -485,5 +487,58 @@ async fn signs_of_life_come_while_the_log_is_stuck(_: Launchers) {
     let done = scene.queen.done(&id).await;
     assert!(done.segments.iter().all(|segment| segment.stream == LogStream::Stdout));
     scene.queen.order(Orders::default());
+    scene.end().await;
+}
+
+/// Lines that say their numbers, more than the bound has room for; then a last one.
+const MUCH: &str = "touch up; while [ ! -e go ]; do sleep 0.01; done; seq -f 'line %09.0f' 1 3000000; touch written; \
+                    while [ ! -e back ]; do sleep 0.01; done; echo last";
+
+/// The log has its beginning and its end, a mark where something is missing, and whole lines everywhere.
+fn assert_thinned(log: &str) {
+    assert!(log.starts_with("line 000000001\nline 000000002\n"), "{}", &log[..100]);
+    assert!(log.ends_with("last\n"));
+    // Before the shim hears that the queen is away, it has another bound.
+    assert!(log.len() < 18_000_000, "{}", log.len());
+    let marks: Vec<&str> = log.lines().filter(|line| line.contains("bytes of output were left out here")).collect();
+    assert_eq!(marks.len(), 1, "{marks:?}");
+    let (before, after) = log.split_once('\u{2026}').unwrap();
+    let left_out: usize = after.trim_start().split(' ').next().unwrap().parse().unwrap();
+    let after = after.split_once('\n').unwrap().1;
+    assert_eq!(before.len() + left_out + after.len(), 3_000_000 * 15 + 5, "every byte is there or counted");
+    assert!(after.lines().all(|line| line == "last" || line.len() == 14));
+}
+
+async fn output_beyond_the_bound_is_left_out_while_the_queen_is_away(_: Launchers) {
+    let mut scene = Scene::new();
+    scene.start(&Options { spool_limit: Some(1 << 20), ..Options::default() }).await;
+    let id = scene.begin(scene.assignment(&format!("echo ready; {MUCH}")));
+    scene.queen.log_has(&id, "ready\n").await;
+    scene.queen.away.store(true, Ordering::SeqCst);
+    go(&scene, &id);
+    // The program does not wait.
+    scene.file(&id, "written").await;
+    scene.queen.away.store(false, Ordering::SeqCst);
+    fs::write(scene.root(&id).join("work/back"), "").unwrap();
+    let done = scene.queen.done(&id).await;
+    assert_eq!(done.result(), AttemptResult::Exit(0), "{}", done.message());
+    assert_thinned(done.log.strip_prefix("ready\n").unwrap());
+    scene.end().await;
+}
+
+async fn output_beyond_the_bound_is_left_out_while_no_ant_is_there(_: Launchers) {
+    let options = Options { spool_limit: Some(1 << 20), ..Options::default() };
+    let mut scene = Scene::new();
+    scene.start(&options).await;
+    let id = scene.begin(scene.assignment(MUCH));
+    scene.file(&id, "up").await;
+    scene.kill();
+    go(&scene, &id);
+    scene.file(&id, "written").await;
+    scene.start(&options).await;
+    fs::write(scene.root(&id).join("work/back"), "").unwrap();
+    let done = scene.queen.done(&id).await;
+    assert_eq!(done.result(), AttemptResult::Exit(0), "{}", done.message());
+    assert_thinned(&done.log);
     scene.end().await;
 }
