@@ -169,7 +169,7 @@ fn run(cases: &[Case]) {
             }
         }
         std::fs::write(at("driver"), driver).expect("the directory is writable");
-        let status = Command::new(shell)
+        let status = Command::new(format!("/bin/{shell}"))
             .arg(at("driver"))
             .current_dir(at("work"))
             .env_clear()
