@@ -338,7 +338,7 @@ impl<'s> Builder<'s, '_> {
             self.problems.push(
                 Diagnostic::error(code::YAML_TAG, span, message).with_help("remove the tag and write the value itself"),
             );
-        } else if !(core && tag.suffix() == fits) && !non_specific {
+        } else if !(non_specific || core && tag.suffix() == fits) {
             self.problems.push(
                 Diagnostic::error(code::YAML_TAG, span, "YAML tags have no meaning in a definition")
                     .with_help("remove it; text that begins with `!` must be quoted"),
