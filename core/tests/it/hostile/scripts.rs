@@ -94,7 +94,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     for (class, scripts) in ATTACKS {
         for script in *scripts {
-            let lines: String = script.lines().map(|line| format!("          {line}\n")).collect();
+            let lines = script.lines().map(|line| format!("          {line}\n")).collect::<Vec<_>>().concat();
             all.push(case(
                 format!("script {script:?}"),
                 with_task(&format!("    script:\n      - |\n{lines}")),

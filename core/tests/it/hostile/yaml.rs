@@ -124,7 +124,7 @@ pub(super) fn cases() -> Vec<Case> {
         }
     }
     for (depth, code) in [(70, "E-DEPTH"), (1_000, "E-DEPTH"), (3_000, "E-TOO-LARGE")] {
-        let steps: String = (0..depth).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+        let steps = (0..depth).map(|n| format!("{}a:\n", " ".repeat(n))).collect::<Vec<_>>().concat();
         all.push(case(format!("{depth} steps"), steps, Code(code)));
     }
     all.push(bomb("an alias bomb", "lol", 9, 9));
@@ -140,11 +140,15 @@ pub(super) fn cases() -> Vec<Case> {
     ));
     all.push(case(
         "many anchors",
-        with_job(&format!("job_variables: {{x: [{}]}}", (0..50_000).map(|n| format!("&a{n} 1, ")).collect::<String>())),
+        with_job(&format!(
+            "job_variables: {{x: [{}]}}",
+            (0..50_000).map(|n| format!("&a{n} 1, ")).collect::<Vec<_>>().concat()
+        )),
         Accepted,
     ));
-    let merges: String =
+    let merges: Vec<String> =
         (1..20).map(|n| format!("  m{n}: &m{n} {{<<: [*m{}, *m{}], k{n}: 1}}\n", n - 1, n - 1)).collect();
+    let merges = merges.concat();
     all.push(case(
         "a merge bomb",
         with_job(&format!("job_variables:\n  m0: &m0 {{k: 1}}\n{merges}")),
@@ -158,7 +162,7 @@ fn bomb(name: &str, text: &str, levels: usize, width: usize) -> Case {
     let mut lines = format!("  a0: &a0 [{text}]\n");
     for level in 1..=levels {
         let aliases = vec![format!("*a{}", level - 1); width].join(", ");
-        lines.push_str(&format!("  a{level}: &a{level} [{aliases}]\n"));
+        lines += &["  a", &level.to_string(), ": &a", &level.to_string(), " [", &aliases, "]\n"].concat();
     }
     case(name, with_job(&format!("job_variables:\n{lines}")), Class::Code("E-ALIAS-EXPANSION"))
 }
