@@ -20,6 +20,7 @@ use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::fan_out::Left;
 use super::job_time::JobTime;
+use super::leases::Losses;
 use super::live::{Dirty, LiveJob, TaskData};
 use super::queue::ReadyQueue;
 use super::state::{Staged, State};
@@ -89,6 +90,8 @@ impl State {
             unoffered: Vec::new(),
             ants: ants.into_iter().map(|row| (row.id.clone(), Ant::awaited(row, monotonic))).collect(),
             lease,
+            fence: Arc::default(),
+            losses: Losses::default(),
             epoch,
             tokens: 0,
             sequence: 0,
@@ -130,6 +133,7 @@ impl State {
             .map(|(row, versions)| (row.job_type.clone(), DefinitionEntry { row, versions }))
             .collect();
         self.rebuild_watchers();
+        self.fence.clear();
         let mut leases = HashMap::new();
         for ant in self.ants.values_mut() {
             leases.extend(ant.held.drain());
@@ -185,6 +189,7 @@ impl State {
                 _ => {}
             }
         }
+        self.fence.stored(live.attempts.iter().map(|(number, row)| (AttemptId::new(&id, *number), row)));
         self.join_family(&live.row);
         self.jobs.insert(id.clone(), live);
         for number in ready {

@@ -20,6 +20,8 @@ use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::families::EndedJob;
 use super::job_time::JobTime;
+use super::fence::Fence;
+use super::leases::Losses;
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
 use super::project::Question;
@@ -120,6 +122,10 @@ pub(super) struct State {
     /// READY attempts that no ant was offered yet.
     pub(super) unoffered: Vec<QueueKey>,
     pub(super) ants: Ants,
+    /// What of `ants` counts outside of the writer.
+    pub(super) fence: Arc<Fence>,
+    /// Ants that were lost a moment ago.
+    pub(super) losses: Losses,
     /// How long an attempt lasts without a sign of life of its ant.
     pub(super) lease: Duration,
     pub(super) epoch: u32,
@@ -373,6 +379,8 @@ impl State {
         }
         for job in &staged.touched {
             let Some(live) = self.jobs.get_mut(job) else { continue };
+            let rows = live.dirty.attempts.iter().filter_map(|number| Some((*number, live.attempts.get(number)?)));
+            self.fence.stored(rows.map(|(number, row)| (AttemptId::new(job, number), row)));
             if live.row.state.is_terminal() {
                 self.forget_job(job);
                 continue;
@@ -390,6 +398,9 @@ impl State {
             self.versions.retain(|(job_type, version), _| {
                 definitions.get(job_type).is_some_and(|entry| entry.row.latest_version == *version)
             });
+        }
+        for job in staged.abandoned.keys() {
+            self.fence.forget_job(job);
         }
         for id in &staged.ants {
             if let Some(ant) = self.ants.get_mut(id) {
