@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use atta_core::engine::{AttemptResult, AttemptState, Event, Failure, ResultName};
 use atta_core::protocol::ant::Orders;
+use atta_core::protocol::ants::AntMode;
 use atta_core::protocol::{AntId, AttemptId};
 
 use super::ants::Ant;
@@ -28,6 +29,9 @@ pub(super) enum Contact {
 /// Ants that are lost within one lease, from which on it is no matter of single ants any more.
 const MANY: usize = 3;
 
+/// Ants of which nothing was heard for so long are forgotten, unless somebody took them out of service.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+
 /// Ants that were lost a moment ago. When it is half of all, the network or something else in common has failed, and
 /// they will be back soon: to give all their work to the others at once would only bring those down as well.
 #[derive(Debug, Default)]
@@ -45,6 +49,13 @@ impl Ant {
     pub(super) fn renew(&mut self, now: Duration) {
         self.heard_at = now;
         self.contact = Contact::Live;
+    }
+
+    fn is_forgettable(&self, now: Duration) -> bool {
+        self.contact == Contact::Lost
+            && now >= self.heard_at + FORGOTTEN_AFTER
+            && self.held.is_empty()
+            && self.row.mode == AntMode::Open
     }
 
     /// When to look at it next.
@@ -68,6 +79,9 @@ impl State {
         let (now, lease) = (self.clock.monotonic(), self.lease);
         let mut lost = Vec::new();
         for (id, ant) in &mut self.ants {
+            if ant.is_forgettable(now) {
+                self.staged.forgotten_ants.insert(id.clone());
+            }
             let Some(due) = ant.look_at(lease).filter(|due| *due <= now) else { continue };
             match ant.contact {
                 Contact::Live => ant.contact = Contact::Silent(now),
@@ -101,7 +115,11 @@ impl State {
         let is_gone = |id: &AntId| losses.recent.iter().any(|(_, of)| of == id);
         let others = self.ants.iter().filter(|(id, ant)| ant.is_in_service() && ant.slots > 0 && !is_gone(id)).count();
         if gone >= MANY && gone >= others {
-            tracing::error!(lost = gone, left = others, "many ants were lost at once: no work is given out for a lease");
+            tracing::error!(
+                lost = gone,
+                left = others,
+                "many ants were lost at once: no work is given out for a lease"
+            );
             metrics::counter!("atta_mass_losses_total").increment(1);
             metrics::gauge!("atta_dispatch_paused").set(1.0);
             losses.pause_until = Some(now + self.lease);

@@ -8,6 +8,7 @@
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
 //! * `ants`, `queue`, `dispatch`, `assignment`, `request`, `given`, `report`: from a ready attempt to an ant and back
 //! * `leases`, `roster`, `said`, `fence`: whether ants live, what they have, what has reached them, and which tokens count
+//! * `ant_commands`: what people ask of ants
 //! * `fan_out`: the items of tasks and what became of each
 //! * `webhook`: deliveries of webhooks
 //! * `families`, `job_triggers`: what jobs mean to the jobs that made them, and to definitions that wait for their ends
@@ -19,6 +20,7 @@
 //! * `damaged`: jobs that cannot go on
 
 mod admission;
+mod ant_commands;
 mod ants;
 mod approvals;
 mod assignment;

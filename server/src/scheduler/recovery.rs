@@ -108,6 +108,11 @@ impl State {
         let sequence = database.latest_sequence().await?;
         let stored = database.load_jobs(Which::Live).await?;
         let approvals = database.load_open_approvals().await?;
+        for row in database.load_ants().await? {
+            if let Some(ant) = self.ants.get_mut(&row.id) {
+                ant.row.mode = row.mode;
+            }
+        }
         let configs = database.load_configs().await?;
         self.secrets.reset(configs);
         self.auth.reset(database.load_tokens().await?);

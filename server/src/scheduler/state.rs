@@ -73,6 +73,8 @@ pub(super) struct Staged {
     pub(super) orphans: Vec<(JobId, Option<AttemptNumber>)>,
     /// Ants whose rows change.
     pub(super) ants: BTreeSet<AntId>,
+    /// Ants that nobody needs to know of any more.
+    pub(super) forgotten_ants: BTreeSet<AntId>,
     /// Ants that are given up.
     pub(super) lost_ants: BTreeSet<AntId>,
     /// Jobs that were made of something of another one.
@@ -335,6 +337,7 @@ impl State {
             deliveries: self.staged.deliveries.iter().collect(),
             tokens: self.staged.tokens.iter().collect(),
             audit: self.staged.audit.iter().collect(),
+            ants_removed: self.staged.forgotten_ants.iter().collect(),
             ants: self.staged.ants.iter().filter_map(|id| self.ants.get(id)).map(|ant| &ant.row).collect(),
             ..Changes::default()
         };
@@ -406,6 +409,9 @@ impl State {
             if let Some(ant) = self.ants.get_mut(id) {
                 ant.settling = false;
             }
+        }
+        for id in &staged.forgotten_ants {
+            self.ants.remove(id);
         }
         for id in &staged.lost_ants {
             self.given_up(id);

@@ -249,11 +249,8 @@ impl World {
             return;
         }
         let at = if self.faults { self.dice.below(self.messages.len()) } else { 0 };
-        let (number, session, message) = if self.faults && self.dice.one_in(8) {
-            self.messages[at].clone()
-        } else {
-            self.messages.remove(at)
-        };
+        let (number, session, message) =
+            if self.faults && self.dice.one_in(8) { self.messages[at].clone() } else { self.messages.remove(at) };
         if self.faults && self.dice.one_in(10) {
             return;
         }
