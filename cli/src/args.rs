@@ -1,6 +1,7 @@
 //! The command line.
 
 mod access;
+mod ants;
 mod people;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::author::{FmtArgs, GraphArgs, PlanArgs};
 use crate::config_args::{ConfigArgs, GivenConfigArgs, KeyArgs, SecretArgs};
 pub(crate) use access::*;
+pub(crate) use ants::*;
 pub(crate) use people::*;
 
 /// What `--version` prints.
@@ -81,6 +83,8 @@ pub(crate) enum Command {
     Secret(SecretArgs),
     /// Make, list or revoke API tokens.
     Token(TokenArgs),
+    /// List ants, or take them out of service.
+    Ants(AntsArgs),
     /// Show the history of a job.
     Events(EventsArgs),
     /// List, open or remove workspaces of jobs on this machine.

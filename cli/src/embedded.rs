@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::protocol::Digest;
+use atta_core::protocol::{AntId, Digest};
 use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch, ReportBody};
 use atta_server::Server;
 use atta_server::artifacts::{ArtifactError, ArtifactStore};
@@ -14,15 +14,21 @@ use atta_worker::{LinkError, QueenLink};
 
 /// A line that cannot be cut.
 pub(crate) struct EmbeddedLink {
+    ant: AntId,
     queen: Queen,
     logs: LogStore,
     artifacts: Arc<dyn ArtifactStore>,
 }
 
 impl EmbeddedLink {
-    /// To this server.
-    pub(crate) fn to(server: &Server) -> Self {
-        Self { queen: server.queen().clone(), logs: server.logs().clone(), artifacts: Arc::clone(server.artifacts()) }
+    /// From this ant to this server.
+    pub(crate) fn new(ant: AntId, server: &Server) -> Self {
+        Self {
+            ant,
+            queen: server.queen().clone(),
+            logs: server.logs().clone(),
+            artifacts: Arc::clone(server.artifacts()),
+        }
     }
 }
 
@@ -37,14 +43,15 @@ impl QueenLink for EmbeddedLink {
             .reports
             .iter()
             .filter(|report| matches!(report.body, ReportBody::Finished(_)))
-            .map(|report| report.attempt_id.clone())
+            .map(|report| (report.attempt_id.clone(), report.token))
             .collect();
         let held = self.queen.secrets().held();
-        for attempt in &finished {
+        // What comes under a stale token, or was heard before, says nothing about the log.
+        for (attempt, _) in finished.iter().filter(|(id, token)| self.queen.holds(&self.ant, id, *token)) {
             held.finish_log(attempt, |chunk| self.logs.append(chunk)).await.map_err(log_refused)?;
         }
         let orders = self.queen.report(batch).await.map_err(refused)?;
-        for attempt in finished {
+        for (attempt, _) in finished {
             // Also when the report was stale: this ant appends nothing more to that attempt's log.
             self.logs.finish(&attempt);
         }
@@ -56,6 +63,12 @@ impl QueenLink for EmbeddedLink {
     }
 
     async fn append_log(&self, chunk: LogChunk) -> Result<(), LinkError> {
+        if !self.queen.holds(&self.ant, &chunk.attempt_id, chunk.token) {
+            return Err(LinkError::Refused(format!(
+                "STALE_TOKEN: {} is not leased to this ant under that token",
+                chunk.attempt_id
+            )));
+        }
         let held = self.queen.secrets().held();
         held.append_log(chunk, |chunk| self.logs.append(chunk)).await.map_err(log_refused)
     }

@@ -90,6 +90,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Deliveries(args) => client::deliveries(args).await,
         Command::Config(args) => client::config(args).await,
         Command::Secret(args) => client::secret(args).await,
+        Command::Ants(args) => client::ants(args).await,
         Command::Token(args) => client::token(args).await,
         Command::Events(args) => client::events(args).await,
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,

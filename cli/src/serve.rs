@@ -150,7 +150,8 @@ pub(crate) async fn start_ant(
     config.cache_entry_size = keep.cache_entry_size;
     config.http = http;
     config.orphans = orphans;
-    Ant::start(config, launcher, Arc::new(EmbeddedLink::to(server)))
+    let link = EmbeddedLink::new(config.id.clone(), server);
+    Ant::start(config, launcher, Arc::new(link))
         .await
         .map_err(|error| Failure::failed(format!("The ant cannot start: {error}.")))
 }

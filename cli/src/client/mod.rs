@@ -1,5 +1,6 @@
 //! Commands that talk to a server over its HTTP API.
 
+mod ants;
 mod approvals;
 mod artifacts;
 mod configs;
@@ -16,6 +17,7 @@ mod stream;
 mod submit;
 mod tokens;
 
+pub(crate) use ants::ants;
 pub(crate) use approvals::{approvals, vote};
 pub(crate) use artifacts::artifacts;
 pub(crate) use configs::{config, secret, without_line_end};

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod ant;
+pub mod ants;
 pub mod api;
 mod configs;
 mod id;

@@ -3,11 +3,12 @@
 //! * `envelope`: what every request goes through
 //! * `access`: who may use which route
 //! * `problem`, `request`, `page`: errors, bodies and queries, lists
-//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `tokens`,
+//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `tokens`, `ants`,
 //!   `health`: the resources
 //! * `openapi`: the description that is made of them
 
 mod access;
+mod ants;
 mod approval_page;
 mod approvals;
 mod artifacts;
@@ -136,6 +137,7 @@ fn described() -> Routes {
         .merge(configs::routes())
         .merge(hooks::routes())
         .merge(tokens::routes())
+        .merge(ants::routes())
         .merge(health::routes())
 }
 

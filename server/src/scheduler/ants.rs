@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use atta_core::protocol::ant::{Orders, StopOrder, WorkspaceId};
+use atta_core::protocol::ants::AntMode;
 use atta_core::protocol::{AntId, AttemptId};
 use atta_core::time::UnixMillis;
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use super::command::Reply;
 use super::leases::Contact;
 use super::said::Said;
-use crate::store::{AntMode, AntRow};
+use crate::store::AntRow;
 
 /// Earlier sessions of an ant that are remembered.
 const REPLACED_KEPT: usize = 16;

@@ -6,6 +6,7 @@ use atta_core::definition::Retention;
 use atta_core::engine::JobState;
 use atta_core::protocol::access::{NewToken, TokenRequest, TokenResource};
 use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch};
+use atta_core::protocol::ants::{AntMode, AntResource};
 use atta_core::protocol::api::{ConfigResource, DefinitionResource, SubmitRequest, SubmitResponse, WebhookAnswer};
 use atta_core::protocol::people::ApprovalResource;
 use atta_core::protocol::{AntId, JobId};
@@ -103,6 +104,12 @@ pub(super) enum Command {
     },
     /// Somebody changed something; nobody waits for the answer.
     Audit(Box<AuditRow>),
+    ListAnts(Reply<Vec<AntResource>>),
+    SetAntMode {
+        ant: AntId,
+        mode: AntMode,
+        reply: Reply<AntResource>,
+    },
     /// Removes some of what is over.
     Sweep {
         default: Retention,

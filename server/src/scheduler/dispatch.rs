@@ -14,6 +14,10 @@ use super::state::State;
 impl State {
     /// Leases as many attempts as the ants that can be answered now have free slots.
     pub(super) fn dispatch(&mut self, reporting: &BTreeSet<AntId>) {
+        if self.dispatch_is_paused().is_some() {
+            self.say_what_attempts_wait_for();
+            return;
+        }
         let mut set_aside = Vec::new();
         let ids: Vec<AntId> = self
             .ants
@@ -82,6 +86,9 @@ impl State {
 
     /// Why no ant takes an attempt that needs these tags.
     fn no_ant(&self, tags: &[String]) -> String {
+        if let Some(reason) = self.dispatch_is_paused() {
+            return reason;
+        }
         if !self.ants.values().any(Ant::is_in_service) {
             return "waits for an ant: none is connected".to_owned();
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use atta_core::engine::{AttemptResult, AttemptState, Event, Failure, ResultName};
 use atta_core::protocol::ant::Orders;
+use atta_core::protocol::ants::AntMode;
 use atta_core::protocol::{AntId, AttemptId};
 
 use super::ants::Ant;
@@ -25,6 +26,21 @@ pub(super) enum Contact {
     Lost,
 }
 
+/// Ants that are lost within one lease, from which on it is no matter of single ants any more.
+const MANY: usize = 3;
+
+/// Ants of which nothing was heard for so long are forgotten, unless somebody took them out of service.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+
+/// Ants that were lost a moment ago. When it is half of all, the network or something else in common has failed, and
+/// they will be back soon: to give all their work to the others at once would only bring those down as well.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    recent: Vec<(Duration, AntId)>,
+    /// Nothing is given out before this.
+    pub(super) pause_until: Option<Duration>,
+}
+
 /// So late may the queen be at one of her looks: a share of the lease.
 const LATE: u32 = 30;
 
@@ -33,6 +49,13 @@ impl Ant {
     pub(super) fn renew(&mut self, now: Duration) {
         self.heard_at = now;
         self.contact = Contact::Live;
+    }
+
+    fn is_forgettable(&self, now: Duration) -> bool {
+        self.contact == Contact::Lost
+            && now >= self.heard_at + FORGOTTEN_AFTER
+            && self.held.is_empty()
+            && self.row.mode == AntMode::Open
     }
 
     /// When to look at it next.
@@ -48,7 +71,7 @@ impl Ant {
 impl State {
     /// When the next ant is to be looked at, by the clock's monotonic time.
     pub(super) fn next_look(&self) -> Option<Duration> {
-        self.ants.values().filter_map(|ant| ant.look_at(self.lease)).min()
+        self.ants.values().filter_map(|ant| ant.look_at(self.lease)).chain(self.losses.pause_until).min()
     }
 
     /// Looks at the ants that were silent. `all_read`: nothing waits that one of them may have said.
@@ -56,6 +79,9 @@ impl State {
         let (now, lease) = (self.clock.monotonic(), self.lease);
         let mut lost = Vec::new();
         for (id, ant) in &mut self.ants {
+            if ant.is_forgettable(now) {
+                self.staged.forgotten_ants.insert(id.clone());
+            }
             let Some(due) = ant.look_at(lease).filter(|due| *due <= now) else { continue };
             match ant.contact {
                 Contact::Live => ant.contact = Contact::Silent(now),
@@ -65,9 +91,48 @@ impl State {
                 Contact::Silent(_) | Contact::Lost => {}
             }
         }
+        self.count_losses(now, &lost);
         for id in lost {
             self.give_up(&id);
         }
+    }
+
+    /// Pauses when at least half of the ants are lost within a lease.
+    fn count_losses(&mut self, now: Duration, lost: &[AntId]) {
+        let losses = &mut self.losses;
+        if losses.pause_until.is_some_and(|until| until <= now) {
+            losses.pause_until = None;
+            metrics::gauge!("atta_dispatch_paused").set(0.0);
+        }
+        losses.recent.retain(|(at, id)| now < *at + self.lease && !lost.contains(id));
+        let with_slots = |id: &&AntId| self.ants.get(*id).is_some_and(|ant| ant.slots > 0 || !ant.held.is_empty());
+        let lost: Vec<AntId> = lost.iter().filter(with_slots).cloned().collect();
+        if lost.is_empty() {
+            return;
+        }
+        losses.recent.extend(lost.into_iter().map(|id| (now, id)));
+        let gone = losses.recent.len();
+        let is_gone = |id: &AntId| losses.recent.iter().any(|(_, of)| of == id);
+        let others = self.ants.iter().filter(|(id, ant)| ant.is_in_service() && ant.slots > 0 && !is_gone(id)).count();
+        if gone >= MANY && gone >= others {
+            tracing::error!(
+                lost = gone,
+                left = others,
+                "many ants were lost at once: no work is given out for a lease"
+            );
+            metrics::counter!("atta_mass_losses_total").increment(1);
+            metrics::gauge!("atta_dispatch_paused").set(1.0);
+            losses.pause_until = Some(now + self.lease);
+        }
+    }
+
+    /// Why nothing is given out at present, if so.
+    pub(super) fn dispatch_is_paused(&self) -> Option<String> {
+        let until = self.losses.pause_until?;
+        (self.clock.monotonic() < until).then(|| {
+            let (lost, lease) = (self.losses.recent.len(), self.lease.as_secs_f64());
+            format!("waits for the ants: {lost} were lost at once, so no work is given out for {lease} s")
+        })
     }
 
     /// The queen could not hear anybody: whoever was silent gets time to speak.

@@ -7,7 +7,8 @@
 //! * `tokens`: making and revoking API tokens
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
 //! * `ants`, `queue`, `dispatch`, `assignment`, `request`, `given`, `report`: from a ready attempt to an ant and back
-//! * `leases`, `roster`, `said`: whether ants live, what they have, and what has reached them
+//! * `leases`, `roster`, `said`, `fence`: whether ants live, what they have, what has reached them, and which tokens count
+//! * `ant_commands`: what people ask of ants
 //! * `fan_out`: the items of tasks and what became of each
 //! * `webhook`: deliveries of webhooks
 //! * `families`, `job_triggers`: what jobs mean to the jobs that made them, and to definitions that wait for their ends
@@ -19,6 +20,7 @@
 //! * `damaged`: jobs that cannot go on
 
 mod admission;
+mod ant_commands;
 mod ants;
 mod approvals;
 mod assignment;
@@ -33,6 +35,7 @@ mod dispatch;
 mod expiry;
 mod families;
 mod fan_out;
+mod fence;
 mod given;
 mod job_time;
 mod job_triggers;
@@ -66,7 +69,7 @@ use atta_core::definition::Retention;
 use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch, ReportBody};
 use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
-use atta_core::protocol::{AntId, JobId};
+use atta_core::protocol::{AntId, AttemptId, JobId};
 use atta_core::time::{Clock, Entropy};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -74,6 +77,7 @@ use tokio::time::Instant;
 
 use command::{Command, Reply, Submission};
 use definitions::LoadedVersion;
+use fence::Fence;
 use state::State;
 use writer::Writer;
 
@@ -159,6 +163,7 @@ struct Inner {
     outbox_changed: Arc<Notify>,
     /// Counts the starts of queens on this database.
     epoch: u64,
+    fence: Arc<Fence>,
 }
 
 impl Queen {
@@ -179,6 +184,7 @@ impl Queen {
         let outbox_changed = Arc::clone(&state.outbox_changed);
         let auth = Arc::clone(&state.auth);
         let epoch = u64::from(state.epoch);
+        let fence = Arc::clone(&state.fence);
         let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
         // What the restart itself changes (overdue timers) is stored before anybody is served.
         writer
@@ -201,6 +207,7 @@ impl Queen {
                 rotation,
                 outbox_changed,
                 epoch,
+                fence,
             }),
         };
         queen.finish_rotation();
@@ -295,6 +302,12 @@ impl Queen {
     pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Orders, Refusal> {
         let ant = heartbeat.ant.clone();
         self.ask_for_orders(ant, |reply| Command::Heartbeat { heartbeat, reply }).await
+    }
+
+    /// Whether the ant has the attempt under this token now. What comes under another one is stale: pieces of logs and
+    /// uploads are refused (`STALE_TOKEN`). Asks memory only, and waits for nobody.
+    pub fn holds(&self, ant: &AntId, attempt: &AttemptId, token: u64) -> bool {
+        self.inner.fence.holds(ant, attempt, token)
     }
 
     /// Configs and secrets.

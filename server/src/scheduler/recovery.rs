@@ -20,6 +20,7 @@ use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::fan_out::Left;
 use super::job_time::JobTime;
+use super::leases::Losses;
 use super::live::{Dirty, LiveJob, TaskData};
 use super::queue::ReadyQueue;
 use super::state::{Staged, State};
@@ -89,6 +90,8 @@ impl State {
             unoffered: Vec::new(),
             ants: ants.into_iter().map(|row| (row.id.clone(), Ant::awaited(row, monotonic))).collect(),
             lease,
+            fence: Arc::default(),
+            losses: Losses::default(),
             epoch,
             tokens: 0,
             sequence: 0,
@@ -105,6 +108,11 @@ impl State {
         let sequence = database.latest_sequence().await?;
         let stored = database.load_jobs(Which::Live).await?;
         let approvals = database.load_open_approvals().await?;
+        for row in database.load_ants().await? {
+            if let Some(ant) = self.ants.get_mut(&row.id) {
+                ant.row.mode = row.mode;
+            }
+        }
         let configs = database.load_configs().await?;
         self.secrets.reset(configs);
         self.auth.reset(database.load_tokens().await?);
@@ -130,6 +138,7 @@ impl State {
             .map(|(row, versions)| (row.job_type.clone(), DefinitionEntry { row, versions }))
             .collect();
         self.rebuild_watchers();
+        self.fence.clear();
         let mut leases = HashMap::new();
         for ant in self.ants.values_mut() {
             leases.extend(ant.held.drain());
@@ -185,6 +194,7 @@ impl State {
                 _ => {}
             }
         }
+        self.fence.stored(live.attempts.iter().map(|(number, row)| (AttemptId::new(&id, *number), row)));
         self.join_family(&live.row);
         self.jobs.insert(id.clone(), live);
         for number in ready {

@@ -20,6 +20,8 @@ use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::families::EndedJob;
 use super::job_time::JobTime;
+use super::fence::Fence;
+use super::leases::Losses;
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
 use super::project::Question;
@@ -71,6 +73,8 @@ pub(super) struct Staged {
     pub(super) orphans: Vec<(JobId, Option<AttemptNumber>)>,
     /// Ants whose rows change.
     pub(super) ants: BTreeSet<AntId>,
+    /// Ants that nobody needs to know of any more.
+    pub(super) forgotten_ants: BTreeSet<AntId>,
     /// Ants that are given up.
     pub(super) lost_ants: BTreeSet<AntId>,
     /// Jobs that were made of something of another one.
@@ -120,6 +124,10 @@ pub(super) struct State {
     /// READY attempts that no ant was offered yet.
     pub(super) unoffered: Vec<QueueKey>,
     pub(super) ants: Ants,
+    /// What of `ants` counts outside of the writer.
+    pub(super) fence: Arc<Fence>,
+    /// Ants that were lost a moment ago.
+    pub(super) losses: Losses,
     /// How long an attempt lasts without a sign of life of its ant.
     pub(super) lease: Duration,
     pub(super) epoch: u32,
@@ -329,6 +337,7 @@ impl State {
             deliveries: self.staged.deliveries.iter().collect(),
             tokens: self.staged.tokens.iter().collect(),
             audit: self.staged.audit.iter().collect(),
+            ants_removed: self.staged.forgotten_ants.iter().collect(),
             ants: self.staged.ants.iter().filter_map(|id| self.ants.get(id)).map(|ant| &ant.row).collect(),
             ..Changes::default()
         };
@@ -373,6 +382,8 @@ impl State {
         }
         for job in &staged.touched {
             let Some(live) = self.jobs.get_mut(job) else { continue };
+            let rows = live.dirty.attempts.iter().filter_map(|number| Some((*number, live.attempts.get(number)?)));
+            self.fence.stored(rows.map(|(number, row)| (AttemptId::new(job, number), row)));
             if live.row.state.is_terminal() {
                 self.forget_job(job);
                 continue;
@@ -391,10 +402,16 @@ impl State {
                 definitions.get(job_type).is_some_and(|entry| entry.row.latest_version == *version)
             });
         }
+        for job in staged.abandoned.keys() {
+            self.fence.forget_job(job);
+        }
         for id in &staged.ants {
             if let Some(ant) = self.ants.get_mut(id) {
                 ant.settling = false;
             }
+        }
+        for id in &staged.forgotten_ants {
+            self.ants.remove(id);
         }
         for id in &staged.lost_ants {
             self.given_up(id);

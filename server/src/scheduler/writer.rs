@@ -392,6 +392,8 @@ impl Writer {
             }
             Command::RevokeToken { name_or_id, reply } => answers.push(reply, state.revoke_token(&name_or_id)),
             Command::Audit(row) => state.staged.audit.push(*row),
+            Command::ListAnts(reply) => answers.push(reply, Ok(state.list_ants())),
+            Command::SetAntMode { ant, mode, reply } => answers.push(reply, state.set_ant_mode(&ant, mode)),
             Command::Sweep { default, reply } => {
                 let result = state.sweep(database, &default).await.map_err(Refusal::from);
                 answers.push(reply, result);
@@ -530,6 +532,8 @@ impl Command {
             | Self::Shutdown(reply) => {
                 drop(reply.send(Err(refusal)));
             }
+            Self::ListAnts(reply) => drop(reply.send(Err(refusal))),
+            Self::SetAntMode { reply, .. } => drop(reply.send(Err(refusal))),
             Self::CreateToken { reply, .. } => drop(reply.send(Err(refusal))),
             Self::RevokeToken { reply, .. } => drop(reply.send(Err(refusal))),
             Self::LateReport(_) | Self::Undelivered { .. } => {}

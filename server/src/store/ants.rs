@@ -1,21 +1,11 @@
 //! The ants that have asked for work.
 
 use atta_core::protocol::AntId;
+use atta_core::protocol::ants::AntMode;
 use atta_core::time::UnixMillis;
 
 use super::sql::query;
 use super::{ColumnName, StoreError, StoreWriter};
-
-/// What people want of an ant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AntMode {
-    /// It gets work.
-    Open,
-    /// It gets no new work.
-    Cordoned,
-    /// The same, and somebody waits until it holds nothing.
-    Draining,
-}
 
 impl ColumnName for AntMode {
     const NAMES: &'static [(Self, &'static str)] =

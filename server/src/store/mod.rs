@@ -35,7 +35,7 @@ mod write;
 
 use std::path::PathBuf;
 
-pub(crate) use ants::{AntMode, AntRow};
+pub(crate) use ants::AntRow;
 pub use approvals::{ApprovalFilter, Via};
 pub(crate) use approvals::{ApprovalPolicy, ApprovalRow, Asked, VoteRow};
 pub(crate) use configs::{ConfigChange, ConfigContent, ConfigKey, ConfigRow, Sealed};

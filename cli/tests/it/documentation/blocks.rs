@@ -10,7 +10,7 @@ fn wrapped(block: &Block, kind: &str) -> String {
     if let Some(params) = block.mark("params") {
         definition += "params:\n";
         for name in params.split(',') {
-            definition += &format!("  {name}: {{required: true}}\n");
+            definition.extend(["  ", name, ": {required: true}\n"]);
         }
     }
     match kind {

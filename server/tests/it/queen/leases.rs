@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use atta_core::protocol::ant::{Heartbeat, LostAttempt};
+use atta_core::protocol::ants::{AntMode, AntState};
 use atta_server::scheduler::{JobCommand, Refusal};
 
 use super::rig::{Ant, Rig, definition, report};
@@ -217,4 +218,70 @@ async fn a_queen_who_slept_listens_before_she_judges() {
     assert_eq!(attempts(&rig).await, ["LEASED - -"]);
     rig.pass(Duration::from_secs(2)).await;
     assert_eq!(attempts(&rig).await[0], "FINISHED LOST nothing was heard of the ant ant for 30 s");
+}
+
+#[tokio::test]
+async fn a_token_counts_outside_of_the_writer_from_the_lease_to_its_end() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments.remove(0);
+    for restart in [false, true] {
+        if restart {
+            rig.restart().await;
+        }
+        assert!(rig.queen.holds(&ant.id, &work.attempt_id, work.token));
+        assert!(!rig.queen.holds(&ant.id, &work.attempt_id, work.token + 1));
+        assert!(!rig.queen.holds(&Ant::new("thief", 1).id, &work.attempt_id, work.token));
+    }
+    ant.finish(&rig.queen, &work).await;
+    assert!(!rig.queen.holds(&ant.id, &work.attempt_id, work.token));
+}
+
+#[tokio::test]
+async fn a_cordoned_ant_gets_no_new_work_also_after_a_restart_and_then_some_again() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let mut ant = Ant::new("ant", 1);
+    ant.poll(&rig.queen).await;
+    for mode in [AntMode::Cordoned, AntMode::Draining] {
+        rig.queen.set_ant_mode(&ant.id, mode).await.unwrap();
+        rig.restart().await;
+        let job = rig.submit("flow").await;
+        assert!(ant.poll(&rig.queen).await.assignments.is_empty());
+        let listed = rig.queen.ants().await.unwrap();
+        assert_eq!((listed[0].mode, listed[0].state, listed[0].used), (mode, AntState::Live, 0));
+        rig.queen.set_ant_mode(&ant.id, AntMode::Open).await.unwrap();
+        ant.work(&rig.queen).await;
+        assert_eq!(rig.state(&job).await, "COMPLETED");
+    }
+    let refusal = rig.queen.set_ant_mode(&Ant::new("nobody", 1).id, AntMode::Open).await.unwrap_err();
+    assert_eq!(refusal.to_string(), "ant nobody not found");
+}
+
+#[tokio::test]
+async fn when_half_of_the_ants_are_lost_at_once_nothing_is_given_out_for_a_lease() {
+    let rig = Rig::new().await;
+    let keys = "retry: 1\ndelay_between_retries: 0s";
+    rig.upload(&definition("", &[("a", keys), ("b", keys), ("c", keys)])).await;
+    let job = rig.submit("flow").await;
+    for name in ["x", "y", "z"] {
+        assert_eq!(Ant::new(name, 1).poll(&rig.queen).await.assignments.len(), 1);
+    }
+    let mut last = Ant::new("last", 3);
+    for _ in 0..7 {
+        rig.pass(Duration::from_secs(4)).await;
+        last.poll(&rig.queen).await;
+    }
+    rig.pass(Duration::from_secs(4)).await;
+    assert_eq!(rig.rows("SELECT count(*) FROM attempts WHERE result = 'LOST'").await, ["3"]);
+    assert!(last.poll(&rig.queen).await.assignments.is_empty());
+    let reason = rig.rows("SELECT DISTINCT reason FROM attempts WHERE state = 'READY'").await;
+    assert_eq!(reason, ["waits for the ants: 3 were lost at once, so no work is given out for 30 s"]);
+    for _ in 0..8 {
+        rig.pass(Duration::from_secs(4)).await;
+        last.work(&rig.queen).await;
+    }
+    assert_eq!(rig.state(&job).await, "COMPLETED");
 }

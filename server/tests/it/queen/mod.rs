@@ -12,6 +12,7 @@ mod fan_out_approvals;
 mod flow;
 mod forks;
 mod job_triggers;
+mod lease_simulation;
 mod leases;
 mod recovery;
 pub(crate) mod rig;
