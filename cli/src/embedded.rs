@@ -1,94 +1,67 @@
 //! The embedded ant's line to its queen: function calls.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::Digest;
-use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch, ReportBody};
-use atta_server::Server;
-use atta_server::artifacts::{ArtifactError, ArtifactStore};
-use atta_server::logs::{LogError, LogStore};
-use atta_server::scheduler::{Queen, Refusal};
+use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch};
+use atta_server::artifacts::ArtifactError;
+use atta_server::logs::LogError;
+use atta_server::scheduler::Refusal;
+use atta_server::{AntLine, LineError, Server};
 use atta_worker::{LinkError, QueenLink};
 
 /// A line that cannot be cut.
-pub(crate) struct EmbeddedLink {
-    queen: Queen,
-    logs: LogStore,
-    artifacts: Arc<dyn ArtifactStore>,
-}
+pub(crate) struct EmbeddedLink(AntLine);
 
 impl EmbeddedLink {
     /// To this server.
     pub(crate) fn to(server: &Server) -> Self {
-        Self { queen: server.queen().clone(), logs: server.logs().clone(), artifacts: Arc::clone(server.artifacts()) }
+        Self(server.ant_line())
     }
 }
 
 #[async_trait::async_trait]
 impl QueenLink for EmbeddedLink {
     async fn poll(&self, request: PollRequest, wait: Duration) -> Result<Orders, LinkError> {
-        self.queen.poll(request, wait).await.map_err(refused)
+        self.0.poll(request, wait).await.map_err(refused)
     }
 
     async fn report(&self, batch: ReportBatch) -> Result<Orders, LinkError> {
-        let finished: Vec<_> = batch
-            .reports
-            .iter()
-            .filter(|report| matches!(report.body, ReportBody::Finished(_)))
-            .map(|report| report.attempt_id.clone())
-            .collect();
-        let held = self.queen.secrets().held();
-        for attempt in &finished {
-            held.finish_log(attempt, |chunk| self.logs.append(chunk)).await.map_err(log_refused)?;
-        }
-        let orders = self.queen.report(batch).await.map_err(refused)?;
-        for attempt in finished {
-            // Also when the report was stale: this ant appends nothing more to that attempt's log.
-            self.logs.finish(&attempt);
-        }
-        Ok(orders)
+        self.0.report(batch).await.map_err(refused)
     }
 
     async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Orders, LinkError> {
-        self.queen.heartbeat(heartbeat).await.map_err(refused)
+        self.0.heartbeat(heartbeat).await.map_err(refused)
     }
 
     async fn append_log(&self, chunk: LogChunk) -> Result<(), LinkError> {
-        let held = self.queen.secrets().held();
-        held.append_log(chunk, |chunk| self.logs.append(chunk)).await.map_err(log_refused)
+        self.0.append_log(chunk).await.map_err(refused)
     }
 
     async fn put_blob(&self, digest: &Digest, size: u64, file: &Path) -> Result<(), LinkError> {
-        self.artifacts.put(digest, size, file).await.map_err(|error| blob(digest, error))
+        self.0.put_blob(digest, size, file).await.map_err(|error| blob(digest, error))
     }
 
     async fn get_blob(&self, digest: &Digest, to: &Path) -> Result<(), LinkError> {
-        self.artifacts.get(digest, to).await.map_err(|error| blob(digest, error))
+        self.0.get_blob(digest, to).await.map_err(|error| blob(digest, error))
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn log_refused(error: LogError) -> LinkError {
-    match error {
+fn refused(error: LineError) -> LinkError {
+    match &error {
         // A full disk may have space again; the ant says the chunk once more.
-        LogError::Write { .. } | LogError::Read { .. } => LinkError::Unreachable(error.to_string()),
+        LineError::Log(LogError::Write { .. } | LogError::Read { .. })
+        | LineError::Refused(Refusal::Unavailable { .. }) => LinkError::Unreachable(error.to_string()),
         _ => LinkError::Refused(error.to_string()),
     }
 }
 
-fn refused(refusal: Refusal) -> LinkError {
-    match refusal {
-        Refusal::Unavailable { message } => LinkError::Unreachable(message),
-        other => LinkError::Refused(other.to_string()),
-    }
-}
-
-fn blob(digest: &Digest, error: ArtifactError) -> LinkError {
+fn blob(digest: &Digest, error: LineError) -> LinkError {
     let detail = match error {
-        ArtifactError::Io { action, source, .. } => format!("it cannot be {action}: {source}"),
-        ArtifactError::Mismatch { detail, .. } => detail,
+        LineError::Artifact(ArtifactError::Io { action, source, .. }) => format!("it cannot be {action}: {source}"),
+        LineError::Artifact(ArtifactError::Mismatch { detail, .. }) => detail,
         other => other.to_string(),
     };
     LinkError::Blob { digest: digest.clone(), detail }

@@ -10,6 +10,7 @@ pub mod api;
 pub mod artifacts;
 pub mod auth;
 pub mod directory;
+mod line;
 mod links;
 mod listen;
 pub mod logs;
@@ -20,5 +21,6 @@ mod server;
 pub mod store;
 mod sweeper;
 
+pub use line::{AntLine, LineError};
 pub use server::{Server, ServerConfig, StartError};
 pub use sweeper::Keeping;

@@ -13,9 +13,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Peer};
-use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts};
+use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts, Uploads};
 use crate::auth::AuthMode;
 use crate::directory::Directory;
+use crate::line::AntLine;
 use crate::links::Links;
 use crate::listen::Listening;
 use crate::logs::{LogError, LogStore};
@@ -132,8 +133,9 @@ impl Server {
         .await?;
         let stores = LogStore::open(&data_dir.join("logs"))
             .map_err(StartError::from)
-            .and_then(|logs| Ok((logs, LocalArtifacts::open(&data_dir.join("artifacts"))?)));
-        let (logs, artifacts) = match stores {
+            .and_then(|logs| Ok((logs, LocalArtifacts::open(&data_dir.join("artifacts"))?)))
+            .and_then(|(logs, artifacts)| Ok((logs, artifacts, Uploads::open(&data_dir.join("uploads"))?)));
+        let (logs, artifacts, uploads) = match stores {
             Ok(stores) => stores,
             Err(error) => {
                 queen.shutdown().await;
@@ -187,6 +189,8 @@ impl Server {
                 reads: reads.clone(),
                 logs: logs.clone(),
                 artifacts: Arc::clone(&artifacts),
+                uploads,
+                line: AntLine::new(queen.clone(), logs.clone(), Arc::clone(&artifacts)),
                 clock: config.clock,
                 entropy: config.entropy,
                 directory: Arc::clone(&config.directory),
@@ -215,6 +219,11 @@ impl Server {
             http: tokio::sync::Mutex::new(http),
             notifier: tokio::sync::Mutex::new(notifier),
         })
+    }
+
+    /// Where an ant in this process says what it has to say.
+    pub fn ant_line(&self) -> AntLine {
+        AntLine::new(self.queen.clone(), self.logs.clone(), Arc::clone(&self.artifacts))
     }
 
     /// Decides and records.
