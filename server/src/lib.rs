@@ -20,7 +20,9 @@ pub mod secrets;
 mod server;
 pub mod store;
 mod sweeper;
+mod tls;
 
 pub use line::{AntLine, LineError};
 pub use server::{Server, ServerConfig, StartError};
 pub use sweeper::Keeping;
+pub use tls::{TlsError, TlsSource};
