@@ -65,6 +65,16 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).and_then(|value| value.into_string().ok())
 }
 
+/// What tasks may be given of this process's environment: nothing that opens doors.
+pub(crate) fn environment_of_tasks() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| name != SECRETS_KEY && name != TOKEN).collect()
+}
+
+/// The machine's name; empty when it has none.
+pub(crate) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+}
+
 /// The directories in which programs are looked for.
 pub(crate) fn search_path() -> Vec<PathBuf> {
     std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()

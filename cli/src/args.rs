@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use atta_core::definition::parse_size;
+use atta_worker::{HttpPolicy, PrivateAddresses};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::author::{FmtArgs, GraphArgs, PlanArgs};
@@ -33,6 +34,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server with an embedded ant.
     Serve(ServeArgs),
+    /// Run tasks on this machine for a server on another one.
+    Ant(AntArgs),
     /// Run a definition to its end, here, without a server.
     Run(RunArgs),
     /// Check definitions; shows schedules in words.
@@ -112,28 +115,29 @@ pub(crate) struct ServeArgs {
     pub(crate) data_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
-    /// Address of the API; only loopback addresses are accepted. Port 0 takes a free one.
+    /// Address of the API; one that others can reach needs TLS, and every request a token. Port 0 takes a free one.
     #[arg(long, env = "ATTA_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
     pub(crate) listen: SocketAddr,
     /// Whose requests are answered.
     #[arg(long, env = "ATTA_AUTH", value_enum, default_value_t = AuthChoice::Auto)]
     pub(crate) auth: AuthChoice,
-    /// How many attempts run at once [default: the number of processors].
-    #[arg(long, env = "ATTA_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// PEM file with the server's certificate, then those that lead to a known authority.
+    #[arg(long, env = "ATTA_TLS_CERT", value_name = "FILE", requires = "tls_key", conflicts_with = "tls_generate")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's private key.
+    #[arg(long, env = "ATTA_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Show a certificate of our own, made at the first start and kept in the data directory. Clients and ants know it by
+    /// its fingerprint, which is printed.
+    #[arg(long, env = "ATTA_TLS_GENERATE")]
+    pub(crate) tls_generate: bool,
+    /// How many attempts run at once in this process; 0: none, ants do the work [default: the number of processors].
+    #[arg(long, env = "ATTA_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(0..=4096))]
     pub(crate) slots: Option<u32>,
-    /// Whether HTTP tasks may go to loopback and private addresses: never, where the definition lists them in
-    /// `http.allow`, or always.
-    #[arg(long, env = "ATTA_HTTP_PRIVATE", value_enum, default_value_t = HttpPrivate::Deny)]
-    pub(crate) http_private: HttpPrivate,
-    /// A host, address or network (10.1.0.0/16) that HTTP tasks of every definition may go to. May be repeated.
-    #[arg(long, env = "ATTA_HTTP_ALLOW", value_name = "RULE", value_delimiter = ',', value_parser = atta_core::definition::parse_address_rule)]
-    pub(crate) http_allow: Vec<atta_core::definition::AddressRule>,
-    /// Form of the log on stderr.
-    #[arg(long, env = "ATTA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub(crate) log_format: LogFormat,
-    /// What is logged, e.g. `info`, `atta_server=debug`.
-    #[arg(long, env = "ATTA_LOG", value_name = "FILTER", default_value = "info")]
-    pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// How long finished jobs are kept, e.g. `90d`, unless their definition has a `retention` [default: for ever].
     #[arg(long, env = "ATTA_RETENTION", value_name = "DURATION", value_parser = duration)]
     pub(crate) retention: Option<std::time::Duration>,
@@ -144,6 +148,41 @@ pub(crate) struct ServeArgs {
     pub(crate) keep: KeepArgs,
     #[command(flatten)]
     pub(crate) people: PeopleArgs,
+}
+
+/// Where tasks of the method HTTP may go.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HttpArgs {
+    /// Whether HTTP tasks may go to loopback and private addresses: never, where the definition lists them in
+    /// `http.allow`, or always.
+    #[arg(long, env = "ATTA_HTTP_PRIVATE", value_enum, default_value_t = HttpPrivate::Deny)]
+    pub(crate) http_private: HttpPrivate,
+    /// A host, address or network (10.1.0.0/16) that HTTP tasks of every definition may go to. May be repeated.
+    #[arg(long, env = "ATTA_HTTP_ALLOW", value_name = "RULE", value_delimiter = ',', value_parser = atta_core::definition::parse_address_rule)]
+    pub(crate) http_allow: Vec<atta_core::definition::AddressRule>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogArgs {
+    /// Form of the log on stderr.
+    #[arg(long, env = "ATTA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// What is logged, e.g. `info`, `atta_server=debug`.
+    #[arg(long, env = "ATTA_LOG", value_name = "FILTER", default_value = "info")]
+    pub(crate) log: String,
+}
+
+impl HttpArgs {
+    /// As ants take it.
+    pub(crate) fn policy(&self) -> HttpPolicy {
+        let private = match self.http_private {
+            HttpPrivate::Deny => PrivateAddresses::Deny,
+            HttpPrivate::Listed => PrivateAddresses::Listed,
+            HttpPrivate::Allow => PrivateAddresses::Allow,
+        };
+        HttpPolicy { private, allow: self.http_allow.clone(), ..HttpPolicy::default() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

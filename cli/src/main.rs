@@ -1,6 +1,7 @@
 //! The one binary: `atta`.
 
 mod ambient;
+mod ant;
 mod args;
 mod author;
 mod client;
@@ -51,13 +52,17 @@ fn main() -> ExitCode {
 
 /// Forks the launcher while this process has one thread, then starts the runtime.
 fn perform(command: Command) -> CommandResult {
-    if matches!(command, Command::Serve(_) | Command::Run(_)) {
+    if matches!(command, Command::Serve(_) | Command::Ant(_) | Command::Run(_)) {
         ambient::leave_no_core_dump();
     }
     match command {
         Command::Serve(args) => {
             let launcher = fork_launcher()?;
             runtime()?.block_on(serve::serve(args, launcher))
+        }
+        Command::Ant(args) => {
+            let launcher = fork_launcher()?;
+            runtime()?.block_on(ant::ant(args, launcher))
         }
         Command::Run(args) => run::run(&args, fork_launcher, runtime),
         Command::Validate(args) => validate::validate(&args, &SystemClock),
@@ -96,6 +101,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,
         Command::Workspaces(args) => workspaces::workspaces(args).await,
         Command::Serve(_)
+        | Command::Ant(_)
         | Command::Run(_)
         | Command::Validate(_)
         | Command::Fmt(_)

@@ -1,6 +1,7 @@
 //! `atta serve`: the queen, the HTTP server and an ant in one process.
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +9,15 @@ use std::time::Duration;
 use atta_core::definition::Retention;
 use atta_core::protocol::AntId;
 use atta_core::secret::SecretText;
+use atta_core::time::Clock as _;
 use atta_server::auth::AuthMode;
 use atta_server::secrets::KeySource;
-use atta_server::{Keeping, Server, ServerConfig};
-use atta_worker::{Ant, AntConfig, HttpPolicy, Launcher, Orphans, PrivateAddresses};
+use atta_server::{Keeping, Server, ServerConfig, TlsSource};
+use atta_worker::{Ant, AntConfig, HttpPolicy, Launcher, Orphans};
 use tracing_subscriber::EnvFilter;
 
 use crate::ambient::{self, SystemClock, SystemEntropy};
-use crate::args::{AuthChoice, HttpPrivate, KeepArgs, LogFormat, ServeArgs};
+use crate::args::{AuthChoice, KeepArgs, LogArgs, LogFormat, ServeArgs};
 use crate::config_args::KeyArgs;
 use crate::embedded::EmbeddedLink;
 use crate::exit::{CommandResult, Exit, Failure};
@@ -42,10 +44,14 @@ fn key_source(args: KeyArgs) -> KeySource {
 
 /// Serves until a signal arrives.
 pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult {
-    start_log(&args)?;
+    start_log(&args.log)?;
     let mut signals = Signals::catch()?;
     let data_dir = data_dir(args.data_dir)?;
     let slots = args.slots.unwrap_or_else(ambient::default_slots);
+    let auth = match args.auth {
+        AuthChoice::Auto if args.listen.ip().to_canonical().is_loopback() => AuthMode::Open,
+        AuthChoice::Auto | AuthChoice::Required => AuthMode::Required,
+    };
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
         .install_recorder()
         .map_err(|error| Failure::failed(format!("Metrics cannot be collected: {error}.")))?;
@@ -61,22 +67,25 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         notify: Some(people::notify(&args.people)?),
         public_url: people::public_url(&args.people)?,
         keeping: Keeping { retention: args.retention.map(Retention::all).unwrap_or_default(), ..Keeping::default() },
-        auth: match args.auth {
-            AuthChoice::Auto => AuthMode::Open,
-            AuthChoice::Required => AuthMode::Required,
-        },
+        tls: tls_source(args.tls_cert, args.tls_key, args.tls_generate, args.listen),
+        auth,
         version: VERSION,
         metrics: Some(metrics.clone()),
     })
     .await
     .map_err(|error| start_failure(&error))?;
-    let private = match args.http_private {
-        HttpPrivate::Deny => PrivateAddresses::Deny,
-        HttpPrivate::Listed => PrivateAddresses::Listed,
-        HttpPrivate::Allow => PrivateAddresses::Allow,
+    if auth == AuthMode::Required {
+        say_how_to_begin(&server, &data_dir);
+    }
+    let http = args.http.policy();
+    let starting = async {
+        if slots == 0 {
+            // Other ants do the work.
+            drop(launcher);
+            return Ok(None);
+        }
+        start_ant(&server, &data_dir, slots, args.keep, http, Orphans::Keep, launcher).await.map(Some)
     };
-    let http = HttpPolicy { private, allow: args.http_allow.clone(), ..HttpPolicy::default() };
-    let starting = start_ant(&server, &data_dir, slots, args.keep, http, Orphans::Keep, launcher);
     let ant = tokio::select! {
         ant = starting => ant,
         signal = signals.next() => {
@@ -93,14 +102,15 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         }
     };
     announce(&server, &data_dir, slots);
-    tracing::info!(slots, isolation = ant.isolation().as_str(), data_dir = %data_dir.display(), "ready");
+    let isolation = ant.as_ref().map_or("none", |ant| ant.isolation().as_str());
+    tracing::info!(slots, isolation, data_dir = %data_dir.display(), "ready");
     let upkeep = tokio::spawn(keep_metrics_small(server.queen().latest_event(), metrics));
 
     let queen = server.queen().clone();
     let mut lost = false;
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        () = ant.launcher_lost() => {
+        () = launcher_lost(ant.as_ref()) => {
             lost = true;
             tracing::error!("{LAUNCHER_LOST}");
             "none"
@@ -108,13 +118,18 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         () = queen.stopped() => {
             upkeep.abort();
             // The next server takes up what runs.
-            ant.hand_over().await;
+            if let Some(ant) = ant {
+                ant.hand_over().await;
+            }
             let message = "The queen's writer has stopped; what is stored is whole, start the server again.";
             return Err(Failure::new(Exit::Failed, "WRITER_LOST", message));
         }
     };
     upkeep.abort();
-    let interrupted = stop(ant, signal, &mut signals, Duration::from_secs(args.shutdown_grace)).await;
+    let interrupted = match ant {
+        Some(ant) => stop(ant, signal, &mut signals, Duration::from_secs(args.shutdown_grace)).await,
+        None => false,
+    };
     if tokio::time::timeout(CLOSING, server.shutdown()).await.is_err() {
         return Err(Failure::failed("The server did not close its database in time; the next start recovers it."));
     }
@@ -124,6 +139,38 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
             .with_help("Start the server again: it goes on with the jobs where they are."));
     }
     Ok(Exit::Success)
+}
+
+async fn launcher_lost(ant: Option<&Ant>) {
+    match ant {
+        Some(ant) => ant.launcher_lost().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn tls_source(cert: Option<PathBuf>, key: Option<PathBuf>, generate: bool, listen: SocketAddr) -> Option<TlsSource> {
+    if let (Some(certificate), Some(key)) = (cert, key) {
+        return Some(TlsSource::Files { certificate, key });
+    }
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let host = ambient::host_name();
+    let is_name = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    names.extend(is_name.then_some(host));
+    names.extend((!listen.ip().is_unspecified()).then(|| listen.ip().to_string()));
+    names.sort();
+    names.dedup();
+    generate.then_some(TlsSource::Generated { names })
+}
+
+/// Nobody can make the first token over the network.
+fn say_how_to_begin(server: &Server, data_dir: &Path) {
+    if !server.queen().tokens().has_admin(SystemClock.now()) {
+        tracing::warn!(
+            "this server asks for tokens, and no admin has one: stop it, make one with `atta token create NAME --role admin \
+             --data-dir {}`, and start it again",
+            data_dir.display()
+        );
+    }
 }
 
 /// Starts the embedded ant of this server.
@@ -143,8 +190,7 @@ pub(crate) async fn start_ant(
         Arc::new(SystemClock),
         Arc::new(SystemEntropy),
     );
-    config.environment =
-        std::env::vars_os().filter(|(name, _)| name != ambient::SECRETS_KEY && name != ambient::TOKEN).collect();
+    config.environment = ambient::environment_of_tasks();
     config.workspace_quota = keep.workspace_quota;
     config.cache_size = keep.cache_size;
     config.cache_entry_size = keep.cache_entry_size;
@@ -167,7 +213,7 @@ pub(crate) fn start_failure(error: &atta_server::StartError) -> Failure {
         message.push('.');
     }
     match error {
-        atta_server::StartError::NotLoopback(_) => Failure::new(Exit::Usage, "NOT_LOOPBACK", message),
+        atta_server::StartError::Exposed { .. } => Failure::new(Exit::Usage, "EXPOSED", message),
         _ => Failure::failed(message),
     }
 }
@@ -197,8 +243,9 @@ async fn stop(ant: Ant, signal: &str, signals: &mut Signals, grace: Duration) ->
 
 /// The one line on stdout that says where the server is.
 fn announce(server: &Server, data_dir: &Path, slots: u32) {
-    let address = server.local_addr().map(|address| format!("http://{address}")).unwrap_or_default();
-    let line = format!("Atta is ready at {address} (data in {}, {slots} slots)\n", data_dir.display());
+    let address = server.url().unwrap_or_default();
+    let certificate = server.fingerprint().map(|print| format!(", certificate {print}")).unwrap_or_default();
+    let line = format!("Atta is ready at {address} (data in {}, {slots} slots{certificate})\n", data_dir.display());
     let mut stdout = std::io::stdout().lock();
     // When nobody reads stdout the server serves all the same.
     let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
@@ -225,7 +272,7 @@ pub(crate) fn data_dir(given: Option<PathBuf>) -> CommandResult<PathBuf> {
     std::path::absolute(&dir).map_err(|error| Failure::usage(format!("{} is no directory: {error}.", dir.display())))
 }
 
-fn start_log(args: &ServeArgs) -> CommandResult<()> {
+pub(crate) fn start_log(args: &LogArgs) -> CommandResult<()> {
     let filter = EnvFilter::try_new(&args.log)
         .map_err(|error| Failure::usage(format!("\"{}\" is no log filter: {error}.", args.log)))?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -10,6 +10,7 @@ pub mod api;
 pub mod artifacts;
 pub mod auth;
 pub mod directory;
+mod line;
 mod links;
 mod listen;
 pub mod logs;
@@ -19,6 +20,9 @@ pub mod secrets;
 mod server;
 pub mod store;
 mod sweeper;
+mod tls;
 
+pub use line::{AntLine, LineError};
 pub use server::{Server, ServerConfig, StartError};
 pub use sweeper::Keeping;
+pub use tls::{TlsError, TlsSource};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use atta_core::protocol::access::Fingerprint;
 use atta_core::time::{Clock, Entropy};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -13,9 +14,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Peer};
-use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts};
+use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts, Uploads};
 use crate::auth::AuthMode;
 use crate::directory::Directory;
+use crate::line::AntLine;
 use crate::links::Links;
 use crate::listen::Listening;
 use crate::logs::{LogError, LogStore};
@@ -24,6 +26,7 @@ use crate::scheduler::{OpenError, Queen, QueenConfig};
 use crate::secrets::KeySource;
 use crate::store::Reads;
 use crate::sweeper::{Keeping, Sweeper};
+use crate::tls::{self, TlsError, TlsSource};
 
 /// How long requests in flight may take after a shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -52,6 +55,8 @@ pub struct ServerConfig {
     pub public_url: Option<String>,
     /// How long things are kept.
     pub keeping: Keeping,
+    /// The certificate to show; `None`: no TLS.
+    pub tls: Option<TlsSource>,
     /// Whose requests are answered.
     pub auth: AuthMode,
     /// The version that `/api/v1/version` shows.
@@ -63,11 +68,17 @@ pub struct ServerConfig {
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// There is no authentication yet, so nobody else may reach it.
-    #[error(
-        "{0} is not a loopback address; authentication does not exist yet, so anybody who reached this address could run commands: listen on 127.0.0.1 or [::1]"
-    )]
-    NotLoopback(SocketAddr),
+    /// Others can reach the address, and something is missing that it needs then.
+    #[error("{address} is not a loopback address, so others can reach it: {missing}, or listen on 127.0.0.1 or [::1]")]
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+        /// What to do.
+        missing: &'static str,
+    },
+    /// The certificate.
+    #[error("TLS cannot be used: {0}")]
+    Tls(#[from] TlsError),
     /// Somebody else listens there.
     #[error("{0} is already in use; stop the program that listens there or choose another address with --listen")]
     AddressInUse(SocketAddr),
@@ -79,6 +90,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The address is not listened on any more.
+    #[error("the server's address is lost: {0}")]
+    Listen(io::Error),
     /// The data directory.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -103,6 +117,7 @@ pub struct Server {
     logs: LogStore,
     artifacts: Arc<dyn ArtifactStore>,
     local_addr: Option<SocketAddr>,
+    fingerprint: Option<Fingerprint>,
     stop: CancellationToken,
     sweeper: JoinHandle<()>,
     http: tokio::sync::Mutex<Option<JoinHandle<()>>>,
@@ -114,12 +129,18 @@ impl Server {
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
         // First, because it is quick and changes nothing. Clients that connect now wait until all is ready.
         let listener = match config.listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => {
+                check_exposure(address, config.tls.is_some(), config.auth)?;
+                Some(bind(address).await?)
+            }
             None => None,
         };
         let local_addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         describe_metrics();
         let data_dir = config.data_dir;
+        let tls = config.tls.map(|source| tls::open(&source, &data_dir)).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let fingerprint = tls.as_ref().map(|tls| tls.fingerprint);
         let queen = Queen::open(QueenConfig {
             data_dir: data_dir.clone(),
             clock: Arc::clone(&config.clock),
@@ -132,8 +153,9 @@ impl Server {
         .await?;
         let stores = LogStore::open(&data_dir.join("logs"))
             .map_err(StartError::from)
-            .and_then(|logs| Ok((logs, LocalArtifacts::open(&data_dir.join("artifacts"))?)));
-        let (logs, artifacts) = match stores {
+            .and_then(|logs| Ok((logs, LocalArtifacts::open(&data_dir.join("artifacts"))?)))
+            .and_then(|(logs, artifacts)| Ok((logs, artifacts, Uploads::open(&data_dir.join("uploads"))?)));
+        let (logs, artifacts, uploads) = match stores {
             Ok(stores) => stores,
             Err(error) => {
                 queen.shutdown().await;
@@ -153,7 +175,7 @@ impl Server {
         let notifier = match config.notify {
             None => None,
             Some(notify) => {
-                let own = local_addr.map(|address| format!("http://{address}")).unwrap_or_default();
+                let own = local_addr.map(|address| format!("{scheme}://{address}")).unwrap_or_default();
                 let started = Notifier::start(NotifierParts {
                     config: notify,
                     queen: queen.clone(),
@@ -181,12 +203,22 @@ impl Server {
         };
         let sweeper = sweeper.start();
         let stop = CancellationToken::new();
+        let listener = listener.map(|listener| Listening::new(listener, tls.as_ref())).transpose();
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => {
+                queen.shutdown().await;
+                return Err(StartError::Listen(error));
+            }
+        };
         let http = listener.map(|listener| {
             let router = api::router(api::Context {
                 queen: queen.clone(),
                 reads: reads.clone(),
                 logs: logs.clone(),
                 artifacts: Arc::clone(&artifacts),
+                uploads,
+                line: AntLine::new(queen.clone(), logs.clone(), Arc::clone(&artifacts)),
                 clock: config.clock,
                 entropy: config.entropy,
                 directory: Arc::clone(&config.directory),
@@ -200,9 +232,9 @@ impl Server {
                 auth: config.auth,
                 failures: Arc::default(),
                 routes: Arc::default(),
-                scheme: "http",
+                scheme,
             });
-            tokio::spawn(serve(Listening::new(listener), router, stop.clone()))
+            tokio::spawn(serve(listener, router, stop.clone()))
         });
         Ok(Self {
             queen,
@@ -210,11 +242,17 @@ impl Server {
             logs,
             artifacts,
             local_addr,
+            fingerprint,
             stop,
             sweeper,
             http: tokio::sync::Mutex::new(http),
             notifier: tokio::sync::Mutex::new(notifier),
         })
+    }
+
+    /// Where an ant in this process says what it has to say.
+    pub fn ant_line(&self) -> AntLine {
+        AntLine::new(self.queen.clone(), self.logs.clone(), Arc::clone(&self.artifacts))
     }
 
     /// Decides and records.
@@ -240,6 +278,17 @@ impl Server {
     /// The address that it listens on, with the real port when port 0 was asked for.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_addr
+    }
+
+    /// The fingerprint of its certificate; `None`: there is no TLS.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+
+    /// Its URL as seen from this machine, with the real port when port 0 was asked for.
+    pub fn url(&self) -> Option<String> {
+        let scheme = if self.fingerprint.is_some() { "https" } else { "http" };
+        self.local_addr.map(|address| format!("{scheme}://{address}"))
     }
 
     /// Takes no more requests, ends streams, lets requests in flight finish (up to 5 s), then shuts the queen down.
@@ -277,10 +326,23 @@ fn describe_metrics() {
     describe_counter!("atta_schedule_ticks_total", "Ticks of schedules that made a job.");
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    if !address.ip().is_loopback() {
-        return Err(StartError::NotLoopback(address));
+/// Beyond loopback there are only encrypted requests of those with a token.
+fn check_exposure(address: SocketAddr, tls: bool, auth: AuthMode) -> Result<(), StartError> {
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(());
     }
+    let missing = match (tls, auth) {
+        (true, AuthMode::Required) => return Ok(()),
+        (false, AuthMode::Required) => "give it TLS by --tls-generate, or by --tls-cert and --tls-key",
+        (true, AuthMode::Open) => "let it ask for tokens by --auth required",
+        (false, AuthMode::Open) => {
+            "give it TLS by --tls-generate, or by --tls-cert and --tls-key, and let it ask for tokens by --auth required"
+        }
+    };
+    Err(StartError::Exposed { address, missing })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::AddressInUse(address),
         _ => StartError::Bind { address, source },

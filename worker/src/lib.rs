@@ -6,6 +6,7 @@
 mod ant;
 mod executor;
 mod link;
+pub mod remote;
 mod supervisor;
 mod workspace;
 pub mod workspaces;

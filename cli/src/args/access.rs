@@ -6,7 +6,7 @@ use std::time::Duration;
 use atta_core::protocol::access::{Fingerprint, Role};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ServerArgs, duration};
+use super::{HttpArgs, KeepArgs, LogArgs, ServerArgs, duration};
 
 /// How this program shows who it is, and knows whom it talks to.
 #[derive(Debug, Clone, Default, Args)]
@@ -105,4 +105,35 @@ pub(crate) struct TokenRevokeArgs {
     pub(crate) token: String,
     #[command(flatten)]
     pub(crate) place: TokenPlace,
+}
+
+/// An ant on a machine of its own.
+#[derive(Debug, Args)]
+pub(crate) struct AntArgs {
+    /// URL of the server; the ant calls it, never the other way round.
+    #[arg(long, env = "ATTA_QUEEN", value_name = "URL")]
+    pub(crate) queen: String,
+    #[command(flatten)]
+    pub(crate) token: TokenFileArgs,
+    /// What this ant can do: tasks with `tags` run where all of theirs are.
+    #[arg(long, env = "ATTA_TAGS", value_name = "TAGS", value_delimiter = ',')]
+    pub(crate) tags: Vec<String>,
+    /// How many attempts run at once [default: the number of processors].
+    #[arg(long, env = "ATTA_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) slots: Option<u32>,
+    /// Where the ant keeps what it works on [default: ~/.local/share/atta-ant].
+    #[arg(long, env = "ATTA_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// What the ant is called [default: the machine's name and a random end, kept in the data directory].
+    #[arg(long, env = "ATTA_ANT_ID", value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// URL of an HTTP proxy to reach the server by; variables such as HTTPS_PROXY are not looked at.
+    #[arg(long, env = "ATTA_PROXY", value_name = "URL", hide_env_values = true)]
+    pub(crate) proxy: Option<String>,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }

@@ -1,11 +1,13 @@
 //! The line to the server: requests, problem answers, and ids by a part of them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{AttemptResource, JobAttemptResource, JobDetail, JobSummary, Page, Problem};
 use atta_core::secret::SecretText;
+use atta_worker::remote::{PinnedCertificate, pinned_tls};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
@@ -22,6 +24,7 @@ pub(crate) struct Server {
     base: Url,
     client: reqwest::Client,
     token: Option<SecretText>,
+    pinned: Option<Arc<PinnedCertificate>>,
 }
 
 impl Server {
@@ -34,17 +37,23 @@ impl Server {
         let base = Url::parse(args.server.trim_end_matches('/')).map_err(|error| bad(&error.to_string()))?;
         match base.scheme() {
             "http" if base.has_host() => {}
-            "https" => return Err(bad("https is not supported yet")),
-            _ => return Err(bad("it has to begin with http://")),
+            "https" if base.has_host() => {}
+            _ => return Err(bad("it has to begin with http:// or https://")),
         }
-        // The server only listens on loopback, so that a proxy of the environment could never reach it.
-        let client = reqwest::Client::builder()
+        // A proxy of the environment is for other things.
+        let mut client = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(Duration::from_secs(5))
-            .user_agent(concat!("atta/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Failure::failed(format!("The HTTP client cannot start: {error}.")))?;
-        Ok(Self { base, client, token: given_token(&args.token)? })
+            .user_agent(concat!("atta/", env!("CARGO_PKG_VERSION")));
+        let pinned = args.token.queen_fingerprint.map(|expected| Arc::new(PinnedCertificate::new(expected)));
+        if let Some(pinned) = &pinned {
+            let tls = pinned_tls(Arc::clone(pinned), false)
+                .map_err(|error| Failure::failed(format!("TLS cannot be used: {error}.")))?;
+            client = client.tls_backend_preconfigured(tls);
+        }
+        let client =
+            client.build().map_err(|error| Failure::failed(format!("The HTTP client cannot start: {error}.")))?;
+        Ok(Self { base, client, token: given_token(&args.token)?, pinned })
     }
 
     /// The URL as it was given.
@@ -117,6 +126,10 @@ impl Server {
 
     /// Nothing came back, or it broke off.
     pub(crate) fn no_answer(&self, error: &reqwest::Error) -> Failure {
+        if let Some(detail) = self.pinned.as_ref().and_then(|pinned| pinned.take_mismatch()) {
+            return Failure::new(Exit::Refused, "FINGERPRINT", format!("{} is another server: {detail}.", self.url()))
+                .with_help("A server prints its fingerprint when it starts: give that by --queen-fingerprint.");
+        }
         let mut cause: &dyn std::error::Error = error;
         while let Some(deeper) = cause.source() {
             cause = deeper;
@@ -285,7 +298,7 @@ mod tests {
     fn a_url_that_cannot_be_used_is_explained() {
         let message = |url| server(url).expect_err(url).message;
         assert!(message("127.0.0.1:7777").contains("cannot be the server's URL"));
-        assert!(message("https://atta.example").contains("https is not supported yet"));
+        assert!(server("https://atta.example").is_ok());
         assert!(message("ftp://atta.example").contains("http://"));
     }
 

@@ -24,7 +24,7 @@ pub(crate) use configs::{config, secret, without_line_end};
 pub(crate) use definitions::definitions;
 pub(crate) use deliveries::deliveries;
 pub(crate) use events::events;
-pub(crate) use http::Server;
+pub(crate) use http::{Server, given_token};
 pub(crate) use job_commands::{JobVerb, cancel, perform, rerun, resubmit, resume};
 pub(crate) use jobs::jobs;
 pub(crate) use logs::logs;

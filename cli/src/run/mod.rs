@@ -154,6 +154,7 @@ async fn to_the_end(
         notify: None,
         public_url: None,
         keeping: atta_server::Keeping::default(),
+        tls: None,
         auth: atta_server::auth::AuthMode::Open,
         version: serve::VERSION,
         metrics: None,

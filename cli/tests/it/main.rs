@@ -14,6 +14,7 @@ mod live_server;
 mod mail;
 mod random_jobs;
 mod recovery;
+mod remote;
 mod scratch;
 mod secrets;
 mod shipped;

@@ -12,11 +12,31 @@ use crate::engine::{AttemptResult, Failure, JobState};
 use crate::secret::{SecretText, SecretValue};
 use crate::time::UnixMillis;
 
+/// Which version of these messages this program speaks. It grows when a message changes in a way that the program before
+/// cannot do without; programs whose versions differ by one understand each other: what one does not know it ignores, what
+/// the other does not say has a default.
+pub const PROTOCOL: u32 = 1;
+/// The header in which an ant says its [`PROTOCOL`].
+pub const PROTOCOL_HEADER: &str = "atta-protocol";
+/// The header in which an ant says who it is where the message has no place for it.
+pub const ANT_HEADER: &str = "atta-ant";
+/// The header in which the queen says how many bytes of a content have come.
+pub const UPLOADED_HEADER: &str = "atta-uploaded";
+
 /// How long an attempt's lease lasts when nothing else is configured.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
 fn default_lease() -> Duration {
     DEFAULT_LEASE
+}
+
+/// What the queen says to an ant that has just come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Hello {
+    /// Her [`PROTOCOL`].
+    pub protocol: u32,
+    /// Her program's version.
+    pub version: String,
 }
 
 /// An ant asks for work, and says how much it can take. The answer waits until there is something to say.

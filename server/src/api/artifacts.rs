@@ -182,7 +182,7 @@ async fn send(
     set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned())?;
     set(header::CONTENT_LENGTH, stored.size.to_string())?;
     let permit = context.transfer_permit()?;
-    let reader = context.artifacts.open(&stored.digest).await?;
+    let reader = context.artifacts.open(&stored.digest, 0).await?;
     if reader.size != stored.size {
         return Err(ApiError::internal(&format_args!(
             "the content of artifact {} has {} bytes instead of {}",

@@ -2,6 +2,7 @@
 //!
 //! * `envelope`: what every request goes through
 //! * `access`: who may use which route
+//! * `ant`: the line to remote ants
 //! * `problem`, `request`, `page`: errors, bodies and queries, lists
 //! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `tokens`, `ants`,
 //!   `health`: the resources
@@ -9,6 +10,7 @@
 
 mod access;
 mod ants;
+mod ant;
 mod approval_page;
 mod approvals;
 mod artifacts;
@@ -31,6 +33,7 @@ mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use atta_core::definition::json_schema;
 use atta_core::time::{Clock, Entropy};
@@ -46,9 +49,10 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
-use crate::artifacts::ArtifactStore;
+use crate::artifacts::{ArtifactStore, Uploads};
 use crate::auth::{AuthMode, Failures};
 use crate::directory::Directory;
+use crate::line::AntLine;
 use crate::links::Links;
 use crate::logs::LogStore;
 use crate::scheduler::Queen;
@@ -63,6 +67,15 @@ const TRANSFERS: usize = 64;
 /// Streams that may be open at once.
 const STREAMS: usize = 512;
 
+/// Artifacts that may be on their way from and to ants at once.
+const BLOBS: usize = 64;
+
+/// Pieces of logs that are in memory at once.
+const LOGS: usize = 32;
+
+/// How long a piece of a log waits for its turn.
+const LOG_TURN: Duration = Duration::from_secs(10);
+
 /// What a JSON Schema is served as.
 const SCHEMA_TYPE: &str = "application/schema+json";
 
@@ -73,6 +86,9 @@ pub(crate) struct Context {
     pub(crate) reads: Reads,
     pub(crate) logs: LogStore,
     pub(crate) artifacts: Arc<dyn ArtifactStore>,
+    pub(crate) uploads: Uploads,
+    /// Where ants' messages go.
+    pub(crate) line: AntLine,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) directory: Arc<dyn Directory>,
@@ -99,11 +115,35 @@ pub(crate) struct Context {
 pub(crate) struct DataLimits {
     transfers: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    blobs: Arc<Semaphore>,
+    logs: Arc<Semaphore>,
 }
 
 impl Default for DataLimits {
     fn default() -> Self {
-        Self { transfers: Arc::new(Semaphore::new(TRANSFERS)), streams: Arc::new(Semaphore::new(STREAMS)) }
+        Self {
+            transfers: Arc::new(Semaphore::new(TRANSFERS)),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            blobs: Arc::new(Semaphore::new(BLOBS)),
+            logs: Arc::new(Semaphore::new(LOGS)),
+        }
+    }
+}
+
+impl DataLimits {
+    /// For an artifact from or to an ant.
+    fn blob_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        permit(&self.blobs, format_args!("{BLOBS} artifacts are on their way already"))
+    }
+
+    /// For a piece of a log; waits for its turn.
+    async fn log_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let full =
+            || ApiError::unavailable("TOO_MANY_TRANSFERS", "logs come faster than they are stored: try again later");
+        match tokio::time::timeout(LOG_TURN, Arc::clone(&self.logs).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(full()),
+        }
     }
 }
 
@@ -138,6 +178,7 @@ fn described() -> Routes {
         .merge(hooks::routes())
         .merge(tokens::routes())
         .merge(ants::routes())
+        .merge(ant::routes())
         .merge(health::routes())
 }
 

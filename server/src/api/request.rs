@@ -108,7 +108,7 @@ pub(super) async fn form<T: DeserializeOwned>(request: Request) -> Result<T, Api
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
             let detail = error.to_string();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,11 +92,14 @@ impl ArtifactStore for LocalArtifacts {
         self.transfer(digest, "read", move |inner| inner.get(&named, &to)).await
     }
 
-    async fn open(&self, digest: &Digest) -> Result<ArtifactReader, ArtifactError> {
+    async fn open(&self, digest: &Digest, from: u64) -> Result<ArtifactReader, ArtifactError> {
         let named = digest.clone();
         let (file, size) = self
             .transfer(digest, "read", move |inner| {
-                let file = inner.file(&named)?;
+                let mut file = inner.file(&named)?;
+                if from > 0 {
+                    file.seek(io::SeekFrom::Start(from)).map_err(read_error(&named))?;
+                }
                 let size = file.metadata().map_err(read_error(&named))?.len();
                 Ok((file, size))
             })

@@ -1,6 +1,7 @@
 //! Artifact contents by digest.
 
 mod local;
+mod uploads;
 
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use atta_core::protocol::Digest;
 use tokio::io::AsyncRead;
 
 pub use local::LocalArtifacts;
+pub use uploads::{Upload, Uploads};
 
 /// Why a content cannot be stored or fetched.
 #[derive(Debug, thiserror::Error)]
@@ -63,9 +65,9 @@ pub enum Removal {
 
 /// A content that is being read.
 pub struct ArtifactReader {
-    /// Its length in bytes.
+    /// The length of the whole content in bytes.
     pub size: u64,
-    /// The bytes.
+    /// The bytes from the offset on.
     pub content: Pin<Box<dyn AsyncRead + Send>>,
 }
 
@@ -79,8 +81,8 @@ pub trait ArtifactStore: Send + Sync + 'static {
     /// Writes a content to a new file and checks it against its digest; on error the file is gone.
     async fn get(&self, digest: &Digest, to: &Path) -> Result<(), ArtifactError>;
 
-    /// Opens a content for a download.
-    async fn open(&self, digest: &Digest) -> Result<ArtifactReader, ArtifactError>;
+    /// Opens a content for a download from this offset on.
+    async fn open(&self, digest: &Digest, from: u64) -> Result<ArtifactReader, ArtifactError>;
 
     /// Removes a content, unless it was stored less than so long ago: then an artifact may be about to name it.
     async fn remove(&self, digest: &Digest, stored_lately: Duration) -> Result<Removal, ArtifactError>;

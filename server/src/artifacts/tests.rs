@@ -57,7 +57,7 @@ async fn a_content_comes_back_as_it_was_stored() {
         let error = bench.store.get(&digest, &to).await.unwrap_err().to_string();
         assert!(error.contains("File exists"), "an existing file is not overwritten: {error}");
         fs::remove_file(to).unwrap();
-        let mut reader = bench.store.open(&digest).await.unwrap();
+        let mut reader = bench.store.open(&digest, 0).await.unwrap();
         assert_eq!(reader.size, content.len() as u64);
         let mut read = Vec::new();
         reader.content.read_to_end(&mut read).await.unwrap();
@@ -127,12 +127,12 @@ async fn only_digests_become_paths() {
         let expected = format!("{hostile:?} is not a digest: 64 lower-case hex digits are expected");
         assert_eq!(bench.store.put(&digest, 1, &file).await.unwrap_err().to_string(), expected);
         assert_eq!(bench.store.get(&digest, &file).await.unwrap_err().to_string(), expected);
-        assert_eq!(bench.store.open(&digest).await.err().unwrap().to_string(), expected);
+        assert_eq!(bench.store.open(&digest, 0).await.err().unwrap().to_string(), expected);
         assert_eq!(bench.store.contains(&digest).await.unwrap_err().to_string(), expected);
     }
     let missing = digest(b"missing");
     assert_eq!(
-        bench.store.open(&missing).await.err().unwrap().to_string(),
+        bench.store.open(&missing, 0).await.err().unwrap().to_string(),
         format!("artifact {missing} is not stored")
     );
 }

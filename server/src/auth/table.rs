@@ -192,6 +192,11 @@ impl Tokens {
         }
     }
 
+    /// Whether an admin has a token that is good.
+    pub fn has_admin(&self, now: UnixMillis) -> bool {
+        self.all().iter().any(|entry| entry.row.role == Role::Admin && entry.check(now).is_ok())
+    }
+
     /// A token by its id, or the one of this name that is good.
     pub(crate) fn find(&self, name_or_id: &str, now: UnixMillis) -> Option<TokenRow> {
         let found = |entry: &Arc<Entry>| {

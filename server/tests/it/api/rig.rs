@@ -51,6 +51,7 @@ pub(super) fn config(dir: &Path, listen: Option<SocketAddr>) -> ServerConfig {
         notify: Some(super::receivers::config()),
         public_url: None,
         keeping: atta_server::Keeping::default(),
+        tls: None,
         auth: atta_server::auth::AuthMode::Open,
         version: "0.0.0-test",
         metrics: Some(metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle()),

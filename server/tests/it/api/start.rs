@@ -33,7 +33,13 @@ async fn an_address_that_others_can_reach_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
         let error = refused(config(dir.path(), Some(address.parse().unwrap()))).await.to_string();
-        assert!(error.starts_with(&format!("{address} is not a loopback address; authentication does not exist yet")));
+        assert_eq!(
+            error,
+            format!(
+                "{address} is not a loopback address, so others can reach it: give it TLS by --tls-generate, or by \
+                 --tls-cert and --tls-key, and let it ask for tokens by --auth required, or listen on 127.0.0.1 or [::1]"
+            )
+        );
     }
     assert!(!dir.path().join("atta.db").exists(), "nothing was made");
 }

@@ -1,0 +1,96 @@
+//! What an ant can say to its queen, whichever way it comes: the embedded ant calls this, a remote one comes by HTTP.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atta_core::protocol::{AntId, Digest};
+use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch, ReportBody};
+
+use crate::artifacts::{ArtifactError, ArtifactReader, ArtifactStore};
+use crate::logs::{LogError, LogStore};
+use crate::scheduler::{Queen, Refusal};
+
+/// Why a message was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// The queen says no, or cannot answer now.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The log does not take it.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The content cannot be stored or fetched.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+}
+
+/// The queen's end of the line; cheap to clone.
+#[derive(Clone)]
+pub struct AntLine {
+    queen: Queen,
+    logs: LogStore,
+    artifacts: Arc<dyn ArtifactStore>,
+}
+
+impl AntLine {
+    pub(crate) fn new(queen: Queen, logs: LogStore, artifacts: Arc<dyn ArtifactStore>) -> Self {
+        Self { queen, logs, artifacts }
+    }
+
+    /// Waits for orders, at most so long.
+    pub async fn poll(&self, request: PollRequest, wait: Duration) -> Result<Orders, LineError> {
+        Ok(self.queen.poll(request, wait).await?)
+    }
+
+    /// Takes reports. Whoever reports an end appends nothing more to that attempt's log.
+    pub async fn report(&self, batch: ReportBatch) -> Result<Orders, LineError> {
+        let finished: Vec<_> = batch
+            .reports
+            .iter()
+            .filter(|report| matches!(report.body, ReportBody::Finished(_)))
+            .map(|report| (report.attempt_id.clone(), report.token))
+            .collect();
+        let held = self.queen.secrets().held();
+        // What comes under a stale token, or was heard before, says nothing about the log.
+        for (attempt, _) in finished.iter().filter(|(id, token)| self.queen.holds(&batch.ant, id, *token)) {
+            held.finish_log(attempt, |chunk| self.logs.append(chunk)).await?;
+        }
+        let orders = self.queen.report(batch).await?;
+        for (attempt, _) in finished {
+            // Also when the report was stale: this ant appends nothing more to that attempt's log.
+            self.logs.finish(&attempt);
+        }
+        Ok(orders)
+    }
+
+    /// Takes a sign of life.
+    pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Orders, LineError> {
+        Ok(self.queen.heartbeat(heartbeat).await?)
+    }
+
+    /// Appends to an attempt's log, without secrets; refused unless the ant holds the attempt under the chunk's token.
+    pub async fn append_log(&self, ant: &AntId, chunk: LogChunk) -> Result<(), LineError> {
+        if !self.queen.holds(ant, &chunk.attempt_id, chunk.token) {
+            let message = format!("{} is not leased to {ant} under that token", chunk.attempt_id);
+            return Err(Refusal::Conflict { code: "STALE_TOKEN", message }.into());
+        }
+        let held = self.queen.secrets().held();
+        Ok(held.append_log(chunk, |chunk| self.logs.append(chunk)).await?)
+    }
+
+    /// Stores a file's content, which may be consumed.
+    pub async fn put_blob(&self, digest: &Digest, size: u64, file: &Path) -> Result<(), LineError> {
+        Ok(self.artifacts.put(digest, size, file).await?)
+    }
+
+    /// Writes a content to a new file.
+    pub async fn get_blob(&self, digest: &Digest, to: &Path) -> Result<(), LineError> {
+        Ok(self.artifacts.get(digest, to).await?)
+    }
+
+    /// Opens a content from an offset on.
+    pub(crate) async fn open_blob(&self, digest: &Digest, from: u64) -> Result<ArtifactReader, LineError> {
+        Ok(self.artifacts.open(digest, from).await?)
+    }
+}

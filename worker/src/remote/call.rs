@@ -1,0 +1,123 @@
+//! One request, and what its answer means.
+
+use std::time::Duration;
+
+use atta_core::protocol::ant::UPLOADED_HEADER;
+use atta_core::protocol::api::Problem;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::RemoteLink;
+use crate::LinkError;
+
+/// The longest that a queen may ask to wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The pause of an ant that is not let in: between this and twice as much.
+const DENIED: Duration = Duration::from_secs(3);
+
+/// Why there is no answer to work with.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// Nothing came back, or the queen cannot answer now.
+    Away { detail: String, wait: Option<Duration> },
+    /// The queen does not let this ant in. It may be let in again; what it has to say waits until then.
+    Denied { code: String, detail: String },
+    /// The queen does not take this message.
+    Refused { status: StatusCode, code: String, detail: String, uploaded: Option<u64>, wait: Option<Duration> },
+}
+
+impl Failed {
+    pub(super) fn away(detail: impl Into<String>) -> Self {
+        Self::Away { detail: detail.into(), wait: None }
+    }
+}
+
+/// The deepest cause, which says most.
+pub(super) fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    if error.is_timeout() && !cause.to_string().contains("timed out") {
+        return "no answer came in time".to_owned();
+    }
+    cause.to_string()
+}
+
+impl RemoteLink {
+    /// Sends; an answer that is no success is a failure.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failed> {
+        let response = request.send().await.map_err(|error| self.no_answer(&error))?;
+        if response.status().is_success() { Ok(response) } else { Err(read_failure(response).await) }
+    }
+
+    /// Sends and reads a JSON answer.
+    pub(super) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failed> {
+        let response = self.send(request).await?;
+        let body = response.bytes().await.map_err(|error| self.no_answer(&error))?;
+        serde_json::from_slice(&body)
+            .map_err(|error| Failed::away(format!("the answer is not understood ({error}): is this an Atta server?")))
+    }
+
+    pub(super) fn no_answer(&self, error: &reqwest::Error) -> Failed {
+        if let Some(detail) = self.pinned.as_ref().and_then(|pinned| pinned.take_mismatch()) {
+            return Failed::Denied { code: "FINGERPRINT".to_owned(), detail };
+        }
+        Failed::away(cause(error))
+    }
+
+    /// What the ant is told, after the pause that is due.
+    pub(super) async fn link_error(&self, failed: Failed) -> LinkError {
+        match failed {
+            Failed::Away { detail, wait } => {
+                self.notice.away(self.queen(), &detail);
+                self.pause(wait).await;
+                LinkError::Unreachable(detail)
+            }
+            Failed::Denied { code, detail } => {
+                self.notice.denied(&code, &detail);
+                self.pause(Some(DENIED)).await;
+                LinkError::Unreachable(format!("{code}: {detail}"))
+            }
+            Failed::Refused { code, detail, .. } => {
+                self.notice.well();
+                LinkError::Refused(format!("{code}: {detail}"))
+            }
+        }
+    }
+
+    /// Waits for a time and up to as much again, so that many ants do not come back at once.
+    pub(super) async fn pause(&self, wait: Option<Duration>) {
+        if let Some(wait) = wait {
+            let wait = wait.min(LONGEST_PAUSE);
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            tokio::time::sleep(wait + Duration::from_millis(self.entropy.next_u64() % millis)).await;
+        }
+    }
+}
+
+async fn read_failure(response: Response) -> Failed {
+    let status = response.status();
+    let number = |name: &str| -> Option<u64> { response.headers().get(name)?.to_str().ok()?.trim().parse().ok() };
+    let wait = number(RETRY_AFTER.as_str()).map(Duration::from_secs);
+    let uploaded = number(UPLOADED_HEADER);
+    let body = response.bytes().await.unwrap_or_default();
+    let problem: Option<Problem> = serde_json::from_slice(&body).ok();
+    let detail = problem.as_ref().map_or_else(|| format!("it answered {status}"), |problem| problem.detail.clone());
+    let code = problem.as_ref().map_or_else(|| "HTTP".to_owned(), |problem| problem.code.clone());
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::UPGRADE_REQUIRED => {
+            Failed::Denied { code, detail }
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Failed::Away { detail, wait },
+        status if status.is_server_error() => Failed::Away { detail, wait },
+        // A HEAD has no body.
+        StatusCode::NOT_FOUND if uploaded.is_some() => Failed::Refused { status, code, detail, uploaded, wait },
+        // Something else answers there, or an older server: what the ant has to say is not to be lost on it.
+        _ if problem.is_none() || code == "NO_ROUTE" => {
+            Failed::Away { detail: format!("{detail}: is this an Atta server that takes ants?"), wait }
+        }
+        _ => Failed::Refused { status, code, detail, uploaded, wait },
+    }
+}
