@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use atta_core::protocol::{AntId, Digest};
 use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch};
+use atta_core::protocol::{AntId, Digest};
 use atta_server::artifacts::ArtifactError;
 use atta_server::logs::LogError;
 use atta_server::scheduler::Refusal;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::protocol::{AntId, Digest};
 use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch, ReportBody};
+use atta_core::protocol::{AntId, Digest};
 
 use crate::artifacts::{ArtifactError, ArtifactReader, ArtifactStore};
 use crate::logs::{LogError, LogStore};

@@ -210,8 +210,10 @@ fn an_ant_that_is_not_let_in_says_why() {
         crate::scratch::Done::from(command.output().expect("atta starts"))
     };
     let print = queen.fingerprint.clone();
-    ant(&[], &[("ATTA_QUEEN_FINGERPRINT", &print)])
-        .says(4, &["The queen does not let this ant in: this server answers only requests with a token", "--token-file"]);
+    ant(&[], &[("ATTA_QUEEN_FINGERPRINT", &print)]).says(
+        4,
+        &["The queen does not let this ant in: this server answers only requests with a token", "--token-file"],
+    );
     let admin = queen.token_file.to_str().expect("the path is text").to_owned();
     ant(&["--token-file", &admin, "--queen-fingerprint", &print], &[])
         .says(4, &["this needs the role ant, and the token root has the role admin"]);

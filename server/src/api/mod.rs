@@ -9,8 +9,8 @@
 //! * `openapi`: the description that is made of them
 
 mod access;
-mod ants;
 mod ant;
+mod ants;
 mod approval_page;
 mod approvals;
 mod artifacts;

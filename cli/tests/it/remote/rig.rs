@@ -72,8 +72,7 @@ impl Queen {
             token_file.to_str().expect("the path is text"),
         ]);
         assert_eq!(made.code, 0, "{made:#?}");
-        let mut queen =
-            Self { process: None, scratch, url: String::new(), fingerprint: String::new(), token_file };
+        let mut queen = Self { process: None, scratch, url: String::new(), fingerprint: String::new(), token_file };
         queen.serve("127.0.0.1:0");
         queen
     }
