@@ -368,11 +368,12 @@ async fn cancel(queen: &Queen, job: &JobId, reason: String) -> CommandResult<()>
 
 /// A refusal of the queen in this process.
 fn refused(refusal: Refusal) -> Failure {
-    match refusal {
+    match &refusal {
         Refusal::Invalid { code, message, violations } => {
-            Failure::new(Exit::Usage, code, message).with_violations(violations)
+            Failure::new(Exit::Usage, code, message).with_violations(violations.clone())
         }
         Refusal::Conflict { code, message } => Failure::new(Exit::Refused, code, message),
+        Refusal::Duplicate { .. } => Failure::new(Exit::Refused, "DUPLICATE_USER_KEY", refusal.to_string()),
         other => Failure::failed(other.to_string()),
     }
 }

@@ -96,6 +96,7 @@ impl IntoResponse for ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
+        let sentence = refusal.to_string();
         match refusal {
             Refusal::NotFound { what } => Self::not_found(what),
             Refusal::Invalid { code, message, violations } => {
@@ -104,6 +105,7 @@ impl From<Refusal> for ApiError {
                 Self { violations, ..Self::new(status, code, message) }
             }
             Refusal::Conflict { code, message } => Self::new(StatusCode::CONFLICT, code, message),
+            Refusal::Duplicate { .. } => Self::new(StatusCode::CONFLICT, "DUPLICATE_USER_KEY", sentence),
             Refusal::Forbidden { code, message } => Self::new(StatusCode::FORBIDDEN, code, message),
             Refusal::Unavailable { message } => Self::unavailable("UNAVAILABLE", message),
         }

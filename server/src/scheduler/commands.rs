@@ -87,10 +87,7 @@ impl State {
             && let Some(key) = &live.row.user_key
             && let Some(holder) = self.user_keys.get(key).filter(|holder| *holder != job)
         {
-            return Err(Refusal::Conflict {
-                code: "DUPLICATE_USER_KEY",
-                message: format!("the user_key {key} is held by the job {holder}, which has not ended"),
-            });
+            return Err(Refusal::Duplicate { key: key.clone(), holder: holder.clone() });
         }
         self.feed(job, event, None)?;
         let Some(live) = self.jobs.get(job) else { return Ok(was) };

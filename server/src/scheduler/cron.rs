@@ -183,7 +183,7 @@ impl State {
         tick: UnixMillis,
         refusal: &Refusal,
     ) {
-        if !matches!(refusal, Refusal::Conflict { .. }) {
+        if !matches!(refusal, Refusal::Conflict { .. } | Refusal::Duplicate { .. }) {
             self.set_degraded(&version.job_type, Some(format!("the schedule cannot start it: {refusal}")));
         }
         self.create_bare_job(version, id, "cron", Some(tick), JobOrigin::default());

@@ -138,7 +138,7 @@ impl State {
             Err(refusal) => {
                 let refusal = store_error(refusal)?;
                 // A key that is held says nothing against the definition.
-                let degrades = !matches!(refusal, Refusal::Conflict { .. });
+                let degrades = !matches!(refusal, Refusal::Conflict { .. } | Refusal::Duplicate { .. });
                 self.refuse_trigger(version, &submitted_by, origin, refusal.sentence(), degrades);
             }
         }

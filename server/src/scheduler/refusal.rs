@@ -28,10 +28,18 @@ pub enum Refusal {
     /// 409: it does not fit the state.
     #[error("{message}")]
     Conflict {
-        /// Stable machine code, e.g. `DUPLICATE_USER_KEY`, `JOB_TERMINAL`, `DEFINITION_DISABLED`.
+        /// Stable machine code, e.g. `JOB_TERMINAL`, `DEFINITION_DISABLED`.
         code: &'static str,
         /// A sentence.
         message: String,
+    },
+    /// 409: another job has the key and has not ended.
+    #[error("the user_key {key} is held by the job {holder}, which has not ended")]
+    Duplicate {
+        /// The key.
+        key: String,
+        /// The job that has it.
+        holder: JobId,
     },
     /// 403: somebody else may do it.
     #[error("{message}")]

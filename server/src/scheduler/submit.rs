@@ -216,10 +216,7 @@ impl State {
         if let Some(key) = &row.user_key
             && let Some(holder) = self.user_keys.get(key)
         {
-            return Err(Refusal::Conflict {
-                code: "DUPLICATE_USER_KEY",
-                message: format!("the user_key {key} is held by the job {holder}, which has not ended"),
-            });
+            return Err(Refusal::Duplicate { key: key.clone(), holder: holder.clone() });
         }
         // Configs, the time and other jobs change while the job lives, and what the job is must not.
         let lasting =

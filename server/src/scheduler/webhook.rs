@@ -151,8 +151,9 @@ impl State {
         }
         Ok(match self.act(database, version, webhook, delivery).await {
             Ok(decided) => decided,
-            Err(Refusal::Conflict { code: "DUPLICATE_USER_KEY", message }) => {
-                Decided::new(DeliveryOutcome::Duplicate, message)
+            Err(Refusal::Duplicate { key, holder }) => {
+                let message = Refusal::Duplicate { key, holder: holder.clone() }.to_string();
+                Decided { job: Some(holder), ..Decided::new(DeliveryOutcome::Duplicate, message) }
             }
             // What is wrong with the database concerns the whole batch.
             Err(refusal @ Refusal::Unavailable { .. }) => return Err(refusal),

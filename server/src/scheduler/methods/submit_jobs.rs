@@ -121,16 +121,14 @@ impl State {
                 scheduled_at: None,
                 origin,
             };
-            let held_by =
-                |state: &Self| wanted.user_key.as_ref().and_then(|key| state.user_keys.get(key.trim()).cloned());
-            let holder = held_by(self);
             match self.accept(database, wanted).await {
                 Ok(child) => {
                     self.staged.by_origin.insert((job.clone(), key), child.clone());
                     outcomes.push(Outcome { outcome: "submitted", job: Some(child), reason: None });
                 }
-                Err(Refusal::Conflict { code: "DUPLICATE_USER_KEY", message }) => {
-                    outcomes.push(Outcome { outcome: "duplicate", job: holder, reason: Some(message) });
+                Err(Refusal::Duplicate { key, holder }) => {
+                    let reason = Refusal::Duplicate { key, holder: holder.clone() }.to_string();
+                    outcomes.push(Outcome { outcome: "duplicate", job: Some(holder), reason: Some(reason) });
                 }
                 Err(refusal) => outcomes.push(Outcome::refused(store_error(refusal)?.sentence())),
             }

@@ -14,6 +14,7 @@ use super::rig::{Ant, Rig, definition, request};
 
 fn conflict(refusal: Refusal) -> (&'static str, String) {
     match refusal {
+        Refusal::Duplicate { .. } => ("DUPLICATE_USER_KEY", refusal.to_string()),
         Refusal::Conflict { code, message } => (code, message),
         other => panic!("{other:?}"),
     }

@@ -87,6 +87,18 @@ async fn an_item_whose_key_is_held_is_a_duplicate_and_no_failure() {
 }
 
 #[tokio::test]
+async fn a_duplicate_by_the_key_of_its_own_definition_names_the_job_too() {
+    let rig = Rig::new().await;
+    rig.upload(&BUILD.replace("tasks:", "user_key: always\ntasks:")).await;
+    rig.upload(&source("", "")).await;
+    let job = scan(&rig, json!(["a", "b"])).await;
+    let outputs = outputs(&rig, &job).await;
+    let ids = rig.rows("SELECT id FROM jobs WHERE job_type = 'build'").await;
+    assert_eq!((&outputs["submitted"], &outputs["duplicate"]), (&json!(1), &json!(1)));
+    assert_eq!(outputs["results"][1]["job_id"], json!(ids[0]));
+}
+
+#[tokio::test]
 async fn a_refused_item_fails_the_task_with_all_outcomes_listed() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
