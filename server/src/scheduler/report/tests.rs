@@ -162,9 +162,10 @@ async fn a_job_that_was_set_aside_gives_its_places_back_when_it_is_cancelled() {
 async fn an_attempt_whose_ant_is_gone_keeps_no_secrets_in_memory() {
     let mut rig = Rig::new("job_type: flow\ntasks: [{task_type: a, script: [echo]}]\n").await;
     rig.submit().await;
-    let work = rig.dispatch(&AntId("ant".to_owned())).remove(0);
+    let work = rig.dispatch(&AntId("ant".to_owned())).await.remove(0);
     let secret = SecretValue { name: "Key".to_owned(), value: SecretText::new("a secret".to_owned()) };
     rig.state.secrets.held().hold(&work.attempt_id, &[secret]);
-    rig.state.interrupt(&work.attempt_id);
+    let (job, attempt) = work.attempt_id.parts().unwrap();
+    rig.state.feed(&job, Event::AttemptInterrupted { attempt }, None).unwrap();
     assert!(!rig.state.secrets.held().any());
 }

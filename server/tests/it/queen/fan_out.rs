@@ -1,7 +1,5 @@
 //! Tasks with `fan_out`: items, keys, instances, results.
 
-use std::time::Duration;
-
 use atta_core::protocol::Digest;
 use atta_core::protocol::ant::{ArtifactFile, AttemptReport, Heard, Report, ReportBatch, ReportBody};
 use atta_core::protocol::api::SubmitRequest;

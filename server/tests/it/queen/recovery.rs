@@ -7,7 +7,7 @@ use atta_server::scheduler::{JobCommand, Refusal};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use super::rig::{Ant, Rig, definition, report};
+use super::rig::{Ant, Rig, definition};
 
 /// A small workflow with a loop, a join and a final phase.
 fn workflow() -> String {
