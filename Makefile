@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check fuzz bench
+.PHONY: help setup build demo test check fuzz chaos bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -31,6 +31,10 @@ test: check ## Everything that has to hold before a change lands
 
 fuzz: setup ## Fuzz what reads hostile text, with coverage (SECONDS_EACH=20)
 	@scripts/fuzz
+
+chaos: setup ## Kill and stop parts of Atta at random while jobs run (SEED=1 KILLS=200)
+	@CHAOS_SEED=$(or $(SEED),1) CHAOS_KILLS=$(or $(KILLS),200) scripts/step "chaos" \
+	    cargo nextest run --workspace --locked --profile chaos -E 'test(chaos::)'
 
 bench: setup ## Measure; one JSON line per figure on stdout
 	@cargo build --release --workspace --locked

@@ -255,7 +255,7 @@ fn mistakes_on_the_command_line_are_usage_errors() {
     scratch.atta(&["validte"]).says(2, &["validte", "validate"]);
     scratch.atta(&["run"]).says(2, &["FILE"]);
     scratch.atta(&["jobs", "--state", "BUSY"]).says(2, &["BUSY", "RUNNING"]);
-    scratch.atta(&["serve", "--slots", "0"]).says(2, &["0"]);
+    scratch.atta(&["serve", "--slots", "4097"]).says(2, &["4097"]);
     let version = scratch.atta(&["--version"]);
     assert!(version.code == 0 && version.stdout.starts_with("atta 0."), "{version:#?}");
 }
