@@ -215,7 +215,7 @@ mod tests {
         let text = print.to_string();
         assert_eq!(text.parse(), Ok(print));
         let spaced: Vec<String> =
-            text[7..].as_bytes().chunks(2).map(|two| String::from_utf8_lossy(two).into()).collect();
+            text.as_bytes()[7..].chunks(2).map(|two| String::from_utf8_lossy(two).into()).collect();
         assert_eq!(format!("SHA256:{}", spaced.join(":").to_uppercase()).parse(), Ok(print));
         for wrong in ["", "sha256:", "sha256:00", &text[7..], &format!("{text}0")] {
             assert!(wrong.parse::<Fingerprint>().is_err(), "{wrong}");

@@ -126,7 +126,7 @@ pub(super) struct Followed<'a> {
 
 impl Followed<'_> {
     /// Follows a program to the end of its tree and delivers all of its output. `on_start` hears how it is contained.
-    pub(super) async fn to_the_end(self, line: &mut ShimLine, on_start: impl FnOnce(IsolationLevel)) -> Outcome {
+    pub(super) async fn follow(self, line: &mut ShimLine, on_start: impl FnOnce(IsolationLevel)) -> Outcome {
         let Self { core, id, memory, log, mut orders, obedience, spool, position } = self;
         let (deliveries, mut to_deliver) = mpsc::unbounded_channel();
         let ShimLine { reader, writer, incoming } = line;
@@ -166,7 +166,7 @@ impl Followed<'_> {
     }
 
     /// The same for a program whose shim has left.
-    pub(super) async fn from_what_is_left(self, record: &ExitRecord) {
+    pub(super) async fn deliver_what_is_left(self, record: &ExitRecord) {
         let (base, end) = record.spool;
         let mut reader = SpoolReader::new(self.spool, self.position);
         self.log.say_pending().await;

@@ -277,11 +277,11 @@ impl Attempt {
             (Some(shim), _) => {
                 let (core, id, token) = (&self.core, &self.assignment.attempt_id, self.assignment.token);
                 let started = |level| report_start(core, id, token, stage, level);
-                followed.to_the_end(shim, started).await
+                followed.follow(shim, started).await
             }
             (None, Some(left)) => match Outcome::of(left.outcome.clone()) {
                 Some(Outcome::Ended(record)) => {
-                    followed.from_what_is_left(&record).await;
+                    followed.deliver_what_is_left(&record).await;
                     Outcome::Ended(record)
                 }
                 Some(other) => other,

@@ -20,7 +20,7 @@ use super::wire::{Frame, FromShim, Here, ToShim, VERSION, next_frame};
 /// How long a shim may take to answer before it is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the tree of a shim may take to die.
-const DYING: Duration = Duration::from_secs(60);
+const DYING: Duration = Duration::from_mins(1);
 /// A shim that has not come by then may have been stopped.
 const NUDGE: Duration = Duration::from_millis(250);
 

@@ -165,11 +165,6 @@ async fn an_attempt_whose_ant_is_gone_keeps_no_secrets_in_memory() {
     let work = rig.dispatch(&AntId("ant".to_owned())).await.remove(0);
     let secret = SecretValue { name: "Key".to_owned(), value: SecretText::new("a secret".to_owned()) };
     rig.state.secrets.held().hold(&work.attempt_id, &[secret]);
-<<<<<<< HEAD
     rig.state.lose(&work.attempt_id, "nothing was heard of it".to_owned());
-=======
-    let (job, attempt) = work.attempt_id.parts().unwrap();
-    rig.state.feed(&job, Event::AttemptInterrupted { attempt }, None).unwrap();
->>>>>>> main
     assert!(!rig.state.secrets.held().any());
 }
