@@ -494,10 +494,10 @@ async fn signs_of_life_come_while_the_log_is_stuck(_: Launchers) {
 const MUCH: &str = "touch up; while [ ! -e go ]; do sleep 0.01; done; seq -f 'line %09.0f' 1 3000000; touch written; \
                     while [ ! -e back ]; do sleep 0.01; done; echo last";
 
-/// The log has its beginning and its end, a mark where something is missing, and whole lines everywhere.
+/// The log has its beginning, one mark where something is missing, and whole lines after it. What comes right after the
+/// queen was heard of again may still be left out: then it is counted.
 fn assert_thinned(log: &str) {
     assert!(log.starts_with("line 000000001\nline 000000002\n"), "{}", &log[..100]);
-    assert!(log.ends_with("last\n"));
     // Before the shim hears that the queen is away, it has another bound.
     assert!(log.len() < 18_000_000, "{}", log.len());
     let marks: Vec<&str> = log.lines().filter(|line| line.contains("bytes of output were left out here")).collect();
@@ -506,6 +506,7 @@ fn assert_thinned(log: &str) {
     let left_out: usize = after.trim_start().split(' ').next().unwrap().parse().unwrap();
     let after = after.split_once('\n').unwrap().1;
     assert_eq!(before.len() + left_out + after.len(), 3_000_000 * 15 + 5, "every byte is there or counted");
+    assert!(after.is_empty() || after.ends_with("last\n"));
     assert!(after.lines().all(|line| line == "last" || line.len() == 14));
 }
 
