@@ -42,7 +42,9 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() && !cause.to_string().contains("timed out") {
         return "no answer came in time".to_owned();
     }
-    cause.to_string()
+    let text = cause.to_string();
+    // What follows is an address of somebody's manual.
+    text.split(": http").next().unwrap_or(&text).to_owned()
 }
 
 impl RemoteLink {
