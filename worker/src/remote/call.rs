@@ -14,7 +14,7 @@ use crate::LinkError;
 /// The longest that a queen may ask to wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The pause of an ant that is not let in: between this and twice as much.
-const DENIED: Duration = Duration::from_secs(3);
+const DENIED: Duration = Duration::from_secs(10);
 
 /// Why there is no answer to work with.
 #[derive(Debug)]
@@ -112,6 +112,7 @@ async fn read_failure(response: Response) -> Failed {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::UPGRADE_REQUIRED => {
             Failed::Denied { code, detail }
         }
+        StatusCode::TOO_MANY_REQUESTS if code == "TOO_MANY_FAILURES" => Failed::Denied { code, detail },
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Failed::Away { detail, wait },
         status if status.is_server_error() => Failed::Away { detail, wait },
         // A HEAD has no body.
