@@ -60,6 +60,9 @@ pub(crate) const SECRETS_KEY: &str = "ATTA_SECRETS_KEY";
 /// The variable with an API token itself. It is never passed on to a task.
 pub(crate) const TOKEN: &str = "ATTA_TOKEN";
 
+/// The variable with the name of its file.
+const TOKEN_FILE: &str = "ATTA_TOKEN_FILE";
+
 /// An environment variable that is text.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).and_then(|value| value.into_string().ok())
@@ -67,7 +70,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// What tasks may be given of this process's environment: nothing that opens doors.
 pub(crate) fn environment_of_tasks() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().filter(|(name, _)| name != SECRETS_KEY && name != TOKEN).collect()
+    std::env::vars_os().filter(|(name, _)| ![SECRETS_KEY, TOKEN, TOKEN_FILE].iter().any(|kept| name == kept)).collect()
 }
 
 /// The machine's name; empty when it has none.

@@ -47,10 +47,8 @@ pub(crate) async fn ant(args: AntArgs, launcher: Launcher) -> CommandResult {
     };
     match greeting {
         Greeting::Welcome(hello) => tracing::info!(queen = link.queen(), version = hello.version, "the queen answers"),
-        // What runs here already is taken up all the same; the line says when she answers.
-        Greeting::Away(reason) => {
-            tracing::warn!(queen = link.queen(), reason, "the queen cannot be reached; trying until she answers");
-        }
+        // The line has said so, and says when she answers. What runs here already is taken up all the same.
+        Greeting::Away(_) => {}
         Greeting::Refused { code, detail } => {
             let failure = Failure::new(Exit::Refused, &code, format!("The queen does not let this ant in: {detail}."));
             return Err(match code.as_str() {

@@ -59,23 +59,23 @@ fn a_log_is_followed_while_its_task_runs_elsewhere() {
     assert!(read().contains("over"));
 }
 
-/// 64 MiB in one file, 32 MiB of log; the same bytes in every run.
-const LARGE: &str = "job_type: large
+/// 64 MiB in one file, 32 MiB of log; the same bytes in every run. `head` ends before `seq` does, which is no failure here.
+const LARGE: &str = r#"job_type: large
 tasks:
 - task_type: make
   timeout: 10m
   script:
-  - head -c 67108864 /dev/zero | openssl enc -aes-128-ctr -K 00 -iv 00 2>/dev/null >large.bin || seq 1 9000000 | head -c 67108864 >large.bin
+  - "{ seq 1 9000000 || true; } | head -c 67108864 >large.bin"
   - cksum <large.bin >sum.txt
   artifacts: {paths: [large.bin, sum.txt]}
 - task_type: check
   dependencies: [make]
   script:
-  - test \"$(cksum <large.bin)\" = \"$(cat sum.txt)\"
+  - test "$(cksum <large.bin)" = "$(cat sum.txt)"
 - task_type: talk
   timeout: 10m
-  script: [seq 10000000 13728270 | head -c 33554432]
-";
+  script: ["{ seq 10000000 13728270 || true; } | head -c 33554432"]
+"#;
 
 fn check_large(queen: &Queen, job: &Value) {
     assert_eq!(job["state"], "COMPLETED", "{job:#}");
@@ -240,5 +240,5 @@ fn an_ant_waits_for_a_queen_that_is_not_there_yet_and_says_so_once() {
     queen.start_again();
     let job = queen.run("job_type: late\ntasks:\n- task_type: a\n  script: [\"true\"]\n");
     assert_eq!(job["state"], "COMPLETED");
-    assert!(ant.log().matches("cannot be reached").count() <= 2, "{}", ant.log());
+    assert!(ant.log().matches("cannot be reached").count() == 1, "{}", ant.log());
 }

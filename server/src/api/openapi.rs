@@ -49,7 +49,9 @@ pub(super) fn finish(mut api: OpenApi) -> OpenApi {
         .build();
     let paths = std::mem::take(&mut api.paths.paths);
     for (path, mut item) in paths {
-        for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten() {
+        for operation in
+            [&mut item.get, &mut item.head, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten()
+        {
             let operation: &mut Operation = operation;
             operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
         }

@@ -14,7 +14,7 @@ use crate::LinkError;
 /// The longest that a queen may ask to wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The pause of an ant that is not let in: between this and twice as much.
-const DENIED: Duration = Duration::from_secs(3);
+const DENIED: Duration = Duration::from_secs(10);
 
 /// Why there is no answer to work with.
 #[derive(Debug)]
@@ -42,7 +42,9 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() && !cause.to_string().contains("timed out") {
         return "no answer came in time".to_owned();
     }
-    cause.to_string()
+    let text = cause.to_string();
+    // What follows is an address of somebody's manual.
+    text.split(": http").next().unwrap_or(&text).to_owned()
 }
 
 impl RemoteLink {
@@ -110,6 +112,7 @@ async fn read_failure(response: Response) -> Failed {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::UPGRADE_REQUIRED => {
             Failed::Denied { code, detail }
         }
+        StatusCode::TOO_MANY_REQUESTS if code == "TOO_MANY_FAILURES" => Failed::Denied { code, detail },
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Failed::Away { detail, wait },
         status if status.is_server_error() => Failed::Away { detail, wait },
         // A HEAD has no body.

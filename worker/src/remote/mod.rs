@@ -182,7 +182,10 @@ impl RemoteLink {
                     detail: format!("the queen speaks protocol {theirs} and this ant {PROTOCOL}: upgrade the {older}"),
                 }
             }
-            Err(Failed::Away { detail, .. }) => Greeting::Away(detail),
+            Err(Failed::Away { detail, .. }) => {
+                self.notice.away(self.queen(), &detail);
+                Greeting::Away(detail)
+            }
             Err(Failed::Denied { code, detail } | Failed::Refused { code, detail, .. }) => {
                 Greeting::Refused { code, detail }
             }

@@ -28,7 +28,8 @@ impl Notice {
     }
 
     pub(super) fn denied(&self, code: &str, detail: &str) {
-        if self.is_new(code) {
+        // Why may change from answer to answer: revoked, then wrong too often.
+        if self.is_new("denied") {
             tracing::error!(code, reason = detail, "the queen does not let this ant in; trying until she does");
         } else {
             tracing::debug!(code, reason = detail, "the queen does not let this ant in");

@@ -136,6 +136,8 @@ async fn every_route_asks_for_a_token_of_the_least_role() {
         let octets = u16::try_from(index + 2).unwrap().to_be_bytes();
         let client = reqwest::Client::builder()
             .no_proxy()
+            // Reading the system's authorities takes longer than all the requests.
+            .tls_certs_only([])
             .local_address(IpAddr::V4(Ipv4Addr::new(127, 0, octets[0], octets[1])))
             .build()
             .unwrap();
@@ -145,11 +147,13 @@ async fn every_route_asks_for_a_token_of_the_least_role() {
             let response = request.send().await.unwrap();
             let (status, headers) = (response.status(), response.headers().clone());
             let challenge = headers.get("www-authenticate").map(|value| value.to_str().unwrap().to_owned());
-            if headers["content-type"] == "text/event-stream" {
+            if headers.get("content-type").is_some_and(|kind| kind == "text/event-stream") {
                 return (status, String::new(), challenge);
             }
             let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default();
-            (status, body["code"].as_str().unwrap_or_default().to_owned(), challenge)
+            // The answer to HEAD has no body.
+            let code = if method != Method::HEAD { body["code"].as_str().unwrap_or_default() } else { "unsaid" };
+            (status, code.to_owned(), challenge)
         };
         let Some(role) = role else {
             let (status, code, _) = ask(None, "").await;
@@ -164,15 +168,19 @@ async fn every_route_asks_for_a_token_of_the_least_role() {
             (Some(revoked.as_str()), "TOKEN_REVOKED"),
         ] {
             let (status, code, challenge) = ask(token, "").await;
+            let expected = if method == Method::HEAD { "unsaid" } else { expected };
             assert_eq!((status, code.as_str()), (StatusCode::UNAUTHORIZED, expected), "{method} {path}");
             assert!(challenge.unwrap().starts_with("Bearer realm=\"atta\""), "{method} {path}");
         }
         let (status, code, challenge) = ask(Some(&tokens[&below(*role)]), "").await;
-        assert_eq!((status, code.as_str()), (StatusCode::FORBIDDEN, "ROLE_NEEDED"), "{method} {path}");
+        let expected = if method == Method::HEAD { "unsaid" } else { "ROLE_NEEDED" };
+        assert_eq!((status, code.as_str()), (StatusCode::FORBIDDEN, expected), "{method} {path}");
         assert!(challenge.unwrap().contains(&format!("scope=\"{role}\"")));
         let (status, code, _) = ask(Some(&tokens[role]), "").await;
         assert!(
-            status != StatusCode::UNAUTHORIZED && code != "ROLE_NEEDED" && !code.starts_with("TOKEN_"),
+            ![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status)
+                && code != "ROLE_NEEDED"
+                && !code.starts_with("TOKEN_"),
             "{method} {path} with the least role: {status} {code}"
         );
         // No token of the query counts, but for signed links, whose signature is checked.
@@ -180,7 +188,8 @@ async fn every_route_asks_for_a_token_of_the_least_role() {
         if *linked {
             assert_eq!(code, "LINK_DAMAGED", "{method} {path}: {status}");
         } else {
-            assert_eq!((status, code.as_str()), (StatusCode::UNAUTHORIZED, "TOKEN_MISSING"), "{method} {path}");
+            let expected = if method == Method::HEAD { "unsaid" } else { "TOKEN_MISSING" };
+            assert_eq!((status, code.as_str()), (StatusCode::UNAUTHORIZED, expected), "{method} {path}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The server over real HTTP. Every answer is checked against the API's own description.
 
 mod access;
+mod ant_line;
 mod approvals;
 mod artifacts;
 mod configs;
