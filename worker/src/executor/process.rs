@@ -135,7 +135,7 @@ impl Followed<'_> {
         let mut away = log.away();
         // With its end nothing more is to be delivered.
         let control = async move {
-            let mut conversation = Conversation { core, id, reader, writer, incoming, deliveries, quiet, share };
+            let mut conversation = Conversation { core, id, reader, writer, deliveries, incoming, quiet, share };
             conversation.hold(&mut orders, &mut away, obedience, on_start).await
         };
         let deliver = async {
