@@ -68,12 +68,11 @@ impl State {
         why: &str,
     ) -> Result<JobState, Refusal> {
         let Some(damage) = self.damaged.get(job).cloned() else { return Err(Refusal::job_not_found(job)) };
-        let (mut row, leases) = match self.jobs.get(job) {
-            Some(live) => (live.row.clone(), leases_of(live)),
-            None => {
-                let row = database.job_row(job).await?.ok_or_else(|| Refusal::job_not_found(job))?;
-                (row, database.open_leases(job).await?)
-            }
+        let (mut row, leases) = if let Some(live) = self.jobs.get(job) {
+            (live.row.clone(), leases_of(live))
+        } else {
+            let row = database.job_row(job).await?.ok_or_else(|| Refusal::job_not_found(job))?;
+            (row, database.open_leases(job).await?)
         };
         let now = self.clock.now();
         let from = row.state;

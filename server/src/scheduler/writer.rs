@@ -519,7 +519,7 @@ impl Command {
             Self::Job { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Vote { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Poll { reply, .. } | Self::Report { reply, .. } | Self::Heartbeat { reply, .. } => {
-                drop(reply.send(Err(refusal)))
+                drop(reply.send(Err(refusal)));
             }
             Self::PutConfig { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Reencrypt(reply) => drop(reply.send(Err(refusal))),
