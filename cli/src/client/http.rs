@@ -36,8 +36,7 @@ impl Server {
         };
         let base = Url::parse(args.server.trim_end_matches('/')).map_err(|error| bad(&error.to_string()))?;
         match base.scheme() {
-            "http" if base.has_host() => {}
-            "https" if base.has_host() => {}
+            "http" | "https" if base.has_host() => {}
             _ => return Err(bad("it has to begin with http:// or https://")),
         }
         // A proxy of the environment is for other things.

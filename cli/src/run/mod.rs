@@ -368,6 +368,7 @@ async fn cancel(queen: &Queen, job: &JobId, reason: String) -> CommandResult<()>
 }
 
 /// A refusal of the queen in this process.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn refused(refusal: Refusal) -> Failure {
     match &refusal {
         Refusal::Invalid { code, message, violations } => {

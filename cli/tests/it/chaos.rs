@@ -179,6 +179,7 @@ fn check_job(server: &LiveServer, job: &Value, side: &str, cleanups: usize) {
 
 #[test]
 fn whatever_is_killed_each_command_runs_once_per_attempt_and_nothing_stays_behind() {
+    #[expect(clippy::disallowed_methods, reason = "switches for whoever runs the test")]
     let number =
         |name: &str, default: u64| std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"));
     let (seed, kills) = (number("CHAOS_SEED", 1), number("CHAOS_KILLS", 12));

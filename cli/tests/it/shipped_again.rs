@@ -24,7 +24,9 @@ impl Client {
 
     fn submit(&self, file: &str, params: &[&str]) -> String {
         let mut arguments = vec!["submit", file];
-        params.iter().for_each(|param| arguments.extend(["-p", param]));
+        for param in params {
+            arguments.extend(["-p", param]);
+        }
         let done = self.ask(&arguments);
         assert_eq!(done.code, 0, "{done:#?}");
         done.stdout.trim().to_owned()

@@ -136,7 +136,9 @@ fn every_example_ends_as_it_is_written_down() {
         let _ = write!(text, "{end}");
     }
     let file = repository().join("cli/tests/it/shipped_ends.txt");
-    if std::env::var("UPDATE_GENERATED").is_ok_and(|value| value == "1") {
+    #[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
+    let update = std::env::var("UPDATE_GENERATED");
+    if update.is_ok_and(|value| value == "1") {
         fs::write(&file, &text).expect("the directory is writable");
     }
     let written = fs::read_to_string(&file).unwrap_or_default();

@@ -188,7 +188,7 @@ fn survive(seed: u64, count: usize) {
         match std::panic::catch_unwind(|| read(&text)) {
             Ok(Ok(_)) => {}
             Ok(Err(why)) => panic!("definition {number} of seed {seed}: {why}\n{shown}"),
-            Err(_) => panic!("definition {number} of seed {seed} makes the loader panic\n{shown}"),
+            Err(_panic) => panic!("definition {number} of seed {seed} makes the loader panic\n{shown}"),
         }
     }
 }

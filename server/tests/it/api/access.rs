@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use super::rig::{Answer, LOOPBACK, TestServer, config};
 
+/// Method, path, the least role, and whether the route proves its caller otherwise.
+type Described = (String, String, Option<Role>, bool);
+
 /// Stands still until it is moved.
 struct Set(AtomicI64);
 
@@ -113,7 +116,7 @@ async fn every_route_asks_for_a_token_of_the_least_role() {
     for path in ["/api/v1/openapi.json", "/api/v1/schema/job-definition.json"] {
         routes.push(("GET".to_owned(), path.to_owned(), Some(Role::Viewer), false));
     }
-    let named = |wanted: &dyn Fn(&(String, String, Option<Role>, bool)) -> bool| -> Vec<String> {
+    let named = |wanted: &dyn Fn(&Described) -> bool| -> Vec<String> {
         routes.iter().filter(|route| wanted(route)).map(|(method, path, ..)| format!("{method} {path}")).collect()
     };
     assert_eq!(
@@ -152,7 +155,7 @@ async fn every_route_asks_for_a_token_of_the_least_role() {
             }
             let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default();
             // The answer to HEAD has no body.
-            let code = if method != Method::HEAD { body["code"].as_str().unwrap_or_default() } else { "unsaid" };
+            let code = if method == Method::HEAD { "unsaid" } else { body["code"].as_str().unwrap_or_default() };
             (status, code.to_owned(), challenge)
         };
         let Some(role) = role else {

@@ -103,7 +103,7 @@ impl SimAnt {
     }
 
     fn heard(&self) -> Heard {
-        let upto = (1..).take_while(|serial| self.heard.contains(serial)).last().unwrap_or(0);
+        let upto = (1..u64::MAX).take_while(|serial| self.heard.contains(serial)).last().unwrap_or(0);
         Heard { epoch: self.epoch, upto, also: self.heard.iter().copied().filter(|serial| *serial > upto).collect() }
     }
 

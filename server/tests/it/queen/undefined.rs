@@ -66,7 +66,7 @@ async fn items_that_cannot_be_rendered_are_refused_one_by_one() {
     let (job, state) = rig.run("flow", &mut Ant::new("ant", 1)).await;
     assert_eq!(state, "FAILED");
     let failure = failure(&rig, &job).await;
-    assert!(failure.contains("`nothing`") && failure.contains("2"), "{failure}");
+    assert!(failure.contains("`nothing`") && failure.contains('2'), "{failure}");
     assert_eq!(rig.rows("SELECT count(*) FROM jobs").await, ["1"]);
 }
 
