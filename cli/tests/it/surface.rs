@@ -245,7 +245,9 @@ fn without_a_server_the_exit_code_is_3_with_advice() {
         arguments.extend(["--server", &url]);
         scratch.atta(&arguments).says(3, &["error:", &url, "atta serve", "ATTA_SERVER"]);
     }
-    scratch.atta(&["jobs", "--server", "https://example.org"]).says(2, &["https is not supported yet"]);
+    let encrypted = format!("https://{free}");
+    scratch.atta(&["jobs", "--server", &encrypted]).says(3, &["No server answers at", &encrypted]);
+    scratch.atta(&["jobs", "--server", "ftp://localhost"]).says(2, &["http:// or https://"]);
 }
 
 #[test]
@@ -255,7 +257,7 @@ fn mistakes_on_the_command_line_are_usage_errors() {
     scratch.atta(&["validte"]).says(2, &["validte", "validate"]);
     scratch.atta(&["run"]).says(2, &["FILE"]);
     scratch.atta(&["jobs", "--state", "BUSY"]).says(2, &["BUSY", "RUNNING"]);
-    scratch.atta(&["serve", "--slots", "4097"]).says(2, &["4097"]);
+    scratch.atta(&["serve", "--slots", "5000"]).says(2, &["5000", "4096"]);
     let version = scratch.atta(&["--version"]);
     assert!(version.code == 0 && version.stdout.starts_with("atta 0."), "{version:#?}");
 }

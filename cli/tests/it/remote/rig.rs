@@ -267,7 +267,7 @@ impl Drop for AntProcess {
 /// The ant that ran a task's last attempt.
 pub(super) fn ant_of(job: &Value, task: &str) -> String {
     let task = crate::scratch::task(job, task);
-    let attempts = task["attempts"].as_array().unwrap_or_else(|| panic!("{task:#}"));
+    let attempts = task["attempt_list"].as_array().unwrap_or_else(|| panic!("{task:#}"));
     let ant = attempts.last().and_then(|attempt| attempt["ant"].as_str());
     ant.unwrap_or_else(|| panic!("{task:#}")).to_owned()
 }

@@ -188,7 +188,10 @@ fn survive(seed: u64, count: usize) {
         match std::panic::catch_unwind(|| read(&text)) {
             Ok(Ok(_)) => {}
             Ok(Err(why)) => panic!("definition {number} of seed {seed}: {why}\n{shown}"),
-            Err(_panic) => panic!("definition {number} of seed {seed} makes the loader panic\n{shown}"),
+            Err(panic) => {
+                let said = panic.downcast_ref::<String>();
+                panic!("definition {number} of seed {seed} makes the loader panic: {said:?}\n{shown}")
+            }
         }
     }
 }
