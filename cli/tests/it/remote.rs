@@ -124,7 +124,7 @@ fn connections_that_are_cut_lose_and_double_nothing() {
     // Many short jobs: each command ran once.
     let ran = queen.scratch.path("ran");
     let source = format!(
-        "job_type: many\nparams: [{{name: N, required: true}}]\ntasks:\n- task_type: run\n  script: [\"echo {{{{ N }}}} >>{}\"]\n",
+        "job_type: many\nparams: {{N: {{type: integer, required: true}}}}\ntasks:\n- task_type: run\n  script:\n  - echo {{{{ N }}}} >>{}\n",
         ran.display()
     );
     let file = queen.scratch.write("many.yaml", source);
