@@ -97,6 +97,10 @@ fn a_rerun_with_other_params_keeps_what_completed_and_a_resubmit_does_not() {
     assert_eq!(task(&done, "test")["outputs"]["said"], format!("level 2 of {first}"));
     assert_eq!(client.ask(&["logs", &second, "test"]).stdout, "product\n", "its artifact was there too");
 
+    let url = format!("{}/api/v1/jobs/{second}/tasks/build/artifacts/product.txt", client.server.url);
+    let fetched = std::process::Command::new("curl").args(["-fsS", &url]).output().expect("curl starts");
+    assert_eq!(String::from_utf8_lossy(&fetched.stdout), "product\n", "what it took over can be fetched: {fetched:?}");
+
     // In place: another attempt of the same job, with the params that it had.
     assert_eq!(client.order(&["rerun", &first, "--from", "test"]), first);
     let again = client.server.finished(&first);

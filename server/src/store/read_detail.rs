@@ -188,7 +188,7 @@ impl Reads {
             return row.as_ref().map(stored).transpose();
         }
         let row = query(
-            "SELECT f.digest, f.size FROM tasks t
+            "SELECT f.digest, f.size, f.expired_at FROM tasks t
              JOIN artifacts f ON f.job_id = t.job_id AND f.attempt = $4 + t.task
              WHERE t.job_id = $1 AND t.name = $2 AND f.path = $3",
         )
