@@ -7,7 +7,7 @@ use atta_core::protocol::JobId;
 use atta_core::protocol::api::{ArtifactResource, AttemptResource, JobAttemptResource};
 
 use super::read_model::{Reads, instant, json, maybe_instant};
-use super::sql::{Builder, Row, Transaction, query};
+use super::sql::{Builder, Row, Transaction};
 use super::{ColumnName, StoreError, unsigned};
 use atta_core::protocol::Digest;
 
@@ -31,18 +31,23 @@ pub(super) fn exit_code(table: &'static str, code: Option<i64>) -> Result<Option
     code.map(|code| unsigned(table, "exit_code", code)).transpose()
 }
 
+/// From `path, size, digest, group_name, expires_at, expired_at`, which come after a first column of another kind.
+pub(super) fn artifact(row: &Row) -> Result<ArtifactResource, StoreError> {
+    Ok(ArtifactResource {
+        name: row.try_get(1)?,
+        size: unsigned("artifacts", "size", row.try_get(2)?)?,
+        digest: Digest(row.try_get(3)?),
+        group: row.try_get(4)?,
+        expires_at: maybe_instant(row.try_get(5)?),
+        expired_at: maybe_instant(row.try_get(6)?),
+    })
+}
+
 fn files(rows: &[Row]) -> Result<Files, StoreError> {
     let mut files = Files::new();
     for row in rows {
         let attempt = unsigned("artifacts", "attempt", row.try_get(0)?)?;
-        files.entry(attempt).or_default().push(ArtifactResource {
-            name: row.try_get(1)?,
-            size: unsigned("artifacts", "size", row.try_get(2)?)?,
-            digest: Digest(row.try_get(3)?),
-            group: row.try_get(4)?,
-            expires_at: maybe_instant(row.try_get(5)?),
-            expired_at: maybe_instant(row.try_get(6)?),
-        });
+        files.entry(attempt).or_default().push(artifact(row)?);
     }
     Ok(files)
 }
@@ -124,12 +129,6 @@ impl Reads {
 
     /// Whether a job has such a task, though nothing may have happened to it. `None`: there is no such job.
     pub async fn has_task(&self, job: &JobId, task: &str) -> Result<Option<bool>, StoreError> {
-        let row = query("SELECT job_type, version FROM jobs WHERE id = $1")
-            .bind(&job.0)
-            .fetch_optional(self.store.readers())
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let outline = self.outline(row.try_get(0)?, row.try_get(1)?).await?;
-        Ok(Some(outline.tasks.iter().any(|name| name == task)))
+        Ok(self.outline_of_job(job).await?.map(|outline| outline.tasks.iter().any(|name| name == task)))
     }
 }

@@ -9,7 +9,7 @@ use atta_core::protocol::api::{
 use atta_core::protocol::{Digest, JobId};
 use indexmap::IndexMap;
 
-use super::read_attempts::{attempts_by_task, exit_code, failure};
+use super::read_attempts::{artifact, attempts_by_task, exit_code, failure};
 use super::read_instances::{describe_fan_out, instances_by_task};
 use super::read_jobs::{SUMMARY, relation, summary};
 use super::read_model::{Reads, json, maybe_instant};
@@ -225,14 +225,7 @@ async fn adopted(connection: &mut Transaction, job: &JobId) -> Result<HashMap<i6
     .await?;
     for row in &files {
         if let Some((.., artifacts)) = adopted.get_mut(&row.try_get::<i64, _>(0)?) {
-            artifacts.push(ArtifactResource {
-                name: row.try_get(1)?,
-                size: unsigned("artifacts", "size", row.try_get(2)?)?,
-                digest: Digest(row.try_get(3)?),
-                group: row.try_get(4)?,
-                expires_at: maybe_instant(row.try_get(5)?),
-                expired_at: maybe_instant(row.try_get(6)?),
-            });
+            artifacts.push(artifact(row)?);
         }
     }
     Ok(adopted)

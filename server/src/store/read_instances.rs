@@ -107,12 +107,7 @@ impl Reads {
         after: Option<u32>,
         limit: u32,
     ) -> Result<Option<Vec<InstanceResource>>, StoreError> {
-        let row = query("SELECT job_type, version FROM jobs WHERE id = $1")
-            .bind(&job.0)
-            .fetch_optional(self.store.readers())
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let outline = self.outline(row.try_get(0)?, row.try_get(1)?).await?;
+        let Some(outline) = self.outline_of_job(job).await? else { return Ok(None) };
         let Some(index) = outline.tasks.iter().position(|name| name == task) else { return Ok(None) };
         if outline.fan_outs.get(index).is_none_or(Option::is_none) {
             return Ok(None);

@@ -236,14 +236,7 @@ impl Reads {
 
     /// The latest attempt of a task.
     pub async fn latest_attempt(&self, job: &JobId, task: &str) -> Result<TaskLookup, StoreError> {
-        let row = query("SELECT job_type, version FROM jobs WHERE id = $1")
-            .bind(&job.0)
-            .fetch_optional(self.store.readers())
-            .await?;
-        let Some(row) = row else {
-            return Ok(TaskLookup::NoJob);
-        };
-        let outline = self.outline(row.try_get(0)?, row.try_get(1)?).await?;
+        let Some(outline) = self.outline_of_job(job).await? else { return Ok(TaskLookup::NoJob) };
         let row = query(
             "SELECT a.number, a.state FROM tasks t JOIN attempts a ON a.job_id = t.job_id AND a.number = t.last_attempt
              WHERE t.job_id = $1 AND t.name = $2",

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use atta_core::definition::{KnownConfigs, Limits, load_with};
+use atta_core::protocol::JobId;
 use atta_core::time::UnixMillis;
 
 use super::read_webhooks::Webhooks;
@@ -46,6 +47,16 @@ impl Reads {
     /// Reads from this store.
     pub fn new(store: Store) -> Self {
         Self { store, outlines: Arc::default(), webhooks: Arc::default() }
+    }
+
+    /// The outline of a job's version. `None`: there is no such job.
+    pub(super) async fn outline_of_job(&self, job: &JobId) -> Result<Option<Arc<Outline>>, StoreError> {
+        let row = query("SELECT job_type, version FROM jobs WHERE id = $1")
+            .bind(&job.0)
+            .fetch_optional(self.store.readers())
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        self.outline(row.try_get(0)?, row.try_get(1)?).await.map(Some)
     }
 
     /// The outline of a stored version. A version that this program cannot load any more has an empty one.
