@@ -52,3 +52,12 @@ pub trait Entropy: Send + Sync + 'static {
     /// 64 random bits.
     fn next_u64(&self) -> u64;
 }
+
+/// Random bytes for keys, nonces and tokens.
+pub fn random_bytes<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
+    let mut bytes = [0; N];
+    for chunk in bytes.chunks_mut(8) {
+        chunk.copy_from_slice(&entropy.next_u64().to_le_bytes()[..chunk.len()]);
+    }
+    bytes
+}

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use atta_core::time::{Entropy, UnixMillis};
+use atta_core::time::{Entropy, UnixMillis, random_bytes};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -63,8 +63,7 @@ impl Links {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let key: Zeroizing<Vec<u8>> =
-            Zeroizing::new((0..KEY_BYTES / 8).flat_map(|_| entropy.next_u64().to_be_bytes()).collect());
+        let key: Zeroizing<Vec<u8>> = Zeroizing::new(random_bytes::<KEY_BYTES>(entropy).to_vec());
         // Whole or not at all: a half-written key would be damaged for ever.
         let new = data_dir.join(format!("{KEY_FILE}.new"));
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;

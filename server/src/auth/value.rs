@@ -6,7 +6,7 @@
 
 use atta_core::protocol::access::Role;
 use atta_core::secret::SecretText;
-use atta_core::time::Entropy;
+use atta_core::time::{Entropy, random_bytes};
 
 const PREFIX: &str = "atta_";
 const RANDOM: usize = 64;
@@ -18,9 +18,7 @@ pub(crate) fn mint(role: Role, entropy: &dyn Entropy) -> SecretText {
     text.push_str(PREFIX);
     text.push_str(role.as_str());
     text.push('_');
-    for _ in 0..RANDOM / 16 {
-        text.push_str(&hex::encode(entropy.next_u64().to_be_bytes()));
-    }
+    text.push_str(&hex::encode(random_bytes::<{ RANDOM / 2 }>(entropy)));
     let checksum = checksum(&text);
     text.push_str(&checksum);
     SecretText::new(text)

@@ -1,7 +1,7 @@
 //! Sealing and opening one value.
 
 use atta_core::secret::SecretText;
-use atta_core::time::Entropy;
+use atta_core::time::{Entropy, random_bytes};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key as CipherKey, XChaCha20Poly1305, XNonce};
 
@@ -17,7 +17,7 @@ fn bound_to(scope: &str, name: &str) -> Vec<u8> {
 }
 
 pub(super) fn seal(key: &Key, scope: &str, name: &str, value: &SecretText, entropy: &dyn Entropy) -> Option<Sealed> {
-    let nonce = random::<NONCE>(entropy);
+    let nonce = random_bytes::<NONCE>(entropy);
     let aad = bound_to(scope, name);
     let payload = Payload { msg: value.reveal().as_bytes(), aad: &aad };
     let ciphertext = cipher(key).encrypt(&XNonce::from(nonce), payload).ok()?;
@@ -36,15 +36,6 @@ pub(super) fn open(key: &Key, scope: &str, name: &str, sealed: &Sealed) -> Optio
 
 fn cipher(key: &Key) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&CipherKey::from(*key.bytes()))
-}
-
-/// Random bytes; the count is a multiple of eight.
-pub(super) fn random<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
-    let mut bytes = [0; N];
-    for chunk in bytes.chunks_mut(8) {
-        chunk.copy_from_slice(&entropy.next_u64().to_le_bytes()[..chunk.len()]);
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -7,12 +7,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use atta_core::secret::SecretText;
-use atta_core::time::Entropy;
+use atta_core::time::{Entropy, random_bytes};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
-
-use super::cipher::random;
 
 /// The key file in the data directory.
 const FILE: &str = "secrets.key";
@@ -56,7 +54,7 @@ impl Key {
     }
 
     pub(super) fn generate(entropy: &dyn Entropy) -> Self {
-        Self::new(Zeroizing::new(random(entropy)))
+        Self::new(Zeroizing::new(random_bytes(entropy)))
     }
 
     /// Follows from the key, and says nothing about it.

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 use atta_core::protocol::api::{ConfigResource, ConfigScope, SecretsStatus};
 use atta_core::secret::SecretText;
 use atta_core::template::ConfigValues;
-use atta_core::time::Entropy;
+use atta_core::time::{Entropy, random_bytes};
 use serde_json::Value;
 
 use super::cipher;
@@ -111,7 +111,7 @@ impl Secrets {
         if let Err(problem) = &keys {
             tracing::error!(%problem, "secrets cannot be used");
         }
-        let mark = hex::encode(cipher::random::<16>(entropy));
+        let mark = hex::encode(random_bytes::<16>(entropy));
         let secrets = Self {
             rows: RwLock::default(),
             keys: RwLock::new(keys),

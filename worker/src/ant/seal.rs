@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use atta_core::protocol::AttemptId;
-use atta_core::time::Entropy;
+use atta_core::time::{Entropy, random_bytes};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use serde::Serialize;
@@ -53,7 +53,7 @@ impl Seal {
     /// Seals something about an attempt.
     pub(crate) fn seal(&self, attempt: &AttemptId, kind: Kind, what: &impl Serialize) -> io::Result<Vec<u8>> {
         let text = Zeroizing::new(serde_json::to_vec(what)?);
-        let nonce = random::<NONCE>(&*self.entropy);
+        let nonce = random_bytes::<NONCE>(&*self.entropy);
         let payload = Payload { msg: &text, aad: &bound_to(attempt, kind) };
         let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload);
         let sealed = sealed.map_err(|_| io::Error::other("it is too long to be sealed"))?;
@@ -74,7 +74,7 @@ fn bound_to(attempt: &AttemptId, kind: Kind) -> Vec<u8> {
 }
 
 fn make(path: &Path, entropy: &dyn Entropy) -> io::Result<Zeroizing<Vec<u8>>> {
-    let key = Zeroizing::new(random::<KEY>(entropy).to_vec());
+    let key = Zeroizing::new(random_bytes::<KEY>(entropy).to_vec());
     let new = path.with_extension("new");
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -85,15 +85,6 @@ fn make(path: &Path, entropy: &dyn Entropy) -> io::Result<Zeroizing<Vec<u8>>> {
     file.sync_all()?;
     fs::rename(new, path)?;
     Ok(key)
-}
-
-/// Random bytes; the count is a multiple of eight.
-fn random<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
-    let mut bytes = [0; N];
-    for chunk in bytes.chunks_mut(8) {
-        chunk.copy_from_slice(&entropy.next_u64().to_le_bytes()[..chunk.len()]);
-    }
-    bytes
 }
 
 #[cfg(test)]
