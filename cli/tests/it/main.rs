@@ -7,6 +7,7 @@ mod bad_definitions;
 mod chaos;
 mod control_flow;
 mod demo;
+mod dice;
 mod documentation;
 mod hostile;
 mod lifecycle;

@@ -5,25 +5,13 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::dice::Dice;
 use crate::live_server::{LiveServer, wait_for};
 use crate::scratch::Scratch;
 
 const JOBS: u64 = 200;
 const DEFINITIONS: u64 = 40;
 const KILLS: usize = 12;
-
-/// SplitMix64: the same jobs in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) % bound
-    }
-}
 
 /// A definition made of a few segments, each after the one before.
 fn definition(number: u64) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Report, ReportBatch, ReportBody};
+use atta_core::protocol::ant::{Heard, Report, ReportBatch, ReportBody};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
@@ -83,9 +83,10 @@ pub(crate) async fn deliver(core: Arc<Core>, mut queue: UnboundedReceiver<Posted
 
 async fn send(core: &Arc<Core>, reports: Vec<Report>) {
     let (ant, session) = (core.config.id.clone(), core.session);
-    let mut batch = ReportBatch { ant, session, heard: core.heard(), reports };
+    let mut batch = ReportBatch { ant, session, heard: Heard::default(), reports };
     let mut backoff = Backoff::default();
     loop {
+        // What has come in since the last try counts, too.
         batch.heard = core.heard();
         match core.link.report(batch.clone()).await {
             Ok(orders) => {
