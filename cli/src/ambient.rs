@@ -54,6 +54,9 @@ pub(crate) fn leave_no_core_dump() {
     }
 }
 
+/// The variable with the address of the database, which may have a password. It is never passed on to a task.
+pub(crate) const DATABASE_URL: &str = "ATTA_DATABASE_URL";
+
 /// The variable with the keys of secrets themselves. It is never passed on to a task.
 pub(crate) const SECRETS_KEY: &str = "ATTA_SECRETS_KEY";
 
@@ -70,7 +73,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// What tasks may be given of this process's environment: nothing that opens doors.
 pub(crate) fn environment_of_tasks() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().filter(|(name, _)| ![SECRETS_KEY, TOKEN, TOKEN_FILE].iter().any(|kept| name == kept)).collect()
+    std::env::vars_os().filter(|(name, _)| ![SECRETS_KEY, TOKEN, TOKEN_FILE, DATABASE_URL].iter().any(|kept| name == kept)).collect()
 }
 
 /// The machine's name; empty when it has none.

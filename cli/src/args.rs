@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use atta_core::definition::parse_size;
+use atta_core::secret::SecretText;
 use atta_worker::{HttpPolicy, PrivateAddresses};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -113,6 +114,10 @@ pub(crate) struct ServeArgs {
     /// Where everything is kept [default: ~/.local/share/atta].
     #[arg(long, env = "ATTA_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// A PostgreSQL database instead of a file in the data directory: postgres://USER:PASSWORD@HOST/DATABASE. In the
+    /// variable it cannot be seen by others on this machine.
+    #[arg(long, env = "ATTA_DATABASE_URL", value_name = "URL", hide_env_values = true, value_parser = secret_text)]
+    pub(crate) database: Option<SecretText>,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
     /// Address of the API; one that others can reach needs TLS, and every request a token. Port 0 takes a free one.
@@ -183,6 +188,12 @@ impl HttpArgs {
         };
         HttpPolicy { private, allow: self.http_allow.clone(), ..HttpPolicy::default() }
     }
+}
+
+/// Taken as it is, so that no message repeats it.
+#[expect(clippy::unnecessary_wraps, reason = "the parser of an argument may fail")]
+fn secret_text(text: &str) -> Result<SecretText, std::convert::Infallible> {
+    Ok(SecretText::new(text.to_owned()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -537,6 +548,9 @@ pub(crate) struct DoctorArgs {
     /// The data directory to look at [default: ~/.local/share/atta].
     #[arg(long, env = "ATTA_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// The PostgreSQL database that the server uses instead of a file.
+    #[arg(long, env = "ATTA_DATABASE_URL", value_name = "URL", hide_env_values = true, value_parser = secret_text)]
+    pub(crate) database: Option<SecretText>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

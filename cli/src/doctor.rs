@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use atta_core::protocol::api::{Problem, SecretsStatus};
 use atta_core::time::{Clock, UnixMillis};
+use atta_server::store::PostgresUrl;
 use owo_colors::OwoColorize;
 use reqwest::Method;
 use serde::Serialize;
@@ -62,6 +63,9 @@ const AGENTS: [&str; 8] = ["claude", "codex", "gemini", "opencode", "goose", "co
 /// Below this much free space jobs that keep artifacts soon fail.
 const LITTLE_SPACE: u64 = 1 << 30;
 
+/// A database that takes longer for the smallest question makes every batch slow.
+const SLOW_DATABASE: Duration = Duration::from_millis(10);
+
 /// 2024-01-01: a clock before that is not set.
 const OLDEST_SENSIBLE: UnixMillis = UnixMillis(1_704_067_200_000);
 
@@ -73,7 +77,10 @@ pub(crate) async fn doctor(args: &DoctorArgs, clock: &dyn Clock) -> CommandResul
         Some(dir) => {
             checks.push(data_directory(&dir));
             checks.push(space(&dir));
-            checks.push(database(&dir));
+            checks.push(match &args.database {
+                Some(url) => postgres(url.reveal()).await,
+                None => database(&dir),
+            });
         }
         None => checks.push(Check::failed(
             "data directory",
@@ -159,6 +166,28 @@ fn space(dir: &Path) -> Check {
             }
         }
         Err(error) => Check::warning(name, format!("not known: {error}"), "Check it with `df`."),
+    }
+}
+
+/// A database of another process: whether it answers, and how fast.
+async fn postgres(url: &str) -> Check {
+    let name = "database";
+    let url: PostgresUrl = match url.parse() {
+        Ok(url) => url,
+        Err(error) => return Check::failed(name, format!("no address of a database: {error}"), "Correct --database."),
+    };
+    match url.ask().await {
+        Ok(report) => {
+            let active = if report.active { "a server is active on it" } else { "no server is active on it" };
+            let millis = report.latency.as_secs_f64() * 1_000.0;
+            let detail = format!("{url}: PostgreSQL {}, answers in {millis:.2} ms, {active}", report.version);
+            if report.latency < SLOW_DATABASE {
+                Check::ok(name, detail)
+            } else {
+                Check::warning(name, detail, "Every batch takes several questions: move the server nearer to it.")
+            }
+        }
+        Err(error) => Check::failed(name, format!("{url}: {error}"), "Start it, or correct its address or password."),
     }
 }
 

@@ -12,7 +12,8 @@ use atta_core::secret::SecretText;
 use atta_core::time::Clock as _;
 use atta_server::auth::AuthMode;
 use atta_server::secrets::KeySource;
-use atta_server::{Keeping, Server, ServerConfig, TlsSource};
+use atta_server::store::{PostgresUrl, PostgresUrlError};
+use atta_server::{Database, Keeping, Server, ServerConfig, TlsSource};
 use atta_worker::{Ant, AntConfig, HttpPolicy, Launcher, Orphans};
 use tracing_subscriber::EnvFilter;
 
@@ -55,8 +56,9 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
         .install_recorder()
         .map_err(|error| Failure::failed(format!("Metrics cannot be collected: {error}.")))?;
-    let server = Server::start(ServerConfig {
+    let starting = Server::start(ServerConfig {
         data_dir: data_dir.clone(),
+        database: database(args.database.as_ref())?,
         listen: Some(args.listen),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
@@ -71,9 +73,15 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         auth,
         version: VERSION,
         metrics: Some(metrics.clone()),
-    })
-    .await
-    .map_err(|error| start_failure(&error))?;
+    });
+    // It may have to wait until another server on its database is gone.
+    let server = tokio::select! {
+        started = starting => started.map_err(|error| start_failure(&error))?,
+        signal = signals.next() => {
+            tracing::info!(signal, "asked to stop before it was this server's turn");
+            return Ok(Exit::Success);
+        }
+    };
     if auth == AuthMode::Required {
         say_how_to_begin(&server, &data_dir);
     }
@@ -121,8 +129,7 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
             if let Some(ant) = ant {
                 ant.hand_over().await;
             }
-            let message = "The queen's writer has stopped; what is stored is whole, start the server again.";
-            return Err(Failure::new(Exit::Failed, "WRITER_LOST", message));
+            return Err(writer_lost(&server));
         }
     };
     upkeep.abort();
@@ -173,6 +180,35 @@ fn say_how_to_begin(server: &Server, data_dir: &Path) {
     }
 }
 
+/// Where the database is.
+pub(crate) fn database(url: Option<&SecretText>) -> CommandResult<Database> {
+    let Some(url) = url else { return Ok(Database::File) };
+    if std::env::args_os().any(|argument| argument.as_encoded_bytes().starts_with(b"--database"))
+        && ambient::variable(ambient::DATABASE_URL).is_none()
+        && url.reveal().split_once('@').is_some_and(|(before, _)| before.matches(':').count() > 1)
+    {
+        tracing::warn!(
+            "everybody on this machine can see the password in --database: better set {} or use a .pgpass file",
+            ambient::DATABASE_URL
+        );
+    }
+    let url: PostgresUrl = url.reveal().parse().map_err(|error: PostgresUrlError| {
+        Failure::usage(format!("--database is no address of a PostgreSQL database: {error}."))
+    })?;
+    Ok(Database::Postgres(url))
+}
+
+/// Why the server ends though nobody asked it to.
+fn writer_lost(server: &Server) -> Failure {
+    if server.queen().is_overtaken() {
+        let message = "Another server has taken over this database; this one has stopped and stored nothing since.";
+        return Failure::new(Exit::Failed, "TAKEN_OVER", message)
+            .with_help("Start it again: it waits until the other one is gone.");
+    }
+    let message = "The queen's writer has stopped; what is stored is whole, start the server again.";
+    Failure::new(Exit::Failed, "WRITER_LOST", message)
+}
+
 /// Starts the embedded ant of this server.
 pub(crate) async fn start_ant(
     server: &Server,
@@ -196,6 +232,10 @@ pub(crate) async fn start_ant(
     config.cache_entry_size = keep.cache_entry_size;
     config.http = http;
     config.orphans = orphans;
+    if server.queen().may_be_overtaken() {
+        // The server before this one may hang with what it runs; the queen serves meanwhile.
+        config.lock_wait = Duration::from_hours(24 * 365);
+    }
     let link = EmbeddedLink::new(config.id.clone(), server);
     Ant::start(config, launcher, Arc::new(link))
         .await

@@ -18,11 +18,13 @@ pub mod notify;
 pub mod scheduler;
 pub mod secrets;
 mod server;
+mod standby;
 pub mod store;
 mod sweeper;
 mod tls;
 
 pub use line::{AntLine, LineError};
+pub use scheduler::Database;
 pub use server::{Server, ServerConfig, StartError};
 pub use sweeper::Keeping;
 pub use tls::{TlsError, TlsSource};

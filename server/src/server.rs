@@ -22,8 +22,9 @@ use crate::links::Links;
 use crate::listen::Listening;
 use crate::logs::{LogError, LogStore};
 use crate::notify::{Notifier, NotifierParts, NotifyConfig};
-use crate::scheduler::{OpenError, Queen, QueenConfig};
+use crate::scheduler::{Database, OpenError, Queen, QueenConfig};
 use crate::secrets::KeySource;
+use crate::standby::Standby;
 use crate::store::Reads;
 use crate::sweeper::{Keeping, Sweeper};
 use crate::tls::{self, TlsError, TlsSource};
@@ -33,8 +34,10 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Everything that a server needs from outside.
 pub struct ServerConfig {
-    /// Directory of the database, logs and artifacts; created when absent.
+    /// Directory of logs, artifacts and keys, and of the database when it is a file; created when absent.
     pub data_dir: PathBuf,
+    /// Where the database is.
+    pub database: Database,
     /// Where to listen; `None`: no HTTP at all (`atta run`).
     pub listen: Option<SocketAddr>,
     /// The clock.
@@ -141,16 +144,25 @@ impl Server {
         let tls = config.tls.map(|source| tls::open(&source, &data_dir)).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let fingerprint = tls.as_ref().map(|tls| tls.fingerprint);
-        let queen = Queen::open(QueenConfig {
+        let (standby, listener, on_standby) = match (listener, &config.database) {
+            (Some(listener), Database::Postgres(_)) => {
+                Standby::prepare(listener, tls.clone(), api::standby_router(config.version))?
+            }
+            (listener, _) => (None, listener, None),
+        };
+        let queen = Box::pin(Queen::open(QueenConfig {
             data_dir: data_dir.clone(),
+            database: config.database,
+            on_standby,
             clock: Arc::clone(&config.clock),
             entropy: Arc::clone(&config.entropy),
             schedules: config.schedules,
             secrets_key: config.secrets_key,
             directory: Arc::clone(&config.directory),
             lease: config.lease,
-        })
+        }))
         .await?;
+        drop(standby);
         let stores = LogStore::open(&data_dir.join("logs"))
             .map_err(StartError::from)
             .and_then(|logs| Ok((logs, LocalArtifacts::open(&data_dir.join("artifacts"))?)))
@@ -349,7 +361,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     })
 }
 
-async fn serve(listener: Listening, router: axum::Router, stop: CancellationToken) {
+pub(crate) async fn serve(listener: Listening, router: axum::Router, stop: CancellationToken) {
     let service = router.into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {

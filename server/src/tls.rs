@@ -60,6 +60,7 @@ pub enum TlsError {
 }
 
 /// What connections need.
+#[derive(Clone)]
 pub(crate) struct Tls {
     pub(crate) config: Arc<rustls::ServerConfig>,
     /// Of the server's own certificate.

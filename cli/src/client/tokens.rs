@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use atta_core::protocol::access::{NewToken, TokenRequest, TokenResource};
+use atta_core::secret::SecretText;
 use atta_server::auth::{OfflineError, OfflineTokens};
 use reqwest::Method;
 
@@ -27,7 +28,9 @@ pub(crate) async fn token(args: TokenArgs) -> CommandResult {
 
 async fn open(data_dir: &Path) -> CommandResult<OfflineTokens> {
     let data_dir = crate::serve::data_dir(Some(data_dir.to_owned()))?;
-    OfflineTokens::open(&data_dir, Arc::new(SystemClock), Arc::new(SystemEntropy)).await.map_err(|error| {
+    let url = ambient::variable(ambient::DATABASE_URL).map(SecretText::new);
+    let database = crate::serve::database(url.as_ref())?;
+    OfflineTokens::open(&data_dir, &database, Arc::new(SystemClock), Arc::new(SystemEntropy)).await.map_err(|error| {
         let failure = offline(error);
         if failure.message.contains("in use") {
             return failure.with_help("Leave --data-dir out to ask that server, with a token of an admin.");

@@ -20,7 +20,7 @@ use atta_server::scheduler::{JobCommand, Queen, Refusal};
 use atta_server::secrets::KeySource;
 use atta_server::store::ApprovalFilter;
 use atta_server::store::{JobFilter, Reads};
-use atta_server::{Server, ServerConfig};
+use atta_server::{Database, Server, ServerConfig};
 use atta_worker::workspaces::{WorkspaceStore, settle_all};
 use atta_worker::{HttpPolicy, Launcher, Orphans, PrivateAddresses};
 use serde_json::{Map, Value};
@@ -144,6 +144,7 @@ async fn to_the_end(
         .map_err(|error| Failure::failed(format!("No temporary directory can be made: {error}.")))?;
     let server = Server::start(ServerConfig {
         data_dir: dir.path().to_owned(),
+        database: Database::File,
         listen: None,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),

@@ -5,6 +5,9 @@
 mod author;
 mod bad_definitions;
 mod chaos;
+#[expect(clippy::unwrap_used, reason = "these are tests; clippy knows that of test functions only")]
+#[path = "../../../server/tests/it/cluster.rs"]
+mod cluster;
 mod control_flow;
 mod demo;
 mod dice;
@@ -13,6 +16,7 @@ mod hostile;
 mod lifecycle;
 mod live_server;
 mod mail;
+mod postgres;
 mod random_jobs;
 mod recovery;
 mod remote;

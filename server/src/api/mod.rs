@@ -29,7 +29,10 @@ mod openapi;
 mod page;
 mod problem;
 mod request;
+mod standby;
 mod tokens;
+
+pub(crate) use standby::standby_router;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -121,6 +121,7 @@ impl From<StoreError> for ApiError {
             StoreError::Database(sqlx::Error::PoolClosed) => {
                 Self::unavailable("UNAVAILABLE", "the server shuts down: try again")
             }
+            error if error.is_unreachable() => Self::unavailable("UNAVAILABLE", format!("{error}: try again")),
             error => Self::internal(&error),
         }
     }

@@ -8,7 +8,7 @@ use atta_core::time::{Clock, Entropy};
 
 use super::{Tokens, table};
 use crate::scheduler::{Refusal, tokens};
-use crate::store::{Changes, OpenError, Store, StoreError, StoreWriter, TokenRow};
+use crate::store::{Changes, Database, OpenError, Store, StoreError, StoreWriter, TokenRow};
 
 /// Why tokens cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +35,19 @@ pub struct OfflineTokens {
 
 impl OfflineTokens {
     /// Opens the directory, which is created when absent.
-    pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, OfflineError> {
-        let (store, mut database) = Store::open(data_dir, clock.now()).await?;
+    pub async fn open(
+        data_dir: &Path,
+        database: &Database,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OfflineError> {
+        if let Database::Postgres(url) = database
+            && url.ask().await?.active
+        {
+            let detail = "it is in use by a server".to_owned();
+            return Err(OpenError::Database { file: url.to_string(), detail }.into());
+        }
+        let (store, mut database) = Store::open_in(data_dir, database, clock.now(), None).await?;
         let tokens = Tokens::new(database.load_tokens().await?);
         Ok(Self { store, database, tokens, clock, entropy })
     }

@@ -74,6 +74,7 @@ use atta_core::time::{Clock, Entropy};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use command::{Command, Reply, Submission};
 use definitions::LoadedVersion;
@@ -91,6 +92,7 @@ use crate::auth::Tokens;
 use crate::directory::Directory;
 use crate::secrets::{KeySource, Secrets};
 pub use crate::store::OpenError;
+pub use crate::store::{Database, PostgresUrl};
 use crate::store::{Garbage, Store};
 
 /// How many commands may wait for the writer; more callers wait for a place.
@@ -98,8 +100,12 @@ const QUEUE: usize = 1024;
 
 /// Everything that the queen needs from outside.
 pub struct QueenConfig {
-    /// Directory for the database (`atta.db`); created when absent.
+    /// Directory for the database (`atta.db`), when it is a file, and for keys; created when absent.
     pub data_dir: PathBuf,
+    /// Where the database is.
+    pub database: Database,
+    /// Called once when another server is active on the same database and this one waits for its turn.
+    pub on_standby: Option<Box<dyn FnOnce() + Send>>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness for ids, nonces, jitter.
@@ -164,19 +170,22 @@ struct Inner {
     /// Counts the starts of queens on this database.
     epoch: u64,
     fence: Arc<Fence>,
+    overtaken: Option<CancellationToken>,
 }
 
 impl Queen {
     /// Opens (or creates) the data directory, migrates, recovers every live job by replay and starts the writer.
     pub async fn open(config: QueenConfig) -> Result<Self, OpenError> {
-        let QueenConfig { data_dir, clock, entropy, schedules, secrets_key, directory, lease } = config;
-        let (store, mut database) = Store::open(&data_dir, clock.now()).await?;
-        let configs = database.load_configs().await.map_err(|error| OpenError::from_store(store.file(), &error))?;
+        let QueenConfig { data_dir, database, on_standby, clock, entropy, schedules, secrets_key, directory, lease } =
+            config;
+        let (store, mut database) = Store::open_in(&data_dir, &database, clock.now(), on_standby).await?;
+        let overtaken = database.watch().map(|watch| watch.overtaken);
+        let configs = database.load_configs().await.map_err(|error| OpenError::from_store(store.name(), &error))?;
         let secrets = Arc::new(Secrets::open(configs, &secrets_key, &data_dir, &*entropy));
         let state =
             State::open(&mut database, clock, entropy.clone(), schedules, Arc::clone(&secrets), directory, lease)
                 .await
-                .map_err(|error| OpenError::from_store(store.file(), &error))?;
+                .map_err(|error| OpenError::from_store(store.name(), &error))?;
         let (commands, receiver) = mpsc::channel(QUEUE);
         let (sequence, latest_event) = watch::channel(state.latest_sequence());
         let (health_sender, health) = watch::channel(Ok(()));
@@ -187,10 +196,7 @@ impl Queen {
         let fence = Arc::clone(&state.fence);
         let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
         // What the restart itself changes (overdue timers) is stored before anybody is served.
-        writer
-            .recover()
-            .await
-            .map_err(|detail| OpenError::Database { file: store.file().display().to_string(), detail })?;
+        writer.recover().await.map_err(|detail| OpenError::Database { file: store.name().to_owned(), detail })?;
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
         let rotation = Arc::new(tokio::sync::Mutex::new(()));
         let queen = Self {
@@ -208,6 +214,7 @@ impl Queen {
                 outbox_changed,
                 epoch,
                 fence,
+                overtaken,
             }),
         };
         queen.finish_rotation();
@@ -338,9 +345,20 @@ impl Queen {
     /// Whether the writer lives and the last write succeeded; the text says what is wrong.
     pub fn health(&self) -> Result<(), String> {
         if self.inner.commands.is_closed() {
-            return Err("the writer has stopped".to_owned());
+            let last = self.inner.health.borrow().clone();
+            return Err(last.err().unwrap_or_else(|| "the writer has stopped".to_owned()));
         }
         self.inner.health.borrow().clone()
+    }
+
+    /// Whether other servers may wait for the turn of this one.
+    pub fn may_be_overtaken(&self) -> bool {
+        self.inner.overtaken.is_some()
+    }
+
+    /// Whether another server has taken over the database, so that this one must not do anything more.
+    pub fn is_overtaken(&self) -> bool {
+        self.inner.overtaken.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 
     /// Returns when the writer has ended, in order or by a panic.

@@ -18,7 +18,7 @@ use super::ants::is_empty;
 use super::command::{Command, Reply};
 use super::report::Reported;
 use super::state::State;
-use crate::store::StoreWriter;
+use crate::store::{StoreError, StoreWriter, Watch};
 
 /// Commands in one transaction.
 const BATCH: usize = 256;
@@ -50,6 +50,15 @@ pub(super) struct Writer {
     alone: usize,
     /// When to try again after a failed write.
     retry_at: Option<Instant>,
+}
+
+/// Something has happened to the right to write; whether the database may be away.
+async fn happening(watch: Option<&Watch>) -> bool {
+    let Some(watch) = watch else { return std::future::pending().await };
+    tokio::select! {
+        () = watch.overtaken.cancelled() => false,
+        () = watch.uneasy.notified() => true,
+    }
 }
 
 /// An answer that is sent when the batch is stored.
@@ -120,7 +129,12 @@ impl Writer {
     /// Runs until told to stop, or until nobody can tell it anything any more.
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
+        let watch = self.database.watch();
         let end = loop {
+            if self.database.is_overtaken() {
+                self.give_up(std::mem::take(&mut batch));
+                break None;
+            }
             batch.append(&mut self.backlog);
             if self.retry_at.is_none_or(|at| at <= Instant::now()) {
                 let again = std::mem::take(&mut self.not_taken_back);
@@ -135,6 +149,7 @@ impl Writer {
                     received = self.commands.recv_many(&mut batch, room) => if received == 0 { break None },
                     () = sleep_until(wake) => {}
                     () = self.clock_changed.notified() => {}
+                    uneasy = happening(watch.as_ref()) => if uneasy { self.reassure().await },
                 }
             } else {
                 while batch.len() < most
@@ -163,6 +178,31 @@ impl Writer {
             }
         };
         self.finish(end).await;
+    }
+
+    /// Another server writes now: nothing that is in memory is of any use.
+    fn give_up(&mut self, commands: Vec<Command>) {
+        self.commands.close();
+        let refusal = Refusal::from(StoreError::TakenOver);
+        let mut rest = std::mem::take(&mut self.backlog);
+        rest.extend(commands);
+        while let Ok(command) = self.commands.try_recv() {
+            rest.push(command);
+        }
+        self.fail(rest, &refusal);
+        for ant in self.state.ants.values_mut() {
+            if let Some(poll) = ant.poll.take() {
+                let _ = poll.reply.send(Err(refusal.clone()));
+            }
+        }
+    }
+
+    /// The database may be away: better to know before somebody asks for something.
+    async fn reassure(&mut self) {
+        if let Err(error) = self.database.reassure().await {
+            self.stale = true;
+            self.say_broken(&Refusal::from(error));
+        }
     }
 
     /// Answers what still waits and closes the database.
@@ -264,7 +304,7 @@ impl Writer {
     }
 
     /// Everything that follows from the commands and from the time.
-    async fn follow_up(&mut self, reporting: &BTreeSet<AntId>) -> Result<(), crate::store::StoreError> {
+    async fn follow_up(&mut self, reporting: &BTreeSet<AntId>) -> Result<(), StoreError> {
         let now = self.state.time.now();
         if self.retry_at.is_some() {
             self.state.listen_anew();
@@ -299,7 +339,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn write(&mut self) -> Result<(), crate::store::StoreError> {
+    async fn write(&mut self) -> Result<(), StoreError> {
         self.state.take_token_uses();
         let mut changes = self.state.changes();
         if self.retry_at.is_some() || self.health.borrow().is_err() {

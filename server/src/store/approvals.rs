@@ -8,7 +8,7 @@ use atta_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use super::read_model::{Reads, json as from_json};
-use super::sql::{AssertSqlSafe, Builder, Row, query};
+use super::sql::{AssertSqlSafe, Builder, Dialect, Row, query};
 use super::write::ensure_rows;
 use super::{ColumnName, StoreError, StoreWriter, json, unsigned};
 
@@ -250,6 +250,23 @@ impl StoreWriter {
     }
 }
 
+/// Conditions on an approval's policy: it names nobody; it names a user; it names a role in a list. The last two want a
+/// value and a bracket.
+fn may_vote(dialect: Dialect) -> [&'static str; 3] {
+    match dialect {
+        Dialect::Sqlite => [
+            " AND ((json_array_length(a.policy, '$.users') = 0 AND json_array_length(a.policy, '$.roles') = 0)",
+            " OR EXISTS (SELECT 1 FROM json_each(a.policy, '$.users') WHERE value = ",
+            " OR EXISTS (SELECT 1 FROM json_each(a.policy, '$.roles') WHERE value IN ",
+        ],
+        Dialect::Postgres => [
+            " AND ((json_array_length(a.policy::json->'users') = 0 AND json_array_length(a.policy::json->'roles') = 0)",
+            " OR EXISTS (SELECT 1 FROM json_array_elements_text(a.policy::json->'users') AS e (value) WHERE value = ",
+            " OR EXISTS (SELECT 1 FROM json_array_elements_text(a.policy::json->'roles') AS e (value) WHERE value IN ",
+        ],
+    }
+}
+
 /// Which approvals are listed. All conditions must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApprovalFilter {
@@ -286,14 +303,10 @@ impl Reads {
             query.push(" AND j.job_type = ").push_bind(job_type);
         }
         if let Some((voter, roles)) = &filter.voter {
-            query.push(
-                " AND ((json_array_length(a.policy, '$.users') = 0 AND json_array_length(a.policy, '$.roles') = 0)
-                 OR EXISTS (SELECT 1 FROM json_each(a.policy, '$.users') WHERE value = ",
-            );
-            query.push_bind(voter).push(")");
+            let [free, user, role] = may_vote(self.store.dialect());
+            query.push(free).push(user).push_bind(voter).push(")");
             if !roles.is_empty() {
-                query.push(" OR EXISTS (SELECT 1 FROM json_each(a.policy, '$.roles') WHERE value IN ").push_list(roles);
-                query.push(")");
+                query.push(role).push_list(roles).push(")");
             }
             query.push(")");
         }

@@ -89,6 +89,10 @@ impl StoreWriter {
 
     /// Counts openings of the database, from 1: the upper half of fencing tokens.
     pub(crate) async fn next_epoch(&mut self) -> Result<u32, StoreError> {
+        if let Some(claim) = self.claim() {
+            // It was counted when the database was taken over.
+            return Ok(claim.epoch());
+        }
         let row = query("SELECT value FROM meta WHERE key = 'epoch'").fetch_optional(self.connection().await?).await?;
         let last = match row {
             None => 0,

@@ -15,7 +15,7 @@ const KEPT: i64 = 1_000;
 const EFFECTS: &str = "('submitted','woke','duplicate','filtered','ping')";
 
 const COLUMNS: &str = "id, job_type, trigger_name, sender_id, event, headers, outcome, job_id, message, redelivery_of,
-    received_at, length(body)";
+    received_at, CAST(length(body) AS BIGINT)";
 
 /// A row of `deliveries`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+use sqlx::postgres::PgDatabaseError;
+use sqlx::sqlite::SqliteError;
+
+use super::sql::is_lost;
+
 /// A statement or a stored value failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -28,43 +33,123 @@ pub enum StoreError {
         /// What is stored.
         value: String,
     },
+    /// The connection to the database's server is lost, or it takes none. What was asked may be asked again.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// A part of what was to be written was refused for another reason of the database.
+    #[error("{0}")]
+    Refused(String),
+    /// Another server writes to this database now.
+    #[error("another server has taken over this database: this one must not write to it any more")]
+    TakenOver,
+}
+
+/// What an error of a database means, whichever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// What was to be written contradicts what is stored, or cannot be stored at all: trying again will not help.
+    Constraint,
+    /// There is no space.
+    Full,
+    /// Nothing may be written.
+    ReadOnly,
+    /// The disk fails.
+    Disk,
+    /// What is stored is damaged.
+    Corrupt,
+    /// It cannot be opened.
+    CannotOpen,
+    /// The user or password is wrong, or may not do this.
+    Denied,
+    /// There is no such database.
+    Missing,
+    /// The server is not there, or has no place.
+    Unreachable,
+    /// Anything else.
+    Other,
+}
+
+impl Fault {
+    pub(super) fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => {
+                if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+                    return Self::of_postgres(error.code());
+                }
+                let sqlite = error.try_downcast_ref::<SqliteError>();
+                let code: Option<i32> = sqlite.and_then(|_| error.code()?.parse().ok());
+                code.map_or(Self::Other, |code| Self::of_sqlite(code & 0xff))
+            }
+            error if is_lost(error) => Self::Unreachable,
+            _ => Self::Other,
+        }
+    }
+
+    /// By the primary result code.
+    fn of_sqlite(code: i32) -> Self {
+        match code {
+            8 => Self::ReadOnly,
+            10 => Self::Disk,
+            11 | 26 => Self::Corrupt,
+            13 => Self::Full,
+            14 => Self::CannotOpen,
+            19 => Self::Constraint,
+            _ => Self::Other,
+        }
+    }
+
+    /// By the SQLSTATE, whose first two characters are its class.
+    fn of_postgres(code: &str) -> Self {
+        match (code, code.get(..2).unwrap_or_default()) {
+            ("53100", _) => Self::Full,
+            ("25006", _) => Self::ReadOnly,
+            ("58030", _) => Self::Disk,
+            ("XX001" | "XX002", _) => Self::Corrupt,
+            ("3D000", _) => Self::Missing,
+            ("42501", _) | (_, "28") => Self::Denied,
+            // Contradictions, values that no column can have, texts that are too long for an index.
+            (_, "22" | "23" | "54") => Self::Constraint,
+            // Lost or refused connections; out of memory or places; shutting down, starting up; conflicts of transactions.
+            (_, "08" | "53" | "57" | "40") => Self::Unreachable,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl StoreError {
     /// Whether what was to be written contradicts what is stored, so that trying again will not help.
     pub(crate) fn is_constraint(&self) -> bool {
         match self {
-            Self::Database(error) => primary_code(error) == Some(SQLITE_CONSTRAINT),
+            Self::Database(error) => Fault::of(error) == Fault::Constraint,
             Self::RowsAffected { .. } => true,
-            Self::Value { .. } => false,
+            Self::Value { .. } | Self::Unreachable(_) | Self::Refused(_) | Self::TakenOver => false,
+        }
+    }
+
+    /// Whether the database's server is away, so that the same may be asked again.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Database(error) => Fault::of(error) == Fault::Unreachable,
+            Self::Unreachable(_) => true,
+            Self::RowsAffected { .. } | Self::Value { .. } | Self::Refused(_) | Self::TakenOver => false,
         }
     }
 }
 
-/// SQLite's primary result codes that need words of their own.
-const SQLITE_READONLY: i32 = 8;
-const SQLITE_IOERR: i32 = 10;
-const SQLITE_CORRUPT: i32 = 11;
-const SQLITE_FULL: i32 = 13;
-const SQLITE_CANTOPEN: i32 = 14;
-const SQLITE_CONSTRAINT: i32 = 19;
-const SQLITE_NOTADB: i32 = 26;
-
-/// SQLite's primary result code.
-fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
-}
-
 fn describe(error: &sqlx::Error) -> String {
     let detail = error.as_database_error().map_or_else(|| error.to_string(), |e| e.message().to_owned());
-    match primary_code(error) {
-        Some(SQLITE_FULL) => format!("the database cannot grow, the disk is full ({detail}): free some space"),
-        Some(SQLITE_READONLY) => format!("the database is read-only ({detail})"),
-        Some(SQLITE_IOERR) => format!("the disk does not work ({detail}): is it full or failing?"),
-        Some(SQLITE_CONSTRAINT) => format!("what was to be stored contradicts what is stored ({detail})"),
-        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => format!("the database is damaged ({detail})"),
-        _ => detail,
+    match Fault::of(error) {
+        Fault::Full => format!("the database cannot grow, the disk is full ({detail}): free some space"),
+        Fault::ReadOnly => format!("the database is read-only ({detail})"),
+        Fault::Disk => format!("the disk does not work ({detail}): is it full or failing?"),
+        Fault::Constraint => format!("what was to be stored contradicts what is stored ({detail})"),
+        Fault::Corrupt => format!("the database is damaged ({detail})"),
+        Fault::Unreachable => format!("the database cannot be reached ({detail})"),
+        Fault::Denied => {
+            format!("the database does not let this server in ({detail}): see its user, password and grants")
+        }
+        Fault::Missing => format!("{detail}: create it first"),
+        Fault::CannotOpen | Fault::Other => detail,
     }
 }
 
@@ -90,7 +175,7 @@ pub enum OpenError {
     /// The database file is damaged or no database.
     #[error("database {file} is damaged: {detail}; restore a backup or move it away")]
     Corrupt {
-        /// The file.
+        /// The file, or the address of the database.
         file: String,
         /// What the database said.
         detail: String,
@@ -98,17 +183,23 @@ pub enum OpenError {
     /// The database is newer than this program.
     #[error("database {file} has schema {found}, this program knows up to {known}: use a newer atta")]
     TooNew {
-        /// The file.
+        /// The file, or the address of the database.
         file: String,
         /// Its schema version.
         found: i64,
         /// The newest that this program knows.
         known: i64,
     },
+    /// Another server took it over meanwhile.
+    #[error("database {file} was taken over by another server while this one opened it: start it again")]
+    TakenOver {
+        /// Which database.
+        file: String,
+    },
     /// Anything else.
     #[error("database {file} cannot be opened: {detail}")]
     Database {
-        /// The file.
+        /// The file, or the address of the database.
         file: String,
         /// What the database said.
         detail: String,
@@ -116,17 +207,18 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The reason why `file` could not be opened, from what the database said.
-    pub(crate) fn from_store(file: &Path, error: &StoreError) -> Self {
-        let file = file.display().to_string();
-        let code = match error {
-            StoreError::Database(error) => primary_code(error),
-            _ => None,
+    /// The reason why a database could not be opened, from what it said.
+    pub(crate) fn from_store(name: &str, error: &StoreError) -> Self {
+        let fault = match error {
+            StoreError::Database(error) => Fault::of(error),
+            StoreError::TakenOver => return Self::TakenOver { file: name.to_owned() },
+            _ => Fault::Other,
         };
-        let detail = error.to_string();
-        match code {
-            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Corrupt { file, detail },
-            Some(SQLITE_READONLY | SQLITE_CANTOPEN) => {
+        let (file, detail) = (name.to_owned(), error.to_string());
+        let is_file = !name.starts_with("postgres://");
+        match fault {
+            Fault::Corrupt => Self::Corrupt { file, detail },
+            Fault::ReadOnly | Fault::CannotOpen if is_file => {
                 let dir = Path::new(&file).parent().unwrap_or_else(|| Path::new(".")).display().to_string();
                 Self::NotWritable { dir, source: std::io::Error::other(detail) }
             }

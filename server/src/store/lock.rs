@@ -15,12 +15,21 @@ pub(super) struct DirectoryLock {
 impl DirectoryLock {
     /// Creates the directory when absent and takes its lock.
     pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {
+        Self::locked(dir, File::try_lock)
+    }
+
+    /// Like [`Self::take`], but shared with others who share it: their database is elsewhere, and says whose turn it is.
+    pub(super) fn share(dir: &Path) -> Result<Self, OpenError> {
+        Self::locked(dir, File::try_lock_shared)
+    }
+
+    fn locked(dir: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Self, OpenError> {
         let not_writable = |source| OpenError::NotWritable { dir: dir.display().to_string(), source };
         std::fs::create_dir_all(dir).map_err(not_writable)?;
         let path = dir.join("server.lock");
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(not_writable)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();

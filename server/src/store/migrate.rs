@@ -1,11 +1,8 @@
 //! Schema versions. A migration that has been released is never changed: its checksum is stored with it.
 
-use std::path::Path;
-
-use atta_core::time::UnixMillis;
-use sqlx::{Connection, Row, SqliteConnection};
-
+use super::sql::{Connection, Dialect, query};
 use super::{OpenError, StoreError};
+use atta_core::time::UnixMillis;
 
 struct Migration {
     version: i64,
@@ -13,7 +10,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[
+const SQLITE: &[Migration] = &[
     Migration { version: 1, name: "initial", sql: include_str!("../../migrations/sqlite/0001_initial.sql") },
     Migration {
         version: 2,
@@ -35,41 +32,47 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 12, name: "ants", sql: include_str!("../../migrations/sqlite/0012_ants.sql") },
 ];
 
+/// PostgreSQL's begin with the tables of version 9; from there on every version has a migration here.
+const POSTGRES: &[Migration] = &[
+    Migration { version: 9, name: "baseline", sql: include_str!("../../migrations/postgres/0009_baseline.sql") },
+    Migration {
+        version: 10,
+        name: "list indexes",
+        sql: include_str!("../../migrations/postgres/0010_list_indexes.sql"),
+    },
+    Migration { version: 11, name: "tokens", sql: include_str!("../../migrations/postgres/0011_tokens.sql") },
+    Migration { version: 12, name: "ants", sql: include_str!("../../migrations/postgres/0012_ants.sql") },
+];
+
 impl Migration {
     fn checksum(&self) -> String {
         blake3::hash(self.sql.as_bytes()).to_hex().to_string()
     }
 }
 
+fn of(dialect: Dialect) -> &'static [Migration] {
+    match dialect {
+        Dialect::Sqlite => SQLITE,
+        Dialect::Postgres => POSTGRES,
+    }
+}
+
 /// Brings the schema up to date; refuses a database that a newer program wrote, or whose migrations are not ours.
-pub(super) async fn migrate(connection: &mut SqliteConnection, file: &Path, now: UnixMillis) -> Result<(), OpenError> {
-    let wrong = |error: sqlx::Error| OpenError::from_store(file, &StoreError::from(error));
-    sqlx::query(
-        "CREATE TABLE IF NOT EXISTS schema_migrations (
-            version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT",
-    )
-    .execute(&mut *connection)
-    .await
-    .map_err(wrong)?;
-    let applied: Vec<(i64, String)> = sqlx::query("SELECT version, checksum FROM schema_migrations ORDER BY version")
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(wrong)?
-        .iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .collect::<Result<_, sqlx::Error>>()
-        .map_err(wrong)?;
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+pub(super) async fn migrate(connection: &mut Connection, name: &str, now: UnixMillis) -> Result<(), OpenError> {
+    let wrong = |error: StoreError| OpenError::from_store(name, &error);
+    let migrations = of(connection.dialect());
+    let applied = applied(connection).await.map_err(wrong)?;
+    let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
     if let Some((found, _)) = applied.last()
         && *found > known
     {
-        return Err(OpenError::TooNew { file: file.display().to_string(), found: *found, known });
+        return Err(OpenError::TooNew { file: name.to_owned(), found: *found, known });
     }
-    for migration in MIGRATIONS {
+    for migration in migrations {
         if let Some((_, checksum)) = applied.iter().find(|(version, _)| *version == migration.version) {
             if *checksum != migration.checksum() {
                 return Err(OpenError::Database {
-                    file: file.display().to_string(),
+                    file: name.to_owned(),
                     detail: format!(
                         "its migration {} ({}) is not the one of this program: it was made by an unreleased version",
                         migration.version, migration.name
@@ -78,17 +81,67 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, file: &Path, now:
             }
             continue;
         }
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(wrong)?;
-        sqlx::raw_sql(migration.sql).execute(&mut *transaction).await.map_err(wrong)?;
-        sqlx::query("INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4)")
-            .bind(migration.version)
-            .bind(migration.name)
-            .bind(migration.checksum())
-            .bind(now.0)
-            .execute(&mut *transaction)
-            .await
-            .map_err(wrong)?;
-        transaction.commit().await.map_err(wrong)?;
+        apply(connection, migration, now).await.map_err(wrong)?;
     }
     Ok(())
+}
+
+/// The versions that the database has, with the checksums of what made them.
+async fn applied(connection: &mut Connection) -> Result<Vec<(i64, String)>, StoreError> {
+    match connection.dialect() {
+        Dialect::Sqlite => {
+            query(
+                "CREATE TABLE IF NOT EXISTS schema_migrations (
+                    version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT",
+            )
+            .execute(&mut *connection)
+            .await?;
+        }
+        Dialect::Postgres => {
+            // Asked for, because creating what exists is worth a notice to the server.
+            let row = query("SELECT to_regclass('schema_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
+            if !row.try_get::<bool, _>(0)? {
+                query(
+                    "CREATE TABLE schema_migrations (
+                        version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)",
+                )
+                .execute(&mut *connection)
+                .await?;
+            }
+        }
+    }
+    let rows =
+        query("SELECT version, checksum FROM schema_migrations ORDER BY version").fetch_all(&mut *connection).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+async fn apply(connection: &mut Connection, migration: &Migration, now: UnixMillis) -> Result<(), StoreError> {
+    connection.begin().await?;
+    connection.run_script(migration.sql).await?;
+    query("INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4)")
+        .bind(migration.version)
+        .bind(migration.name)
+        .bind(migration.checksum())
+        .bind(now.0)
+        .execute(&mut *connection)
+        .await?;
+    Ok(connection.commit().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_databases_have_the_same_versions() {
+        let versions = |migrations: &[Migration], from: i64| -> Vec<i64> {
+            migrations.iter().map(|migration| migration.version).filter(|version| *version >= from).collect()
+        };
+        let first = POSTGRES[0].version;
+        assert_eq!(
+            versions(SQLITE, first),
+            versions(POSTGRES, first),
+            "a migration of SQLite needs one of PostgreSQL with the same number (server/migrations/postgres), and vice versa"
+        );
+    }
 }

@@ -6,7 +6,10 @@
 
 mod ants;
 mod approvals;
+mod claim;
 mod configs;
+#[cfg(test)]
+mod conformance;
 mod damaged;
 mod definitions;
 mod deliveries;
@@ -33,11 +36,10 @@ mod sql;
 mod tokens;
 mod write;
 
-use std::path::PathBuf;
-
 pub(crate) use ants::AntRow;
 pub use approvals::{ApprovalFilter, Via};
 pub(crate) use approvals::{ApprovalPolicy, ApprovalRow, Asked, VoteRow};
+pub use claim::DatabaseReport;
 pub(crate) use configs::{ConfigChange, ConfigContent, ConfigKey, ConfigRow, Sealed};
 pub(crate) use damaged::OpenLease;
 pub use deliveries::DeliveryFilter;
@@ -48,25 +50,32 @@ pub(crate) use families::Ancestor;
 pub(crate) use instances::*;
 pub(crate) use live::*;
 pub(crate) use names::*;
+pub use open::Database;
 pub use outbox::NotificationFilter;
 pub(crate) use outbox::{Channel, DeliveryChange, DeliveryOutcome, DueDelivery, OutboxRow};
 pub use read_detail::StoredArtifact;
 pub use read_jobs::{JobFilter, JobPlace, ListedJobs, TaskLookup};
 pub use read_model::Reads;
 pub(crate) use rows::*;
+pub use sql::{PostgresUrl, PostgresUrlError};
 pub(crate) use tokens::{AuditRow, TokenRow};
-pub(crate) use write::{StoreWriter, json};
+pub(crate) use write::{StoreWriter, Watch, json};
 
 /// Handle to the database; cheap to clone. Reads go to a pool of their own; writes belong to the queen's writer.
 #[derive(Clone, Debug)]
 pub struct Store {
     readers: sql::Pool,
-    file: PathBuf,
+    name: String,
 }
 
 impl Store {
     /// The pool for reads.
     fn readers(&self) -> &sql::Pool {
         &self.readers
+    }
+
+    /// What the database understands.
+    fn dialect(&self) -> sql::Dialect {
+        self.readers.dialect()
     }
 }

@@ -1,34 +1,46 @@
-//! Opening a data directory: lock, connection, pragmas, migrations.
+//! Opening a database: whose turn it is, connections, checks, migrations.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use atta_core::time::UnixMillis;
-use sqlx::{Row as _, SqliteConnection};
 
+use super::claim::{Claim, wait_for_turn};
 use super::lock::DirectoryLock;
-use super::sql::{Connection, Pool, Source, SqliteFile};
+use super::sql::{Connection, Pool, PostgresUrl, Source, SqliteFile, query};
 use super::{OpenError, Store, StoreError, StoreWriter, migrate};
 
 /// A file of up to this size is checked page by page when it is opened; a larger one as it is read.
 const QUICK_CHECK_UP_TO: u64 = 16 * 1024 * 1024;
 
+/// Where the database is.
+#[derive(Debug, Clone, Default)]
+pub enum Database {
+    /// SQLite: the file `atta.db` in the data directory.
+    #[default]
+    File,
+    /// PostgreSQL.
+    Postgres(PostgresUrl),
+}
+
 impl Store {
-    /// Opens or creates `dir` with its database. The writer is the only one that there is.
+    /// Opens or creates the database of a data directory. The writer is the only one that there is.
+    #[cfg(test)]
     pub(crate) async fn open(dir: &Path, now: UnixMillis) -> Result<(Self, StoreWriter), OpenError> {
-        let lock = DirectoryLock::take(dir)?;
-        let file = dir.join("atta.db");
-        let size = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
-        let source = SqliteFile::new(&file);
-        let mut connection =
-            source.connect().await.map_err(|error| OpenError::from_store(&file, &StoreError::from(error)))?;
-        if size > 0 {
-            check(&mut connection, &file, size).await?;
+        open_file(dir, now).await
+    }
+
+    /// Opens or creates the database. The writer is the only one that there is: as long as another server is active on the
+    /// same PostgreSQL database this waits, and calls `waiting` once.
+    pub(crate) async fn open_in(
+        dir: &Path,
+        database: &Database,
+        now: UnixMillis,
+        waiting: Option<Box<dyn FnOnce() + Send>>,
+    ) -> Result<(Self, StoreWriter), OpenError> {
+        match database {
+            Database::File => Box::pin(open_file(dir, now)).await,
+            Database::Postgres(url) => Box::pin(open_server(dir, url, now, waiting)).await,
         }
-        migrate::migrate(&mut connection, &file, now).await?;
-        let readers = Pool::Sqlite(source.readers());
-        let writer = StoreWriter::new(Connection::Sqlite(connection), Source::Sqlite(source), Arc::new(lock));
-        Ok((Self { readers, file }, writer))
     }
 
     /// Closes the connections of the readers.
@@ -36,21 +48,55 @@ impl Store {
         self.readers.close().await;
     }
 
-    /// The database file.
-    pub fn file(&self) -> &PathBuf {
-        &self.file
+    /// The database's file or address, without a password.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
-async fn check(connection: &mut SqliteConnection, file: &Path, size: u64) -> Result<(), OpenError> {
-    let wrong = |error: sqlx::Error| OpenError::from_store(file, &StoreError::from(error));
+async fn open_file(dir: &Path, now: UnixMillis) -> Result<(Store, StoreWriter), OpenError> {
+    let lock = DirectoryLock::take(dir)?;
+    let file = dir.join("atta.db");
+    let name = file.display().to_string();
+    let wrong = |error: StoreError| OpenError::from_store(&name, &error);
+    let size = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
+    let source = SqliteFile::new(&file);
+    let mut connection = Connection::Sqlite(source.connect().await.map_err(|error| wrong(error.into()))?);
+    if size > 0 {
+        check(&mut connection, &name, size).await?;
+    }
+    migrate::migrate(&mut connection, &name, now).await?;
+    let readers = Pool::Sqlite(source.readers());
+    let writer = StoreWriter::new(connection, Source::Sqlite(source), lock, None);
+    Ok((Store { readers, name }, writer))
+}
+
+async fn open_server(
+    dir: &Path,
+    url: &PostgresUrl,
+    now: UnixMillis,
+    waiting: Option<Box<dyn FnOnce() + Send>>,
+) -> Result<(Store, StoreWriter), OpenError> {
+    let lock = DirectoryLock::share(dir)?;
+    let name = url.to_string();
+    let wrong = |error: StoreError| OpenError::from_store(&name, &error);
+    let mut connection = wait_for_turn(url, waiting).await.map_err(wrong)?;
+    migrate::migrate(&mut connection, &name, now).await?;
+    let claim = Claim::take(&mut connection, url).await.map_err(wrong)?;
+    let readers = Pool::Postgres(url.readers());
+    let writer = StoreWriter::new(connection, Source::Postgres(url.clone()), lock, Some(claim));
+    Ok((Store { readers, name }, writer))
+}
+
+async fn check(connection: &mut Connection, name: &str, size: u64) -> Result<(), OpenError> {
+    let wrong = |error: sqlx::Error| OpenError::from_store(name, &StoreError::from(error));
     // Reads the header and the schema: enough to tell a file that is no database.
-    sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(wrong)?;
+    query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(wrong)?;
     if size <= QUICK_CHECK_UP_TO {
-        let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(&mut *connection).await.map_err(wrong)?;
+        let row = query("PRAGMA quick_check(1)").fetch_one(&mut *connection).await.map_err(wrong)?;
         let verdict: String = row.try_get(0).map_err(wrong)?;
         if verdict != "ok" {
-            return Err(OpenError::Corrupt { file: file.display().to_string(), detail: verdict });
+            return Err(OpenError::Corrupt { file: name.to_owned(), detail: verdict });
         }
     }
     Ok(())

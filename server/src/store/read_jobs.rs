@@ -6,7 +6,7 @@ use atta_core::protocol::api::{JobSummary, ParentResource, Relation};
 use serde::{Deserialize, Serialize};
 
 use super::read_model::{Reads, instant, maybe_instant};
-use super::sql::{Builder, Row, query};
+use super::sql::{Builder, Dialect, Row, query};
 use super::{ColumnName, StoreError, priority_from_column, unsigned};
 
 /// Which jobs are listed. All conditions must hold.
@@ -134,7 +134,13 @@ fn conditions<'q>(query: &mut Builder<'q>, filter: &'q JobFilter, before: Option
 }
 
 /// The statement of a list. A text is looked for in so many jobs that no list takes long.
-fn listing<'q>(columns: &str, filter: &'q JobFilter, before: Option<&'q JobPlace>, rows: u32) -> Builder<'q> {
+fn listing<'q>(
+    dialect: Dialect,
+    columns: &str,
+    filter: &'q JobFilter,
+    before: Option<&'q JobPlace>,
+    rows: u32,
+) -> Builder<'q> {
     let mut query = Builder::new(columns);
     let Some(text) = &filter.text else {
         query.push(" FROM jobs WHERE true");
@@ -144,11 +150,16 @@ fn listing<'q>(columns: &str, filter: &'q JobFilter, before: Option<&'q JobPlace
     };
     query.push(" FROM (SELECT * FROM jobs WHERE true");
     conditions(&mut query, filter, before);
-    query.push(NEWEST_FIRST).push(" LIMIT ").push_bind(LOOKED_AT).push(
-        ") jobs WHERE instr(lower(id || ' ' || job_type || ' ' || coalesce(user_key, '') || ' ' \
-         || coalesce(description, '') || ' ' || coalesce(reason, '')), lower(",
+    let (position, collation) = match dialect {
+        Dialect::Sqlite => ("instr", ""),
+        // As the other does it, whatever the locale of the database is.
+        Dialect::Postgres => ("strpos", " COLLATE \"C\""),
+    };
+    query.push(NEWEST_FIRST).push(" LIMIT ").push_bind(LOOKED_AT).push(") jobs WHERE ").push(position).push(
+        "(lower(id || ' ' || job_type || ' ' || coalesce(user_key, '') || ' ' || coalesce(description, '') || ' ' \
+         || coalesce(reason, '')), lower(",
     );
-    query.push_bind(text).push(")) > 0").push(NEWEST_FIRST).push(" LIMIT ").push_bind(rows);
+    query.push_bind(text).push(collation).push(")) > 0").push(NEWEST_FIRST).push(" LIMIT ").push_bind(rows);
     query
 }
 
@@ -189,7 +200,10 @@ impl Reads {
         before: Option<&JobPlace>,
         rows: u32,
     ) -> Result<Vec<(JobPlace, JobSummary)>, StoreError> {
-        let found = listing(SUMMARY, filter, before, rows).build().fetch_all(self.store.readers()).await?;
+        let found = listing(self.store.dialect(), SUMMARY, filter, before, rows)
+            .build()
+            .fetch_all(self.store.readers())
+            .await?;
         found.iter().map(|row| Ok((JobPlace(row.try_get(11)?, row.try_get(0)?), summary(row)?))).collect()
     }
 
@@ -267,7 +281,7 @@ mod tests {
     async fn plan(reads: &Reads, filter: &JobFilter) -> String {
         let columns = format!("EXPLAIN QUERY PLAN {SUMMARY}");
         let before = JobPlace(5, "job_5".to_owned());
-        let query = listing(&columns, filter, Some(&before), 50).build();
+        let query = listing(Dialect::Sqlite, &columns, filter, Some(&before), 50).build();
         let rows = query.fetch_all(reads.store.readers()).await.unwrap();
         let steps = rows.iter().map(|row| row.try_get::<String, _>(3).unwrap());
         // How the parent's task is found is another matter.

@@ -3,9 +3,14 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use atta_core::time::UnixMillis;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use super::claim::Claim;
 use super::lock::DirectoryLock;
 use super::sql::{AssertSqlSafe, Connection, Query, Source, Value, query};
 use super::{Changes, ColumnName, StoreError, priority_column, result_columns};
@@ -13,13 +18,60 @@ use super::{Changes, ColumnName, StoreError, priority_column, result_columns};
 /// Rows per statement. A few fixed sizes, so that every statement is prepared once.
 const CHUNKS: [usize; 4] = [64, 16, 4, 1];
 
+/// How long a database that could not be reached is left alone, the first time and at most.
+const SHORTEST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_millis(900);
+/// How often and in what distance to look whether a batch is stored whose storing was interrupted.
+const LOOKS: u32 = 20;
+const LOOK: Duration = Duration::from_millis(250);
+
 /// The one connection that writes.
 #[derive(Debug)]
 pub(crate) struct StoreWriter {
     connection: Option<Connection>,
     source: Source,
     texts: HashMap<(&'static str, usize), Arc<str>>,
-    _lock: Arc<DirectoryLock>,
+    claim: Option<Claim>,
+    reopening: Reopening,
+    _lock: DirectoryLock,
+}
+
+/// How long to leave a database alone that could not be reached.
+#[derive(Debug, Default)]
+struct Reopening {
+    failures: u32,
+    not_before: Option<Instant>,
+    last: String,
+}
+
+impl Reopening {
+    fn may_try(&self) -> Result<(), StoreError> {
+        match self.not_before {
+            Some(at) if at > Instant::now() => Err(StoreError::Unreachable(self.last.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&mut self, error: StoreError) -> StoreError {
+        let wait = SHORTEST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(Instant::now() + wait);
+        if let StoreError::Unreachable(detail) = &error {
+            self.last.clone_from(detail);
+        } else {
+            self.last = error.to_string();
+        }
+        error
+    }
+}
+
+/// What can happen to the right to write.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    /// Another server has taken over.
+    pub(crate) overtaken: CancellationToken,
+    /// The database may be away.
+    pub(crate) uneasy: Arc<Notify>,
 }
 
 /// A statement that inserts (or replaces) any number of rows.
@@ -132,38 +184,117 @@ const IDEMPOTENCY: ManyRows = ManyRows {
 };
 
 impl StoreWriter {
-    pub(super) fn new(connection: Connection, source: Source, lock: Arc<DirectoryLock>) -> Self {
-        Self { connection: Some(connection), source, texts: HashMap::new(), _lock: lock }
+    pub(super) fn new(connection: Connection, source: Source, lock: DirectoryLock, claim: Option<Claim>) -> Self {
+        let texts = HashMap::new();
+        Self { connection: Some(connection), source, claim, texts, reopening: Reopening::default(), _lock: lock }
     }
 
     /// The connection; opened anew when the last one broke.
     pub(super) async fn connection(&mut self) -> Result<&mut Connection, StoreError> {
+        if self.connection.as_ref().is_some_and(Connection::is_broken) {
+            tracing::warn!("the connection to the database is lost");
+            self.connection = None;
+        }
         if self.connection.is_none() {
-            self.connection = Some(self.source.connect().await?);
+            self.reopening.may_try()?;
+            match self.open_again().await {
+                Ok(connection) => self.connection = Some(connection),
+                Err(error) => return Err(self.reopening.failed(error)),
+            }
+            self.reopening = Reopening::default();
         }
         self.connection.as_mut().ok_or(StoreError::Database(sqlx::Error::WorkerCrashed))
     }
 
-    /// Writes all changes in one transaction. When this fails nothing of it is stored.
-    pub(crate) async fn write(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
-        self.connection().await?.begin().await?;
-        let result = match self.write_all(changes).await {
-            Ok(()) => self.commit().await,
-            Err(error) => Err(error),
-        };
-        if result.is_err() {
-            self.roll_back().await;
+    async fn open_again(&mut self) -> Result<Connection, StoreError> {
+        if self.is_overtaken() {
+            return Err(StoreError::TakenOver);
         }
-        result
+        let mut connection = self.source.connect().await?;
+        if let Some(claim) = &mut self.claim {
+            claim.renew(&mut connection).await?;
+        }
+        Ok(connection)
     }
 
-    async fn commit(&mut self) -> Result<(), StoreError> {
-        Ok(self.connection().await?.commit().await?)
+    /// The right to write, where it can be lost.
+    pub(super) fn claim(&self) -> Option<&Claim> {
+        self.claim.as_ref()
+    }
+
+    /// What happens to the right to write, where it can be lost.
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        let claim = self.claim.as_ref()?;
+        Some(Watch { overtaken: claim.overtaken().clone(), uneasy: Arc::clone(claim.uneasy()) })
+    }
+
+    /// Whether another server has taken over.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.overtaken().is_cancelled())
+    }
+
+    /// Looks whether the connection is there, and gets another one if it is not.
+    pub(crate) async fn reassure(&mut self) -> Result<(), StoreError> {
+        let asked = query("SELECT count(*) FROM meta").fetch_one(self.connection().await?).await;
+        match asked.map_err(StoreError::from) {
+            Err(error) if error.is_unreachable() => self.connection().await.map(drop),
+            other => other.map(drop),
+        }
+    }
+
+    /// Writes all changes in one transaction. When this fails nothing of it is stored; only when the database stays away
+    /// after the connection was lost in the very moment of storing nobody knows, until it is back.
+    pub(crate) async fn write(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
+        let result = match self.begin().await {
+            Ok(()) => self.write_all(changes).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            self.roll_back().await;
+            return Err(error);
+        }
+        let result = self.connection().await?.commit().await.map_err(StoreError::from);
+        match result {
+            Err(error) if error.is_unreachable() && self.claim.is_some() => self.look_whether_stored(error).await,
+            Err(error) => {
+                self.roll_back().await;
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        self.connection().await?.begin().await?;
+        if let (Some(connection), Some(claim)) = (&mut self.connection, &mut self.claim) {
+            claim.enter(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// The connection was lost while the database was to store a batch.
+    async fn look_whether_stored(&mut self, error: StoreError) -> Result<(), StoreError> {
+        self.connection = None;
+        for _ in 0..LOOKS {
+            match self.connection().await {
+                Err(StoreError::TakenOver) => return Err(StoreError::TakenOver),
+                Err(_) => tokio::time::sleep(LOOK).await,
+                Ok(_) => {
+                    if let (Some(connection), Some(claim)) = (&mut self.connection, &self.claim)
+                        && let Ok(stored) = claim.has_stored(connection).await
+                    {
+                        return if stored { Ok(()) } else { Err(error) };
+                    }
+                }
+            }
+        }
+        Err(error)
     }
 
     /// What cannot be rolled back is dropped with its connection.
     async fn roll_back(&mut self) {
         if let Some(mut connection) = self.connection.take()
+            && !connection.is_broken()
             && connection.roll_back().await
         {
             self.connection = Some(connection);
@@ -472,6 +603,9 @@ impl StoreWriter {
 
     /// Closes the connection; the last one folds the write-ahead log into the database.
     pub(crate) async fn close(mut self) -> Result<(), StoreError> {
+        if let Some(claim) = &self.claim {
+            claim.stop();
+        }
         if let Some(connection) = self.connection.take() {
             connection.close().await?;
         }

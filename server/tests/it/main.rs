@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "these are tests; clippy knows that of test functions only")]
 
 mod api;
+mod cluster;
 mod queen;

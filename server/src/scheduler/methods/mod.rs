@@ -64,7 +64,7 @@ pub(super) fn bad_template(message: String) -> Performed {
 /// A refusal that says that the database does not answer is no result of a task: the batch is tried again.
 pub(super) fn store_error(refusal: Refusal) -> Result<Refusal, StoreError> {
     match refusal {
-        Refusal::Unavailable { message } => Err(StoreError::Database(sqlx::Error::Protocol(message))),
+        Refusal::Unavailable { message } => Err(StoreError::Refused(message)),
         other => Ok(other),
     }
 }

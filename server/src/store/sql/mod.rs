@@ -3,11 +3,14 @@
 //! Statements are written once, with `$1` placeholders, and bind [`Value`]s: what is bound is independent of the database
 //! until the statement runs. Where databases differ in what they understand, the statement asks for the dialect.
 
+mod postgres;
 mod query;
 mod row;
 mod sqlite;
 mod value;
 
+pub(super) use postgres::{PostgresConnection, is_lost};
+pub use postgres::{PostgresUrl, PostgresUrlError};
 pub(super) use query::{Builder, Query, query};
 pub(super) use row::Row;
 pub(super) use sqlite::SqliteFile;
@@ -19,6 +22,17 @@ pub(super) use value::Value;
 pub(super) enum Source {
     /// In a file.
     Sqlite(SqliteFile),
+    /// At a server.
+    Postgres(PostgresUrl),
+}
+
+/// What differs in what databases understand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// SQLite's.
+    Sqlite,
+    /// PostgreSQL's.
+    Postgres,
 }
 
 /// One connection.
@@ -26,6 +40,8 @@ pub(super) enum Source {
 pub(super) enum Connection {
     /// To a file.
     Sqlite(sqlx::SqliteConnection),
+    /// To a server.
+    Postgres(PostgresConnection),
 }
 
 /// Connections for reads.
@@ -33,12 +49,16 @@ pub(super) enum Connection {
 pub(super) enum Pool {
     /// To a file.
     Sqlite(sqlx::SqlitePool),
+    /// To a server.
+    Postgres(sqlx::PgPool),
 }
 
 /// Reads that see one moment.
 pub(super) enum Transaction {
     /// On a file.
     Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    /// At a server.
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
 
 /// What a statement runs on.
@@ -47,6 +67,12 @@ pub(super) enum Target<'c> {
     Sqlite(&'c mut sqlx::SqliteConnection),
     /// Any connection of a pool to a file.
     SqlitePool(&'c sqlx::SqlitePool),
+    /// One connection to a server.
+    Postgres(&'c mut PostgresConnection),
+    /// Reads that see one moment, at a server.
+    PostgresReads(&'c mut sqlx::PgConnection),
+    /// Any connection of a pool to a server.
+    PostgresPool(&'c sqlx::PgPool),
 }
 
 impl Source {
@@ -54,6 +80,7 @@ impl Source {
     pub(super) async fn connect(&self) -> Result<Connection, sqlx::Error> {
         match self {
             Self::Sqlite(file) => file.connect().await.map(Connection::Sqlite),
+            Self::Postgres(url) => url.connect().await.map(Connection::Postgres),
         }
     }
 
@@ -65,11 +92,13 @@ impl Source {
     ) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(file) => {
-                let open = open.map(|connection| match connection {
-                    Connection::Sqlite(connection) => connection,
+                let open = open.and_then(|connection| match connection {
+                    Connection::Sqlite(connection) => Some(connection),
+                    Connection::Postgres(_) => None,
                 });
                 file.set_page_limit(pages, open).await
             }
+            Self::Postgres(_) => Ok(()),
         }
     }
 }
@@ -80,6 +109,7 @@ impl Connection {
         match self {
             // One that reads first and writes later would not wait for others.
             Self::Sqlite(_) => query("BEGIN IMMEDIATE").execute(self).await.map(drop),
+            Self::Postgres(_) => query("BEGIN").execute(self).await.map(drop),
         }
     }
 
@@ -97,6 +127,7 @@ impl Connection {
                 Self::Sqlite(_) => {
                     error.as_database_error().is_some_and(|error| error.message().contains("no transaction is active"))
                 }
+                Self::Postgres(_) => false,
             },
         }
     }
@@ -105,6 +136,31 @@ impl Connection {
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(connection) => sqlx::Connection::close(connection).await,
+            Self::Postgres(connection) => sqlx::Connection::close(connection.connection).await,
+        }
+    }
+
+    /// Whether nothing can be asked of it any more.
+    pub(super) fn is_broken(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(connection) => connection.is_broken(),
+        }
+    }
+
+    /// What it understands.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs statements that nothing is bound to.
+    pub(super) async fn run_script(&mut self, script: &'static str) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => sqlx::raw_sql(script).execute(connection).await.map(drop),
+            Self::Postgres(connection) => sqlx::raw_sql(script).execute(&mut connection.connection).await.map(drop),
         }
     }
 }
@@ -114,6 +170,10 @@ impl Pool {
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         match self {
             Self::Sqlite(pool) => pool.begin().await.map(Transaction::Sqlite),
+            Self::Postgres(pool) => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                pool.begin_with(begin).await.map(Transaction::Postgres)
+            }
         }
     }
 
@@ -121,6 +181,15 @@ impl Pool {
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// What it understands.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
         }
     }
 }
@@ -130,6 +199,7 @@ impl Transaction {
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await,
+            Self::Postgres(transaction) => transaction.commit().await,
         }
     }
 }
@@ -138,6 +208,7 @@ impl<'c> From<&'c mut Connection> for Target<'c> {
     fn from(connection: &'c mut Connection) -> Self {
         match connection {
             Connection::Sqlite(connection) => Self::Sqlite(connection),
+            Connection::Postgres(connection) => Self::Postgres(connection),
         }
     }
 }
@@ -146,6 +217,7 @@ impl<'c> From<&'c Pool> for Target<'c> {
     fn from(pool: &'c Pool) -> Self {
         match pool {
             Pool::Sqlite(pool) => Self::SqlitePool(pool),
+            Pool::Postgres(pool) => Self::PostgresPool(pool),
         }
     }
 }
@@ -154,6 +226,7 @@ impl<'c> From<&'c mut Transaction> for Target<'c> {
     fn from(transaction: &'c mut Transaction) -> Self {
         match transaction {
             Transaction::Sqlite(transaction) => Self::Sqlite(transaction),
+            Transaction::Postgres(transaction) => Self::PostgresReads(transaction),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sqlx::{SqlSafeStr, SqlStr};
 
-use super::{AssertSqlSafe, Row, Target, Value};
+use super::{AssertSqlSafe, PostgresConnection, Row, Target, Value};
 
 /// A statement with what is bound to it. Every text is prepared once per connection.
 #[must_use]
@@ -43,11 +43,23 @@ impl<'q> Query<'q> {
         self
     }
 
+    // What is asked of a server is boxed: it waits for long, and what is asked of a file must not grow with it.
+
     /// Runs it.
     pub(in crate::store) async fn execute<'c>(self, on: impl Into<Target<'c>>) -> Result<Done, sqlx::Error> {
         let rows_affected = match on.into() {
             Target::Sqlite(connection) => self.into_sqlite()?.execute(connection).await?.rows_affected(),
             Target::SqlitePool(pool) => self.into_sqlite()?.execute(pool).await?.rows_affected(),
+            Target::Postgres(on) => {
+                let (connection, broken) = on.split();
+                Box::pin(PostgresConnection::answer(broken, self.into_postgres()?.execute(connection)))
+                    .await?
+                    .rows_affected()
+            }
+            Target::PostgresReads(connection) => {
+                Box::pin(self.into_postgres()?.execute(connection)).await?.rows_affected()
+            }
+            Target::PostgresPool(pool) => Box::pin(self.into_postgres()?.execute(pool)).await?.rows_affected(),
         };
         Ok(Done { rows_affected })
     }
@@ -57,6 +69,20 @@ impl<'q> Query<'q> {
         let rows = match on.into() {
             Target::Sqlite(connection) => self.into_sqlite()?.fetch_all(connection).await?,
             Target::SqlitePool(pool) => self.into_sqlite()?.fetch_all(pool).await?,
+            Target::Postgres(on) => {
+                let (connection, broken) = on.split();
+                let rows =
+                    Box::pin(PostgresConnection::answer(broken, self.into_postgres()?.fetch_all(connection))).await?;
+                return Ok(rows.into_iter().map(Row::Postgres).collect());
+            }
+            Target::PostgresReads(connection) => {
+                let rows = Box::pin(self.into_postgres()?.fetch_all(connection)).await?;
+                return Ok(rows.into_iter().map(Row::Postgres).collect());
+            }
+            Target::PostgresPool(pool) => {
+                let rows = Box::pin(self.into_postgres()?.fetch_all(pool)).await?;
+                return Ok(rows.into_iter().map(Row::Postgres).collect());
+            }
         };
         Ok(rows.into_iter().map(Row::Sqlite).collect())
     }
@@ -69,6 +95,21 @@ impl<'q> Query<'q> {
         let row = match on.into() {
             Target::Sqlite(connection) => self.into_sqlite()?.fetch_optional(connection).await?,
             Target::SqlitePool(pool) => self.into_sqlite()?.fetch_optional(pool).await?,
+            Target::Postgres(on) => {
+                let (connection, broken) = on.split();
+                let row =
+                    Box::pin(PostgresConnection::answer(broken, self.into_postgres()?.fetch_optional(connection)))
+                        .await?;
+                return Ok(row.map(Row::Postgres));
+            }
+            Target::PostgresReads(connection) => {
+                let row = Box::pin(self.into_postgres()?.fetch_optional(connection)).await?;
+                return Ok(row.map(Row::Postgres));
+            }
+            Target::PostgresPool(pool) => {
+                let row = Box::pin(self.into_postgres()?.fetch_optional(pool)).await?;
+                return Ok(row.map(Row::Postgres));
+            }
         };
         Ok(row.map(Row::Sqlite))
     }

@@ -41,6 +41,7 @@ pub(super) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std
 pub(super) fn config(dir: &Path, listen: Option<SocketAddr>) -> ServerConfig {
     ServerConfig {
         data_dir: dir.to_owned(),
+        database: atta_server::scheduler::Database::File,
         listen,
         clock: Arc::new(Ticking(AtomicI64::new(1_767_571_200_000))),
         entropy: Arc::new(Sequence(AtomicU64::new(7))),

@@ -64,7 +64,7 @@ async fn row(rig: &Rig) -> String {
 }
 
 #[tokio::test]
-async fn enough_approvals_lead_on_and_fewer_do_not() {
+pub(crate) async fn enough_approvals_lead_on_and_fewer_do_not() {
     let rig = Rig::new().await;
     let job = asked(&rig, "{min_approvals: 2, users: [alice, bob, dave]}").await;
     assert_eq!(rig.state(&job).await, "WAITING");
@@ -93,7 +93,7 @@ async fn enough_approvals_lead_on_and_fewer_do_not() {
 }
 
 #[tokio::test]
-async fn one_rejection_rejects_and_needs_a_comment() {
+pub(crate) async fn one_rejection_rejects_and_needs_a_comment() {
     let rig = Rig::new().await;
     let job = asked(&rig, "{min_approvals: 2}").await;
     approve(&rig, &job, "anybody").await.unwrap();
@@ -119,7 +119,7 @@ async fn one_rejection_rejects_and_needs_a_comment() {
 }
 
 #[tokio::test]
-async fn a_rejection_without_a_route_fails_the_job_and_an_approval_completes_it() {
+pub(crate) async fn a_rejection_without_a_route_fails_the_job_and_an_approval_completes_it() {
     let rig = Rig::new().await;
     rig.upload("job_type: flow\ntasks:\n- {task_type: ask, method: MANUAL}\n").await;
     let (yes, no) = (rig.submit("flow").await, rig.submit("flow").await);
@@ -131,7 +131,7 @@ async fn a_rejection_without_a_route_fails_the_job_and_an_approval_completes_it(
 }
 
 #[tokio::test]
-async fn one_person_has_one_vote() {
+pub(crate) async fn one_person_has_one_vote() {
     let rig = Rig::new().await;
     let job = asked(&rig, "{min_approvals: 2}").await;
     approve(&rig, &job, "alice").await.unwrap();
@@ -148,7 +148,7 @@ async fn one_person_has_one_vote() {
 }
 
 #[tokio::test]
-async fn only_those_who_are_asked_may_vote() {
+pub(crate) async fn only_those_who_are_asked_may_vote() {
     let rig = Rig::new().await;
     let job = asked(&rig, "{users: [dave, erin], roles: [release], min_approvals: 3}").await;
     let refused = approve(&rig, &job, "mallory").await;
@@ -167,7 +167,7 @@ async fn only_those_who_are_asked_may_vote() {
 }
 
 #[tokio::test]
-async fn unanimity_takes_everybody() {
+pub(crate) async fn unanimity_takes_everybody() {
     let rig = Rig::new().await;
     let job = asked(&rig, "{users: [alice, bob, carol], unanimous: true}").await;
     assert_eq!(rig.rows("SELECT reason FROM attempts").await, ["an approval (0 of 3 votes)"]);
@@ -180,7 +180,7 @@ async fn unanimity_takes_everybody() {
 }
 
 #[tokio::test]
-async fn what_nobody_decides_in_time_ends_as_the_definition_says() {
+pub(crate) async fn what_nobody_decides_in_time_ends_as_the_definition_says() {
     for (action, state, ends, reason) in [
         ("approve", "APPROVED", "ask COMPLETED APPROVED, ship READY -", None),
         (
@@ -211,7 +211,7 @@ async fn what_nobody_decides_in_time_ends_as_the_definition_says() {
 }
 
 #[tokio::test]
-async fn votes_and_questions_survive_a_restart() {
+pub(crate) async fn votes_and_questions_survive_a_restart() {
     let mut rig = Rig::new().await;
     let job = asked(&rig, "{min_approvals: 2, timeout: 2h, timeout_action: approve}").await;
     approve(&rig, &job, "alice").await.unwrap();
@@ -231,7 +231,7 @@ async fn votes_and_questions_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn a_decided_approval_waits_for_max_concurrency_and_takes_no_more_votes() {
+pub(crate) async fn a_decided_approval_waits_for_max_concurrency_and_takes_no_more_votes() {
     let mut rig = Rig::new().await;
     rig.upload(&format!("max_concurrency: 1\n{}", flow("{users: [alice, bob]}"))).await;
     let waiting = rig.submit("flow").await;
@@ -251,7 +251,7 @@ async fn a_decided_approval_waits_for_max_concurrency_and_takes_no_more_votes() 
 }
 
 #[tokio::test]
-async fn a_cancelled_job_closes_its_approval() {
+pub(crate) async fn a_cancelled_job_closes_its_approval() {
     let rig = Rig::new().await;
     let job = asked(&rig, "{}").await;
     let cancel = JobCommand::Cancel { reason: "no".to_owned(), force: false };
@@ -266,7 +266,7 @@ async fn a_cancelled_job_closes_its_approval() {
 }
 
 #[tokio::test]
-async fn a_paused_job_takes_votes_and_goes_on_after_the_resume() {
+pub(crate) async fn a_paused_job_takes_votes_and_goes_on_after_the_resume() {
     let rig = Rig::new().await;
     let job = asked(&rig, "{}").await;
     rig.queen.command(&job, JobCommand::Pause).await.unwrap();
@@ -277,7 +277,7 @@ async fn a_paused_job_takes_votes_and_goes_on_after_the_resume() {
 }
 
 #[tokio::test]
-async fn a_repeated_question_is_a_new_approval() {
+pub(crate) async fn a_repeated_question_is_a_new_approval() {
     let rig = Rig::new().await;
     rig.upload("job_type: flow\ntasks:\n- {task_type: ask, retry: 1, delay_between_retries: 1s, approval: {}}\n").await;
     let job = rig.submit("flow").await;
@@ -289,7 +289,7 @@ async fn a_repeated_question_is_a_new_approval() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_cannot_be_voted_on() {
+pub(crate) async fn what_does_not_exist_cannot_be_voted_on() {
     let rig = Rig::new().await;
     let job = asked(&rig, "{}").await;
     let on = |on| Vote { on, voter: "alice".to_owned(), decision: Decision::Approve, comment: None, via: Via::Cli };
@@ -303,7 +303,7 @@ async fn what_does_not_exist_cannot_be_voted_on() {
 }
 
 #[tokio::test]
-async fn a_question_that_cannot_be_rendered_is_invalid() {
+pub(crate) async fn a_question_that_cannot_be_rendered_is_invalid() {
     let rig = Rig::new().await;
     let job = asked(&rig, "{message: \"{{ tasks.ship.outputs.none }}\"}").await;
     assert_eq!(rig.rows("SELECT result FROM attempts").await, ["INVALID"]);

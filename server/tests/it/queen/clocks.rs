@@ -49,7 +49,7 @@ async fn day(zone: &str, line: &str, (year, month, day): (i16, i8, i8)) -> Vec<S
 }
 
 #[tokio::test]
-async fn a_daily_job_runs_once_where_an_hour_is_left_out_and_where_one_comes_twice() {
+pub(crate) async fn a_daily_job_runs_once_where_an_hour_is_left_out_and_where_one_comes_twice() {
     assert_eq!(day("Europe/Berlin", "30 2 * * *", (2026, 3, 29)).await, ["03:00 +02:00"]);
     assert_eq!(day("Europe/Berlin", "30 2 * * *", (2026, 10, 25)).await, ["02:30 +02:00"]);
     assert_eq!(day("America/New_York", "30 2 * * *", (2026, 3, 8)).await, ["03:00 -04:00"]);
@@ -60,7 +60,7 @@ async fn a_daily_job_runs_once_where_an_hour_is_left_out_and_where_one_comes_twi
 }
 
 #[tokio::test]
-async fn an_hourly_job_follows_the_time_that_passes() {
+pub(crate) async fn an_hourly_job_follows_the_time_that_passes() {
     for (zone, short, long, counts) in [
         ("Europe/Berlin", (2026, 3, 29), (2026, 10, 25), (46, 50)),
         ("America/New_York", (2026, 3, 8), (2026, 11, 1), (46, 50)),
@@ -75,7 +75,7 @@ async fn an_hourly_job_follows_the_time_that_passes() {
 }
 
 #[tokio::test]
-async fn ticks_over_which_the_clock_jumps_are_missed_ones_and_none_comes_twice() {
+pub(crate) async fn ticks_over_which_the_clock_jumps_are_missed_ones_and_none_comes_twice() {
     for (misfire, expected) in [
         ("skip", vec!["COMPLETED 20", "SKIPPED 80", "COMPLETED 100"]),
         ("run_once", vec!["COMPLETED 20", "COMPLETED 80", "COMPLETED 100"]),
@@ -115,7 +115,7 @@ async fn waiting(keys: &str, job_keys: &str, codes: &[u16]) -> (Rig, Ant, JobId)
 }
 
 #[tokio::test]
-async fn a_retry_delay_is_over_after_a_jump_forward_and_no_longer_after_one_back() {
+pub(crate) async fn a_retry_delay_is_over_after_a_jump_forward_and_no_longer_after_one_back() {
     let keys = "retry: 1\ndelay_between_retries: 10m";
     let (rig, mut ant, job) = waiting(keys, "", &[1]).await;
     jump(&rig, 1).await;
@@ -135,7 +135,7 @@ async fn a_retry_delay_is_over_after_a_jump_forward_and_no_longer_after_one_back
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_while_nobody_looked_lengthens_no_delay() {
+pub(crate) async fn a_clock_that_was_set_back_while_nobody_looked_lengthens_no_delay() {
     let (mut rig, mut ant, job) = waiting("retry: 1\ndelay_between_retries: 10m", "", &[1]).await;
     rig.queen.abandon().await;
     rig.set_clock(START - HOUR);
@@ -150,7 +150,7 @@ async fn a_clock_that_was_set_back_while_nobody_looked_lengthens_no_delay() {
 }
 
 #[tokio::test]
-async fn a_rescheduled_task_keeps_its_rhythm_and_its_limit() {
+pub(crate) async fn a_rescheduled_task_keeps_its_rhythm_and_its_limit() {
     let keys = "on_exit_code: {10: {reschedule: 10m, until: 25m}, EXPIRED: END_BLOCKED}";
     // Back: as many polls as without the jump, and the limit is not put off.
     let (rig, mut ant, job) = waiting(keys, "", &[10; 9]).await;
@@ -169,7 +169,7 @@ async fn a_rescheduled_task_keeps_its_rhythm_and_its_limit() {
 }
 
 #[tokio::test]
-async fn a_question_is_open_as_long_as_was_said() {
+pub(crate) async fn a_question_is_open_as_long_as_was_said() {
     let source = "job_type: flow\ntasks:\n- {task_type: ask, approval: {timeout: 10m, timeout_action: reject}}\n";
     for (hours, minutes, expected) in [(-1, 9, "WAITING"), (-1, 10, "FAILED"), (1, 0, "FAILED")] {
         let rig = Rig::new().await;
@@ -184,7 +184,7 @@ async fn a_question_is_open_as_long_as_was_said() {
 }
 
 #[tokio::test]
-async fn limits_of_queues_jobs_and_forks_are_as_long_as_was_said() {
+pub(crate) async fn limits_of_queues_jobs_and_forks_are_as_long_as_was_said() {
     let queued = definition("", &[("a", "tags: [gpu]\nqueue_timeout: 10m")]);
     let child = "job_type: child\ntasks: [{task_type: build, script: [make], tags: [rare]}]\n";
     let forked = "job_type: flow\ntasks: [{task_type: fork, sub_workflow: {job_type: child}, timeout: 10m}]\n";
@@ -214,7 +214,7 @@ async fn limits_of_queues_jobs_and_forks_are_as_long_as_was_said() {
 }
 
 #[tokio::test]
-async fn a_pause_ends_by_itself_after_its_time() {
+pub(crate) async fn a_pause_ends_by_itself_after_its_time() {
     let rig = Rig::new().await;
     rig.upload(&definition("resume_after: 10m", &[("a", "on_exit_code: {3: PAUSE_JOB}")])).await;
     let mut ant = Ant::new("ant", 1).with_code("a", &[3]);
@@ -229,7 +229,7 @@ async fn a_pause_ends_by_itself_after_its_time() {
 }
 
 #[tokio::test]
-async fn what_was_promised_for_an_instant_waits_for_the_clock() {
+pub(crate) async fn what_was_promised_for_an_instant_waits_for_the_clock() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let mut later = request("flow");
@@ -243,7 +243,7 @@ async fn what_was_promised_for_an_instant_waits_for_the_clock() {
 }
 
 #[tokio::test]
-async fn a_lease_and_its_reports_outlive_a_jump_and_history_stays_in_order() {
+pub(crate) async fn a_lease_and_its_reports_outlive_a_jump_and_history_stays_in_order() {
     let rig = Rig::new().await;
     rig.upload(&definition("timeout: 10h", &[("a", ""), ("b", "dependencies: [a]")])).await;
     let job = rig.submit("flow").await;
@@ -266,7 +266,7 @@ async fn a_lease_and_its_reports_outlive_a_jump_and_history_stays_in_order() {
 }
 
 #[tokio::test]
-async fn what_is_kept_for_so_many_days_is_not_swept_by_a_clock_that_went_back() {
+pub(crate) async fn what_is_kept_for_so_many_days_is_not_swept_by_a_clock_that_went_back() {
     let (rig, _ant, job) = waiting("", "retention: {completed: 1}", &[]).await;
     assert_eq!(rig.state(&job).await, "COMPLETED");
     jump(&rig, -1).await;

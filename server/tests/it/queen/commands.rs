@@ -13,7 +13,7 @@ fn cancel() -> JobCommand {
 }
 
 #[tokio::test]
-async fn a_cancel_stops_what_runs_and_still_runs_the_final_phase() {
+pub(crate) async fn a_cancel_stops_what_runs_and_still_runs_the_final_phase() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", ""), ("b", "dependencies: [a]"), ("cleanup", "always_run: true")])).await;
     let job = rig.submit("flow").await;
@@ -42,7 +42,7 @@ async fn a_cancel_stops_what_runs_and_still_runs_the_final_phase() {
 }
 
 #[tokio::test]
-async fn a_paused_job_gets_no_new_attempts_until_it_is_resumed() {
+pub(crate) async fn a_paused_job_gets_no_new_attempts_until_it_is_resumed() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", ""), ("b", ""), ("c", "dependencies: [a]")])).await;
     let job = rig.submit("flow").await;
@@ -62,7 +62,7 @@ async fn a_paused_job_gets_no_new_attempts_until_it_is_resumed() {
 }
 
 #[tokio::test]
-async fn a_resume_waits_for_max_concurrency_and_survives_a_restart() {
+pub(crate) async fn a_resume_waits_for_max_concurrency_and_survives_a_restart() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("max_concurrency: 1", &[("a", ""), ("b", "dependencies: [a]")])).await;
     let paused = rig.submit("flow").await;
@@ -86,7 +86,7 @@ async fn a_resume_waits_for_max_concurrency_and_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn a_job_that_wakes_waits_while_another_one_runs() {
+pub(crate) async fn a_job_that_wakes_waits_while_another_one_runs() {
     let rig = Rig::new().await;
     rig.upload(&definition("max_concurrency: 1", &[("flaky", "retry: 1\ndelay_between_retries: 10s")])).await;
     let mut ant = Ant::new("ant", 1).with_code("flaky", &[1]);
@@ -102,7 +102,7 @@ async fn a_job_that_wakes_waits_while_another_one_runs() {
 }
 
 #[tokio::test]
-async fn retry_failed_keeps_what_completed() {
+pub(crate) async fn retry_failed_keeps_what_completed() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", ""), ("b", "dependencies: [a]")])).await;
     let mut ant = Ant::new("ant", 1).with_code("b", &[1]);
@@ -118,7 +118,7 @@ async fn retry_failed_keeps_what_completed() {
 }
 
 #[tokio::test]
-async fn rerun_from_a_task_runs_it_and_what_follows() {
+pub(crate) async fn rerun_from_a_task_runs_it_and_what_follows() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", ""), ("b", "dependencies: [a]"), ("c", "dependencies: [b]")])).await;
     let mut ant = Ant::new("ant", 1);
@@ -133,7 +133,7 @@ async fn rerun_from_a_task_runs_it_and_what_follows() {
 }
 
 #[tokio::test]
-async fn commands_that_do_not_fit_are_refused_with_a_code() {
+pub(crate) async fn commands_that_do_not_fit_are_refused_with_a_code() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let unknown = JobId("job_nothing".to_owned());

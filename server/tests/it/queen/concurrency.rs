@@ -26,7 +26,7 @@ fn cancel(reason: &str) -> JobCommand {
 }
 
 #[tokio::test]
-async fn one_job_at_a_time_holds_a_key_whatever_its_definition() {
+pub(crate) async fn one_job_at_a_time_holds_a_key_whatever_its_definition() {
     let mut rig = Rig::new().await;
     rig.upload(&deploy("a", "queue")).await;
     rig.upload(&deploy("b", "queue")).await;
@@ -56,7 +56,7 @@ async fn one_job_at_a_time_holds_a_key_whatever_its_definition() {
 }
 
 #[tokio::test]
-async fn a_job_that_does_not_want_to_wait_is_skipped_and_says_for_whom() {
+pub(crate) async fn a_job_that_does_not_want_to_wait_is_skipped_and_says_for_whom() {
     let rig = Rig::new().await;
     rig.upload(&deploy("a", "skip")).await;
     let first = submit(&rig, "a", "x").await;
@@ -73,7 +73,7 @@ async fn a_job_that_does_not_want_to_wait_is_skipped_and_says_for_whom() {
 }
 
 #[tokio::test]
-async fn the_newest_takes_a_key_over_when_the_cancelled_holder_has_ended() {
+pub(crate) async fn the_newest_takes_a_key_over_when_the_cancelled_holder_has_ended() {
     let mut rig = Rig::new().await;
     rig.upload(&deploy("a", "cancel_running")).await;
     let first = submit(&rig, "a", "x").await;
@@ -98,7 +98,7 @@ async fn the_newest_takes_a_key_over_when_the_cancelled_holder_has_ended() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_retried_waits_for_its_key_too() {
+pub(crate) async fn a_job_that_is_retried_waits_for_its_key_too() {
     let rig = Rig::new().await;
     rig.upload(&deploy("a", "queue")).await;
     let first = submit(&rig, "a", "x").await;
@@ -117,7 +117,7 @@ async fn a_job_that_is_retried_waits_for_its_key_too() {
 }
 
 #[tokio::test]
-async fn a_key_that_cannot_be_rendered_refuses_the_submit() {
+pub(crate) async fn a_key_that_cannot_be_rendered_refuses_the_submit() {
     let rig = Rig::new().await;
     rig.upload(&deploy("a", "queue").replace("{{ To }}", "{{ To | from_json }}")).await;
     let refused = rig.queen.submit(request("a"), "test", None).await.unwrap_err();
@@ -127,7 +127,7 @@ async fn a_key_that_cannot_be_rendered_refuses_the_submit() {
 const PAUSES: &str = "job_type: flow\nparams: {Step: {type: integer, default: 1}, Wait: {default: 5s}}\ntasks:\n  - task_type: ask\n    environment: {STEP: \"{{ Step }}\"}\n    timeout: \"{{ Wait }}\"\n    script: [\"true\"]\n    on_exit_code: {3: PAUSE_JOB, COMPLETED: then}\n  - task_type: then\n    environment: {STEP: \"{{ Step }}\"}\n    script: [\"true\"]\n";
 
 #[tokio::test]
-async fn a_paused_job_goes_on_with_other_params_and_remembers_what_was_made_of_the_first() {
+pub(crate) async fn a_paused_job_goes_on_with_other_params_and_remembers_what_was_made_of_the_first() {
     let mut rig = Rig::new().await;
     rig.upload(PAUSES).await;
     let mut ant = Ant::new("ant", 1).with_code("ask", &[3]);
@@ -162,7 +162,7 @@ async fn a_paused_job_goes_on_with_other_params_and_remembers_what_was_made_of_t
 }
 
 #[tokio::test]
-async fn an_attempt_says_which_ant_it_waits_for() {
+pub(crate) async fn an_attempt_says_which_ant_it_waits_for() {
     let rig = Rig::new().await;
     rig.upload(
         "job_type: flow\ntasks:\n  - {task_type: a, script: [\"true\"], tags: [gpu], dependencies: []}\n  - {task_type: b, script: [\"true\"], dependencies: []}\n  - {task_type: c, script: [\"true\"], dependencies: []}\n",
@@ -189,7 +189,7 @@ async fn an_attempt_says_which_ant_it_waits_for() {
 }
 
 #[tokio::test]
-async fn attempts_of_a_paused_job_wait_aside_and_come_back_in_their_place() {
+pub(crate) async fn attempts_of_a_paused_job_wait_aside_and_come_back_in_their_place() {
     let mut rig = Rig::new().await;
     rig.upload("job_type: flow\ntasks:\n  - {task_type: a, script: [\"true\"], dependencies: []}\n  - {task_type: b, script: [\"true\"], dependencies: []}\n").await;
     let job = rig.submit("flow").await;
@@ -205,7 +205,7 @@ async fn attempts_of_a_paused_job_wait_aside_and_come_back_in_their_place() {
 const CHAIN: &str = "job_type: flow\nparams: {Step: {type: integer, default: 1}}\ntasks:\n  - task_type: plan\n    script: [\"true\"]\n    outputs: [size]\n    artifacts: {paths: [file]}\n  - task_type: build\n    dependencies: [plan]\n    environment: {STEP: \"{{ Step }}\", SIZE: \"{{ tasks.plan.outputs.size }}\"}\n    script: [\"true\"]\n";
 
 #[tokio::test]
-async fn a_rerun_with_other_params_is_a_new_job_that_keeps_what_completed_before() {
+pub(crate) async fn a_rerun_with_other_params_is_a_new_job_that_keeps_what_completed_before() {
     let mut rig = Rig::new().await;
     rig.upload(CHAIN).await;
     let mut ant = Ant::new("ant", 1).with_code("build", &[1]);
@@ -244,7 +244,7 @@ async fn a_rerun_with_other_params_is_a_new_job_that_keeps_what_completed_before
 }
 
 #[tokio::test]
-async fn a_version_in_which_a_kept_task_is_another_one_is_refused() {
+pub(crate) async fn a_version_in_which_a_kept_task_is_another_one_is_refused() {
     let rig = Rig::new().await;
     rig.upload(CHAIN).await;
     let mut ant = Ant::new("ant", 1);
@@ -264,7 +264,7 @@ async fn a_version_in_which_a_kept_task_is_another_one_is_refused() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_submitted_again_takes_nothing_over_and_one_that_runs_is_refused() {
+pub(crate) async fn a_job_that_is_submitted_again_takes_nothing_over_and_one_that_runs_is_refused() {
     let rig = Rig::new().await;
     rig.upload(CHAIN).await;
     let running = rig.submit("flow").await;
@@ -280,7 +280,7 @@ async fn a_job_that_is_submitted_again_takes_nothing_over_and_one_that_runs_is_r
 }
 
 #[tokio::test]
-async fn a_job_that_is_taken_over_takes_its_forked_jobs_along_before_the_next_begins() {
+pub(crate) async fn a_job_that_is_taken_over_takes_its_forked_jobs_along_before_the_next_begins() {
     let mut rig = Rig::new().await;
     rig.upload("job_type: child\ntasks:\n- {task_type: build, script: [make]}\n- {task_type: cleanup, always_run: true, script: [rm]}\n").await;
     rig.upload("job_type: middle\ntasks: [{task_type: fork, sub_workflow: {job_type: child}}]\n").await;
@@ -309,13 +309,13 @@ async fn a_job_that_is_taken_over_takes_its_forked_jobs_along_before_the_next_be
     let cleaned = rig.rows("SELECT count(*) FROM tasks WHERE name = 'cleanup' AND state = 'COMPLETED'").await;
     assert_eq!(cleaned, ["4"], "always_run of all children has run");
     assert_eq!(
-        rig.rows("SELECT state, count(*) FROM jobs WHERE job_type != 'top' GROUP BY state").await,
+        rig.rows("SELECT state, count(*) FROM jobs WHERE job_type != 'top' GROUP BY state ORDER BY state").await,
         ["CANCELLED 3", "COMPLETED 3"]
     );
 }
 
 #[tokio::test]
-async fn two_reruns_at_once_in_place_are_one_and_with_params_two_jobs() {
+pub(crate) async fn two_reruns_at_once_in_place_are_one_and_with_params_two_jobs() {
     let rig = Rig::new().await;
     rig.upload(CHAIN).await;
     let mut ant = Ant::new("ant", 2);

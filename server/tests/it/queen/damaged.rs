@@ -2,8 +2,6 @@
 
 use atta_server::scheduler::{JobCommand, Refusal};
 use serde_json::Value;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use super::rig::{Ant, Rig, definition, report, request};
 
@@ -11,30 +9,22 @@ fn cancel() -> JobCommand {
     JobCommand::Cancel { reason: "it is stuck".to_owned(), force: false }
 }
 
-/// Changes the database behind the queen's back.
-async fn change(rig: &Rig, sql: &str) {
-    let options = SqliteConnectOptions::new().filename(rig.dir.path().join("atta.db")).foreign_keys(false);
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-}
-
 /// Makes the queen read everything again, as after any write that fails.
 async fn fail_a_write(rig: &Rig) {
-    change(rig, "CREATE TRIGGER no BEFORE INSERT ON definition_versions BEGIN SELECT raise(ABORT, 'no'); END").await;
+    rig.refuse("INSERT ON definition_versions", "").await;
     let other = definition("", &[("a", "")]).replace("flow", "other");
     rig.queen.upload_definition("other.yaml", &other).await.unwrap_err();
-    change(rig, "DROP TRIGGER no").await;
+    rig.accept().await;
     rig.settle().await;
 }
 
 #[tokio::test]
-async fn a_damaged_job_can_be_cancelled_and_its_key_is_free_again() {
+pub(crate) async fn a_damaged_job_can_be_cancelled_and_its_key_is_free_again() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("user_key: issue-1", &[("a", ""), ("b", "dependencies: [a]")])).await;
     let job = rig.submit("flow").await;
     rig.queen.abandon().await;
-    change(&rig, "UPDATE tasks SET state = 'WAITING'").await;
+    rig.change("UPDATE tasks SET state = 'WAITING'").await;
     rig.restart().await;
     match rig.queen.submit(request("flow"), "test", None).await.unwrap_err() {
         Refusal::Duplicate { holder, .. } => assert_eq!(holder, job),
@@ -72,13 +62,13 @@ async fn a_damaged_job_can_be_cancelled_and_its_key_is_free_again() {
 }
 
 #[tokio::test]
-async fn a_job_whose_definition_is_not_valid_any_more_can_be_cancelled() {
+pub(crate) async fn a_job_whose_definition_is_not_valid_any_more_can_be_cancelled() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("user_key: issue-1", &[("a", "retry: 1\ndelay_between_retries: 1h")])).await;
     let (job, _) = rig.run("flow", &mut Ant::new("ant", 1).with_code("a", &[1])).await;
     assert_eq!(rig.state(&job).await, "WAITING");
     rig.queen.abandon().await;
-    change(&rig, "UPDATE definition_versions SET source = source || '    no_longer_known: 1\n'").await;
+    rig.change("UPDATE definition_versions SET source = source || '    no_longer_known: 1\n'").await;
     rig.restart().await;
     rig.queen.command(&job, cancel()).await.unwrap();
     let row = rig.rows(&format!("SELECT state, error_message FROM jobs WHERE id = '{job}'")).await.concat();
@@ -89,13 +79,13 @@ async fn a_job_whose_definition_is_not_valid_any_more_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_read_sets_aside_its_job_alone() {
+pub(crate) async fn an_event_that_cannot_be_read_sets_aside_its_job_alone() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let bad = rig.submit("flow").await;
     let good = rig.submit("flow").await;
     rig.queen.abandon().await;
-    change(&rig, &format!("UPDATE events SET event = '{{\"type\":\"of_the_future\"}}' WHERE job_id = '{bad}'")).await;
+    rig.change(&format!("UPDATE events SET event = '{{\"type\":\"of_the_future\"}}' WHERE job_id = '{bad}'")).await;
     rig.restart().await;
     Ant::new("ant", 1).work(&rig.queen).await;
     assert_eq!((rig.state(&good).await, rig.state(&bad).await), ("COMPLETED".to_owned(), "RUNNING".to_owned()));
@@ -106,7 +96,7 @@ async fn an_event_that_cannot_be_read_sets_aside_its_job_alone() {
 }
 
 #[tokio::test]
-async fn an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled() {
+pub(crate) async fn an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let job = rig.submit("flow").await;
@@ -114,7 +104,7 @@ async fn an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled() {
     let work = ant.poll(&rig.queen).await.assignments.remove(0);
     ant.start(&rig.queen, &work).await;
     rig.settle().await;
-    change(&rig, "UPDATE tasks SET state = 'WAITING'").await;
+    rig.change("UPDATE tasks SET state = 'WAITING'").await;
     fail_a_write(&rig).await;
     let refusal = rig.queen.command(&job, JobCommand::Pause).await.unwrap_err();
     assert!(matches!(refusal, Refusal::Conflict { code: "JOB_DAMAGED", .. }), "{refusal:?}");
@@ -132,7 +122,7 @@ async fn an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_parent_that_waits_for_a_damaged_job_goes_on_when_that_is_cancelled() {
+pub(crate) async fn a_parent_that_waits_for_a_damaged_job_goes_on_when_that_is_cancelled() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")]).replace("flow", "child")).await;
     rig.upload(
@@ -148,7 +138,7 @@ async fn a_parent_that_waits_for_a_damaged_job_goes_on_when_that_is_cancelled() 
     let parent = rig.submit("parent").await;
     let child = rig.rows("SELECT id FROM jobs WHERE job_type = 'child'").await.concat();
     rig.queen.abandon().await;
-    change(&rig, &format!("UPDATE tasks SET state = 'WAITING' WHERE job_id = '{child}'")).await;
+    rig.change(&format!("UPDATE tasks SET state = 'WAITING' WHERE job_id = '{child}'")).await;
     rig.restart().await;
     assert_eq!(rig.state(&parent).await, "WAITING");
     rig.queen.command(&atta_core::protocol::JobId(child.clone()), cancel()).await.unwrap();
@@ -162,23 +152,23 @@ async fn a_parent_that_waits_for_a_damaged_job_goes_on_when_that_is_cancelled() 
 }
 
 #[tokio::test]
-async fn what_a_damaged_job_asked_people_is_closed_with_it() {
+pub(crate) async fn what_a_damaged_job_asked_people_is_closed_with_it() {
     let mut rig = Rig::new().await;
     rig.upload("job_type: ask\ntasks: [{task_type: ok, method: APPROVAL, approval: {min_approvals: 1}}]\n").await;
     let job = rig.submit("ask").await;
     rig.queen.abandon().await;
-    change(&rig, "UPDATE jobs SET state = 'PAUSED'").await;
+    rig.change("UPDATE jobs SET state = 'PAUSED'").await;
     rig.restart().await;
     rig.queen.command(&job, cancel()).await.unwrap();
     assert_eq!(rig.rows("SELECT state FROM approvals").await, ["CLOSED"]);
 }
 
 #[tokio::test]
-async fn what_is_refused_for_a_definition_that_cannot_be_read_is_not_done() {
+pub(crate) async fn what_is_refused_for_a_definition_that_cannot_be_read_is_not_done() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     rig.queen.abandon().await;
-    change(&rig, "UPDATE definition_versions SET source = source || '    no_longer_known: 1\n'").await;
+    rig.change("UPDATE definition_versions SET source = source || '    no_longer_known: 1\n'").await;
     rig.restart().await;
     rig.queen.set_enabled("flow", false).await.unwrap_err();
     rig.upload(&definition("", &[("a", "")]).replace("flow", "other")).await;
@@ -186,17 +176,17 @@ async fn what_is_refused_for_a_definition_that_cannot_be_read_is_not_done() {
 }
 
 #[tokio::test]
-async fn the_word_that_an_attempt_has_started_survives_a_failed_write() {
+pub(crate) async fn the_word_that_an_attempt_has_started_survives_a_failed_write() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     rig.submit("flow").await;
     let mut ant = Ant::new("ant", 1);
     let work = ant.poll(&rig.queen).await.assignments.remove(0);
-    change(&rig, "CREATE TRIGGER no BEFORE UPDATE ON attempts BEGIN SELECT raise(ABORT, 'no'); END").await;
+    rig.refuse("UPDATE ON attempts", "").await;
     let mut health = rig.queen.health_changes();
     ant.start(&rig.queen, &work).await;
     health.wait_for(Result::is_err).await.unwrap();
-    change(&rig, "DROP TRIGGER no").await;
+    rig.accept().await;
     health.wait_for(Result::is_ok).await.unwrap();
     rig.settle().await;
     rig.settle().await;
@@ -204,7 +194,7 @@ async fn the_word_that_an_attempt_has_started_survives_a_failed_write() {
 }
 
 #[tokio::test]
-async fn what_a_job_is_does_not_hang_on_what_may_be_otherwise_when_it_is_read_again() {
+pub(crate) async fn what_a_job_is_does_not_hang_on_what_may_be_otherwise_when_it_is_read_again() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "retry: \"{{ count_jobs('flow') }}\"")])).await;
     let refusal = rig.queen.submit(request("flow"), "test", None).await.unwrap_err();
@@ -212,7 +202,7 @@ async fn what_a_job_is_does_not_hang_on_what_may_be_otherwise_when_it_is_read_ag
 }
 
 #[tokio::test]
-async fn params_that_are_given_while_the_job_waits_for_its_place_are_stored() {
+pub(crate) async fn params_that_are_given_while_the_job_waits_for_its_place_are_stored() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("max_concurrency: 1\nparams: {Text: {default: x}}", &[("a", "")])).await;
     let job = rig.submit("flow").await;

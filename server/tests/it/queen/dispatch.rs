@@ -9,7 +9,7 @@ use atta_server::scheduler::Refusal;
 use super::rig::{Ant, Rig, START, definition, report, request};
 
 #[tokio::test]
-async fn an_ant_gets_no_more_than_it_has_slots_for() {
+pub(crate) async fn an_ant_gets_no_more_than_it_has_slots_for() {
     let rig = Rig::new().await;
     let tasks: Vec<(String, &str)> = (0..10).map(|n| (format!("t{n}"), "")).collect();
     let tasks: Vec<(&str, &str)> = tasks.iter().map(|(name, keys)| (name.as_str(), *keys)).collect();
@@ -25,7 +25,7 @@ async fn an_ant_gets_no_more_than_it_has_slots_for() {
 }
 
 #[tokio::test]
-async fn urgent_jobs_go_first_and_old_ones_are_not_starved() {
+pub(crate) async fn urgent_jobs_go_first_and_old_ones_are_not_starved() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let submit = async |priority| {
@@ -49,7 +49,7 @@ async fn urgent_jobs_go_first_and_old_ones_are_not_starved() {
 }
 
 #[tokio::test]
-async fn only_an_ant_with_all_tags_gets_the_task() {
+pub(crate) async fn only_an_ant_with_all_tags_gets_the_task() {
     let rig = Rig::new().await;
     rig.upload(&definition("params: {Where: {default: gpu}}", &[("a", "tags: [\"{{ Where }}\", big]")])).await;
     rig.submit("flow").await;
@@ -62,7 +62,7 @@ async fn only_an_ant_with_all_tags_gets_the_task() {
 }
 
 #[tokio::test]
-async fn a_repeated_report_counts_once() {
+pub(crate) async fn a_repeated_report_counts_once() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let job = rig.submit("flow").await;
@@ -81,7 +81,7 @@ async fn a_repeated_report_counts_once() {
 }
 
 #[tokio::test]
-async fn a_report_with_a_wrong_token_is_stale_and_changes_nothing() {
+pub(crate) async fn a_report_with_a_wrong_token_is_stale_and_changes_nothing() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let job = rig.submit("flow").await;
@@ -101,7 +101,7 @@ async fn a_report_with_a_wrong_token_is_stale_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_new_session_of_an_ant_does_not_have_is_lost_and_the_old_one_is_stale() {
+pub(crate) async fn what_a_new_session_of_an_ant_does_not_have_is_lost_and_the_old_one_is_stale() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "retry: 1\ndelay_between_retries: 0s")])).await;
     let job = rig.submit("flow").await;
@@ -123,7 +123,7 @@ async fn what_a_new_session_of_an_ant_does_not_have_is_lost_and_the_old_one_is_s
 }
 
 #[tokio::test]
-async fn orders_that_nobody_took_go_to_the_next_ant() {
+pub(crate) async fn orders_that_nobody_took_go_to_the_next_ant() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let gone = Ant::new("gone", 1);
@@ -141,7 +141,7 @@ async fn orders_that_nobody_took_go_to_the_next_ant() {
 }
 
 #[tokio::test]
-async fn an_attempt_with_artifacts_that_cannot_be_is_invalid_and_what_was_reported_with_it_counts() {
+pub(crate) async fn an_attempt_with_artifacts_that_cannot_be_is_invalid_and_what_was_reported_with_it_counts() {
     use atta_core::protocol::Digest;
     use atta_core::protocol::ant::{ArtifactFile, ReportBody};
     let file = |path: &str, digest: &str| ArtifactFile {
@@ -184,7 +184,7 @@ async fn an_attempt_with_artifacts_that_cannot_be_is_invalid_and_what_was_report
 }
 
 #[tokio::test]
-async fn the_place_of_a_job_that_cannot_be_assigned_is_used_at_once() {
+pub(crate) async fn the_place_of_a_job_that_cannot_be_assigned_is_used_at_once() {
     let rig = Rig::new().await;
     let keys = "max_concurrency: 1\nparams: {text: {type: string, required: true}}";
     let task = "environment: {N: \"{{ text | from_json }}\"}";

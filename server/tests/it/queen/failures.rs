@@ -8,7 +8,7 @@ use atta_server::scheduler::{OpenError, Queen, Refusal};
 use super::rig::{Ant, Rig, definition};
 
 #[tokio::test]
-async fn a_full_disk_is_said_loses_nothing_and_is_overcome() {
+pub(crate) async fn a_full_disk_is_said_loses_nothing_and_is_overcome() {
     let rig = Rig::new().await;
     rig.upload(&definition("params: {Text: {default: x}}", &[("a", ""), ("b", "dependencies: [a]")])).await;
     let job = rig.submit("flow").await;
@@ -48,7 +48,7 @@ async fn a_full_disk_is_said_loses_nothing_and_is_overcome() {
 }
 
 #[tokio::test]
-async fn after_a_failed_write_memory_and_database_are_equal() {
+pub(crate) async fn after_a_failed_write_memory_and_database_are_equal() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("user_key: one\nparams: {Text: {default: x}}", &[("a", "")])).await;
     rig.queen.limit_database_pages(Some(1)).await.unwrap();
@@ -68,7 +68,7 @@ async fn after_a_failed_write_memory_and_database_are_equal() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_directory_is_refused() {
+pub(crate) async fn a_second_server_on_the_directory_is_refused() {
     let rig = Rig::new().await;
     let error = Queen::open(rig.config()).await.err().unwrap();
     let expected = format!(
@@ -85,7 +85,7 @@ async fn open_error(dir: &Path, rig: &Rig) -> OpenError {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_written_is_said() {
+pub(crate) async fn a_directory_that_cannot_be_written_is_said() {
     let rig = Rig::new().await;
     let error = open_error(Path::new("/proc/atta-data"), &rig).await;
     assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
@@ -97,7 +97,7 @@ async fn a_directory_that_cannot_be_written_is_said() {
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_said_and_left_alone() {
+pub(crate) async fn a_damaged_database_is_said_and_left_alone() {
     let rig = Rig::new().await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("atta.db");
@@ -111,7 +111,7 @@ async fn a_damaged_database_is_said_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_database_with_overwritten_pages_is_found_when_it_is_opened() {
+pub(crate) async fn a_database_with_overwritten_pages_is_found_when_it_is_opened() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     for _ in 0..20 {
@@ -131,15 +131,10 @@ async fn a_database_with_overwritten_pages_is_found_when_it_is_opened() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_program_is_refused() {
-    use sqlx::sqlite::SqliteConnectOptions;
-    use sqlx::{Connection, SqliteConnection};
+pub(crate) async fn a_database_of_a_newer_program_is_refused() {
     let rig = Rig::new().await;
     rig.queen.shutdown().await;
-    let options = SqliteConnectOptions::new().filename(rig.dir.path().join("atta.db"));
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::query("INSERT INTO schema_migrations VALUES (999, 'future', 'x', 0)").execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    rig.change("INSERT INTO schema_migrations VALUES (999, 'future', 'x', 0)").await;
     let error = Queen::open(rig.config()).await.err().expect("it must not open");
     assert!(error.to_string().contains("has schema 999, this program knows up to "), "{error}");
     assert!(rig.clock.now().0 > 0);

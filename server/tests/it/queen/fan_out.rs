@@ -40,7 +40,7 @@ async fn refusal(each: &str, items: Value) -> String {
 }
 
 #[tokio::test]
-async fn every_instance_knows_its_item_and_the_results_come_in_the_order_of_the_items() {
+pub(crate) async fn every_instance_knows_its_item_and_the_results_come_in_the_order_of_the_items() {
     let mut rig = Rig::new().await;
     rig.upload(&flow("{items: \"{{ Items }}\", key: \"k-{{ item | length }}\"}", "")).await;
     let job = rig.queen.submit(with_items(json!(["ccc", "a", "bb"])), "test", None).await.unwrap().job_id;
@@ -78,7 +78,7 @@ async fn every_instance_knows_its_item_and_the_results_come_in_the_order_of_the_
 }
 
 #[tokio::test]
-async fn a_retry_of_the_job_runs_only_the_instances_that_failed() {
+pub(crate) async fn a_retry_of_the_job_runs_only_the_instances_that_failed() {
     let mut rig = Rig::new().await;
     rig.upload(&flow("{items: \"{{ Items }}\", key: \"{{ item }}\", max_parallel: 1}", "")).await;
     let job = rig.queen.submit(with_items(json!(["a", "b", "c"])), "test", None).await.unwrap().job_id;
@@ -103,7 +103,7 @@ async fn a_retry_of_the_job_runs_only_the_instances_that_failed() {
 }
 
 #[tokio::test]
-async fn no_items_are_a_success_with_empty_arrays() {
+pub(crate) async fn no_items_are_a_success_with_empty_arrays() {
     let rig = Rig::new().await;
     rig.upload(&flow("{items: \"{{ Items }}\"}", "")).await;
     let mut ant = Ant::new("ant", 1);
@@ -115,7 +115,7 @@ async fn no_items_are_a_success_with_empty_arrays() {
 }
 
 #[tokio::test]
-async fn what_is_no_array_of_items_is_said() {
+pub(crate) async fn what_is_no_array_of_items_is_said() {
     let plain = "{items: \"{{ Items[0] }}\"}";
     let said = refusal(plain, json!([{"a": 1}])).await;
     assert!(said.contains("items (line 5): it must give a JSON array, and this is an object"), "{said}");
@@ -132,7 +132,7 @@ async fn what_is_no_array_of_items_is_said() {
 }
 
 #[tokio::test]
-async fn a_text_that_is_a_json_array_gives_its_items() {
+pub(crate) async fn a_text_that_is_a_json_array_gives_its_items() {
     let rig = Rig::new().await;
     rig.upload(&flow("{items: \"{{ Items[0] }}\"}", "")).await;
     rig.queen.submit(with_items(json!(["[1, {\"a\": 2}]"])), "test", None).await.unwrap();
@@ -143,7 +143,7 @@ async fn a_text_that_is_a_json_array_gives_its_items() {
 }
 
 #[tokio::test]
-async fn keys_that_are_no_names_or_not_unique_are_refused() {
+pub(crate) async fn keys_that_are_no_names_or_not_unique_are_refused() {
     let key = "{items: \"{{ Items }}\", key: \"{{ item }}\"}";
     let said = refusal(key, json!(["a", "../b"])).await;
     assert!(said.contains("key: the key \"../b\" of item 1 cannot be part of a path"), "{said}");
@@ -159,7 +159,7 @@ async fn keys_that_are_no_names_or_not_unique_are_refused() {
 }
 
 #[tokio::test]
-async fn hostile_items_reach_scripts_as_values() {
+pub(crate) async fn hostile_items_reach_scripts_as_values() {
     let rig = Rig::new().await;
     rig.upload(&flow("{items: \"{{ Items }}\"}", "").replace("echo {{ item_key }}", "echo {{ item }}")).await;
     rig.queen.submit(with_items(json!(["$(reboot)", "a\u{0}b"])), "test", None).await.unwrap();
@@ -172,7 +172,7 @@ async fn hostile_items_reach_scripts_as_values() {
 }
 
 #[tokio::test]
-async fn ten_thousand_items_are_worked_off_in_batches() {
+pub(crate) async fn ten_thousand_items_are_worked_off_in_batches() {
     let mut rig = Rig::new().await;
     rig.upload(&flow("{items: \"{{ range(10000) }}\", max_parallel: 500, key: \"n{{ item }}\"}", "")).await;
     let job = rig.submit("flow").await;
@@ -209,7 +209,7 @@ async fn ten_thousand_items_are_worked_off_in_batches() {
 }
 
 #[tokio::test]
-async fn a_place_of_max_parallel_is_filled_when_an_instance_ends_and_survives_a_restart() {
+pub(crate) async fn a_place_of_max_parallel_is_filled_when_an_instance_ends_and_survives_a_restart() {
     let mut rig = Rig::new().await;
     rig.upload(&flow("{items: [x, y, z], max_parallel: 2}", "")).await;
     rig.submit("flow").await;

@@ -49,7 +49,7 @@ async fn route(rig: &Rig) -> String {
 }
 
 #[tokio::test]
-async fn each_item_is_asked_for_and_all_approvals_lead_on() {
+pub(crate) async fn each_item_is_asked_for_and_all_approvals_lead_on() {
     let (mut rig, job) = asked("", "{}").await;
     assert_eq!(rig.state(&job).await, "WAITING");
     let questions = open(&rig).await;
@@ -76,7 +76,7 @@ async fn each_item_is_asked_for_and_all_approvals_lead_on() {
 }
 
 #[tokio::test]
-async fn one_rejection_is_the_result_when_all_have_been_decided() {
+pub(crate) async fn one_rejection_is_the_result_when_all_have_been_decided() {
     let (rig, job) = asked("", "{}").await;
     let questions = open(&rig).await;
     vote(&rig, &questions[1].0, Decision::Reject).await.unwrap();
@@ -89,7 +89,7 @@ async fn one_rejection_is_the_result_when_all_have_been_decided() {
 }
 
 #[tokio::test]
-async fn with_fail_fast_a_rejection_closes_the_other_questions() {
+pub(crate) async fn with_fail_fast_a_rejection_closes_the_other_questions() {
     let (rig, _) = asked(", fail_fast: true", "{}").await;
     let questions = open(&rig).await;
     vote(&rig, &questions[1].0, Decision::Reject).await.unwrap();
@@ -100,7 +100,7 @@ async fn with_fail_fast_a_rejection_closes_the_other_questions() {
 }
 
 #[tokio::test]
-async fn only_what_nobody_decided_runs_out_of_time() {
+pub(crate) async fn only_what_nobody_decided_runs_out_of_time() {
     let (mut rig, _) = asked("", "{timeout: 10m, timeout_action: escalate}").await;
     let questions = open(&rig).await;
     vote(&rig, &questions[0].0, Decision::Approve).await.unwrap();
@@ -117,7 +117,7 @@ async fn only_what_nobody_decided_runs_out_of_time() {
 }
 
 #[tokio::test]
-async fn max_parallel_bounds_what_is_asked_at_once_and_each_has_its_own_time() {
+pub(crate) async fn max_parallel_bounds_what_is_asked_at_once_and_each_has_its_own_time() {
     let (rig, _) = asked(", max_parallel: 1", "{timeout: 10m, timeout_action: approve}").await;
     for (index, asks) in ["Release to eu?", "Release to us?", "Release to asia?"].iter().enumerate() {
         let questions = open(&rig).await;
@@ -130,7 +130,7 @@ async fn max_parallel_bounds_what_is_asked_at_once_and_each_has_its_own_time() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_closes_all_its_questions() {
+pub(crate) async fn a_cancelled_job_closes_all_its_questions() {
     let (rig, job) = asked("", "{}").await;
     let cancel = JobCommand::Cancel { reason: "no".to_owned(), force: false };
     rig.queen.command(&job, cancel).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_cancelled_job_closes_all_its_questions() {
 }
 
 #[tokio::test]
-async fn a_retry_of_the_job_asks_only_for_what_was_rejected() {
+pub(crate) async fn a_retry_of_the_job_asks_only_for_what_was_rejected() {
     let (rig, job) = asked("", "{}").await;
     rig.upload(&flow("", "{}").replace("  on_exit_code: {COMPLETED: ship, REJECTED: explain, TIMED_OUT: ring}\n", "").replace(
         "- {task_type: ship, script: [\"echo ship\"]}\n- {task_type: explain, script: [\"echo no\"]}\n- {task_type: ring, script: [\"echo late\"]}\n",

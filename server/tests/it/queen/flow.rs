@@ -10,7 +10,7 @@ use serde_json::json;
 use super::rig::{Ant, Rig, START, definition, report, script_of};
 
 #[tokio::test]
-async fn a_graph_with_dependencies_runs_to_its_end() {
+pub(crate) async fn a_graph_with_dependencies_runs_to_its_end() {
     let rig = Rig::new().await;
     rig.upload(&definition(
         "",
@@ -31,7 +31,7 @@ async fn a_graph_with_dependencies_runs_to_its_end() {
 }
 
 #[tokio::test]
-async fn exit_codes_choose_routes_and_loops_come_round() {
+pub(crate) async fn exit_codes_choose_routes_and_loops_come_round() {
     let rig = Rig::new().await;
     rig.upload(&definition(
         "",
@@ -46,7 +46,7 @@ async fn exit_codes_choose_routes_and_loops_come_round() {
 }
 
 #[tokio::test]
-async fn a_retry_waits_for_its_timer_and_no_longer() {
+pub(crate) async fn a_retry_waits_for_its_timer_and_no_longer() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("flaky", "retry: 1\ndelay_between_retries: 30s")])).await;
     let mut ant = Ant::new("ant", 1).with_code("flaky", &[1]);
@@ -62,7 +62,7 @@ async fn a_retry_waits_for_its_timer_and_no_longer() {
 }
 
 #[tokio::test]
-async fn a_waiting_poll_is_woken_by_a_submit() {
+pub(crate) async fn a_waiting_poll_is_woken_by_a_submit() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let ant = Ant::new("ant", 1);
@@ -74,7 +74,7 @@ async fn a_waiting_poll_is_woken_by_a_submit() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_report_carries_the_next_task() {
+pub(crate) async fn the_answer_to_a_report_carries_the_next_task() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", ""), ("b", "dependencies: [a]")])).await;
     rig.submit("flow").await;
@@ -85,7 +85,7 @@ async fn the_answer_to_a_report_carries_the_next_task() {
 }
 
 #[tokio::test]
-async fn outputs_artifacts_and_builtins_reach_the_tasks_after() {
+pub(crate) async fn outputs_artifacts_and_builtins_reach_the_tasks_after() {
     let rig = Rig::new().await;
     let source = r#"
 job_type: flow
@@ -121,7 +121,7 @@ tasks:
 }
 
 #[tokio::test]
-async fn a_template_error_ends_the_attempt_as_invalid_without_an_ant() {
+pub(crate) async fn a_template_error_ends_the_attempt_as_invalid_without_an_ant() {
     let rig = Rig::new().await;
     let source = "job_type: flow\ntasks:\n  - task_type: a\n    script: [\"echo {{ tasks.a.outputs.nothing }}\"]\n    retry: 3\n";
     rig.upload(source).await;
@@ -136,7 +136,7 @@ async fn a_template_error_ends_the_attempt_as_invalid_without_an_ant() {
 }
 
 #[tokio::test]
-async fn durations_are_those_that_the_ant_measured_within_our_own_clock() {
+pub(crate) async fn durations_are_those_that_the_ant_measured_within_our_own_clock() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", ""), ("b", "dependencies: [a]")])).await;
     rig.submit("flow").await;

@@ -25,7 +25,7 @@ fn parent(fork: &str, rest: &str) -> String {
 
 async fn child_of(rig: &Rig, job: &JobId) -> JobId {
     let mut children =
-        rig.rows(&format!("SELECT id FROM jobs WHERE parent_job = '{job}' AND forked = 1 ORDER BY id")).await;
+        rig.rows(&format!("SELECT id FROM jobs WHERE parent_job = '{job}' AND forked ORDER BY id")).await;
     assert!(!children.is_empty(), "nothing was forked");
     JobId(children.pop().unwrap())
 }
@@ -60,7 +60,7 @@ fn cancel() -> JobCommand {
 }
 
 #[tokio::test]
-async fn a_forked_job_takes_params_and_gives_outputs_and_artifacts() {
+pub(crate) async fn a_forked_job_takes_params_and_gives_outputs_and_artifacts() {
     let rig = Rig::new().await;
     rig.upload(CHILD).await;
     let fork = ", params: {Name: \"for {{ JobID }}\", Count: \"{{ 1 + 2 }}\"}, outputs: {size: \"{{ tasks.build.outputs.size }}\", name: \"{{ Name }}\", up: \"{{ ParentJobID }}\"}";
@@ -92,7 +92,7 @@ async fn a_forked_job_takes_params_and_gives_outputs_and_artifacts() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_forked_job_is_the_result_of_the_task() {
+pub(crate) async fn the_end_of_the_forked_job_is_the_result_of_the_task() {
     let rig = Rig::new().await;
     rig.upload("job_type: child\ntasks:\n- {task_type: build, script: [make], on_exit_code: {2: END_BLOCKED}}\n").await;
     rig.upload(&parent("", "  on_exit_code: {2: END_BLOCKED}\n")).await;
@@ -118,7 +118,7 @@ async fn the_end_of_the_forked_job_is_the_result_of_the_task() {
 }
 
 #[tokio::test]
-async fn a_skipped_job_counts_as_a_success_without_outputs() {
+pub(crate) async fn a_skipped_job_counts_as_a_success_without_outputs() {
     let rig = Rig::new().await;
     rig.upload("job_type: child\nskip_if: \"true\"\ntasks:\n- {task_type: build, script: [make]}\n").await;
     rig.upload(&parent(", outputs: {size: \"{{ tasks.build.outputs.size }}\"}", "")).await;
@@ -132,7 +132,7 @@ async fn a_skipped_job_counts_as_a_success_without_outputs() {
 }
 
 #[tokio::test]
-async fn an_output_that_cannot_be_rendered_makes_the_task_invalid() {
+pub(crate) async fn an_output_that_cannot_be_rendered_makes_the_task_invalid() {
     let rig = Rig::new().await;
     rig.upload(CHILD).await;
     rig.upload(&parent(", outputs: {size: \"{{ tasks.build.outputs.nothing }}\"}", "  retry: 3\n")).await;
@@ -144,7 +144,7 @@ async fn an_output_that_cannot_be_rendered_makes_the_task_invalid() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_forked_is_invalid_and_says_why() {
+pub(crate) async fn what_cannot_be_forked_is_invalid_and_says_why() {
     let rig = Rig::new().await;
     rig.upload(CHILD).await;
     for (fork, expected) in [
@@ -166,7 +166,7 @@ async fn what_cannot_be_forked_is_invalid_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_version_can_be_pinned() {
+pub(crate) async fn a_version_can_be_pinned() {
     let rig = Rig::new().await;
     let version = |number: &str| {
         format!("job_type: child\nversion: {number}\ntasks: [{{task_type: build, script: [make {number}]}}]\n")
@@ -180,7 +180,7 @@ async fn a_version_can_be_pinned() {
 }
 
 #[tokio::test]
-async fn a_circle_of_forks_is_refused_with_its_path() {
+pub(crate) async fn a_circle_of_forks_is_refused_with_its_path() {
     let rig = Rig::new().await;
     rig.upload("job_type: a\ntasks: [{task_type: t, sub_workflow: {job_type: b}}]\n").await;
     rig.upload("job_type: b\ntasks: [{task_type: t, sub_workflow: {job_type: \"{{ 'a' }}\"}}]\n").await;
@@ -197,7 +197,7 @@ async fn a_circle_of_forks_is_refused_with_its_path() {
 }
 
 #[tokio::test]
-async fn forks_may_lie_eight_deep() {
+pub(crate) async fn forks_may_lie_eight_deep() {
     let rig = Rig::new().await;
     for level in 0..10 {
         rig.upload(&format!(
@@ -216,7 +216,7 @@ async fn forks_may_lie_eight_deep() {
 }
 
 #[tokio::test]
-async fn a_cancelled_parent_cancels_its_children_and_their_children() {
+pub(crate) async fn a_cancelled_parent_cancels_its_children_and_their_children() {
     let rig = Rig::new().await;
     rig.upload(CHILD).await;
     rig.upload("job_type: middle\ntasks: [{task_type: fork, sub_workflow: {job_type: child}}]\n").await;
@@ -240,7 +240,7 @@ async fn a_cancelled_parent_cancels_its_children_and_their_children() {
 }
 
 #[tokio::test]
-async fn a_parent_that_fails_takes_what_it_did_not_wait_for_along_and_one_that_completes_does_not() {
+pub(crate) async fn a_parent_that_fails_takes_what_it_did_not_wait_for_along_and_one_that_completes_does_not() {
     for (code, child) in [(1, "CANCELLED"), (0, "RUNNING")] {
         let rig = Rig::new().await;
         rig.upload("job_type: child\ntasks: [{task_type: build, script: [make], tags: [rare]}]\n").await;
@@ -252,7 +252,7 @@ async fn a_parent_that_fails_takes_what_it_did_not_wait_for_along_and_one_that_c
 }
 
 #[tokio::test]
-async fn a_stop_cancels_the_children_at_once() {
+pub(crate) async fn a_stop_cancels_the_children_at_once() {
     let rig = Rig::new().await;
     rig.upload("job_type: child\ntasks: [{task_type: build, script: [make], tags: [rare]}]\n").await;
     rig.upload("job_type: parent\ntasks:\n- {task_type: fork, sub_workflow: {job_type: child}}\n- {task_type: bad, dependencies: [], script: [x], on_failed: FATAL}\n- {task_type: slow, always_run: true, script: [x]}\n").await;
@@ -265,7 +265,7 @@ async fn a_stop_cancels_the_children_at_once() {
 }
 
 #[tokio::test]
-async fn the_timeout_of_the_task_bounds_the_waiting() {
+pub(crate) async fn the_timeout_of_the_task_bounds_the_waiting() {
     let rig = Rig::new().await;
     rig.upload("job_type: child\ntasks: [{task_type: build, script: [make], tags: [rare]}]\n").await;
     rig.upload(&parent("", "  timeout: 10m\n  on_exit_code: {TIMED_OUT: END_BLOCKED}\n")).await;
@@ -281,7 +281,7 @@ async fn the_timeout_of_the_task_bounds_the_waiting() {
 }
 
 #[tokio::test]
-async fn a_retry_of_the_task_forks_a_new_job() {
+pub(crate) async fn a_retry_of_the_task_forks_a_new_job() {
     let rig = Rig::new().await;
     rig.upload(CHILD).await;
     rig.upload(&parent("", "  retry: 1\n  delay_between_retries: 1s\n")).await;
@@ -298,7 +298,7 @@ async fn a_retry_of_the_task_forks_a_new_job() {
 }
 
 #[tokio::test]
-async fn a_waiting_parent_holds_no_place_of_max_concurrency_and_queues_for_one_when_it_wakes() {
+pub(crate) async fn a_waiting_parent_holds_no_place_of_max_concurrency_and_queues_for_one_when_it_wakes() {
     let rig = Rig::new().await;
     rig.upload(CHILD).await;
     rig.upload(&format!("max_concurrency: 1\n{}", parent(", outputs: {size: \"{{ tasks.build.state }}\"}", ""))).await;
@@ -317,7 +317,7 @@ async fn a_waiting_parent_holds_no_place_of_max_concurrency_and_queues_for_one_w
 }
 
 #[tokio::test]
-async fn a_restart_at_any_moment_changes_nothing_about_the_end() {
+pub(crate) async fn a_restart_at_any_moment_changes_nothing_about_the_end() {
     for kill_after in 0..8 {
         let mut rig = Rig::new().await;
         rig.upload(CHILD).await;
@@ -346,7 +346,7 @@ async fn a_restart_at_any_moment_changes_nothing_about_the_end() {
 }
 
 #[tokio::test]
-async fn an_await_waits_for_all_and_fails_with_the_first_failed() {
+pub(crate) async fn an_await_waits_for_all_and_fails_with_the_first_failed() {
     let rig = Rig::new().await;
     rig.upload(
         "job_type: child\nparams: {Name: {}}\ntasks: [{task_type: build, script: [\"echo {{ Name }}\"], outputs: [size]}]\n",
@@ -382,7 +382,7 @@ async fn an_await_waits_for_all_and_fails_with_the_first_failed() {
 }
 
 #[tokio::test]
-async fn an_await_of_a_skipped_fork_has_nothing_to_wait_for() {
+pub(crate) async fn an_await_of_a_skipped_fork_has_nothing_to_wait_for() {
     let rig = Rig::new().await;
     rig.upload(CHILD).await;
     rig.upload("job_type: parent\ntasks:\n- {task_type: fork, when: \"false\", sub_workflow: {job_type: child, wait: false}}\n- {task_type: wait, dependencies: [fork], await_forked_tasks: [fork]}\n").await;
@@ -392,7 +392,7 @@ async fn an_await_of_a_skipped_fork_has_nothing_to_wait_for() {
 }
 
 #[tokio::test]
-async fn a_fan_out_of_forks_runs_in_parallel_and_collects_in_order() {
+pub(crate) async fn a_fan_out_of_forks_runs_in_parallel_and_collects_in_order() {
     let rig = Rig::new().await;
     rig.upload(CHILD).await;
     rig.upload("job_type: parent\ntasks:\n- task_type: fork\n  fan_out: {items: [c, a, b], key: \"{{ item }}\"}\n  sub_workflow: {job_type: child, params: {Name: \"{{ item }}\"}, outputs: {name: \"{{ Name }}\"}}\n").await;

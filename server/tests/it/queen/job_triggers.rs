@@ -17,7 +17,7 @@ fn deploy(trigger: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_end_of_a_job_submits_another_one_with_what_it_left() {
+pub(crate) async fn the_end_of_a_job_submits_another_one_with_what_it_left() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload(&deploy(", params: {Digest: \"{{ job.outputs.make.digest }}\", Branch: \"{{ job.params.Branch }}\"}, user_key: \"deploy-{{ job.params.Branch }}\"")).await;
@@ -31,7 +31,7 @@ async fn the_end_of_a_job_submits_another_one_with_what_it_left() {
 }
 
 #[tokio::test]
-async fn states_and_filters_choose() {
+pub(crate) async fn states_and_filters_choose() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload(&deploy(
@@ -49,7 +49,7 @@ async fn states_and_filters_choose() {
 }
 
 #[tokio::test]
-async fn each_end_of_a_job_triggers_once_and_a_restart_adds_nothing() {
+pub(crate) async fn each_end_of_a_job_triggers_once_and_a_restart_adds_nothing() {
     let mut rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload(&deploy("")).await;
@@ -68,7 +68,7 @@ async fn each_end_of_a_job_triggers_once_and_a_restart_adds_nothing() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_evaluated_lets_nothing_through_and_is_seen() {
+pub(crate) async fn what_cannot_be_evaluated_lets_nothing_through_and_is_seen() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     for (trigger, expected) in [
@@ -93,7 +93,7 @@ async fn what_cannot_be_evaluated_lets_nothing_through_and_is_seen() {
 }
 
 #[tokio::test]
-async fn a_disabled_definition_rests() {
+pub(crate) async fn a_disabled_definition_rests() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload(&deploy("")).await;
@@ -103,7 +103,7 @@ async fn a_disabled_definition_rests() {
 }
 
 #[tokio::test]
-async fn a_circle_of_triggers_ends_visibly() {
+pub(crate) async fn a_circle_of_triggers_ends_visibly() {
     let rig = Rig::new().await;
     let one = |name: &str, other: &str| {
         format!(
@@ -122,7 +122,7 @@ async fn a_circle_of_triggers_ends_visibly() {
 }
 
 #[tokio::test]
-async fn a_new_version_without_the_trigger_is_not_triggered() {
+pub(crate) async fn a_new_version_without_the_trigger_is_not_triggered() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload(&deploy("")).await;

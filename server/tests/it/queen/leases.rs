@@ -14,7 +14,7 @@ async fn attempts(rig: &Rig) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_attempt_that_its_ant_still_has_goes_on_over_restarts_of_both() {
+pub(crate) async fn an_attempt_that_its_ant_still_has_goes_on_over_restarts_of_both() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let job = rig.submit("flow").await;
@@ -35,7 +35,7 @@ async fn an_attempt_that_its_ant_still_has_goes_on_over_restarts_of_both() {
 }
 
 #[tokio::test]
-async fn a_report_counts_before_the_first_poll_after_a_restart() {
+pub(crate) async fn a_report_counts_before_the_first_poll_after_a_restart() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let job = rig.submit("flow").await;
@@ -48,7 +48,7 @@ async fn a_report_counts_before_the_first_poll_after_a_restart() {
 }
 
 #[tokio::test]
-async fn what_never_began_is_given_out_again_at_no_cost_and_what_had_begun_is_lost() {
+pub(crate) async fn what_never_began_is_given_out_again_at_no_cost_and_what_had_begun_is_lost() {
     for begun in [false, true] {
         let mut rig = Rig::new().await;
         rig.upload(&definition("", &[("a", "")])).await;
@@ -76,7 +76,7 @@ async fn what_never_began_is_given_out_again_at_no_cost_and_what_had_begun_is_lo
 }
 
 #[tokio::test]
-async fn a_lost_attempt_ends_with_the_reason_that_its_ant_gives_and_is_routed_like_any_result() {
+pub(crate) async fn a_lost_attempt_ends_with_the_reason_that_its_ant_gives_and_is_routed_like_any_result() {
     let rig = Rig::new().await;
     let routes = "on_exit_code: {LOST: b}";
     rig.upload(&definition("", &[("a", routes), ("b", "")])).await;
@@ -99,7 +99,7 @@ async fn a_lost_attempt_ends_with_the_reason_that_its_ant_gives_and_is_routed_li
 }
 
 #[tokio::test]
-async fn what_an_ant_should_not_have_is_stale() {
+pub(crate) async fn what_an_ant_should_not_have_is_stale() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "retry: 1\ndelay_between_retries: 0s")])).await;
     rig.submit("flow").await;
@@ -119,7 +119,7 @@ async fn what_an_ant_should_not_have_is_stale() {
 }
 
 #[tokio::test]
-async fn a_stop_is_said_again_to_the_ants_next_process_and_after_a_restart_of_the_queen() {
+pub(crate) async fn a_stop_is_said_again_to_the_ants_next_process_and_after_a_restart_of_the_queen() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let job = rig.submit("flow").await;
@@ -143,7 +143,7 @@ async fn a_stop_is_said_again_to_the_ants_next_process_and_after_a_restart_of_th
 }
 
 #[tokio::test]
-async fn an_older_process_of_an_ant_cannot_come_back_while_the_newer_one_lives() {
+pub(crate) async fn an_older_process_of_an_ant_cannot_come_back_while_the_newer_one_lives() {
     let mut rig = Rig::new().await;
     let mut ant = Ant { session: 7, ..Ant::new("ant", 1) };
     ant.poll(&rig.queen).await;
@@ -157,7 +157,7 @@ async fn an_older_process_of_an_ant_cannot_come_back_while_the_newer_one_lives()
 }
 
 #[tokio::test]
-async fn after_a_lease_of_silence_an_ants_attempts_are_lost_and_what_it_says_later_is_stale() {
+pub(crate) async fn after_a_lease_of_silence_an_ants_attempts_are_lost_and_what_it_says_later_is_stale() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "retry: 1\ndelay_between_retries: 0s")])).await;
     let job = rig.submit("flow").await;
@@ -184,7 +184,7 @@ async fn after_a_lease_of_silence_an_ants_attempts_are_lost_and_what_it_says_lat
 }
 
 #[tokio::test]
-async fn an_ant_that_does_not_come_back_after_a_restart_of_the_queen_is_lost_a_lease_later() {
+pub(crate) async fn an_ant_that_does_not_come_back_after_a_restart_of_the_queen_is_lost_a_lease_later() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let job = rig.submit("flow").await;
@@ -198,7 +198,7 @@ async fn an_ant_that_does_not_come_back_after_a_restart_of_the_queen_is_lost_a_l
 }
 
 #[tokio::test]
-async fn a_queen_who_slept_listens_before_she_judges() {
+pub(crate) async fn a_queen_who_slept_listens_before_she_judges() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     rig.submit("flow").await;

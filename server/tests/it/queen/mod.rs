@@ -14,6 +14,8 @@ mod forks;
 mod job_triggers;
 mod lease_simulation;
 mod leases;
+mod lost_connections;
+mod postgres;
 mod recovery;
 pub(crate) mod rig;
 mod scale;

@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use atta_server::scheduler::{JobCommand, Refusal};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use super::rig::{Ant, Rig, definition};
 
@@ -24,7 +22,7 @@ fn workflow() -> String {
 }
 
 #[tokio::test]
-async fn a_kill_after_any_message_changes_nothing_about_the_end() {
+pub(crate) async fn a_kill_after_any_message_changes_nothing_about_the_end() {
     for kill_after in 0..8 {
         let mut rig = Rig::new().await;
         rig.upload(&workflow()).await;
@@ -54,7 +52,7 @@ async fn a_kill_after_any_message_changes_nothing_about_the_end() {
 }
 
 #[tokio::test]
-async fn timers_that_came_due_while_the_queen_was_down_fire_at_once() {
+pub(crate) async fn timers_that_came_due_while_the_queen_was_down_fire_at_once() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("flaky", "retry: 1\ndelay_between_retries: 30s")])).await;
     let mut ant = Ant::new("ant", 1).with_code("flaky", &[1]);
@@ -69,7 +67,7 @@ async fn timers_that_came_due_while_the_queen_was_down_fire_at_once() {
 }
 
 #[tokio::test]
-async fn a_cancel_before_the_kill_is_carried_through_after_it() {
+pub(crate) async fn a_cancel_before_the_kill_is_carried_through_after_it() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", ""), ("cleanup", "always_run: true")])).await;
     let job = rig.submit("flow").await;
@@ -85,7 +83,7 @@ async fn a_cancel_before_the_kill_is_carried_through_after_it() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_writer_is_told_and_health_says_so() {
+pub(crate) async fn the_end_of_the_writer_is_told_and_health_says_so() {
     let rig = Rig::new().await;
     rig.queen.abandon().await;
     rig.queen.stopped().await;
@@ -93,17 +91,14 @@ async fn the_end_of_the_writer_is_told_and_health_says_so() {
 }
 
 #[tokio::test]
-async fn a_job_whose_rows_disagree_with_its_history_is_set_aside_and_the_others_go_on() {
+pub(crate) async fn a_job_whose_rows_disagree_with_its_history_is_set_aside_and_the_others_go_on() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let bad = rig.submit("flow").await;
     let good = rig.submit("flow").await;
     rig.queen.abandon().await;
-    let options = SqliteConnectOptions::new().filename(rig.dir.path().join("atta.db"));
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
     let sql = format!("UPDATE tasks SET state = 'WAITING' WHERE job_id = '{bad}'");
-    sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    rig.change(&sql).await;
     rig.restart().await;
     Ant::new("ant", 1).work(&rig.queen).await;
     assert_eq!(rig.state(&good).await, "COMPLETED");
@@ -117,7 +112,7 @@ async fn a_job_whose_rows_disagree_with_its_history_is_set_aside_and_the_others_
 }
 
 #[tokio::test]
-async fn many_live_jobs_and_one_with_many_tasks_come_back() {
+pub(crate) async fn many_live_jobs_and_one_with_many_tasks_come_back() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", ""), ("b", "dependencies: [a]")])).await;
     for _ in 0..50 {
@@ -142,7 +137,7 @@ async fn many_live_jobs_and_one_with_many_tasks_come_back() {
 }
 
 #[tokio::test]
-async fn an_ordinary_shutdown_loses_nothing_and_frees_the_directory() {
+pub(crate) async fn an_ordinary_shutdown_loses_nothing_and_frees_the_directory() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let ant = Ant::new("ant", 1);
@@ -159,16 +154,13 @@ async fn an_ordinary_shutdown_loses_nothing_and_frees_the_directory() {
 }
 
 #[tokio::test]
-async fn a_job_whose_definition_is_not_valid_any_more_is_set_aside_and_keeps_its_user_key() {
+pub(crate) async fn a_job_whose_definition_is_not_valid_any_more_is_set_aside_and_keeps_its_user_key() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("user_key: issue-1", &[("a", "")])).await;
     let job = rig.submit("flow").await;
     rig.queen.abandon().await;
-    let options = SqliteConnectOptions::new().filename(rig.dir.path().join("atta.db"));
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
     let sql = "UPDATE definition_versions SET source = source || '    no_longer_known: 1\n'";
-    sqlx::query(sql).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    rig.change(sql).await;
     rig.restart().await;
     assert_eq!(rig.state(&job).await, "RUNNING");
     let refusal = rig.queen.command(&job, JobCommand::Pause).await.unwrap_err().to_string();
@@ -183,14 +175,12 @@ async fn a_job_whose_definition_is_not_valid_any_more_is_set_aside_and_keeps_its
 }
 
 #[tokio::test]
-async fn a_command_that_breaks_a_constraint_does_not_take_the_others_along_for_ever() {
+pub(crate) async fn a_command_that_breaks_a_constraint_does_not_take_the_others_along_for_ever() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let other = definition("", &[("a", "")]).replace("flow", "other");
     rig.upload(&other).await;
-    let trigger =
-        "CREATE TRIGGER t BEFORE INSERT ON jobs WHEN new.job_type = 'flow' BEGIN SELECT raise(ABORT, 'no'); END";
-    change(&rig, trigger).await;
+    rig.refuse("INSERT ON jobs", "new.job_type = 'flow'").await;
     // As a client would: what is refused for now is tried again, all at the same time.
     let mut stored = 0;
     for _ in 0..4 {
@@ -204,12 +194,4 @@ async fn a_command_that_breaks_a_constraint_does_not_take_the_others_along_for_e
     }
     assert!(stored >= 3, "{stored}");
     assert_eq!(rig.rows("SELECT count(*) FROM jobs").await, [stored.to_string()]);
-}
-
-/// Changes the database behind the queen's back.
-async fn change(rig: &Rig, sql: &str) {
-    let options = SqliteConnectOptions::new().filename(rig.dir.path().join("atta.db")).foreign_keys(false);
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! What the tests of the queen share.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,11 +18,13 @@ use atta_core::protocol::api::SubmitRequest;
 use atta_core::protocol::{AntId, JobId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use atta_server::directory::StaticDirectory;
-use atta_server::scheduler::{Queen, QueenConfig, Refusal};
+use atta_server::scheduler::{Database, Queen, QueenConfig, Refusal};
 use atta_server::secrets::KeySource;
 use indexmap::IndexMap;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+
+use crate::cluster::{Cluster, TestDatabase};
 
 /// 2026-01-05T00:00:00Z, a Monday.
 pub(crate) const START: i64 = 1_767_571_200_000;
@@ -48,9 +51,21 @@ impl Entropy for Counting {
     }
 }
 
+thread_local! {
+    /// Whether rigs of this thread's test stand on PostgreSQL.
+    static ON_POSTGRES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a test with rigs that stand on PostgreSQL.
+pub(crate) fn on_postgres(test: fn()) {
+    ON_POSTGRES.set(true);
+    test();
+}
+
 /// A queen on a directory of its own.
 pub(crate) struct Rig {
     pub(crate) dir: tempfile::TempDir,
+    pub(crate) postgres: Option<TestDatabase>,
     pub(crate) clock: Arc<MockClock>,
     entropy: Arc<Counting>,
     pub(crate) queen: Queen,
@@ -61,12 +76,14 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(MockClock(AtomicI64::new(START)));
         let entropy = Arc::new(Counting::default());
-        let queen = Queen::open(config(dir.path(), &clock, &entropy)).await.unwrap();
-        Self { dir, clock, entropy, queen }
+        let postgres = ON_POSTGRES.get().then(|| Cluster::shared().database());
+        let config = config(dir.path(), postgres.as_ref(), &clock, &entropy);
+        let queen = Queen::open(config).await.unwrap();
+        Self { dir, postgres, clock, entropy, queen }
     }
 
     pub(crate) fn config(&self) -> QueenConfig {
-        config(self.dir.path(), &self.clock, &self.entropy)
+        config(self.dir.path(), self.postgres.as_ref(), &self.clock, &self.entropy)
     }
 
     /// Kills the queen and starts another one on the same directory.
@@ -125,6 +142,9 @@ impl Rig {
 
     /// All rows of a query, each as its columns' texts joined with blanks; null is `-`.
     pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
+        if let Some(postgres) = &self.postgres {
+            return postgres_rows(postgres, sql).await;
+        }
         let mut connection = self.connection().await;
         let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
         let text = |row: &sqlx::sqlite::SqliteRow, at: usize| {
@@ -134,6 +154,41 @@ impl Rig {
                 .unwrap_or_else(|| "-".to_owned())
         };
         rows.iter().map(|row| (0..row.len()).map(|at| text(row, at)).collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    /// Changes the database behind the queen's back, also against what it holds together.
+    pub(crate) async fn change(&self, sql: &str) {
+        if let Some(postgres) = &self.postgres {
+            postgres.sql(&format!("SET session_replication_role = replica; {sql}"));
+            return;
+        }
+        let options = SqliteConnectOptions::new().filename(self.dir.path().join("atta.db")).foreign_keys(false);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// Lets the database refuse what is written, e.g. `INSERT ON jobs`, until [`Self::accept`]; only rows for which `when`
+    /// holds, if it says anything.
+    pub(crate) async fn refuse(&self, what: &str, when: &str) {
+        let sql = if self.postgres.is_some() {
+            let when = if when.is_empty() { String::new() } else { format!("WHEN ({when})") };
+            format!(
+                "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS
+                    'BEGIN RAISE EXCEPTION ''no'' USING ERRCODE = ''check_violation''; END';
+                 CREATE TRIGGER no BEFORE {what} FOR EACH ROW {when} EXECUTE FUNCTION no()"
+            )
+        } else {
+            let when = if when.is_empty() { String::new() } else { format!("WHEN {when}") };
+            format!("CREATE TRIGGER no BEFORE {what} {when} BEGIN SELECT raise(ABORT, 'no'); END")
+        };
+        self.change(&sql).await;
+    }
+
+    /// Ends [`Self::refuse`].
+    pub(crate) async fn accept(&self) {
+        let sql = if self.postgres.is_some() { "DROP FUNCTION no() CASCADE" } else { "DROP TRIGGER no" };
+        self.change(sql).await;
     }
 
     pub(crate) async fn state(&self, job: &JobId) -> String {
@@ -161,9 +216,25 @@ impl Rig {
     }
 }
 
-fn config(dir: &Path, clock: &Arc<MockClock>, entropy: &Arc<Counting>) -> QueenConfig {
+/// As [`Rig::rows`] does it for a file.
+async fn postgres_rows(database: &TestDatabase, sql: &str) -> Vec<String> {
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let text = |row: &sqlx::postgres::PgRow, at: usize| {
+        let number = || row.try_get::<Option<i64>, _>(at).map(|n| n.map(|n| n.to_string()));
+        let truth = |_| row.try_get::<Option<bool>, _>(at).map(|b| b.map(|b| i64::from(b).to_string()));
+        let text = row.try_get::<Option<String>, _>(at).or_else(|_| number()).or_else(truth);
+        text.unwrap().unwrap_or_else(|| "-".to_owned())
+    };
+    rows.iter().map(|row| (0..row.len()).map(|at| text(row, at)).collect::<Vec<_>>().join(" ")).collect()
+}
+
+fn config(dir: &Path, postgres: Option<&TestDatabase>, clock: &Arc<MockClock>, entropy: &Arc<Counting>) -> QueenConfig {
     QueenConfig {
         data_dir: dir.to_owned(),
+        database: postgres.map_or(Database::File, |database| Database::Postgres(database.url().parse().unwrap())),
+        on_standby: None,
         clock: clock.clone(),
         entropy: entropy.clone(),
         schedules: true,

@@ -11,7 +11,7 @@ async fn jobs(rig: &Rig) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_tick_makes_one_job() {
+pub(crate) async fn each_tick_makes_one_job() {
     let rig = Rig::new().await;
     rig.upload(&definition("cron_trigger: \"0 * * * *\"", &[("a", "")])).await;
     assert_eq!(jobs(&rig).await, Vec::<String>::new());
@@ -33,7 +33,7 @@ async fn each_tick_makes_one_job() {
 }
 
 #[tokio::test]
-async fn missed_ticks_are_skipped_visibly() {
+pub(crate) async fn missed_ticks_are_skipped_visibly() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("cron_trigger: \"0 * * * *\"", &[("a", "")])).await;
     rig.set_clock(START + 3 * 3_600_000 + 30 * 60_000);
@@ -50,7 +50,7 @@ async fn missed_ticks_are_skipped_visibly() {
 }
 
 #[tokio::test]
-async fn run_once_makes_one_job_of_all_missed_ticks_and_run_all_one_each() {
+pub(crate) async fn run_once_makes_one_job_of_all_missed_ticks_and_run_all_one_each() {
     for (misfire, expected) in
         [("run_once", vec!["RUNNING 180"]), ("run_all", vec!["RUNNING 60", "RUNNING 120", "RUNNING 180"])]
     {
@@ -63,7 +63,7 @@ async fn run_once_makes_one_job_of_all_missed_ticks_and_run_all_one_each() {
 }
 
 #[tokio::test]
-async fn run_all_is_bounded_and_says_what_it_drops() {
+pub(crate) async fn run_all_is_bounded_and_says_what_it_drops() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("cron_trigger: \"* * * * *\"\nmisfire: run_all", &[("a", "")])).await;
     rig.set_clock(START + 1000 * 60_000 + 30_000);
@@ -78,7 +78,7 @@ async fn run_all_is_bounded_and_says_what_it_drops() {
 }
 
 #[tokio::test]
-async fn a_tick_while_the_last_job_still_runs_is_a_skipped_job_or_a_queued_one() {
+pub(crate) async fn a_tick_while_the_last_job_still_runs_is_a_skipped_job_or_a_queued_one() {
     for (misfire, expected) in [("skip", ["RUNNING 60", "SKIPPED 120"]), ("run_once", ["RUNNING 60", "PENDING 120"])] {
         let rig = Rig::new().await;
         let keys = format!("cron_trigger: \"0 * * * *\"\nmax_concurrency: 1\nmisfire: {misfire}");
@@ -92,7 +92,7 @@ async fn a_tick_while_the_last_job_still_runs_is_a_skipped_job_or_a_queued_one()
 }
 
 #[tokio::test]
-async fn a_disabled_definition_rests() {
+pub(crate) async fn a_disabled_definition_rests() {
     let rig = Rig::new().await;
     rig.upload(&definition("cron_trigger: \"0 * * * *\"", &[("a", "")])).await;
     rig.queen.set_enabled("flow", false).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_disabled_definition_rests() {
 }
 
 #[tokio::test]
-async fn a_tick_whose_user_key_is_taken_is_a_visible_skipped_job() {
+pub(crate) async fn a_tick_whose_user_key_is_taken_is_a_visible_skipped_job() {
     let rig = Rig::new().await;
     rig.upload(&definition("cron_trigger: \"0 * * * *\"\nuser_key: nightly", &[("a", "")])).await;
     rig.advance(HOUR).await;
@@ -116,7 +116,7 @@ async fn a_tick_whose_user_key_is_taken_is_a_visible_skipped_job() {
 }
 
 #[tokio::test]
-async fn a_tick_at_the_instant_of_a_scheduled_job_is_not_skipped_while_there_is_room() {
+pub(crate) async fn a_tick_at_the_instant_of_a_scheduled_job_is_not_skipped_while_there_is_room() {
     let rig = Rig::new().await;
     rig.upload(&definition("cron_trigger: \"0 * * * *\"\nmax_concurrency: 2", &[("a", "")])).await;
     let mut later = super::rig::request("flow");

@@ -30,7 +30,7 @@ fn invalid(refusal: Refusal) -> (&'static str, String, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_hundred_simultaneous_submits_with_one_user_key_make_one_job() {
+pub(crate) async fn a_hundred_simultaneous_submits_with_one_user_key_make_one_job() {
     let rig = Rig::new().await;
     rig.upload(&definition("user_key: \"issue-{{ 7 }}\"", &[("a", "")])).await;
     let submits: Vec<_> = (0..100)
@@ -59,7 +59,7 @@ async fn a_hundred_simultaneous_submits_with_one_user_key_make_one_job() {
 }
 
 #[tokio::test]
-async fn the_same_idempotency_key_gets_the_same_answer_and_another_body_is_refused() {
+pub(crate) async fn the_same_idempotency_key_gets_the_same_answer_and_another_body_is_refused() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("params: {N: {type: integer, default: 1}}", &[("a", "")])).await;
     let first = rig.queen.submit(request("flow"), "test", Some("key")).await.unwrap();
@@ -75,7 +75,7 @@ async fn the_same_idempotency_key_gets_the_same_answer_and_another_body_is_refus
 }
 
 #[tokio::test]
-async fn wrong_params_are_named_one_by_one() {
+pub(crate) async fn wrong_params_are_named_one_by_one() {
     let rig = Rig::new().await;
     rig.upload(&definition("params: {N: {type: integer}, S: {required: true}}", &[("a", "")])).await;
     let wrong = SubmitRequest {
@@ -90,7 +90,7 @@ async fn wrong_params_are_named_one_by_one() {
 }
 
 #[tokio::test]
-async fn unknown_and_disabled_definitions_and_versions_are_refused() {
+pub(crate) async fn unknown_and_disabled_definitions_and_versions_are_refused() {
     let rig = Rig::new().await;
     let missing = rig.queen.submit(request("nothing"), "test", None).await.unwrap_err();
     assert_eq!(missing.to_string(), "definition nothing not found");
@@ -106,7 +106,7 @@ async fn unknown_and_disabled_definitions_and_versions_are_refused() {
 }
 
 #[tokio::test]
-async fn versions_are_pinned_by_semantic_version_and_by_content() {
+pub(crate) async fn versions_are_pinned_by_semantic_version_and_by_content() {
     let rig = Rig::new().await;
     let old = rig.queen.upload_definition("a.yaml", &definition("version: 1.0.0", &[("old", "")])).await.unwrap();
     let new = rig.queen.upload_definition("a.yaml", &definition("version: 2.0.0", &[("new", "")])).await.unwrap();
@@ -123,7 +123,7 @@ async fn versions_are_pinned_by_semantic_version_and_by_content() {
 }
 
 #[tokio::test]
-async fn a_bad_definition_is_refused_with_places() {
+pub(crate) async fn a_bad_definition_is_refused_with_places() {
     let rig = Rig::new().await;
     let source = "job_type: flow\ntasks:\n  - task_type: a\n    script: [x]\n    on_completed: nowhere\n";
     let (code, message, fields) = invalid(rig.queen.upload_definition("f.yaml", source).await.unwrap_err());
@@ -134,7 +134,7 @@ async fn a_bad_definition_is_refused_with_places() {
 }
 
 #[tokio::test]
-async fn a_job_does_not_start_before_scheduled_at() {
+pub(crate) async fn a_job_does_not_start_before_scheduled_at() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let at = UnixMillis(rig.clock.now().0 + 60_000).to_rfc3339();
@@ -155,7 +155,7 @@ async fn a_job_does_not_start_before_scheduled_at() {
 }
 
 #[tokio::test]
-async fn skip_if_skips_with_its_reason_and_fails_closed() {
+pub(crate) async fn skip_if_skips_with_its_reason_and_fails_closed() {
     let rig = Rig::new().await;
     let source = definition(
         "params: {N: {type: integer, default: 0}}\nskip_if: \"{{ 'nothing to do' if N == 1 else (1 // 0 if N == 2 else '') }}\"",
@@ -177,7 +177,7 @@ async fn skip_if_skips_with_its_reason_and_fails_closed() {
 }
 
 #[tokio::test]
-async fn count_jobs_sees_the_jobs_of_the_same_batch() {
+pub(crate) async fn count_jobs_sees_the_jobs_of_the_same_batch() {
     let rig = Rig::new().await;
     rig.upload(&definition("skip_if: \"{{ count_jobs('flow', 'RUNNING') >= 2 }}\"", &[("a", "")])).await;
     let queen = Arc::new(rig.queen.clone());
@@ -196,7 +196,7 @@ async fn count_jobs_sees_the_jobs_of_the_same_batch() {
 }
 
 #[tokio::test]
-async fn max_concurrency_one_means_one_and_the_others_wait_in_order() {
+pub(crate) async fn max_concurrency_one_means_one_and_the_others_wait_in_order() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("max_concurrency: 1", &[("a", "")])).await;
     let first = rig.submit("flow").await;
@@ -223,7 +223,7 @@ async fn max_concurrency_one_means_one_and_the_others_wait_in_order() {
 }
 
 #[tokio::test]
-async fn a_job_in_line_starts_when_one_of_an_unlimited_version_ends() {
+pub(crate) async fn a_job_in_line_starts_when_one_of_an_unlimited_version_ends() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
     let unlimited = rig.submit("flow").await;
@@ -235,7 +235,7 @@ async fn a_job_in_line_starts_when_one_of_an_unlimited_version_ends() {
 }
 
 #[tokio::test]
-async fn a_user_key_passes_from_a_job_that_ends_to_one_that_begins_in_the_same_batch() {
+pub(crate) async fn a_user_key_passes_from_a_job_that_ends_to_one_that_begins_in_the_same_batch() {
     let rig = Rig::new().await;
     rig.upload(&definition("user_key: issue-1", &[("a", "")])).await;
     let first = rig.submit("flow").await;

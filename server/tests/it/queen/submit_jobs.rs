@@ -37,7 +37,7 @@ async fn failure(rig: &Rig, job: &JobId) -> String {
 }
 
 #[tokio::test]
-async fn each_item_becomes_a_job_of_its_own() {
+pub(crate) async fn each_item_becomes_a_job_of_its_own() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload(&source(", user_key: \"k-{{ item }}\", description: \"Look at {{ item }}\", priority: \"{{ 'HIGH' if item == 'a' else 'LOW' }}\"", "")).await;
@@ -57,7 +57,7 @@ async fn each_item_becomes_a_job_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_description_that_was_given_stays() {
+pub(crate) async fn a_description_that_was_given_stays() {
     let mut rig = Rig::new().await;
     rig.upload(&BUILD.replace(", tags: [rare]", "")).await;
     rig.upload(&source(", description: \"Mine\"", "")).await;
@@ -69,7 +69,7 @@ async fn a_description_that_was_given_stays() {
 }
 
 #[tokio::test]
-async fn an_item_whose_key_is_held_is_a_duplicate_and_no_failure() {
+pub(crate) async fn an_item_whose_key_is_held_is_a_duplicate_and_no_failure() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload(&source(", user_key: \"k-{{ item }}\"", "")).await;
@@ -87,7 +87,7 @@ async fn an_item_whose_key_is_held_is_a_duplicate_and_no_failure() {
 }
 
 #[tokio::test]
-async fn a_duplicate_by_the_key_of_its_own_definition_names_the_job_too() {
+pub(crate) async fn a_duplicate_by_the_key_of_its_own_definition_names_the_job_too() {
     let rig = Rig::new().await;
     rig.upload(&BUILD.replace("tasks:", "user_key: always\ntasks:")).await;
     rig.upload(&source("", "")).await;
@@ -99,7 +99,7 @@ async fn a_duplicate_by_the_key_of_its_own_definition_names_the_job_too() {
 }
 
 #[tokio::test]
-async fn a_refused_item_fails_the_task_with_all_outcomes_listed() {
+pub(crate) async fn a_refused_item_fails_the_task_with_all_outcomes_listed() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload(&source("", "")).await;
@@ -115,7 +115,7 @@ async fn a_refused_item_fails_the_task_with_all_outcomes_listed() {
 }
 
 #[tokio::test]
-async fn an_unknown_or_disabled_definition_refuses_its_items() {
+pub(crate) async fn an_unknown_or_disabled_definition_refuses_its_items() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.queen.set_enabled("build", false).await.unwrap();
@@ -132,7 +132,7 @@ async fn an_unknown_or_disabled_definition_refuses_its_items() {
 }
 
 #[tokio::test]
-async fn a_thousand_items_are_the_limit() {
+pub(crate) async fn a_thousand_items_are_the_limit() {
     let rig = Rig::new().await;
     rig.upload(&BUILD.replace("{pattern: \"^[a-z]+$\", required: true}", "{type: integer}")).await;
     rig.upload(&source("", "")).await;
@@ -149,7 +149,7 @@ async fn a_thousand_items_are_the_limit() {
 }
 
 #[tokio::test]
-async fn items_that_are_no_array_are_refused_and_none_are_fine() {
+pub(crate) async fn items_that_are_no_array_are_refused_and_none_are_fine() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload("job_type: scan\ntasks: [{task_type: submit, submit: {job_type: build, items: \"{{ JobID }}\"}}]\n")
@@ -163,7 +163,7 @@ async fn items_that_are_no_array_are_refused_and_none_are_fine() {
 }
 
 #[tokio::test]
-async fn a_retry_submits_nothing_twice() {
+pub(crate) async fn a_retry_submits_nothing_twice() {
     let mut rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload(&source("", "  retry: 1\n  delay_between_retries: 1s\n")).await;
@@ -182,7 +182,7 @@ async fn a_retry_submits_nothing_twice() {
 }
 
 #[tokio::test]
-async fn a_retry_of_the_job_submits_only_what_is_missing() {
+pub(crate) async fn a_retry_of_the_job_submits_only_what_is_missing() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload("job_type: scan\nparams: {Names: {type: array}}\ntasks:\n- {task_type: submit, submit: {job_type: \"{{ item }}\", params: {Name: x}, items: [build, later]}}\n").await;
@@ -198,7 +198,7 @@ async fn a_retry_of_the_job_submits_only_what_is_missing() {
 }
 
 #[tokio::test]
-async fn submitted_jobs_outlive_a_cancelled_parent() {
+pub(crate) async fn submitted_jobs_outlive_a_cancelled_parent() {
     let rig = Rig::new().await;
     rig.upload(BUILD).await;
     rig.upload(&source("", "- {task_type: long, dependencies: [submit], script: [x], tags: [rare]}\n")).await;

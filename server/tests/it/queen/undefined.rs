@@ -28,7 +28,7 @@ async fn failure(rig: &Rig, job: &JobId) -> String {
 const NOTHING: &str = "{{ P.nothing }}";
 
 #[tokio::test]
-async fn a_task_whose_template_reads_what_is_not_there_is_invalid_and_says_which_one() {
+pub(crate) async fn a_task_whose_template_reads_what_is_not_there_is_invalid_and_says_which_one() {
     for (task, words) in [
         ("script: [\"echo NOTHING\"]", "script (line 5)"),
         ("script: [x], before_script: [\"echo NOTHING\"]", "before_script (line 5)"),
@@ -61,7 +61,7 @@ async fn a_task_whose_template_reads_what_is_not_there_is_invalid_and_says_which
 }
 
 #[tokio::test]
-async fn items_that_cannot_be_rendered_are_refused_one_by_one() {
+pub(crate) async fn items_that_cannot_be_rendered_are_refused_one_by_one() {
     let rig = rig(&flow("", "submit: {job_type: child, items: [1, 2], params: {N: \"{{ P.nothing }}\"}}")).await;
     let (job, state) = rig.run("flow", &mut Ant::new("ant", 1)).await;
     assert_eq!(state, "FAILED");
@@ -71,7 +71,7 @@ async fn items_that_cannot_be_rendered_are_refused_one_by_one() {
 }
 
 #[tokio::test]
-async fn what_a_job_needs_before_it_begins_refuses_the_submit() {
+pub(crate) async fn what_a_job_needs_before_it_begins_refuses_the_submit() {
     for (keys, task, words) in [
         ("user_key: \"NOTHING\"", "script: [x]", "user_key (line 3)"),
         ("concurrency: {key: \"NOTHING\"}", "script: [x]", "concurrency.key (line 3)"),
@@ -90,7 +90,7 @@ async fn what_a_job_needs_before_it_begins_refuses_the_submit() {
 }
 
 #[tokio::test]
-async fn skip_if_fails_closed_and_a_description_fails_nothing() {
+pub(crate) async fn skip_if_fails_closed_and_a_description_fails_nothing() {
     let rig = rig(&flow("skip_if: \"{{ P.nothing }}\"", "script: [x]")).await;
     let job = rig.submit("flow").await;
     assert_eq!(rig.state(&job).await, "SKIPPED");
@@ -104,7 +104,7 @@ async fn skip_if_fails_closed_and_a_description_fails_nothing() {
 }
 
 #[tokio::test]
-async fn templates_without_end_or_measure_are_stopped_and_the_next_job_runs() {
+pub(crate) async fn templates_without_end_or_measure_are_stopped_and_the_next_job_runs() {
     let endless = "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}";
     let large = "{% for i in range(100000) %}{{ 'x' * 1000 }}{% endfor %}";
     for template in [endless, large] {

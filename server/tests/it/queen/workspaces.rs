@@ -21,7 +21,7 @@ fn releases(orders: &[&Orders]) -> Vec<WorkspaceRelease> {
 }
 
 #[tokio::test]
-async fn tasks_of_a_job_share_a_workspace_which_is_released_with_the_verdict() {
+pub(crate) async fn tasks_of_a_job_share_a_workspace_which_is_released_with_the_verdict() {
     let rig = Rig::new().await;
     rig.upload(&two_tasks(SHARED)).await;
     let job = rig.submit("flow").await;
@@ -47,7 +47,7 @@ async fn tasks_of_a_job_share_a_workspace_which_is_released_with_the_verdict() {
 }
 
 #[tokio::test]
-async fn a_job_without_a_workspace_says_nothing_about_one() {
+pub(crate) async fn a_job_without_a_workspace_says_nothing_about_one() {
     let rig = Rig::new().await;
     rig.upload(&two_tasks("")).await;
     rig.submit("flow").await;
@@ -58,7 +58,7 @@ async fn a_job_without_a_workspace_says_nothing_about_one() {
 }
 
 #[tokio::test]
-async fn a_job_that_begins_anew_gets_a_new_workspace_and_one_that_goes_on_keeps_it() {
+pub(crate) async fn a_job_that_begins_anew_gets_a_new_workspace_and_one_that_goes_on_keeps_it() {
     for (retry_from, same) in [("failed", true), ("start", false)] {
         let rig = Rig::new().await;
         let keys = format!("{SHARED}\nretry: 1\nretry_from: {retry_from}\ndelay_between_retries: 1s");
@@ -84,7 +84,7 @@ async fn a_job_that_begins_anew_gets_a_new_workspace_and_one_that_goes_on_keeps_
 }
 
 #[tokio::test]
-async fn what_an_ant_holds_without_need_is_released_whenever_it_asks() {
+pub(crate) async fn what_an_ant_holds_without_need_is_released_whenever_it_asks() {
     let mut rig = Rig::new().await;
     rig.upload(&two_tasks(SHARED)).await;
     let job = rig.submit("flow").await;
@@ -128,7 +128,7 @@ async fn what_an_ant_holds_without_need_is_released_whenever_it_asks() {
 }
 
 #[tokio::test]
-async fn a_task_goes_to_the_ant_that_holds_the_workspace() {
+pub(crate) async fn a_task_goes_to_the_ant_that_holds_the_workspace() {
     let rig = Rig::new().await;
     rig.upload(&two_tasks(SHARED)).await;
     rig.submit("flow").await;
@@ -148,7 +148,7 @@ async fn a_task_goes_to_the_ant_that_holds_the_workspace() {
 }
 
 #[tokio::test]
-async fn names_of_branches_from_outside_are_checked_before_any_ant_sees_them() {
+pub(crate) async fn names_of_branches_from_outside_are_checked_before_any_ant_sees_them() {
     let rig = Rig::new().await;
     let git = "params: {Branch: {type: string, required: true}}\nworkspace: {git: {url: /srv/a.git, branch: \"{{ Branch }}\"}}";
     rig.upload(&two_tasks(git)).await;
@@ -172,7 +172,7 @@ async fn names_of_branches_from_outside_are_checked_before_any_ant_sees_them() {
 }
 
 #[tokio::test]
-async fn the_branch_of_an_order_has_the_nonce_of_its_attempt() {
+pub(crate) async fn the_branch_of_an_order_has_the_nonce_of_its_attempt() {
     let rig = Rig::new().await;
     let git = "workspace: {git: {url: \"https://u:p@example.com/a.git\", branch: \"ai/{{ JobAttempt }}-{{ Nonce }}\"}}";
     rig.upload(&two_tasks(git)).await;
@@ -185,7 +185,7 @@ async fn the_branch_of_an_order_has_the_nonce_of_its_attempt() {
 }
 
 #[tokio::test]
-async fn cache_keys_are_rendered_for_each_task_and_checked() {
+pub(crate) async fn cache_keys_are_rendered_for_each_task_and_checked() {
     let rig = Rig::new().await;
     let source = definition(
         "",

@@ -1,0 +1,99 @@
+//! PostgreSQL whose sessions end at any moment, and two queens on one database.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use atta_server::scheduler::Queen;
+use sqlx::{Connection, PgConnection};
+
+use super::rig::{Ant, Rig, definition, on_postgres, request};
+
+/// Ends the session of the queen that is active.
+const END: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+#[test]
+fn a_session_that_ends_in_the_middle_of_batches_loses_nothing_and_doubles_nothing() {
+    on_postgres(batches_and_ends);
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn batches_and_ends() {
+    const JOBS: usize = 60;
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let database = rig.postgres.as_ref().unwrap();
+    let done = Arc::new(AtomicUsize::new(0));
+    let submits = (0..JOBS).map(|number| {
+        let (queen, done) = (rig.queen.clone(), done.clone());
+        tokio::spawn(async move {
+            let key = format!("key-{number}");
+            // As clients do: refused for now means again, with the same key.
+            let job = loop {
+                match queen.submit(request("flow"), "test", Some(&key)).await {
+                    Ok(answer) => break answer.job_id,
+                    Err(refusal) => assert!(refusal.to_string().contains("database"), "{refusal}"),
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            };
+            done.fetch_add(1, Ordering::SeqCst);
+            job
+        })
+    });
+    let submits: Vec<_> = submits.collect();
+    let url: atta_server::store::PostgresUrl = database.url().parse().unwrap();
+    let mut ends = 0;
+    while done.load(Ordering::SeqCst) < JOBS && ends < 10 {
+        let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+        sqlx::query(END).execute(&mut connection).await.unwrap();
+        ends += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut jobs = Vec::new();
+    for submit in submits {
+        jobs.push(submit.await.unwrap().0);
+    }
+    jobs.sort();
+    assert_eq!(rig.rows("SELECT id FROM jobs ORDER BY id").await, jobs);
+    assert!(ends > 0 && url.ask().await.unwrap().active);
+    // What is in memory is what is stored: everything runs to its end.
+    Ant::new("ant", 8).work(&rig.queen).await;
+    assert_eq!(rig.rows("SELECT state, count(*) FROM jobs GROUP BY state").await, [format!("COMPLETED {JOBS}")]);
+    assert_eq!(rig.rows("SELECT count(*) FROM attempts").await, [JOBS.to_string()]);
+}
+
+#[test]
+fn a_second_queen_waits_and_one_that_was_overtaken_stores_nothing() {
+    on_postgres(two_queens);
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn two_queens() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let waits = Arc::new(AtomicBool::new(false));
+    let mut config = rig.config();
+    let told = waits.clone();
+    config.on_standby = Some(Box::new(move || told.store(true, Ordering::SeqCst)));
+    let second = tokio::spawn(Queen::open(config));
+    while !waits.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // The session of the first one ends unseen, and the second one is quicker: the first one is told what happened.
+    let holder = rig.rows("SELECT value FROM meta WHERE key = 'epoch'").await.concat();
+    assert_eq!(holder, "1");
+    rig.change("UPDATE meta SET value = '7 0' WHERE key = 'writer'; UPDATE meta SET value = '7' WHERE key = 'epoch'")
+        .await;
+    let refusal = rig.queen.submit(request("flow"), "test", None).await.unwrap_err();
+    assert!(refusal.to_string().contains("another server has taken over this database"), "{refusal}");
+    tokio::time::timeout(Duration::from_mins(1), rig.queen.stopped()).await.unwrap();
+    assert!(rig.queen.is_overtaken());
+    assert!(rig.queen.health().unwrap_err().contains("taken over"));
+    assert_eq!(rig.rows("SELECT count(*) FROM jobs").await, ["0"]);
+    // Its session ends with its writer, so that the second one takes over.
+    let second = second.await.unwrap().unwrap();
+    assert_eq!(rig.rows("SELECT value FROM meta WHERE key = 'epoch'").await, ["8"]);
+    second.submit(request("flow"), "test", None).await.unwrap();
+    second.shutdown().await;
+}
