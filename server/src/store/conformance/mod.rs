@@ -400,7 +400,7 @@ async fn write_everything(writer: &mut StoreWriter) {
 }
 
 /// Methods that are not asked by name above: they are parts of others, or open and close.
-const ELSEWHERE: [&str; 27] = [
+const ELSEWHERE: [&str; 28] = [
     "write_ant",
     "remove_ant",
     "write_approval",
@@ -415,6 +415,7 @@ const ELSEWHERE: [&str; 27] = [
     "write_audit",
     "instances_by_task",
     "outline",
+    "outline_of_job",
     "set_meta",
     "limit_pages",
     "close",
