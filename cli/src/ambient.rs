@@ -73,7 +73,9 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// What tasks may be given of this process's environment: nothing that opens doors.
 pub(crate) fn environment_of_tasks() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().filter(|(name, _)| ![SECRETS_KEY, TOKEN, TOKEN_FILE, DATABASE_URL].iter().any(|kept| name == kept)).collect()
+    std::env::vars_os()
+        .filter(|(name, _)| ![SECRETS_KEY, TOKEN, TOKEN_FILE, DATABASE_URL].iter().any(|kept| name == kept))
+        .collect()
 }
 
 /// The machine's name; empty when it has none.
