@@ -76,6 +76,11 @@ pub(crate) async fn ant(args: AntArgs, launcher: Launcher) -> CommandResult {
     tracing::info!(%id, slots, isolation = ant.isolation().as_str(), data_dir = %data_dir.display(), "ready");
     let signal = tokio::select! {
         signal = signals.next() => signal,
+        why = ant.lost() => {
+            ant.hand_over().await;
+            return Err(Failure::new(Exit::Failed, "PART_LOST", format!("A part of the ant is lost: {why}."))
+                .with_help("What runs goes on: start the ant again, it takes it up."));
+        }
         () = ant.launcher_lost() => {
             ant.abort().await;
             return Err(Failure::new(Exit::Failed, "LAUNCHER_LOST", LAUNCHER_LOST)

@@ -114,7 +114,6 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
     tracing::info!(slots, isolation, data_dir = %data_dir.display(), "ready");
     let upkeep = tokio::spawn(keep_metrics_small(server.queen().latest_event(), metrics));
 
-    let queen = server.queen().clone();
     let mut lost = false;
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -123,13 +122,13 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
             tracing::error!("{LAUNCHER_LOST}");
             "none"
         }
-        () = queen.stopped() => {
+        why = part_lost(&server, ant.as_ref()) => {
             upkeep.abort();
             // The next server takes up what runs.
             if let Some(ant) = ant {
                 ant.hand_over().await;
             }
-            return Err(writer_lost(&server));
+            return Err(part_lost_failure(&server, &why));
         }
     };
     upkeep.abort();
@@ -146,6 +145,20 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
             .with_help("Start the server again: it goes on with the jobs where they are."));
     }
     Ok(Exit::Success)
+}
+
+/// Why the server cannot go on.
+async fn part_lost(server: &Server, ant: Option<&Ant>) -> String {
+    let of_ant = async {
+        match ant {
+            Some(ant) => ant.lost().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        why = server.lost() => why,
+        why = of_ant => why,
+    }
 }
 
 async fn launcher_lost(ant: Option<&Ant>) {
@@ -199,14 +212,14 @@ pub(crate) fn database(url: Option<&SecretText>) -> CommandResult<Database> {
 }
 
 /// Why the server ends though nobody asked it to.
-fn writer_lost(server: &Server) -> Failure {
+fn part_lost_failure(server: &Server, why: &str) -> Failure {
     if server.queen().is_overtaken() {
         let message = "Another server has taken over this database; this one has stopped and stored nothing since.";
         return Failure::new(Exit::Failed, "TAKEN_OVER", message)
             .with_help("Start it again: it waits until the other one is gone.");
     }
-    let message = "The queen's writer has stopped; what is stored is whole, start the server again.";
-    Failure::new(Exit::Failed, "WRITER_LOST", message)
+    Failure::new(Exit::Failed, "PART_LOST", format!("A part of the server is lost: {why}."))
+        .with_help("What is stored is whole, and what runs goes on: start the server again.")
 }
 
 /// Starts the embedded ant of this server.
@@ -236,6 +249,7 @@ pub(crate) async fn start_ant(
         // The server before this one may hang with what it runs; the queen serves meanwhile.
         config.lock_wait = Duration::from_hours(24 * 365);
     }
+    config.board = Some(Arc::clone(server.board()));
     let link = EmbeddedLink::new(config.id.clone(), server);
     Ant::start(config, launcher, Arc::new(link))
         .await

@@ -9,6 +9,7 @@
 //! * [`engine`]: `decide(state, plan, event) -> effects`, the one place where anything changes state
 //! * [`redact`]: keeping those values out of what tasks write
 //! * [`rehearsal`]: what a job would do, without running anything
+//! * [`resilience`]: trying again, leaving alone, beginning anew, leaving out
 //! * [`secret`]: values that nobody may see
 //! * [`protocol`]: what queen and ants, server and clients say to each other
 
@@ -18,6 +19,7 @@ pub mod graph;
 pub mod protocol;
 pub mod redact;
 pub mod rehearsal;
+pub mod resilience;
 pub mod secret;
 pub mod template;
 pub mod time;

@@ -22,6 +22,7 @@ mod standby;
 pub mod store;
 mod sweeper;
 mod tls;
+mod watch;
 
 pub use line::{AntLine, LineError};
 pub use scheduler::Database;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::access::Fingerprint;
+use atta_core::resilience::{Board, ComponentReport};
 use atta_core::time::{Clock, Entropy};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -28,6 +29,7 @@ use crate::standby::Standby;
 use crate::store::Reads;
 use crate::sweeper::{Keeping, Sweeper};
 use crate::tls::{self, TlsError, TlsSource};
+use crate::watch::Watch;
 
 /// How long requests in flight may take after a shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -123,6 +125,7 @@ pub struct Server {
     fingerprint: Option<Fingerprint>,
     stop: CancellationToken,
     sweeper: JoinHandle<()>,
+    watch: Watch,
     http: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     notifier: tokio::sync::Mutex<Option<Notifier>>,
 }
@@ -139,6 +142,7 @@ impl Server {
             None => None,
         };
         let local_addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let watch = Watch::new(Arc::clone(&config.clock), Arc::clone(&config.entropy));
         describe_metrics();
         let data_dir = config.data_dir;
         let tls = config.tls.map(|source| tls::open(&source, &data_dir)).transpose()?;
@@ -163,6 +167,7 @@ impl Server {
         }))
         .await?;
         drop(standby);
+        queen.is_part(watch.vital("writer"));
         let stores = LogStore::open(&data_dir.join("logs"))
             .map_err(StartError::from)
             .and_then(|logs| Ok((logs, LocalArtifacts::open(&data_dir.join("artifacts"))?)))
@@ -188,15 +193,18 @@ impl Server {
             None => None,
             Some(notify) => {
                 let own = local_addr.map(|address| format!("{scheme}://{address}")).unwrap_or_default();
-                let started = Notifier::start(NotifierParts {
-                    config: notify,
-                    queen: queen.clone(),
-                    reads: reads.clone(),
-                    links: Arc::clone(&links),
-                    clock: Arc::clone(&config.clock),
-                    entropy: Arc::clone(&config.entropy),
-                    public_url: public_url.clone().unwrap_or(own),
-                });
+                let started = Notifier::start(
+                    NotifierParts {
+                        config: notify,
+                        queen: queen.clone(),
+                        reads: reads.clone(),
+                        links: Arc::clone(&links),
+                        clock: Arc::clone(&config.clock),
+                        entropy: Arc::clone(&config.entropy),
+                        public_url: public_url.clone().unwrap_or(own),
+                    },
+                    &watch,
+                );
                 match started {
                     Ok(notifier) => Some(notifier),
                     Err(error) => {
@@ -213,7 +221,7 @@ impl Server {
             clock: Arc::clone(&config.clock),
             keeping: config.keeping,
         };
-        let sweeper = sweeper.start();
+        let sweeper = sweeper.start(&watch);
         let stop = CancellationToken::new();
         let listener = listener.map(|listener| Listening::new(listener, tls.as_ref())).transpose();
         let listener = match listener {
@@ -244,9 +252,10 @@ impl Server {
                 auth: config.auth,
                 failures: Arc::default(),
                 routes: Arc::default(),
+                watch: watch.clone(),
                 scheme,
             });
-            tokio::spawn(serve(listener, router, stop.clone()))
+            watch.run_once("http", serve(listener, router, stop.clone()))
         });
         Ok(Self {
             queen,
@@ -257,6 +266,7 @@ impl Server {
             fingerprint,
             stop,
             sweeper,
+            watch,
             http: tokio::sync::Mutex::new(http),
             notifier: tokio::sync::Mutex::new(notifier),
         })
@@ -275,6 +285,27 @@ impl Server {
     /// Resources as the API shows them.
     pub fn reads(&self) -> &Reads {
         &self.reads
+    }
+
+    /// Returns when a part of the server is lost that cannot be begun anew, or was too often: the sentence says why.
+    /// Then the process has to end.
+    pub async fn lost(&self) -> String {
+        tokio::select! {
+            why = self.watch.lost() => why,
+            () = self.queen.stopped() => {
+                self.watch.board().fatal().unwrap_or_else(|| "the writer has stopped".to_owned())
+            }
+        }
+    }
+
+    /// How the parts of this process are; an ant in it enters its own.
+    pub fn board(&self) -> &Arc<Board> {
+        self.watch.board()
+    }
+
+    /// How all parts are now.
+    pub fn components(&self) -> Vec<ComponentReport> {
+        self.watch.report(&self.queen)
     }
 
     /// Attempt logs.
@@ -361,10 +392,8 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     })
 }
 
-pub(crate) async fn serve(listener: Listening, router: axum::Router, stop: CancellationToken) {
+pub(crate) async fn serve(listener: Listening, router: axum::Router, stop: CancellationToken) -> Result<(), String> {
     let service = router.into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the HTTP server stopped");
-    }
+    served.map_err(|error| error.to_string())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use atta_core::definition::Retention;
 use atta_core::protocol::AttemptId;
+use atta_core::resilience::Component;
 use atta_core::time::Clock;
 use tokio::task::JoinHandle;
 
@@ -16,6 +17,7 @@ use crate::artifacts::{ArtifactStore, Removal};
 use crate::logs::LogStore;
 use crate::scheduler::Queen;
 use crate::store::{Garbage, StoreError};
+use crate::watch::Watch;
 
 /// Files that are removed before the database is told.
 const FILES: u32 = 200;
@@ -50,14 +52,19 @@ pub(crate) struct Sweeper {
 }
 
 impl Sweeper {
-    pub(crate) fn start(self) -> JoinHandle<()> {
-        tokio::spawn(self.run())
+    pub(crate) fn start(self, watch: &Watch) -> JoinHandle<()> {
+        let sweeper = Arc::new(self);
+        watch.run("sweeper", move |component| Arc::clone(&sweeper).run(component))
     }
 
-    async fn run(self) {
+    async fn run(self: Arc<Self>, component: Component) -> Result<(), String> {
         let mut events = self.queen.latest_event();
         loop {
-            let wait = match self.sweep().await {
+            let busy = component.work();
+            let swept = self.sweep().await;
+            drop(busy);
+            component.trouble(swept.as_ref().err().cloned());
+            let wait = match swept {
                 Ok(left) => {
                     let next = self.queen.store().next_expiry(&self.keeping.retention).await;
                     let due = next.map(|next| next.map(|at| at.since(self.clock.now()).min(LONGEST_SLEEP)));
@@ -88,7 +95,7 @@ impl Sweeper {
                 () = sleep => {}
                 changed = events.changed() => {
                     if changed.is_err() {
-                        return;
+                        return Ok(());
                     }
                     tokio::time::sleep(CALM).await;
                     events.mark_unchanged();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use atta_core::protocol::Digest;
 use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch};
+use atta_core::resilience::BreakerState;
 
 /// Why a message did not get through.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +24,15 @@ pub enum LinkError {
         /// Why.
         detail: String,
     },
+}
+
+/// How the line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkCondition {
+    /// What had to be said again since the ant started.
+    pub retries: u64,
+    /// Whether the queen is left alone; a line that cannot be cut has no breaker.
+    pub breaker: Option<BreakerState>,
 }
 
 /// What an ant can say to its queen.
@@ -45,4 +55,9 @@ pub trait QueenLink: Send + Sync + 'static {
 
     /// Writes a blob's content, checked against its digest, to a new file.
     async fn get_blob(&self, digest: &Digest, to: &Path) -> Result<(), LinkError>;
+
+    /// How the line is.
+    fn condition(&self) -> LinkCondition {
+        LinkCondition::default()
+    }
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::EventResource;
+use atta_core::resilience::{Backoff, Pauses};
 
 use super::Server;
 use super::stream::Messages;
+use crate::ambient::SystemEntropy;
 use crate::exit::{CommandResult, Exit, Failure};
 use crate::output;
 use crate::progress::{Line, Progress, log_tail, summary};
@@ -16,7 +18,7 @@ const TAIL_BYTES: u64 = 16 * 1024;
 
 /// How often a stream that breaks off is taken up again without anything new, and after how long.
 const RECONNECTS: u32 = 40;
-const RECONNECT_AFTER: Duration = Duration::from_millis(250);
+const RECONNECT: Backoff = Backoff { first: Duration::from_millis(100), factor: 2, cap: Duration::from_secs(1) };
 
 /// The events of a job as they happen, until its end; a broken connection is taken up again where it broke.
 pub(crate) struct EventFollower<'a> {
@@ -27,13 +29,13 @@ pub(crate) struct EventFollower<'a> {
     messages: Option<Messages>,
     /// Lines of an event whose last line has not arrived.
     lines: Vec<EventResource>,
-    broken: u32,
+    broken: Pauses,
 }
 
 impl<'a> EventFollower<'a> {
     /// From the beginning.
     pub(crate) fn new(server: &'a Server, job: &'a JobId) -> Self {
-        Self { server, job, after: "0".to_owned(), messages: None, lines: Vec::new(), broken: 0 }
+        Self { server, job, after: "0".to_owned(), messages: None, lines: Vec::new(), broken: Pauses::new(RECONNECT) }
     }
 
     /// The lines of the next event; `None` when the job has ended. Nothing is lost when this is dropped half-way.
@@ -56,14 +58,13 @@ impl<'a> EventFollower<'a> {
                     // The last line of an event carries its number.
                     if !message.id.is_empty() {
                         self.after = message.id;
-                        self.broken = 0;
+                        self.broken.reset();
                         return Ok(Some(std::mem::take(&mut self.lines)));
                     }
                 }
-                Ok(None) | Err(Failure { exit: Exit::Unreachable, .. }) if self.broken < RECONNECTS => {
+                Ok(None) | Err(Failure { exit: Exit::Unreachable, .. }) if self.broken.failures() < RECONNECTS => {
                     self.messages = None;
-                    self.broken += 1;
-                    tokio::time::sleep(RECONNECT_AFTER).await;
+                    tokio::time::sleep(self.broken.next(&SystemEntropy)).await;
                 }
                 Ok(None) => {
                     return Err(Failure::new(

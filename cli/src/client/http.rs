@@ -6,14 +6,26 @@ use std::time::Duration;
 
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{AttemptResource, JobAttemptResource, JobDetail, JobSummary, Page, Problem};
+use atta_core::resilience::{Backoff, Class, Pauses, TimeLimits, retry_after};
 use atta_core::secret::SecretText;
+use atta_core::time::UnixMillis;
 use atta_worker::remote::{PinnedCertificate, pinned_tls};
+use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use crate::ambient;
 use crate::args::{ServerArgs, TokenFileArgs};
 use crate::exit::{CommandResult, Exit, Failure};
+
+/// An answer takes as long as something moves; it has to begin within the idle time.
+const LIMITS: TimeLimits = TimeLimits { connect: Duration::from_secs(5), request: None, idle: Duration::from_mins(2) };
+/// So often something is read again that broke off or that the server had no time for…
+const AGAIN: u32 = 2;
+/// …with these pauses…
+const PAUSES: Backoff = Backoff { first: Duration::from_millis(200), factor: 3, cap: Duration::from_secs(2) };
+/// …unless the server asks for a longer one: somebody waits for this program.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many jobs are looked through, the newest first, for a shortened id.
 const SHORT_ID_HORIZON: usize = 10_000;
@@ -42,7 +54,7 @@ impl Server {
         // A proxy of the environment is for other things.
         let mut client = reqwest::Client::builder()
             .no_proxy()
-            .connect_timeout(Duration::from_secs(5))
+            .connect_timeout(LIMITS.connect)
             .user_agent(concat!("atta/", env!("CARGO_PKG_VERSION")));
         let pinned = args.token.queen_fingerprint.map(|expected| Arc::new(PinnedCertificate::new(expected)));
         if let Some(pinned) = &pinned {
@@ -109,8 +121,41 @@ impl Server {
 
     /// Sends; an answer that is no success becomes a failure in the server's own words.
     pub(crate) async fn send(&self, request: RequestBuilder) -> CommandResult<Response> {
-        let response = request.send().await.map_err(|error| self.no_answer(&error))?;
-        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+        let mut pauses = Pauses::new(PAUSES);
+        let mut request = request;
+        loop {
+            let again = request.try_clone();
+            let (client, built) = request.build_split();
+            let built = built.map_err(|error| self.no_answer(&error))?;
+            // What only reads can be said again without doing anything twice.
+            let again = again.filter(|_| built.method() == Method::GET && pauses.failures() < AGAIN);
+            let Ok(answer) = tokio::time::timeout(LIMITS.idle, client.execute(built)).await else {
+                let text = format!("{} takes connections and does not answer.", self.url());
+                return Err(Failure::new(Exit::Unreachable, "UNREACHABLE", text)
+                    .with_help("`atta doctor` looks at the server; its log on stderr says more."));
+            };
+            let asked = match &answer {
+                Ok(response) if response.status().is_success() => None,
+                Ok(response) => {
+                    let text = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+                    let asked = text.and_then(|text| retry_after(text, UnixMillis(i64::MAX), Duration::MAX));
+                    match Class::of_status(response.status().as_u16(), asked) {
+                        Some(Class::RateLimited(wait)) => Some(wait.unwrap_or_default()),
+                        _ => None,
+                    }
+                }
+                // Where nothing listens, nothing will in a second.
+                Err(error) if error.is_connect() || error.is_builder() => None,
+                Err(_) => Some(Duration::ZERO),
+            };
+            if let (Some(again), Some(asked)) = (again, asked.filter(|asked| *asked <= PATIENCE)) {
+                tokio::time::sleep(pauses.next(&ambient::SystemEntropy).max(asked)).await;
+                request = again;
+                continue;
+            }
+            let response = answer.map_err(|error| self.no_answer(&error))?;
+            return if response.status().is_success() { Ok(response) } else { Err(refused(response).await) };
+        }
     }
 
     /// Sends and reads a JSON answer.

@@ -9,6 +9,7 @@ pub use super::configs::{ConfigRequest, ConfigResource, ConfigScope, NamedConfig
 use super::{Digest, JobId};
 use crate::definition::Priority;
 use crate::engine::{AttemptState, Failure, JobState, RoutedFrom, SkipReason, TaskState};
+use crate::resilience::ComponentReport;
 
 /// A page of a list. Give `next_cursor` back as `cursor` to go on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -538,6 +539,9 @@ pub struct HealthReport {
     pub status: String,
     /// What was looked at: `ok`, or what is wrong.
     pub checks: IndexMap<String, String>,
+    /// The long-lived parts of the server's process, its ant's included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<ComponentReport>,
 }
 
 /// What answers.

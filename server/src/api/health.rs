@@ -1,6 +1,9 @@
 //! Health, metrics and the version.
 
+use std::time::Duration;
+
 use atta_core::protocol::api::{HealthReport, VersionInfo};
+use atta_core::resilience::{ComponentReport, ComponentState};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -11,7 +14,10 @@ use utoipa_axum::routes;
 use super::Context;
 use super::access::{Access, Routes};
 use super::problem::ApiError;
+use crate::watch;
 
+/// Longer than this nothing that works takes to answer.
+const ROUND_TRIP: Duration = Duration::from_secs(2);
 /// Less free space than this is not healthy: a commit may fail soon.
 const SPACE_NEEDED: u64 = 64 * 1024 * 1024;
 
@@ -24,11 +30,11 @@ pub(super) fn routes() -> Routes {
         .with(Access::VIEWER, routes!(version))
 }
 
-fn report(checks: IndexMap<String, String>) -> Response {
-    let ok = checks.values().all(|check| check == "ok");
+fn report(checks: IndexMap<String, String>, components: Vec<ComponentReport>) -> Response {
+    let ok = checks.values().all(|check| check == "ok") && components.iter().all(|part| watch::problem(part).is_none());
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ok { "ok" } else { "unavailable" };
-    (status, Json(HealthReport { status: word.to_owned(), checks })).into_response()
+    (status, Json(HealthReport { status: word.to_owned(), checks, components })).into_response()
 }
 
 fn said(result: Result<(), String>) -> String {
@@ -41,25 +47,38 @@ fn said(result: Result<(), String>) -> String {
     responses((status = 200, body = HealthReport))
 )]
 async fn live() -> Response {
-    report(IndexMap::new())
+    report(IndexMap::new(), Vec::new())
 }
 
-/// Whether requests can be served: the writer lives and its last write succeeded
+/// Whether requests can be served: the writer lives, is not stuck, and its last write succeeded
 #[utoipa::path(
     get, path = "/health/ready", tag = "health", operation_id = "health_ready",
     responses((status = 200, body = HealthReport), (status = 503, body = HealthReport))
 )]
 async fn ready(State(context): State<Context>) -> Response {
-    report(IndexMap::from([("writer".to_owned(), said(context.queen.health()))]))
+    let parts = context.watch.report(&context.queen);
+    let broken = |part: &&ComponentReport| {
+        part.state == ComponentState::Failed || (part.name == "writer" && part.state == ComponentState::Stalled)
+    };
+    let part = parts.iter().find(broken).and_then(|part| Some(format!("{}: {}", part.name, watch::problem(part)?)));
+    let writer = context.queen.health().and_then(|()| part.map_or(Ok(()), Err));
+    report(IndexMap::from([("writer".to_owned(), said(writer))]), Vec::new())
 }
 
-/// Ready, and the database answers and the disk has space
+/// Ready, and every part works, the database answers, the writer has time, and the disk has space
 #[utoipa::path(
     get, path = "/health/deep", tag = "health", operation_id = "health_deep",
     responses((status = 200, body = HealthReport), (status = 503, body = HealthReport))
 )]
 async fn deep(State(context): State<Context>) -> Response {
-    let database = context.reads.ping().await.map_err(|error| error.to_string());
+    let database = match tokio::time::timeout(ROUND_TRIP, context.reads.ping()).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", ROUND_TRIP.as_secs())),
+    };
+    let writer = match tokio::time::timeout(ROUND_TRIP, context.queen.ants()).await {
+        Ok(_) => context.queen.health(),
+        Err(_) => Err(format!("it has no time: a question was not answered within {} s", ROUND_TRIP.as_secs())),
+    };
     let dir = context.data_dir.clone();
     let space = tokio::task::spawn_blocking(move || match rustix::fs::statvfs(&*dir) {
         Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) >= SPACE_NEEDED => Ok(()),
@@ -68,12 +87,15 @@ async fn deep(State(context): State<Context>) -> Response {
     })
     .await
     .unwrap_or_else(|error| Err(error.to_string()));
-    report(IndexMap::from([
-        ("writer".to_owned(), said(context.queen.health())),
-        ("database".to_owned(), said(database)),
-        ("disk".to_owned(), said(space)),
-        ("secrets".to_owned(), said(context.queen.secrets().problem().map_or(Ok(()), Err))),
-    ]))
+    report(
+        IndexMap::from([
+            ("writer".to_owned(), said(writer)),
+            ("database".to_owned(), said(database)),
+            ("disk".to_owned(), said(space)),
+            ("secrets".to_owned(), said(context.queen.secrets().problem().map_or(Ok(()), Err))),
+        ]),
+        context.watch.report(&context.queen),
+    )
 }
 
 /// Metrics in Prometheus' text format

@@ -60,6 +60,7 @@ use crate::links::Links;
 use crate::logs::LogStore;
 use crate::scheduler::Queen;
 use crate::store::Reads;
+use crate::watch::Watch;
 use access::{Access, Routes};
 pub(crate) use access::{Peer, RouteTable};
 use problem::ApiError;
@@ -109,6 +110,8 @@ pub(crate) struct Context {
     /// Whose requests are answered.
     pub(crate) auth: AuthMode,
     pub(crate) failures: Arc<Failures>,
+    /// The parts of this process.
+    pub(crate) watch: Watch,
     /// Filled when the router is made.
     pub(crate) routes: Arc<RouteTable>,
 }

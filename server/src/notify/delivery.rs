@@ -1,9 +1,10 @@
 //! The task that sends.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use atta_core::resilience::{Breaker, BreakerState, Component};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
@@ -17,7 +18,8 @@ use super::web::{Post, Web};
 use super::{Failed, NotifyConfig};
 use crate::links::Links;
 use crate::scheduler::Queen;
-use crate::store::{Channel, DeliveryChange, DeliveryOutcome, DueDelivery, Reads, StoreError};
+use crate::store::{Channel, ColumnName as _, DeliveryChange, DeliveryOutcome, DueDelivery, Reads, StoreError};
+use crate::watch::Watch;
 
 /// Deliveries that run at once, each to another destination.
 const AT_ONCE: usize = 32;
@@ -49,15 +51,19 @@ pub(crate) struct Notifier {
 struct Inner {
     parts: NotifierParts,
     web: Web,
+    breakers: Mutex<BTreeMap<Destination, Arc<Breaker>>>,
+    /// The beginning of the breakers' time.
+    began: Instant,
 }
 
 impl Notifier {
     /// Begins with what a former process left.
-    pub(crate) fn start(parts: NotifierParts) -> Result<Self, String> {
+    pub(crate) fn start(parts: NotifierParts, watch: &Watch) -> Result<Self, String> {
         let web = Web::new(&parts.config)?;
         let stop = CancellationToken::new();
-        let inner = Arc::new(Inner { parts, web });
-        let task = tokio::spawn(run(inner, stop.clone()));
+        let inner = Arc::new(Inner { parts, web, breakers: Mutex::default(), began: Instant::now() });
+        let told = stop.clone();
+        let task = watch.run("notifier", move |component| run(Arc::clone(&inner), component, told.clone()));
         Ok(Self { stop, task })
     }
 
@@ -78,11 +84,15 @@ fn destination(due: &DueDelivery) -> Destination {
     (due.channel, place)
 }
 
-async fn run(inner: Arc<Inner>, stop: CancellationToken) {
+async fn run(inner: Arc<Inner>, component: Component, stop: CancellationToken) -> Result<(), String> {
     let mut busy: BTreeSet<Destination> = BTreeSet::new();
     let mut running: JoinSet<Destination> = JoinSet::new();
     loop {
-        let wake = match start_due(&inner, &mut busy, &mut running).await {
+        let working = component.work();
+        let started = start_due(&inner, &mut busy, &mut running).await;
+        drop(working);
+        component.trouble(started.as_ref().err().map(ToString::to_string));
+        let wake = match started {
             Ok(wake) => wake,
             Err(error) => {
                 tracing::warn!(%error, "notifications cannot be read");
@@ -107,6 +117,7 @@ async fn run(inner: Arc<Inner>, stop: CancellationToken) {
         }
     }
     running.shutdown().await;
+    Ok(())
 }
 
 async fn sleep(wake: Option<Duration>) {
@@ -123,17 +134,20 @@ async fn start_due(
     busy: &mut BTreeSet<Destination>,
     running: &mut JoinSet<Destination>,
 ) -> Result<Option<Duration>, StoreError> {
+    let (mut left_alone, mut wake) = inner.left_alone();
     loop {
-        let pending = inner.parts.reads.pending_deliveries(busy.iter(), ROWS).await?;
+        let excluded = busy.iter().chain(left_alone.iter().filter(|one| !busy.contains(one)));
+        let pending = inner.parts.reads.pending_deliveries(excluded, ROWS).await?;
         let full = pending.len() >= ROWS as usize;
         let mut began = false;
         for due in pending {
             let now = inner.parts.clock.now();
             if due.due > now {
-                return Ok(Some(due.due.since(now)));
+                let rest = due.due.since(now);
+                return Ok(Some(wake.map_or(rest, |wake| wake.min(rest))));
             }
             if running.len() >= AT_ONCE {
-                return Ok(None);
+                return Ok(wake);
             }
             let destination = destination(&due);
             if !busy.insert(destination.clone()) {
@@ -148,16 +162,58 @@ async fn start_due(
         }
         // Others may stand behind many rows of one destination.
         if !(full && began) {
-            return Ok(None);
+            return Ok(wake);
         }
+        (left_alone, wake) = inner.left_alone();
     }
 }
 
 impl Inner {
+    /// Receivers that are left alone, and how long until the first of them is tried again.
+    fn left_alone(&self) -> (BTreeSet<Destination>, Option<Duration>) {
+        let now = self.began.elapsed();
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut closed, mut rest) = (BTreeSet::new(), None::<Duration>);
+        let mut states = BTreeMap::new();
+        breakers.retain(|destination, breaker| {
+            let state = breaker.state(now);
+            *states.entry((destination.0, state.as_str())).or_insert(0_u32) += 1;
+            if let Some(wait) = breaker.wait(now) {
+                closed.insert(destination.clone());
+                rest = Some(rest.map_or(wait, |rest| rest.min(wait)));
+            }
+            // One that works needs none before it fails.
+            !(state == BreakerState::Closed && breaker.is_calm() && Arc::strong_count(breaker) == 1)
+        });
+        for channel in [Channel::Webhook, Channel::Slack, Channel::Email] {
+            for state in [BreakerState::Open, BreakerState::HalfOpen] {
+                let count = states.get(&(channel, state.as_str())).copied().unwrap_or(0);
+                metrics::gauge!("atta_breakers", "dependency" => channel.column_name(), "state" => state.as_str())
+                    .set(f64::from(count));
+            }
+        }
+        (closed, rest)
+    }
+
+    fn breaker(&self, destination: &Destination) -> Arc<Breaker> {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Breaker::new(self.parts.config.breaker()));
+        Arc::clone(breakers.entry(destination.clone()).or_insert_with(new))
+    }
+
     /// One try, and its outcome stored.
     async fn deliver(&self, due: DueDelivery) {
         let began = Instant::now();
+        let breaker = self.breaker(&destination(&due));
+        // Whoever has to wait after all is tried with the others, and has used up no try.
+        let Ok(permit) = breaker.ask(self.began.elapsed()) else { return };
         let result = self.attempt(&due).await;
+        match &result {
+            Err(failed) if failed.away => permit.failed(self.began.elapsed(), &*self.parts.entropy),
+            // What fails here says nothing about the receiver.
+            Err(failed) if !failed.for_good => drop(permit),
+            _ => permit.succeeded(),
+        }
         let now = self.parts.clock.now();
         let outcome = match result {
             Ok(()) => DeliveryOutcome::Sent,
@@ -187,17 +243,14 @@ impl Inner {
     fn after(&self, due: &DueDelivery, failed: Failed, now: UnixMillis) -> DeliveryOutcome {
         let config = &self.parts.config;
         let tries = due.attempts + 1;
-        let Failed { reason, for_good, after } = failed;
+        let Failed { reason, for_good, after, away: _ } = failed;
         if for_good {
             return DeliveryOutcome::Dead { error: reason };
         }
         if tries >= config.attempts {
             return DeliveryOutcome::Dead { error: format!("{reason}; given up after {tries} tries") };
         }
-        let bound = config.first_delay.saturating_mul(3_u32.saturating_pow(due.attempts)).min(config.longest_delay);
-        // Full jitter: receivers that come back are not met by everybody at once.
-        let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
-        let wait = Duration::from_millis(self.parts.entropy.next_u64() % millis.saturating_add(1));
+        let wait = config.pauses().delay(tries, &*self.parts.entropy);
         DeliveryOutcome::Again { at: now.plus(wait.max(after.unwrap_or_default())), error: reason }
     }
 

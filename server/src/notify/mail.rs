@@ -51,7 +51,7 @@ impl Mailer {
     pub(super) async fn send(&self, mail: Mail, timeout: Duration) -> Result<(), Failed> {
         let message = self.message(&mail)?;
         match tokio::time::timeout(timeout, self.transport.send(message)).await {
-            Err(_) => Err(Failed::once("the SMTP server did not answer in time")),
+            Err(_) => Err(Failed::away("the SMTP server did not answer in time")),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 let mut cause: &dyn std::error::Error = &error;
@@ -59,7 +59,7 @@ impl Mailer {
                     cause = deeper;
                 }
                 let reason = format!("the SMTP server did not take it: {cause}");
-                Err(if error.is_permanent() { Failed::for_good(reason) } else { Failed::once(reason) })
+                Err(if error.is_permanent() { Failed::for_good(reason) } else { Failed::away(reason) })
             }
         }
     }

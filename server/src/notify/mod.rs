@@ -17,6 +17,8 @@ mod web;
 
 use std::time::Duration;
 
+use atta_core::resilience::{Backoff, BreakerPolicy};
+
 pub use mail::{MailError, Mailer};
 
 pub(crate) use delivery::{Notifier, NotifierParts};
@@ -64,14 +66,36 @@ pub(crate) struct Failed {
     pub(crate) for_good: bool,
     /// How long the receiver wants to be left alone.
     pub(crate) after: Option<Duration>,
+    /// The receiver cannot be reached or does not work: others would fail there, too.
+    pub(crate) away: bool,
 }
+
+impl NotifyConfig {
+    /// The pauses between tries of one delivery.
+    pub(crate) fn pauses(&self) -> Backoff {
+        Backoff { first: self.first_delay, factor: 3, cap: self.longest_delay }
+    }
+
+    /// When a receiver is left alone by all deliveries.
+    pub(crate) fn breaker(&self) -> BreakerPolicy {
+        let cap = self.longest_delay.min(LONGEST_REST);
+        BreakerPolicy { failures: 5, open: Backoff { first: self.first_delay.min(cap), factor: 2, cap } }
+    }
+}
+
+/// The longest that a receiver is left alone by all deliveries.
+const LONGEST_REST: Duration = Duration::from_mins(10);
 
 impl Failed {
     fn once(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), for_good: false, after: None }
+        Self { reason: reason.into(), for_good: false, after: None, away: false }
+    }
+
+    fn away(reason: impl Into<String>) -> Self {
+        Self { away: true, ..Self::once(reason) }
     }
 
     fn for_good(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), for_good: true, after: None }
+        Self { reason: reason.into(), for_good: true, after: None, away: false }
     }
 }

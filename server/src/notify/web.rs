@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use atta_core::resilience::{Class, retry_after};
 use atta_core::time::UnixMillis;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -93,27 +94,18 @@ impl Web {
             return Ok(());
         }
         let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let after = after.and_then(|text| retry_after(text, now, LONGEST_WAIT));
+        let class = Class::of_status(status.as_u16(), after);
         Err(Failed {
             reason: match status {
                 status if status.is_redirection() => format!("it answered {status}, and redirects are not followed"),
                 status => format!("it answered {status}"),
             },
             for_good: status == StatusCode::GONE,
-            after: after.and_then(|text| wait(text, now)),
+            after,
+            away: matches!(class, Some(Class::Transient | Class::RateLimited(_))),
         })
     }
-}
-
-/// `Retry-After`: seconds, or a date.
-fn wait(text: &str, now: UnixMillis) -> Option<Duration> {
-    let text = text.trim();
-    let wait = if let Ok(seconds) = text.parse::<u64>() {
-        Duration::from_secs(seconds)
-    } else {
-        let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-        UnixMillis(at).since(now)
-    };
-    Some(wait.min(LONGEST_WAIT))
 }
 
 /// What went wrong, without the URL: a secret may stand in it.
@@ -127,7 +119,7 @@ fn broken(error: reqwest::Error) -> Failed {
     if detail == REFUSED {
         return Failed::for_good(format!("the url {REFUSED}"));
     }
-    Failed::once(if error.is_timeout() {
+    Failed::away(if error.is_timeout() {
         "it did not answer in time".to_owned()
     } else if error.is_connect() {
         format!("it cannot be reached: {detail}")
@@ -147,15 +139,5 @@ mod tests {
             signature("It's a Secret to Everybody", b"Hello, World!"),
             "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
         );
-    }
-
-    #[test]
-    fn a_wait_is_seconds_or_a_date_and_bounded() {
-        let now = UnixMillis(784_111_777_000);
-        assert_eq!(wait("120", now), Some(Duration::from_mins(2)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT", now), Some(Duration::from_mins(1)));
-        assert_eq!(wait("Tue, 06 Nov 1990 08:50:37 GMT", now), Some(Duration::ZERO));
-        assert_eq!(wait("99999999999", now), Some(LONGEST_WAIT));
-        assert_eq!((wait("soon", now), wait("-1", now)), (None, None));
     }
 }

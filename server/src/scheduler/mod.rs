@@ -60,8 +60,10 @@ mod webhook;
 mod workspaces;
 mod writer;
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use atta_core::definition::KnownConfigs;
@@ -70,7 +72,9 @@ use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch, ReportBody};
 use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
 use atta_core::protocol::{AntId, AttemptId, JobId};
+use atta_core::resilience::{Component, panic_text};
 use atta_core::time::{Clock, Entropy};
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -171,6 +175,8 @@ struct Inner {
     epoch: u64,
     fence: Arc<Fence>,
     overtaken: Option<CancellationToken>,
+    /// The writer among the parts of its server.
+    component: Arc<OnceLock<Component>>,
 }
 
 impl Queen {
@@ -197,7 +203,22 @@ impl Queen {
         let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
         // What the restart itself changes (overdue timers) is stored before anybody is served.
         writer.recover().await.map_err(|detail| OpenError::Database { file: store.name().to_owned(), detail })?;
-        let writer = Mutex::new(Some(tokio::spawn(writer.run())));
+        let component = Arc::new(OnceLock::<Component>::new());
+        writer.watched_by(Arc::clone(&component));
+        let watched = Arc::clone(&component);
+        let writer = Mutex::new(Some(tokio::spawn(async move {
+            // Not to go on: only its reason is kept, and known before anybody hears that the writer is gone.
+            let mut writer = pin!(AssertUnwindSafe(writer.run()).catch_unwind());
+            if let Err(panic) = writer.as_mut().await {
+                let reason = panic_text(&*panic);
+                tracing::error!(reason, "the writer ended badly");
+                if let Some(component) = watched.get() {
+                    component.failed(&reason);
+                }
+            } else if let Some(component) = watched.get() {
+                component.stopped();
+            }
+        })));
         let rotation = Arc::new(tokio::sync::Mutex::new(()));
         let queen = Self {
             inner: Arc::new(Inner {
@@ -215,6 +236,7 @@ impl Queen {
                 epoch,
                 fence,
                 overtaken,
+                component,
             }),
         };
         queen.finish_rotation();
@@ -359,6 +381,17 @@ impl Queen {
     /// Whether another server has taken over the database, so that this one must not do anything more.
     pub fn is_overtaken(&self) -> bool {
         self.inner.overtaken.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// The writer is this part of its server.
+    pub(crate) fn is_part(&self, component: Component) {
+        // Only the first server counts; there is no other one.
+        let _ = self.inner.component.set(component);
+    }
+
+    /// The writer among the parts of its server.
+    pub(crate) fn component(&self) -> Option<&Component> {
+        self.inner.component.get()
     }
 
     /// Returns when the writer has ended, in order or by a panic.

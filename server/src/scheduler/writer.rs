@@ -5,11 +5,12 @@
 //! database, so that it never runs ahead; all callers of the batch are told that nothing happened.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use atta_core::protocol::AntId;
 use atta_core::protocol::ant::{Orders, ReportBatch};
+use atta_core::resilience::Component;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
@@ -50,6 +51,8 @@ pub(super) struct Writer {
     alone: usize,
     /// When to try again after a failed write.
     retry_at: Option<Instant>,
+    /// The part of the server that this is.
+    component: Arc<OnceLock<Component>>,
 }
 
 /// Something has happened to the right to write; whether the database may be away.
@@ -116,7 +119,13 @@ impl Writer {
             stale: false,
             alone: 0,
             retry_at: None,
+            component: Arc::default(),
         }
+    }
+
+    /// Where the server finds how it is.
+    pub(super) fn watched_by(&mut self, component: Arc<OnceLock<Component>>) {
+        self.component = component;
     }
 
     /// Stores what the restart itself changes.
@@ -261,6 +270,7 @@ impl Writer {
     }
 
     async fn run_batch(&mut self, commands: Vec<Command>) {
+        let _busy = self.component.get().map(Component::work);
         if self.stale
             && let Err(error) = self.state.reload(&mut self.database).await
         {

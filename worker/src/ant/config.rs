@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::{AntId, AttemptId};
+use atta_core::resilience::Board;
 use atta_core::time::{Clock, Entropy, UnixMillis};
 
 use crate::{HttpPolicy, IsolationLevel};
@@ -46,6 +47,8 @@ pub struct AntConfig {
     /// Bytes of output that wait for the queen on disk, of all attempts together; each has the same share. While the queen
     /// is away and the share is used up, output is left out, and the log says so.
     pub spool_limit: u64,
+    /// Where the parts of the ant show how they are; `None`: on one of its own.
+    pub board: Option<Arc<Board>>,
     /// What tells this start of the machine from others; `None` asks the kernel.
     pub boot_id: Option<String>,
 }
@@ -81,6 +84,7 @@ impl AntConfig {
             lock_wait: Duration::from_secs(30),
             orphans: Orphans::default(),
             spool_limit: 1 << 30,
+            board: None,
             boot_id: None,
         }
     }

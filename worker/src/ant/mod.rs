@@ -5,6 +5,7 @@ mod config;
 mod core;
 mod hearing;
 mod outbox;
+mod parts;
 mod retry;
 mod seal;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::ant::Heartbeat;
+use atta_core::resilience::{Board, Component, Pauses, RestartPolicy};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +27,7 @@ use crate::{IsolationLevel, Launcher, LinkError, QueenLink};
 
 use core::Parts;
 use outbox::Outbox;
-use retry::Backoff;
+use retry::SAY_AGAIN;
 
 pub use config::{AntConfig, Orphans, RunningAttempt, SpoolUse, StartError};
 pub(crate) use core::{Core, Order};
@@ -41,6 +43,10 @@ pub struct Ant {
     /// Ended in this order.
     parts: Vec<JoinHandle<()>>,
     aborted: CancellationToken,
+    board: Arc<Board>,
+    launcher: Component,
+    /// A part is lost that cannot be begun anew.
+    lost: CancellationToken,
 }
 
 impl Ant {
@@ -96,6 +102,10 @@ impl Ant {
         let spares = 2 * usize::try_from(config.slots).unwrap_or(usize::MAX / 2) + 4;
         let spares = SpareDirectories::new(spare_dir, spares);
         let (outbox, queue) = Outbox::new();
+        let board = config
+            .board
+            .clone()
+            .unwrap_or_else(|| Arc::new(Board::new(Arc::clone(&config.clock), Arc::clone(&config.entropy))));
         let core = Core::new(Parts {
             config,
             session,
@@ -115,13 +125,20 @@ impl Ant {
         for adopted in stock.adopted {
             core.adopt(adopted);
         }
+        let lost = CancellationToken::new();
+        let again = Some(RestartPolicy::default());
+        let (asking, reporting, sweeping, living) = (core.clone(), core.clone(), core.clone(), core.clone());
+        let mut queue = Some(queue);
+        // What was taken out of the outbox and not heard would be missing: only another process reads it all again.
+        let deliver = move || outbox::deliver_from(reporting.clone(), queue.take());
         let parts = vec![
-            tokio::spawn(ask_for_work(core.clone())),
-            tokio::spawn(outbox::deliver(core.clone(), queue)),
-            tokio::spawn(SharedWorkspaces::sweep(core.clone())),
-            tokio::spawn(give_signs_of_life(core.clone())),
+            parts::run(&board, "ant: questions for work", again, &lost, move || ask_for_work(asking.clone())),
+            parts::run(&board, "ant: reports", None, &lost, deliver),
+            parts::run(&board, "ant: workspaces", again, &lost, move || SharedWorkspaces::sweep(sweeping.clone())),
+            parts::run(&board, "ant: signs of life", again, &lost, move || give_signs_of_life(living.clone())),
         ];
-        Ok(Self { core, parts, aborted: CancellationToken::new() })
+        let launcher = board.begin("ant: launcher", None, Duration::MAX);
+        Ok(Self { core, parts, aborted: CancellationToken::new(), board, launcher, lost })
     }
 
     /// Takes no more work, finishes what runs and delivers it, then ends the launcher. Waits as long as the queen is
@@ -194,6 +211,14 @@ impl Ant {
     /// are not reported. What runs goes on, and a new ant can take over.
     pub async fn launcher_lost(&self) {
         self.core.launcher_lost.cancelled().await;
+        self.launcher.failed("it was killed");
+    }
+
+    /// Returns when a part of the ant is lost that cannot be begun anew, or was too often: why. What runs goes on, and the
+    /// next ant on the directory takes it up.
+    pub async fn lost(&self) -> String {
+        self.lost.cancelled().await;
+        self.board.fatal().unwrap_or_default()
     }
 
     /// What runs now, in no particular order.
@@ -222,7 +247,7 @@ impl Drop for Ant {
 /// Keeps a question for work open. When slots have become free, a newer one replaces it; the older one is still heard to
 /// its end, because its answer may be on the way already.
 async fn ask_for_work(core: Arc<Core>) {
-    let mut backoff = Backoff::default();
+    let mut pauses = Pauses::new(SAY_AGAIN);
     let mut open = JoinSet::new();
     loop {
         if open.is_empty() {
@@ -237,7 +262,7 @@ async fn ask_for_work(core: Arc<Core>) {
         };
         match answer {
             Some(Ok((lost, Ok(orders)))) => {
-                backoff.reset();
+                pauses.reset();
                 core.obey(orders);
                 core.lost_is_known(&lost);
             }
@@ -247,7 +272,7 @@ async fn ask_for_work(core: Arc<Core>) {
                 } else {
                     tracing::warn!(%error, "the queen does not give work to this ant");
                 }
-                tokio::time::sleep(backoff.next(&*core.config.entropy)).await;
+                tokio::time::sleep(pauses.next(&*core.config.entropy)).await;
             }
             Some(Err(panic)) => tracing::error!(%panic, "a question for work failed"),
             None => {}

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::ant::{Heard, Report, ReportBatch, ReportBody};
+use atta_core::resilience::Pauses;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::Core;
-use super::retry::Backoff;
+use super::retry::SAY_AGAIN;
 use crate::LinkError;
 
 /// How long the report of a start waits for another report to go with. Most attempts of small commands have ended by
@@ -46,8 +47,14 @@ impl Outbox {
     }
 }
 
-/// Sends what is put into the outbox.
-pub(crate) async fn deliver(core: Arc<Core>, mut queue: UnboundedReceiver<Posted>) {
+/// Sends what is put into the outbox; there is one who does.
+pub(crate) async fn deliver_from(core: Arc<Core>, queue: Option<UnboundedReceiver<Posted>>) {
+    if let Some(queue) = queue {
+        deliver(core, queue).await;
+    }
+}
+
+async fn deliver(core: Arc<Core>, mut queue: UnboundedReceiver<Posted>) {
     while let Some((first, listener)) = queue.recv().await {
         let mut reports = vec![first];
         let mut listeners: Vec<_> = listener.into_iter().collect();
@@ -84,7 +91,7 @@ pub(crate) async fn deliver(core: Arc<Core>, mut queue: UnboundedReceiver<Posted
 async fn send(core: &Arc<Core>, reports: Vec<Report>) {
     let (ant, session) = (core.config.id.clone(), core.session);
     let mut batch = ReportBatch { ant, session, heard: Heard::default(), reports };
-    let mut backoff = Backoff::default();
+    let mut pauses = Pauses::new(SAY_AGAIN);
     loop {
         // What has come in since the last try counts, too.
         batch.heard = core.heard();
@@ -96,7 +103,7 @@ async fn send(core: &Arc<Core>, reports: Vec<Report>) {
             }
             Err(LinkError::Unreachable(detail)) => {
                 tracing::debug!(detail, "the queen is away; reports wait");
-                tokio::time::sleep(backoff.next(&*core.config.entropy)).await;
+                tokio::time::sleep(pauses.next(&*core.config.entropy)).await;
             }
             Err(refusal) => {
                 tracing::error!(%refusal, reports = batch.reports.len(), "the queen refused a batch of reports");

@@ -10,7 +10,8 @@ use atta_core::engine::{AttemptResult, ResultName};
 use atta_core::protocol::ant::{
     Action, ArtifactRules, Assignment, AttemptReport, HttpRequest, RenderedPart, ReportBody, RequestBody,
 };
-use atta_core::time::{UnixMillis, parse_http_date};
+use atta_core::resilience::retry_after;
+use atta_core::time::UnixMillis;
 use indexmap::IndexMap;
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -306,36 +307,7 @@ fn escaped(path: &str) -> String {
     path.chars().flat_map(|c| if "*?[]{}\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
 }
 
-/// `Retry-After` (RFC 9110, 10.2.3): seconds or a date.
+/// How long an answer asks to be left alone.
 fn wait_asked_for(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => LONGEST_WAIT,
-        Err(_) => parse_http_date(text)?.since(now),
-    };
-    Some(wait.min(LONGEST_WAIT)).filter(|wait| !wait.is_zero())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wait_that_an_answer_asks_for_is_bounded() {
-        let now = UnixMillis(784_111_777_000);
-        let wait = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::RETRY_AFTER, text.parse().unwrap());
-            wait_asked_for(&headers, now)
-        };
-        assert_eq!(wait("120"), Some(Duration::from_mins(2)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_mins(1)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:00 GMT"), None, "the past");
-        assert_eq!(wait("99999999"), Some(Duration::from_hours(1)));
-        assert_eq!(wait("99999999999999999999999"), Some(Duration::from_hours(1)));
-        for text in ["soon", "-5", "", "1.5"] {
-            assert_eq!(wait(text), None, "{text}");
-        }
-    }
+    retry_after(headers.get(header::RETRY_AFTER)?.to_str().ok()?, now, LONGEST_WAIT)
 }

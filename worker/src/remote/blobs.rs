@@ -16,13 +16,13 @@ use tokio::time::{sleep, timeout};
 use tokio_util::io::ReaderStream;
 
 use super::call::Failed;
-use super::{ANSWER, RemoteLink};
+use super::{ANSWER, LIMITS, RemoteLink};
 use crate::LinkError;
 
 /// Bytes that are read or written at once.
 const BUFFER: usize = 256 * 1024;
 /// How long nothing may move.
-const IDLE: Duration = Duration::from_mins(1);
+const IDLE: Duration = LIMITS.idle;
 /// How many bytes per second the queen checks at least, once she has all.
 const CHECKED_PER_SECOND: u64 = 20 << 20;
 /// So often a transfer is begun again without anything having come through; then the ant decides.
@@ -103,7 +103,7 @@ impl RemoteLink {
     /// How much of a content the queen has; `None`: all of it.
     async fn uploaded(&self, digest: &Digest) -> Result<Option<u64>, Failed> {
         let request = self.request(&self.data, Method::HEAD, &["blobs", &digest.0], &[]).timeout(ANSWER);
-        match self.send(request).await {
+        match self.send_careful(request).await {
             Ok(_) => Ok(None),
             Err(Failed::Refused { uploaded: Some(at), .. }) => Ok(Some(at)),
             Err(failed) => Err(failed),
@@ -134,7 +134,7 @@ impl RemoteLink {
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, size - offset)
             .body(Body::wrap_stream(body));
-        let sending = self.send(request);
+        let sending = self.send_careful(request);
         tokio::pin!(sending);
         let mut last = u64::MAX;
         loop {
@@ -201,7 +201,7 @@ impl RemoteLink {
             request = request.header(RANGE, format!("bytes={}-", part.length));
         }
         let late = |_| Failed::away(format!("nothing came for {} s", IDLE.as_secs()));
-        let mut response = timeout(IDLE, self.send(request)).await.map_err(late)??;
+        let mut response = timeout(IDLE, self.send_careful(request)).await.map_err(late)??;
         let here = |error: io::Error| Failed::Refused {
             status: StatusCode::BAD_REQUEST,
             code: "FILE".to_owned(),

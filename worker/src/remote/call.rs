@@ -1,20 +1,25 @@
 //! One request, and what its answer means.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use atta_core::protocol::ant::UPLOADED_HEADER;
+use atta_core::protocol::ant::{Hello, UPLOADED_HEADER};
 use atta_core::protocol::api::Problem;
+use atta_core::resilience::{Class, Permit, retry_after};
+use atta_core::time::UnixMillis;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::RemoteLink;
+use super::{PULSE, RemoteLink};
 use crate::LinkError;
 
 /// The longest that a queen may ask to wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The pause of an ant that is not let in: between this and twice as much.
 const DENIED: Duration = Duration::from_secs(10);
+/// The least pause while more than the budget's share of what is sent are repetitions.
+const OVER_BUDGET: Duration = Duration::from_secs(1);
 
 /// Why there is no answer to work with.
 #[derive(Debug)]
@@ -28,6 +33,11 @@ pub(super) enum Failed {
 }
 
 impl Failed {
+    /// The queen did not answer, or could not: what a breaker counts. One that asks for patience is there.
+    fn is_failure(&self) -> bool {
+        matches!(self, Self::Away { wait: None, .. })
+    }
+
     pub(super) fn away(detail: impl Into<String>) -> Self {
         Self::Away { detail: detail.into(), wait: None }
     }
@@ -54,6 +64,53 @@ impl RemoteLink {
         if response.status().is_success() { Ok(response) } else { Err(read_failure(response).await) }
     }
 
+    /// Leave to send something. After a row of failures the queen is left alone, and greeted by one caller at a time:
+    /// nothing that may take long is ever the probe.
+    pub(super) async fn permit(&self) -> Result<Permit<'_>, Failed> {
+        let closed = |wait| Failed::Away { detail: "it did not answer a moment ago".to_owned(), wait: Some(wait) };
+        let permit = self.breaker.ask(self.began.elapsed()).map_err(closed)?;
+        if !permit.is_probe() {
+            return Ok(permit);
+        }
+        let greeting = self.request(&self.control, Method::GET, &["hello"], &[]).timeout(PULSE);
+        match self.json::<Hello>(greeting).await {
+            Err(failed) if failed.is_failure() => {
+                permit.failed(self.began.elapsed(), &*self.entropy);
+                Err(failed)
+            }
+            _ => {
+                permit.succeeded();
+                self.breaker.ask(self.began.elapsed()).map_err(closed)
+            }
+        }
+    }
+
+    /// What came of something that was sent.
+    pub(super) fn settle<T>(&self, permit: Permit<'_>, result: &Result<T, Failed>) {
+        match result {
+            Err(failed) if failed.is_failure() => permit.failed(self.began.elapsed(), &*self.entropy),
+            _ => permit.succeeded(),
+        }
+    }
+
+    /// Sends what can be said again, unless the queen is left alone.
+    pub(super) async fn send_careful(&self, request: RequestBuilder) -> Result<Response, Failed> {
+        self.budget.request();
+        let permit = self.permit().await?;
+        let result = self.send(request).await;
+        self.settle(permit, &result);
+        result
+    }
+
+    /// Sends and reads a JSON answer, unless the queen is left alone.
+    pub(super) async fn json_careful<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failed> {
+        self.budget.request();
+        let permit = self.permit().await?;
+        let result = self.json(request).await;
+        self.settle(permit, &result);
+        result
+    }
+
     /// Sends and reads a JSON answer.
     pub(super) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failed> {
         let response = self.send(request).await?;
@@ -74,6 +131,8 @@ impl RemoteLink {
         match failed {
             Failed::Away { detail, wait } => {
                 self.notice.away(self.queen(), &detail);
+                self.retries.fetch_add(1, Ordering::Relaxed);
+                let wait = if self.budget.retry() { wait } else { Some(wait.unwrap_or_default().max(OVER_BUDGET)) };
                 self.pause(wait).await;
                 LinkError::Unreachable(detail)
             }
@@ -101,22 +160,23 @@ impl RemoteLink {
 
 async fn read_failure(response: Response) -> Failed {
     let status = response.status();
-    let number = |name: &str| -> Option<u64> { response.headers().get(name)?.to_str().ok()?.trim().parse().ok() };
-    let wait = number(RETRY_AFTER.as_str()).map(Duration::from_secs);
-    let uploaded = number(UPLOADED_HEADER);
+    let text = |name: &str| response.headers().get(name)?.to_str().ok();
+    // A queen says it in seconds; dates are of somebody else, and are passed by.
+    let wait = text(RETRY_AFTER.as_str()).and_then(|text| retry_after(text, UnixMillis(i64::MAX), LONGEST_PAUSE));
+    let uploaded = text(UPLOADED_HEADER).and_then(|text| text.trim().parse().ok());
     let body = response.bytes().await.unwrap_or_default();
     let problem: Option<Problem> = serde_json::from_slice(&body).ok();
     let detail = problem.as_ref().map_or_else(|| format!("it answered {status}"), |problem| problem.detail.clone());
     let code = problem.as_ref().map_or_else(|| "HTTP".to_owned(), |problem| problem.code.clone());
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::UPGRADE_REQUIRED => {
-            Failed::Denied { code, detail }
-        }
-        StatusCode::TOO_MANY_REQUESTS if code == "TOO_MANY_FAILURES" => Failed::Denied { code, detail },
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Failed::Away { detail, wait },
-        status if status.is_server_error() => Failed::Away { detail, wait },
+    match Class::of_status(status.as_u16(), wait) {
+        Some(Class::Denied) => Failed::Denied { code, detail },
+        Some(Class::RateLimited(_)) if code == "TOO_MANY_FAILURES" => Failed::Denied { code, detail },
+        Some(Class::RateLimited(asked)) => Failed::Away { detail, wait: Some(asked.unwrap_or(OVER_BUDGET)) },
+        Some(Class::Transient) => Failed::Away { detail, wait },
         // A HEAD has no body.
-        StatusCode::NOT_FOUND if uploaded.is_some() => Failed::Refused { status, code, detail, uploaded, wait },
+        _ if status == StatusCode::NOT_FOUND && uploaded.is_some() => {
+            Failed::Refused { status, code, detail, uploaded, wait }
+        }
         // Something else answers there, or an older server: what the ant has to say is not to be lost on it.
         _ if problem.is_none() || code == "NO_ROUTE" => {
             Failed::Away { detail: format!("{detail}: is this an Atta server that takes ants?"), wait }

@@ -15,6 +15,7 @@ mod pin;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use atta_core::protocol::access::Fingerprint;
@@ -22,22 +23,35 @@ use atta_core::protocol::ant::{
     ANT_HEADER, Heartbeat, Hello, LogChunk, Orders, PROTOCOL, PROTOCOL_HEADER, PollRequest, ReportBatch,
 };
 use atta_core::protocol::{AntId, Digest};
+use atta_core::resilience::{Backoff, Breaker, BreakerPolicy, RetryBudget, TimeLimits};
 use atta_core::secret::SecretText;
 use atta_core::time::Entropy;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
-use crate::{LinkError, QueenLink};
+use crate::{LinkCondition, LinkError, QueenLink};
 use call::Failed;
 use notice::Notice;
 pub use pin::{PinnedCertificate, pinned_tls};
 
-/// To resolve the queen's name, connect and agree on TLS.
-const CONNECT: Duration = Duration::from_secs(10);
+/// Of a small message; transfers have no end, and may stand still for a minute.
+pub(crate) const LIMITS: TimeLimits = TimeLimits {
+    connect: Duration::from_secs(10),
+    request: Some(Duration::from_secs(30)),
+    idle: Duration::from_mins(1),
+};
 /// For the answer to a small message.
 const ANSWER: Duration = Duration::from_secs(30);
+/// When the queen is left alone: not for long, because ants have leases to keep.
+const LEFT_ALONE: BreakerPolicy = BreakerPolicy {
+    failures: 10,
+    open: Backoff { first: Duration::from_millis(500), factor: 2, cap: Duration::from_secs(4) },
+};
+/// What may be said again in percent of what is said, and how much beyond that.
+const AGAIN: (u32, u32) = (20, 50);
 /// For the answer to a heartbeat: another one follows soon.
 const PULSE: Duration = Duration::from_secs(10);
 /// What a poll may take beyond its wait.
@@ -107,6 +121,11 @@ pub struct RemoteLink {
     entropy: Arc<dyn Entropy>,
     notice: Notice,
     pinned: Option<Arc<PinnedCertificate>>,
+    breaker: Breaker,
+    budget: RetryBudget,
+    retries: AtomicU64,
+    /// The beginning of the breaker's time.
+    began: Instant,
 }
 
 impl RemoteLink {
@@ -130,7 +149,7 @@ impl RemoteLink {
         let client = |http1: bool| {
             let mut builder = Client::builder()
                 .no_proxy()
-                .connect_timeout(CONNECT)
+                .connect_timeout(LIMITS.connect)
                 .tcp_keepalive(Duration::from_secs(15))
                 .default_headers(headers.clone())
                 .redirect(reqwest::redirect::Policy::none())
@@ -139,7 +158,8 @@ impl RemoteLink {
                 // One connection per transfer: none waits for what another one has lost on the way.
                 builder = builder.http1_only();
             } else {
-                builder = builder.http2_keep_alive_interval(Duration::from_secs(15)).http2_keep_alive_timeout(CONNECT);
+                builder =
+                    builder.http2_keep_alive_interval(Duration::from_secs(15)).http2_keep_alive_timeout(LIMITS.connect);
             }
             if let Some(pinned) = &pinned {
                 let tls = pinned_tls(Arc::clone(pinned), http1).map_err(RemoteError::Client)?;
@@ -159,6 +179,10 @@ impl RemoteLink {
             entropy: config.entropy,
             notice: Notice::default(),
             pinned,
+            breaker: Breaker::new(LEFT_ALONE),
+            budget: RetryBudget::new(AGAIN.0, AGAIN.1),
+            retries: AtomicU64::new(0),
+            began: Instant::now(),
         })
     }
 
@@ -209,7 +233,7 @@ impl RemoteLink {
         request: RequestBuilder,
         body: &impl Serialize,
     ) -> Result<T, LinkError> {
-        match self.json(request.json(body)).await {
+        match self.json_careful(request.json(body)).await {
             Ok(answer) => {
                 self.notice.well();
                 Ok(answer)
@@ -234,8 +258,16 @@ impl QueenLink for RemoteLink {
     }
 
     async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Orders, LinkError> {
+        // Signs of life are never held back: they are what leases hang on, and there is one at a time.
         let call = self.request(&self.pulse, Method::POST, &["heartbeat"], &[]);
-        self.message(call.timeout(PULSE), &heartbeat).await
+        match self.json(call.timeout(PULSE).json(&heartbeat)).await {
+            Ok(orders) => {
+                self.breaker.close();
+                self.notice.well();
+                Ok(orders)
+            }
+            Err(failed) => Err(self.link_error(failed).await),
+        }
     }
 
     async fn append_log(&self, chunk: LogChunk) -> Result<(), LinkError> {
@@ -245,7 +277,7 @@ impl QueenLink for RemoteLink {
         if packed {
             request = request.header(CONTENT_ENCODING, "zstd");
         }
-        match self.send(request.body(body)).await {
+        match self.send_careful(request.body(body)).await {
             Ok(_) => Ok(()),
             Err(failed) => Err(self.link_error(failed).await),
         }
@@ -257,6 +289,11 @@ impl QueenLink for RemoteLink {
 
     async fn get_blob(&self, digest: &Digest, to: &Path) -> Result<(), LinkError> {
         self.download(digest, to).await
+    }
+
+    fn condition(&self) -> LinkCondition {
+        let breaker = self.breaker.state(self.began.elapsed());
+        LinkCondition { retries: self.retries.load(Ordering::Relaxed), breaker: Some(breaker) }
     }
 }
 

@@ -126,6 +126,9 @@ impl Git {
         if !task.iter().any(|(name, _)| name == "GIT_SSH_COMMAND" || name == "GIT_SSH") {
             set("GIT_SSH_COMMAND", OsStr::new("ssh -oBatchMode=yes"));
         }
+        // A line on which nothing comes for a minute is broken; how long all may take is the attempt's matter.
+        set("GIT_HTTP_LOW_SPEED_LIMIT", OsStr::new("1"));
+        set("GIT_HTTP_LOW_SPEED_TIME", OsStr::new("60"));
         set("GIT_ALLOW_PROTOCOL", OsStr::new("file:git:http:https:ssh"));
         Self::plain(environment).hiding(address)
     }

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use atta_core::definition::{GitName, check_git_name, check_git_url};
 use atta_core::protocol::ant::GitOrder;
+use atta_core::resilience::{Backoff, Class, Pauses};
+use atta_core::time::Entropy;
 
 use super::git::{Address, Git, GitError};
 use super::record::GitRecord;
@@ -20,9 +22,36 @@ use super::record::GitRecord;
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a remote may take to settle a doubt; the end of an ant may wait for it.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// So often a fetch that broke off is begun again…
+const AGAIN: u32 = 2;
+/// …after these pauses.
+const PAUSES: Backoff = Backoff { first: Duration::from_millis(500), factor: 4, cap: Duration::from_secs(5) };
+/// What git says when the line or the remote is at fault, and not the address or who asks.
+const PASSING: [&str; 14] = [
+    "could not resolve host",
+    "couldn't connect",
+    "failed to connect",
+    "connection refused",
+    "connection reset",
+    "connection timed out",
+    "operation timed out",
+    "operation too slow",
+    "early eof",
+    "unexpected disconnect",
+    "the remote end hung up unexpectedly",
+    "returned error: 429",
+    "returned error: 5",
+    "temporary failure in name resolution",
+];
 /// Who commits where nobody is configured.
 const NAME: &str = "Atta";
 const EMAIL: &str = "atta@localhost";
+
+/// What a complaint of git's means for the next try.
+fn class(complaint: &str) -> Class {
+    let complaint = complaint.to_ascii_lowercase();
+    if PASSING.iter().any(|phrase| complaint.contains(phrase)) { Class::Transient } else { Class::Permanent }
+}
 
 /// Why a worktree cannot be made.
 #[derive(Debug, PartialEq, Eq)]
@@ -122,6 +151,22 @@ impl Mirror {
         Ok(())
     }
 
+    /// Fetches everything; again when the line broke or the remote had no time.
+    async fn fetch_patiently(&self, git: &Git, lock: &File, entropy: &dyn Entropy) -> Result<(), GitError> {
+        let mut pauses = Pauses::new(PAUSES);
+        loop {
+            match self.fetch(git, lock).await {
+                Err(GitError::Failed { complaint, .. })
+                    if pauses.failures() < AGAIN && class(&complaint).may_pass() =>
+                {
+                    tracing::debug!(complaint, "git could not fetch, and tries again");
+                    tokio::time::sleep(pauses.next(entropy)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     async fn fetch(&self, git: &Git, lock: &File) -> Result<(), GitError> {
         git.run(&self.path, Some(lock), &["fetch", "--quiet", "--prune", "--tags", "--force", "origin"]).await.map(drop)
     }
@@ -177,6 +222,7 @@ impl Mirror {
         order: &GitOrder,
         tree: &Path,
         known: &GitRecord,
+        entropy: &dyn Entropy,
     ) -> Result<Begun, Fault> {
         check_git_url(&order.url).map_err(Fault::Invalid)?;
         for (kind, name) in [(GitName::Ref, &order.reference), (GitName::Branch, &order.branch)] {
@@ -186,7 +232,7 @@ impl Mirror {
         let url = &address.clean;
         let lock = self.lock().await?;
         self.create(git, &lock, &address).await?;
-        if let Err(error) = self.fetch(git, &lock).await {
+        if let Err(error) = self.fetch_patiently(git, &lock, entropy).await {
             return Err(Fault::Failed(format!("the repository {url} cannot be fetched: {error}")));
         }
         super::remove_tree(tree)?;

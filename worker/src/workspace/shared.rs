@@ -182,7 +182,7 @@ impl SharedWorkspaces {
             }
             return Ok(lease);
         }
-        let begun = mirror.begin(&git, spec, &tree, of).await?;
+        let begun = mirror.begin(&git, spec, &tree, of, &*core.config.entropy).await?;
         let claimed = GitRecord { base: Some(begun.base.clone()), branch: spec.branch.clone(), ..of.clone() };
         this.change(&order.id, |record| record.git = Some(claimed)).await?;
         mirror.finish(&git, spec.branch.as_deref(), &tree, begun).await?;
