@@ -41,12 +41,17 @@ impl Clock for Steady {
 pub(crate) struct Watch {
     board: Arc<Board>,
     over: CancellationToken,
+    policy: RestartPolicy,
 }
 
 impl Watch {
     pub(crate) fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let clock = Arc::new(Steady { clock, began: Instant::now() });
-        Self { board: Arc::new(Board::new(clock, entropy)), over: CancellationToken::new() }
+        Self {
+            board: Arc::new(Board::new(clock, entropy)),
+            over: CancellationToken::new(),
+            policy: RestartPolicy::default(),
+        }
     }
 
     pub(crate) fn board(&self) -> &Arc<Board> {
@@ -63,7 +68,7 @@ impl Watch {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        let component = self.board.begin(name, Some(RestartPolicy::default()), LONGEST_AT_LEISURE);
+        let component = self.board.begin(name, Some(self.policy), LONGEST_AT_LEISURE);
         let over = self.over.clone();
         tokio::spawn(async move {
             while let Some(reason) = ended(&component, make(component.clone())).await {
@@ -155,6 +160,7 @@ pub(crate) fn problem(part: &ComponentReport) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atta_core::resilience::Backoff;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     struct Zero;
@@ -172,10 +178,12 @@ mod tests {
     }
 
     fn watch() -> Watch {
-        Watch::new(Arc::new(Zero), Arc::new(Zero))
+        let pause = Backoff { first: Duration::ZERO, factor: 1, cap: Duration::ZERO };
+        let policy = RestartPolicy { pause, ..RestartPolicy::default() };
+        Watch { policy, ..Watch::new(Arc::new(Zero), Arc::new(Zero)) }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_part_that_panics_is_begun_anew_and_its_reason_is_kept() {
         let watch = watch();
         let tries = Arc::new(AtomicU32::new(0));
@@ -193,7 +201,7 @@ mod tests {
         assert_eq!(report.last_error.as_deref(), Some("try 1 failed"));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_part_that_fails_again_and_again_ends_the_server_with_its_reason() {
         let watch = watch();
         let _part = watch.run("notifier", |_| async { Err("it cannot".to_owned()) });
