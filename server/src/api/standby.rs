@@ -14,7 +14,8 @@ const WAITS: &str = "another server is active on this database; this one takes o
 
 /// Routes of a server that waits.
 pub(crate) fn standby_router(version: &'static str) -> Router {
-    let live = || async { Json(HealthReport { status: "ok".to_owned(), checks: IndexMap::new() }) };
+    let live =
+        || async { Json(HealthReport { status: "ok".to_owned(), checks: IndexMap::new(), components: Vec::new() }) };
     let version = move || async move { Json(VersionInfo { version: version.to_owned(), api: "v1".to_owned() }) };
     Router::new()
         .route("/health/live", get(live))
@@ -26,7 +27,11 @@ pub(crate) fn standby_router(version: &'static str) -> Router {
 
 async fn waits() -> Response {
     let checks = IndexMap::from([("writer".to_owned(), WAITS.to_owned())]);
-    (StatusCode::SERVICE_UNAVAILABLE, Json(HealthReport { status: "standby".to_owned(), checks })).into_response()
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        Json(HealthReport { status: "standby".to_owned(), checks, components: Vec::new() }),
+    )
+        .into_response()
 }
 
 async fn refuse() -> Response {
