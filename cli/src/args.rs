@@ -2,6 +2,7 @@
 
 mod access;
 mod ants;
+mod backup;
 mod people;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use crate::author::{FmtArgs, GraphArgs, PlanArgs};
 use crate::config_args::{ConfigArgs, GivenConfigArgs, KeyArgs, SecretArgs};
 pub(crate) use access::*;
 pub(crate) use ants::*;
+pub(crate) use backup::*;
 pub(crate) use people::*;
 
 /// What `--version` prints.
@@ -93,6 +95,12 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// List, open or remove workspaces of jobs on this machine.
     Workspaces(WorkspacesArgs),
+    /// Save everything of a server, which may run meanwhile.
+    Backup(BackupArgs),
+    /// Bring a backup back, into an empty data directory and an empty database.
+    Restore(RestoreArgs),
+    /// Move everything from SQLite to PostgreSQL, or back, while no server runs.
+    MigrateStore(MigrateStoreArgs),
     /// Check whether this machine has what Atta needs.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.

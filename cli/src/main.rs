@@ -4,6 +4,7 @@ mod ambient;
 mod ant;
 mod args;
 mod author;
+mod backup;
 mod client;
 mod config_args;
 mod doctor;
@@ -99,6 +100,9 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Token(args) => client::token(args).await,
         Command::Events(args) => client::events(args).await,
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,
+        Command::Backup(args) => backup::backup(args).await,
+        Command::Restore(args) => backup::restore_backup(args).await,
+        Command::MigrateStore(args) => backup::migrate_store(args).await,
         Command::Workspaces(args) => workspaces::workspaces(args).await,
         Command::Serve(_)
         | Command::Ant(_)

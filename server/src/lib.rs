@@ -4,11 +4,13 @@
 //! * [`scheduler`]: [`scheduler::Queen`], the one writer around the engine: submit, commands, dispatch, timers, cron
 //! * [`logs`], [`artifacts`]: the data plane
 //! * [`secrets`]: configs and secrets; [`auth`]: who asks
+//! * [`backup`]: archives of a running server, and moving between databases
 //! * [`api`]: HTTP; [`Server`]: all of it together
 
 pub mod api;
 pub mod artifacts;
 pub mod auth;
+pub mod backup;
 pub mod directory;
 mod line;
 mod links;

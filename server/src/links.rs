@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 /// How long a link is good when the approval has no deadline.
 const LIFETIME: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
-const KEY_FILE: &str = "links.key";
+pub(crate) const KEY_FILE: &str = "links.key";
 const KEY_BYTES: usize = 32;
 
 /// Makes and checks links.

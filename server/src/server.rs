@@ -220,6 +220,7 @@ impl Server {
             artifacts: Arc::clone(&artifacts),
             clock: Arc::clone(&config.clock),
             keeping: config.keeping,
+            data_dir: data_dir.clone(),
         };
         let sweeper = sweeper.start(&watch);
         let stop = CancellationToken::new();

@@ -1,9 +1,10 @@
 //! Removes what is over: tells the writer when something is due, then removes the files that nobody needs any more.
 //!
 //! A content may be wanted again while it is being removed: an ant stores it first, and only then reports the artifact
-//! that names it. So a content is removed only when no row names it and nobody has stored it lately
+//! that names it. While a backup is made nothing is removed. Else a content is removed only when no row names it and nobody has stored it lately
 //! ([`ArtifactStore::remove`]), both looked at after it was written down as garbage. Downloads go on: the file is open.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use atta_core::time::Clock;
 use tokio::task::JoinHandle;
 
 use crate::artifacts::{ArtifactStore, Removal};
+use crate::backup::Hold;
 use crate::logs::LogStore;
 use crate::scheduler::Queen;
 use crate::store::{Garbage, StoreError};
@@ -49,6 +51,7 @@ pub(crate) struct Sweeper {
     pub(crate) artifacts: Arc<dyn ArtifactStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keeping: Keeping,
+    pub(crate) data_dir: PathBuf,
 }
 
 impl Sweeper {
@@ -123,6 +126,12 @@ impl Sweeper {
             if garbage.is_empty() {
                 return Ok(false);
             }
+            // A backup may be about to read them.
+            let hold = Hold::remove(&self.data_dir).map_err(|error| format!("backup.lock cannot be used: {error}"))?;
+            let Some(_hold) = hold else {
+                tracing::debug!("files that have expired stay while a backup is made");
+                return Ok(true);
+            };
             let mut cleared = Vec::with_capacity(garbage.len());
             let mut left = false;
             for (file, named) in garbage {

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Where a generated certificate and its key are kept.
-const FILE: &str = "tls.pem";
+pub(crate) const FILE: &str = "tls.pem";
 
 /// Where the certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "these are tests; clippy knows that of test functions only")]
 
 mod author;
+mod backup;
 mod bad_definitions;
 mod chaos;
 #[expect(clippy::unwrap_used, reason = "these are tests; clippy knows that of test functions only")]
@@ -12,6 +13,7 @@ mod control_flow;
 mod demo;
 mod dice;
 mod documentation;
+mod failover;
 mod hostile;
 mod lifecycle;
 mod live_server;

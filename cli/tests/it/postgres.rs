@@ -16,7 +16,7 @@ use crate::cluster::{Cluster, TestDatabase};
 use crate::live_server::{LiveServer, atta, wait_for};
 use crate::scratch::Scratch;
 
-const YAML: &str = r#"
+pub(crate) const YAML: &str = r#"
 job_type: counted
 params: {Side: {type: string}}
 defaults: {shell: [sh, -eu]}
@@ -32,19 +32,19 @@ tasks:
     script: ['echo third >>"$SIDE"']
 "#;
 
-fn path() -> String {
+pub(crate) fn path() -> String {
     std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A server that may have to wait for its turn.
-struct Second {
+pub(crate) struct Second {
     child: Child,
     address: String,
     log: PathBuf,
 }
 
 impl Second {
-    fn start(scratch: &Scratch, database: &TestDatabase, data: &str) -> Self {
+    pub(crate) fn start(scratch: &Scratch, database: &TestDatabase, data: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let log = scratch.path("second.log");
@@ -62,7 +62,7 @@ impl Second {
     }
 
     /// Status and body of a GET; nothing while nobody answers.
-    fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut connection = TcpStream::connect(&self.address).ok()?;
         let asked = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
         connection.write_all(asked.as_bytes()).ok()?;
@@ -72,7 +72,7 @@ impl Second {
         Some((status, text.split_once("\r\n\r\n")?.1.to_owned()))
     }
 
-    fn wait_until_it_stands_by(&mut self) {
+    pub(crate) fn wait_until_it_stands_by(&mut self) {
         wait_for("the second server to stand by", || {
             self.assert_runs();
             let (status, body) = self.get("/health/ready")?;
@@ -83,7 +83,7 @@ impl Second {
         assert_eq!((status, body.contains("STANDBY")), (503, true), "{body}");
     }
 
-    fn wait_until_it_is_active(&mut self) {
+    pub(crate) fn wait_until_it_is_active(&mut self) {
         wait_for("the second server to take over", || {
             self.assert_runs();
             (self.get("/health/ready")?.0 == 200).then_some(())
@@ -96,21 +96,21 @@ impl Second {
         }
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let url = format!("http://{}", self.address);
         let done = Command::new(atta()).args(arguments).env("ATTA_SERVER", url).output().unwrap();
         assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
         serde_json::from_slice(&done.stdout).unwrap()
     }
 
-    fn finished(&self, job: &str) -> Value {
+    pub(crate) fn finished(&self, job: &str) -> Value {
         wait_for("the job to end", || {
             let job = self.json(&["jobs", "show", job, "--json"]);
             matches!(job["state"].as_str(), Some("COMPLETED" | "FAILED" | "CANCELLED")).then_some(job)
         })
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
         assert!(self.child.wait().unwrap().success(), "{}", fs::read_to_string(&self.log).unwrap_or_default());
     }
@@ -123,7 +123,7 @@ impl Drop for Second {
     }
 }
 
-fn submit(server: &LiveServer, file: &str, scratch: &Scratch, number: usize) -> String {
+pub(crate) fn submit(server: &LiveServer, file: &str, scratch: &Scratch, number: usize) -> String {
     let side = format!("Side={}", scratch.path(&format!("side{number}")).display());
     let answer = server.json(&["submit", file, "-p", &side, "--json"]);
     answer["job_id"].as_str().unwrap().to_owned()

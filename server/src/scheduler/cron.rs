@@ -76,7 +76,7 @@ impl State {
         Ok(())
     }
 
-    fn set_next_tick(&mut self, job_type: &str, next: Option<UnixMillis>) {
+    pub(super) fn set_next_tick(&mut self, job_type: &str, next: Option<UnixMillis>) {
         if let Some(entry) = self.definitions.get_mut(job_type) {
             entry.row.next_fire_at = next;
             self.staged.definitions.insert(job_type.to_owned());

@@ -17,6 +17,7 @@
 //! * `approvals`: votes of people
 //! * `notifications`: what is to be told to whom, and what became of it
 //! * `recovery`: from the database to memory
+//! * `restored`: the first start after a restore
 //! * `damaged`: jobs that cannot go on
 
 mod admission;
@@ -50,6 +51,7 @@ mod refusal;
 mod report;
 mod request;
 mod rerun;
+mod restored;
 mod roster;
 mod said;
 mod state;

@@ -96,6 +96,7 @@ impl State {
             tokens: 0,
             sequence: 0,
             staged: Staged::default(),
+            restored: None,
         };
         state.reload(database).await?;
         Ok(state)
@@ -106,6 +107,7 @@ impl State {
         let definitions = database.load_definitions().await?;
         let counts = database.count_jobs().await?;
         let sequence = database.latest_sequence().await?;
+        self.restored = database.load_restored().await?;
         let stored = database.load_jobs(Which::Live).await?;
         let approvals = database.load_open_approvals().await?;
         for row in database.load_ants().await? {

@@ -130,6 +130,8 @@ impl Writer {
 
     /// Stores what the restart itself changes.
     pub(super) async fn recover(&mut self) -> Result<(), String> {
+        let followed = self.state.follow_restore(&mut self.database).await;
+        followed.map_err(|error| error.to_string())?;
         self.state.resume();
         self.run_batch(Vec::new()).await;
         (*self.health.borrow()).clone()
@@ -271,11 +273,15 @@ impl Writer {
 
     async fn run_batch(&mut self, commands: Vec<Command>) {
         let _busy = self.component.get().map(Component::work);
-        if self.stale
-            && let Err(error) = self.state.reload(&mut self.database).await
-        {
-            self.fail(commands, &Refusal::from(error));
-            return;
+        if self.stale {
+            let read = match self.state.reload(&mut self.database).await {
+                Ok(()) => self.state.follow_restore(&mut self.database).await,
+                error => error,
+            };
+            if let Err(error) = read {
+                self.fail(commands, &Refusal::from(error));
+                return;
+            }
         }
         if std::mem::take(&mut self.stale) {
             self.state.resume();

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 /// The key file in the data directory.
-const FILE: &str = "secrets.key";
+pub(crate) const FILE: &str = "secrets.key";
 
 /// Longest key file that is read.
 const LONGEST_FILE: u64 = 64 * 1024;

@@ -14,5 +14,6 @@ mod table;
 
 pub use held::HeldSecrets;
 pub(crate) use held::Said;
+pub(crate) use keyring::FILE as KEY_FILE;
 pub use keyring::KeySource;
 pub use table::{SecretError, Secrets};

@@ -136,7 +136,8 @@ impl PostgresUrl {
     }
 }
 
-async fn try_lock(connection: &mut Connection) -> Result<bool, StoreError> {
+/// Takes the lock if nobody has it.
+pub(super) async fn try_lock(connection: &mut Connection) -> Result<bool, StoreError> {
     let text = format!("SELECT pg_try_advisory_lock({LOCK})");
     Ok(query(AssertSqlSafe(text)).fetch_one(connection).await?.try_get(0)?)
 }

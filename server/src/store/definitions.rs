@@ -2,8 +2,9 @@
 
 use atta_core::time::UnixMillis;
 
+use super::dump::RESTORED;
 use super::sql::{Row, query};
-use super::{DefinitionRow, IdempotencyRow, StoreError, StoreWriter, VersionRow, unsigned};
+use super::{DefinitionRow, IdempotencyRow, Restored, StoreError, StoreWriter, VersionRow, unsigned};
 
 fn version_row(row: &Row) -> Result<VersionRow, StoreError> {
     Ok(VersionRow {
@@ -84,6 +85,23 @@ impl StoreWriter {
             .bind(before.0)
             .execute(self.connection().await?)
             .await?;
+        Ok(())
+    }
+
+    /// Whether the database was restored from a backup, and nobody has followed up on that yet.
+    pub(crate) async fn load_restored(&mut self) -> Result<Option<Restored>, StoreError> {
+        let row = query("SELECT value FROM meta WHERE key = $1")
+            .bind(RESTORED)
+            .fetch_optional(self.connection().await?)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let value: String = row.try_get(0)?;
+        serde_json::from_str(&value).map(Some).map_err(|_| StoreError::Value { table: "meta", column: "value", value })
+    }
+
+    /// Inside of a batch's transaction: that was followed up.
+    pub(super) async fn forget_restored(&mut self) -> Result<(), StoreError> {
+        query("DELETE FROM meta WHERE key = $1").bind(RESTORED).execute(self.connection().await?).await?;
         Ok(())
     }
 

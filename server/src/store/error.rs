@@ -190,6 +190,28 @@ pub enum OpenError {
         /// The newest that this program knows.
         known: i64,
     },
+    /// Something was being put into the data directory, and did not get to its end.
+    #[error(
+        "data directory {dir} holds a part of a backup only, because restoring it did not get to its end: empty it (and \
+             the database) and restore again"
+    )]
+    Unfinished {
+        /// The directory.
+        dir: String,
+    },
+    /// What was in this database is in another one now.
+    #[error(
+        "what was in {file} has moved to {to}: start with that database; or remove {dir}/database.moved to go back to \
+             how it was then"
+    )]
+    Moved {
+        /// The file, or the address of the database.
+        file: String,
+        /// `PostgreSQL` or `SQLite`.
+        to: String,
+        /// The data directory.
+        dir: String,
+    },
     /// Another server took it over meanwhile.
     #[error("database {file} was taken over by another server while this one opened it: start it again")]
     TakenOver {

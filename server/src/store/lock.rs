@@ -6,6 +6,9 @@ use std::path::Path;
 
 use super::OpenError;
 
+/// Says that what is in the directory is not whole.
+pub(crate) const UNFINISHED: &str = "restore.unfinished";
+
 /// Holds `server.lock`; the kernel releases it with the process, however that ends.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
@@ -44,6 +47,9 @@ impl DirectoryLock {
         file.set_len(0).map_err(not_writable)?;
         file.rewind().map_err(not_writable)?;
         writeln!(file, "{}", std::process::id()).map_err(not_writable)?;
+        if dir.join(UNFINISHED).exists() {
+            return Err(OpenError::Unfinished { dir: dir.display().to_string() });
+        }
         Ok(Self { _file: file })
     }
 }

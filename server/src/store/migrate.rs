@@ -86,6 +86,34 @@ pub(super) async fn migrate(connection: &mut Connection, name: &str, now: UnixMi
     Ok(())
 }
 
+/// The newest version that this program knows.
+pub(super) fn newest() -> i64 {
+    SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// The oldest version that both databases have.
+pub(super) fn oldest_of_both() -> i64 {
+    POSTGRES.iter().map(|migration| migration.version).min().unwrap_or(0)
+}
+
+/// Brings an empty database, or one that is at `after`, to a version, inside of the transaction that is open.
+pub(super) async fn migrate_inside(
+    connection: &mut Connection,
+    after: i64,
+    up_to: i64,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    if after == 0 {
+        applied(connection).await?;
+    }
+    for migration in of(connection.dialect()) {
+        if migration.version > after && migration.version <= up_to {
+            run(connection, migration, now).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The versions that the database has, with the checksums of what made them.
 async fn applied(connection: &mut Connection) -> Result<Vec<(i64, String)>, StoreError> {
     match connection.dialect() {
@@ -117,6 +145,11 @@ async fn applied(connection: &mut Connection) -> Result<Vec<(i64, String)>, Stor
 
 async fn apply(connection: &mut Connection, migration: &Migration, now: UnixMillis) -> Result<(), StoreError> {
     connection.begin().await?;
+    run(connection, migration, now).await?;
+    Ok(connection.commit().await?)
+}
+
+async fn run(connection: &mut Connection, migration: &Migration, now: UnixMillis) -> Result<(), StoreError> {
     connection.run_script(migration.sql).await?;
     query("INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4)")
         .bind(migration.version)
@@ -125,7 +158,7 @@ async fn apply(connection: &mut Connection, migration: &Migration, now: UnixMill
         .bind(now.0)
         .execute(&mut *connection)
         .await?;
-    Ok(connection.commit().await?)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,8 +6,11 @@ use atta_core::time::UnixMillis;
 
 use super::claim::{Claim, wait_for_turn};
 use super::lock::DirectoryLock;
-use super::sql::{Connection, Pool, PostgresUrl, Source, SqliteFile, query};
-use super::{OpenError, Store, StoreError, StoreWriter, migrate};
+use super::sql::{Connection, Dialect, Pool, PostgresUrl, Source, SqliteFile, query};
+use super::{OpenError, Store, StoreError, StoreWriter, migrate, moved};
+
+/// The database in the data directory.
+pub(super) const FILE: &str = "atta.db";
 
 /// A file of up to this size is checked page by page when it is opened; a larger one as it is read.
 const QUICK_CHECK_UP_TO: u64 = 16 * 1024 * 1024;
@@ -56,8 +59,9 @@ impl Store {
 
 async fn open_file(dir: &Path, now: UnixMillis) -> Result<(Store, StoreWriter), OpenError> {
     let lock = DirectoryLock::take(dir)?;
-    let file = dir.join("atta.db");
+    let file = dir.join(FILE);
     let name = file.display().to_string();
+    moved::check(dir, &name, Dialect::Sqlite)?;
     let wrong = |error: StoreError| OpenError::from_store(&name, &error);
     let size = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
     let source = SqliteFile::new(&file);
@@ -79,6 +83,7 @@ async fn open_server(
 ) -> Result<(Store, StoreWriter), OpenError> {
     let lock = DirectoryLock::share(dir)?;
     let name = url.to_string();
+    moved::check(dir, &name, Dialect::Postgres)?;
     let wrong = |error: StoreError| OpenError::from_store(&name, &error);
     let mut connection = wait_for_turn(url, waiting).await.map_err(wrong)?;
     migrate::migrate(&mut connection, &name, now).await?;

@@ -260,6 +260,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) audit: Vec<&'a super::AuditRow>,
     pub(crate) ants: Vec<&'a super::AntRow>,
     pub(crate) ants_removed: Vec<&'a AntId>,
+    /// What follows from a restore is in this batch.
+    pub(crate) restored_done: bool,
     /// Written to `meta`, so that a batch without other changes proves that writing works.
     pub(crate) probe: Option<UnixMillis>,
 }
@@ -295,6 +297,7 @@ impl Changes<'_> {
             outcomes,
             ants,
             ants_removed,
+            restored_done,
             probe,
         } = self;
         versions.is_empty()
@@ -323,6 +326,7 @@ impl Changes<'_> {
             && outcomes.is_empty()
             && ants.is_empty()
             && ants_removed.is_empty()
+            && !restored_done
             && probe.is_none()
     }
 }

@@ -555,6 +555,9 @@ impl StoreWriter {
         if !changes.expiry.is_empty() {
             self.write_expiry(&changes.expiry).await?;
         }
+        if changes.restored_done {
+            self.forget_restored().await?;
+        }
         if let Some(now) = changes.probe {
             self.set_meta("last_probe", &now.0.to_string()).await?;
         }

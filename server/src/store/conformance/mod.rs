@@ -2,6 +2,7 @@
 
 #[path = "../../../tests/it/cluster.rs"]
 mod cluster;
+mod dump;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -118,6 +119,7 @@ impl Case {
             text("job_state", writer.job_state(&job2).await),
             text("tick_exists", writer.tick_exists("flow", UnixMillis(700)).await),
             text("delivery_state", writer.delivery_state("ntf_1").await),
+            text("load_restored", writer.load_restored().await),
             text("load_tokens", writer.load_tokens().await),
             text("reassure", writer.reassure().await),
             text("next_expiry", store.next_expiry(&keep).await),
@@ -394,13 +396,14 @@ async fn write_everything(writer: &mut StoreWriter) {
         audit: vec![&audit],
         ants: vec![&ant],
         ants_removed: vec![&ants[1].id],
+        restored_done: true,
         probe: Some(UnixMillis(69)),
     };
     writer.write(&changes).await.unwrap();
 }
 
 /// Methods that are not asked by name above: they are parts of others, or open and close.
-const ELSEWHERE: [&str; 28] = [
+const ELSEWHERE: [&str; 31] = [
     "write_ant",
     "remove_ant",
     "write_approval",
@@ -409,6 +412,7 @@ const ELSEWHERE: [&str; 28] = [
     "write_abandoned",
     "write_delivery",
     "write_expiry",
+    "forget_restored",
     "write_outbox",
     "write_outcome",
     "write_token",
@@ -421,7 +425,9 @@ const ELSEWHERE: [&str; 28] = [
     "close",
     "next_epoch",
     "migrate",
+    "migrate_inside",
     "wait_for_turn",
+    "try_lock",
     "take",
     "renew",
     "enter",

@@ -1,3 +1,4 @@
+INSERT INTO meta (key, value) VALUES ('restored', '{"backup_at":7,"go_on":false}');
 INSERT INTO definitions (job_type, latest_version, enabled, degraded, next_fire_at, created_at, updated_at, watches)
 VALUES ('flow', 'aaaa', true, NULL, 2000, 1, 2, '["other"]'), ('Zebra', 'cccc', false, 'why', NULL, 1, 2, '[]');
 INSERT INTO definition_versions (job_type, version, semver, source, warnings, created_at) VALUES

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use sqlx::{SqlSafeStr, SqlStr};
 
-use super::{AssertSqlSafe, PostgresConnection, Row, Target, Value};
+use futures_util::TryStreamExt as _;
+
+use super::{AssertSqlSafe, PostgresConnection, Row, Target, Transaction, Value};
 
 /// A statement with what is bound to it. Every text is prepared once per connection.
 #[must_use]
@@ -112,6 +114,29 @@ impl<'q> Query<'q> {
             }
         };
         Ok(row.map(Row::Sqlite))
+    }
+
+    /// Each row in turn, with only some of them in memory.
+    pub(in crate::store) async fn for_each<E: From<sqlx::Error>>(
+        self,
+        on: &mut Transaction,
+        mut take: impl AsyncFnMut(Row) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match on {
+            Transaction::Sqlite(transaction) => {
+                let mut rows = self.into_sqlite()?.fetch(&mut **transaction);
+                while let Some(row) = rows.try_next().await? {
+                    take(Row::Sqlite(row)).await?;
+                }
+            }
+            Transaction::Postgres(transaction) => {
+                let mut rows = self.into_postgres()?.fetch(&mut **transaction);
+                while let Some(row) = rows.try_next().await? {
+                    take(Row::Postgres(row)).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The first row, which there must be.

@@ -2,7 +2,9 @@
 
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{ColumnIndex, Row as _};
+use sqlx::{Column as _, ColumnIndex, Row as _, TypeInfo as _, ValueRef as _};
+
+use super::Value;
 
 /// A row that a statement found.
 pub(in crate::store) enum Row {
@@ -31,6 +33,32 @@ impl Row {
         match self {
             Self::Sqlite(row) => T::from_sqlite(row, at),
             Self::Postgres(row) => T::from_postgres(row, at),
+        }
+    }
+
+    /// The value at a place, of the type that it is stored with; a null is one of a text.
+    pub(in crate::store) fn value(&self, at: usize) -> Result<Value<'static>, sqlx::Error> {
+        let kind = match self {
+            Self::Sqlite(row) => {
+                let value = row.try_get_raw(at)?;
+                if value.is_null() {
+                    return Ok(Value::Text(None));
+                }
+                value.type_info().name().to_owned()
+            }
+            Self::Postgres(row) => {
+                if row.try_get_raw(at)?.is_null() {
+                    return Ok(Value::Text(None));
+                }
+                row.try_column(at)?.type_info().name().to_owned()
+            }
+        };
+        match kind.as_str() {
+            "BOOL" | "BOOLEAN" => self.try_get(at).map(|value: bool| value.into()),
+            "INTEGER" | "INT8" => self.try_get(at).map(|value: i64| value.into()),
+            "BLOB" | "BYTEA" => self.try_get(at).map(|value: Vec<u8>| Value::Bytes(Some(value.into()))),
+            "TEXT" => self.try_get(at).map(|value: String| value.into()),
+            other => Err(sqlx::Error::Decode(format!("a column of the type {other}").into())),
         }
     }
 }

@@ -58,6 +58,23 @@ impl SqliteFile {
             .connect_lazy_with(options)
     }
 
+    /// A connection for reads beside the server's. It may write, because after a crash the first one that opens the file
+    /// has to bring it in order; no statement does.
+    pub(in crate::store) fn onlookers(&self) -> SqlitePool {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(false)
+            .busy_timeout(Duration::from_secs(30))
+            .pragma("query_only", "ON")
+            .disable_statement_logging();
+        SqlitePoolOptions::new().max_connections(1).min_connections(0).connect_lazy_with(options)
+    }
+
+    /// A database that is gone when its connection is.
+    pub(in crate::store) async fn fleeting() -> Result<SqliteConnection, sqlx::Error> {
+        SqliteConnectOptions::new().in_memory(true).disable_statement_logging().connect().await
+    }
+
     /// Bounds the file's size from now on (`None`: no bound), also for a connection that is open.
     pub(in crate::store) async fn set_page_limit(
         &mut self,
