@@ -260,6 +260,51 @@ fn a_disk_that_is_full_leaves_neither_half_a_backup_nor_half_a_server() {
 }
 
 #[test]
+fn a_restore_that_is_killed_is_never_taken_for_a_whole_one() {
+    let scratch = Scratch::new();
+    let server = LiveServer::start(scratch.root(), &path());
+    let yaml = "job_type: big\ntasks:\n  - task_type: make\n    script: ['head -c 60000000 /dev/urandom >big']\n    artifacts: {paths: [big]}\n";
+    let job = submit(&server, &scratch.write("big.yaml", yaml), &[]);
+    assert_eq!(server.finished(&job)["state"], "COMPLETED");
+    run(&scratch, &["backup", "--data-dir", "data", "b.tar.zst"], None).says(0, &[]);
+    server.stop();
+    let database = Cluster::shared().database();
+    // It may be faster than we are: then once more.
+    let killed = (0..50).find(|number| {
+        let dir = format!("new{number}");
+        let mut child = scratch
+            .command(&["restore", "b.tar.zst", "--data-dir", &dir])
+            .env("ATTA_DATABASE_URL", database.url())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while !scratch.path(&dir).join("restore.unfinished").exists() {
+            if child.try_wait().unwrap().is_some() {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let unfinished = scratch.path(&dir).join("restore.unfinished").exists();
+        if !unfinished {
+            database.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+        }
+        unfinished
+    });
+    let dir = format!("new{}", killed.unwrap());
+    let words = ["did not get to its end", "restore again"];
+    run(&scratch, &["serve", "--listen", "127.0.0.1:0", "--data-dir", &dir], Some(&database)).says(1, &words);
+    run(&scratch, &["restore", "b.tar.zst", "--data-dir", &dir], Some(&database)).says(1, &words);
+    // The database is empty, so that it takes the next try.
+    let done = wait_for("its session to end", || {
+        let done = run(&scratch, &["restore", "b.tar.zst", "--data-dir", "last"], Some(&database));
+        (!done.stderr.contains("is active")).then_some(done)
+    });
+    done.says(0, &["as of"]);
+    assert_eq!(database.sql("SELECT count(*) FROM jobs"), "1");
+}
+
+#[test]
 fn jobs_that_run_go_on_under_the_database_that_their_server_was_moved_to() {
     let scratch = Scratch::new();
     let database = Cluster::shared().database();

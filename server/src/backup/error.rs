@@ -91,6 +91,16 @@ pub enum BackupError {
         /// Why.
         source: io::Error,
     },
+    /// Everything is where it should be, but for the file that says so.
+    #[error("everything was done, but {} cannot be changed: {source}; {what}", .file.display())]
+    Mark {
+        /// The file.
+        file: PathBuf,
+        /// What to do.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// The other half has stopped, and says why.
     #[error("interrupted")]
     Interrupted,

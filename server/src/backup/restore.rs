@@ -58,10 +58,20 @@ pub async fn restore(request: RestoreRequest<'_>) -> Result<RestoreReport, Backu
     check_empty(dir)?;
     let existed = dir.exists();
     let result = unpack(&request).await;
-    if matches!(&result, Err(error) if !leaves_alone(error)) {
-        clean_up(dir, existed);
-    }
-    result
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => {
+            if !leaves_alone(&error) {
+                clean_up(dir, existed);
+            }
+            return Err(error);
+        }
+    };
+    // Everything is there.
+    let mark = dir.join(UNFINISHED);
+    let unmarked = fs::remove_file(&mark).and_then(|()| File::open(dir)?.sync_all());
+    unmarked.map_err(|source| BackupError::Mark { file: mark, what: "remove it by hand", source })?;
+    Ok(report)
 }
 
 /// Errors that say that the directory is somebody else's.
@@ -157,8 +167,6 @@ async fn unpack(request: &RestoreRequest<'_>) -> Result<RestoreReport, BackupErr
     let database = loader.name().to_owned();
     let restored = Restored { backup_at: at, go_on: request.go_on };
     let unfinished = loader.finish(&manifest.tables, Some(&restored), request.now).await?;
-    fs::remove_file(dir.join(UNFINISHED)).map_err(cannot)?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(cannot)?;
     Ok(RestoreReport { header, manifest, unfinished, database })
 }
 

@@ -187,6 +187,18 @@ async fn a_whole_archive_is_restored_and_only_into_an_empty_directory() {
 }
 
 #[tokio::test]
+async fn a_backup_by_an_older_version_is_brought_up_to_date() {
+    let scratch = tempfile::tempdir().unwrap();
+    for schema in [9, 10, 11] {
+        let (file, dir) = (scratch.path().join("a.tar.zst"), scratch.path().join(format!("data{schema}")));
+        archive(&file, &Header { schema, ..header() }, &[META], 1);
+        try_to_restore(&file, &dir).await.unwrap();
+        let (_, mut writer) = Store::open(&dir, NOW).await.unwrap();
+        assert_eq!(writer.load_tokens().await.unwrap().len(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_restore_that_was_killed_leaves_a_directory_that_says_so() {
     let scratch = tempfile::tempdir().unwrap();
     let (file, dir) = (scratch.path().join("a.tar.zst"), scratch.path().join("data"));

@@ -71,8 +71,11 @@ pub async fn transfer(request: TransferRequest<'_>) -> Result<TransferReport, Ba
         }
     };
     let unfinished = loader.finish(&tables, None, now).await?;
-    Loader::note_move(data_dir, to)
-        .map_err(|source| BackupError::Write { file: data_dir.join("database.moved"), source })?;
+    Loader::note_move(data_dir, to).map_err(|source| BackupError::Mark {
+        file: data_dir.join("database.moved"),
+        what: "start no server on the old database any more",
+        source,
+    })?;
     dump.close().await?;
     Ok(TransferReport { from, to: name, tables, unfinished })
 }

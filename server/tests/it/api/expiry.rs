@@ -105,3 +105,20 @@ async fn a_task_lets_old_artifacts_expire_and_counts_them() {
     let answer = server.get(&format!("/api/v1/jobs/{id}/tasks/a/artifacts/plan.md")).await;
     assert_eq!(answer.status.as_u16(), 410);
 }
+
+#[tokio::test]
+async fn nothing_is_removed_while_a_backup_is_made() {
+    let server = TestServer::keeping(Duration::ZERO).await;
+    let lock = std::fs::File::options().create(true).append(true).open(server.dir.path().join("backup.lock")).unwrap();
+    lock.lock_shared().unwrap();
+    // The second one goes only after everything that belongs to the first one was looked at.
+    for _ in 0..2 {
+        let gone = finished(&server, "retention: {completed: 1ms}", "").await;
+        until("the job is gone", async || server.get(&format!("/api/v1/jobs/{gone}")).await.status.as_u16() == 404)
+            .await;
+        assert!(stored(&server, b"# plan").await);
+    }
+    drop(lock);
+    finished(&server, "retention: {completed: 1ms}", "").await;
+    until("its content is gone", async || !stored(&server, b"# plan").await).await;
+}
