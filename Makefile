@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check fuzz chaos bench
+.PHONY: help setup build demo test check fuzz chaos chaos-nightly upgrade-test bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -32,9 +32,20 @@ test: check ## Everything that has to hold before a change lands
 fuzz: setup ## Fuzz what reads hostile text, with coverage (SECONDS_EACH=20)
 	@scripts/fuzz
 
-chaos: setup ## Kill and stop parts of Atta at random while jobs run (SEED=1 KILLS=200)
+chaos: setup ## Kill, stop, cut off and fill up parts of Atta at random while jobs run (SEED=1 KILLS=200)
 	@CHAOS_SEED=$(or $(SEED),1) CHAOS_KILLS=$(or $(KILLS),200) scripts/step "chaos" \
 	    cargo nextest run --workspace --locked --profile chaos -E 'test(chaos::)'
+
+chaos-nightly: setup ## Ten seeds of chaos, then 10 GB of artifact, 1 GB of log, 200 viewers (SEEDS="1 2 … 10" KILLS=200)
+	@for seed in $(or $(SEEDS),1 2 3 4 5 6 7 8 9 10); do \
+	    CHAOS_SEED=$$seed CHAOS_KILLS=$(or $(KILLS),200) scripts/step "chaos, seed $$seed" \
+	        cargo nextest run --workspace --locked --profile chaos -E 'test(chaos::)'; done
+	@ATTA_ARTIFACT_MIB=10240 ATTA_LOG_MIB=1024 ATTA_VIEWERS=200 scripts/step "large transfers" \
+	    cargo nextest run --workspace --locked --profile chaos -E 'test(transfers::)'
+
+upgrade-test: setup ## Upgrade in place, and neighbouring builds that talk to each other (PREVIOUS=revision)
+	@ATTA_PREVIOUS="$$(scripts/previous-build $(PREVIOUS))" scripts/step "upgrade" \
+	    cargo nextest run --workspace --locked --profile chaos -E 'test(upgrade::)'
 
 bench: setup ## Measure; one JSON line per figure on stdout
 	@cargo build --release --workspace --locked

@@ -87,6 +87,10 @@ pub(crate) async fn ant(args: AntArgs, launcher: Launcher) -> CommandResult {
                 .with_help("Start the ant again: it takes up what runs."));
         }
     };
+    if args.hand_over {
+        serve::hand_over(&ant, signal).await;
+        return Ok(Exit::Success);
+    }
     tracing::info!(signal, running = ant.running().len(), "finishing what runs; another signal kills it");
     tokio::select! {
         () = ant.drain() => {}

@@ -154,6 +154,10 @@ pub(crate) struct ServeArgs {
     /// How long finished jobs are kept, e.g. `90d`, unless their definition has a `retention` [default: for ever].
     #[arg(long, env = "ATTA_RETENTION", value_name = "DURATION", value_parser = duration)]
     pub(crate) retention: Option<std::time::Duration>,
+    /// On SIGTERM or SIGINT end at once and let what runs go on: the next server on the data directory takes it up. For
+    /// upgrades and restarts.
+    #[arg(long, env = "ATTA_HAND_OVER", conflicts_with = "shutdown_grace")]
+    pub(crate) hand_over: bool,
     /// How long running attempts may go on after the first SIGTERM or SIGINT, in seconds.
     #[arg(long, env = "ATTA_SHUTDOWN_GRACE", value_name = "SECONDS", default_value_t = 30)]
     pub(crate) shutdown_grace: u64,

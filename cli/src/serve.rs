@@ -133,6 +133,10 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
     };
     upkeep.abort();
     let interrupted = match ant {
+        Some(ant) if args.hand_over && !lost => {
+            hand_over(&ant, signal).await;
+            false
+        }
         Some(ant) => stop(ant, signal, &mut signals, Duration::from_secs(args.shutdown_grace)).await,
         None => false,
     };
@@ -270,6 +274,12 @@ pub(crate) fn start_failure(error: &atta_server::StartError) -> Failure {
         atta_server::StartError::Exposed { .. } => Failure::new(Exit::Usage, "EXPOSED", message),
         _ => Failure::failed(message),
     }
+}
+
+/// What runs goes on, and the next process on the data directory takes it up.
+pub(crate) async fn hand_over(ant: &Ant, signal: &str) {
+    tracing::info!(signal, running = ant.running().len(), "what runs goes on; the next start takes it up");
+    ant.hand_over().await;
 }
 
 /// First signal: finish what runs, within the grace. Second signal or the end of the grace: kill it. Whether attempts

@@ -124,6 +124,10 @@ pub(crate) struct AntArgs {
     /// Where the ant keeps what it works on [default: ~/.local/share/atta-ant].
     #[arg(long, env = "ATTA_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// On SIGTERM or SIGINT end at once and let what runs go on: the next ant on the data directory takes it up. For
+    /// upgrades and restarts.
+    #[arg(long, env = "ATTA_HAND_OVER")]
+    pub(crate) hand_over: bool,
     /// What the ant is called [default: the machine's name and a random end, kept in the data directory].
     #[arg(long, env = "ATTA_ANT_ID", value_name = "ID")]
     pub(crate) id: Option<String>,

@@ -1,17 +1,21 @@
 //! `atta artifacts`.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use atta_core::protocol::api::{ArtifactResource, JobDetail, TaskResource};
+use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
 use super::Server;
+use super::download::{Wanted, download};
 use crate::args::ArtifactsArgs;
 use crate::exit::{CommandResult, Exit, Failure};
 use crate::files::{cannot_write, make_parents, name_in_task, safe_path};
 use crate::output;
+
+/// Downloads that run at the same time.
+const AT_ONCE: usize = 4;
 
 /// An artifact of the latest attempt of a task.
 struct Found<'a> {
@@ -32,12 +36,17 @@ pub(crate) async fn artifacts(args: ArtifactsArgs) -> CommandResult {
     }
     if let Some(dir) = &args.output {
         fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
-        for one in &found {
+        found.retain(|one| {
             if let Some(at) = &one.artifact.expired_at {
                 output::say(&format!("{} expired at {at}.\n", output::harmless(&one.artifact.name)));
-                continue;
             }
-            let file = download(&server, &job, one, dir).await?;
+            one.artifact.expired_at.is_none()
+        });
+        let (server, job) = (&server, &job);
+        // Shown in their order, whichever is there first.
+        let mut files = stream::iter(&found).map(|one| fetch(server, job, one, dir)).buffered(AT_ONCE);
+        while let Some(file) = files.next().await {
+            let file = file?;
             if !args.json {
                 output::print(&format!("{}\n", file.display()))?;
             }
@@ -97,8 +106,7 @@ fn found<'a>(job: &'a JobDetail, task: Option<&str>) -> CommandResult<Vec<Found<
         .collect())
 }
 
-/// Writes beside the target and renames, so that a broken download leaves no half file under the name.
-async fn download(server: &Server, job: &JobDetail, found: &Found<'_>, dir: &Path) -> CommandResult<PathBuf> {
+async fn fetch(server: &Server, job: &JobDetail, found: &Found<'_>, dir: &Path) -> CommandResult<PathBuf> {
     let file = safe_path(dir, found.task, name_in_task(found.of, &found.artifact.name))?;
     make_parents(dir, &file)?;
     let number = found.attempt.to_string();
@@ -107,20 +115,7 @@ async fn download(server: &Server, job: &JobDetail, found: &Found<'_>, dir: &Pat
     segments.extend(if found.of.fan_out.is_some() { ["tasks", found.task] } else { ["attempts", number.as_str()] });
     segments.push("artifacts");
     segments.extend(found.artifact.name.split('/'));
-    let mut response = server.send(server.get(&segments, &[])).await?;
-    let parent = file.parent().unwrap_or(dir);
-    let mut partial =
-        tempfile::Builder::new().prefix(".atta-").tempfile_in(parent).map_err(|error| cannot_write(parent, &error))?;
-    while let Some(bytes) = response.chunk().await.map_err(|error| server.no_answer(&error))? {
-        partial.write_all(&bytes).map_err(|error| cannot_write(&file, &error))?;
-    }
-    let length = partial.as_file().metadata().map_err(|error| cannot_write(&file, &error))?.len();
-    if length != found.artifact.size {
-        return Err(Failure::failed(format!(
-            "{} is incomplete: {length} bytes came, {} were announced.",
-            found.artifact.name, found.artifact.size
-        )));
-    }
-    partial.persist(&file).map_err(|error| cannot_write(&file, &error.error))?;
+    let (digest, size) = (&found.artifact.digest, found.artifact.size);
+    download(server, &Wanted { segments, name: &found.artifact.name, digest, size }, &file).await?;
     Ok(file)
 }

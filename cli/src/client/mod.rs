@@ -6,6 +6,7 @@ mod artifacts;
 mod configs;
 mod definitions;
 mod deliveries;
+mod download;
 mod events;
 mod follow;
 mod http;

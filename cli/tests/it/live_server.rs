@@ -21,13 +21,18 @@ pub(crate) fn repository() -> PathBuf {
 }
 
 /// Waits until something is there; what it waits for is an event, the pause only keeps the processor free.
-pub(crate) fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    wait_at_most(LIMIT, what, probe)
+}
+
+/// The same for what may take longer, or not so long.
+pub(crate) fn wait_at_most<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = probe() {
             return found;
         }
-        assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for {what}");
+        assert!(start.elapsed() < limit, "waited {limit:?} for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -69,11 +74,22 @@ impl LiveServer {
 
     /// The same with further variables in its environment.
     pub(crate) fn start_with(directory: &Path, path: &str, variables: &[(&str, &str)]) -> Self {
+        Self::launch(atta(), directory, path, variables, &[])
+    }
+
+    /// By another build of the program, or with further arguments.
+    pub(crate) fn start_as(program: &Path, directory: &Path, arguments: &[&str]) -> Self {
+        let path = std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned();
+        Self::launch(program, directory, &path, &[], arguments)
+    }
+
+    fn launch(program: &Path, directory: &Path, path: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
         let output = directory.join("server.log");
         let file = File::create(&output).expect("the directory is writable");
-        let mut child = Command::new(atta())
+        let mut child = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory.join("data"))
+            .args(arguments)
             .env("PATH", path)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())

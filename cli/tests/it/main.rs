@@ -33,5 +33,7 @@ mod shipped_jobs;
 mod shipped_keys;
 mod shipped_people;
 mod surface;
+mod transfers;
 mod triggers;
+mod upgrade;
 mod workspaces;

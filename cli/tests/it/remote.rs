@@ -1,7 +1,7 @@
 //! Ants on machines of their own: real processes, over TLS, with tokens.
 
-mod cutting;
-mod rig;
+pub(crate) mod cutting;
+pub(crate) mod rig;
 
 use std::fs;
 use std::time::Duration;

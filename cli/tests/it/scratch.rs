@@ -84,7 +84,12 @@ impl Scratch {
 
     /// The program, with an environment that holds nothing of the developer's.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(atta());
+        self.command_of(atta(), arguments)
+    }
+
+    /// Another build of the program.
+    pub(crate) fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()

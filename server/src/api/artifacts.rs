@@ -106,9 +106,12 @@ async fn list(
         ("id" = String, Path, description = "The job's id"),
         ("number" = u32, Path, description = "The attempt's number within the job"),
         ("path" = String, Path, description = "The artifact's name, with its slashes"),
+        ("Range" = Option<String>, Header, description = "`bytes=N-`: from this offset on"),
+        ("If-Range" = Option<String>, Header, description = "The ETag of what has come already"),
     ),
     responses(
         (status = 200, body = String, content_type = "application/octet-stream"),
+        (status = 206, body = String, content_type = "application/octet-stream", description = "From the offset on"),
         (status = 304, description = "Not changed"),
     )
 )]
@@ -137,9 +140,12 @@ async fn download(
         ("id" = String, Path, description = "The job's id"),
         ("task" = String, Path, description = "The task's name"),
         ("path" = String, Path, description = "The artifact's name, with its slashes"),
+        ("Range" = Option<String>, Header, description = "`bytes=N-`: from this offset on"),
+        ("If-Range" = Option<String>, Header, description = "The ETag of what has come already"),
     ),
     responses(
         (status = 200, body = String, content_type = "application/octet-stream"),
+        (status = 206, body = String, content_type = "application/octet-stream", description = "From the offset on"),
         (status = 304, description = "Not changed"),
     )
 )]
@@ -180,9 +186,21 @@ async fn send(
     set(header::CONTENT_TYPE, "application/octet-stream".to_owned())?;
     set(header::CONTENT_DISPOSITION, disposition(path))?;
     set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned())?;
-    set(header::CONTENT_LENGTH, stored.size.to_string())?;
+    set(header::ACCEPT_RANGES, "bytes".to_owned())?;
+    let from = from(request, &tag);
+    if from >= stored.size && from > 0 {
+        let detail = format!("the artifact {path:?} has {} bytes: nothing is left at {from}", stored.size);
+        return Err(ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE", detail));
+    }
+    set(header::CONTENT_LENGTH, (stored.size - from).to_string())?;
+    let status = if from > 0 {
+        set(header::CONTENT_RANGE, format!("bytes {from}-{}/{}", stored.size - 1, stored.size))?;
+        StatusCode::PARTIAL_CONTENT
+    } else {
+        StatusCode::OK
+    };
     let permit = context.transfer_permit()?;
-    let reader = context.artifacts.open(&stored.digest, 0).await?;
+    let reader = context.artifacts.open(&stored.digest, from).await?;
     if reader.size != stored.size {
         return Err(ApiError::internal(&format_args!(
             "the content of artifact {} has {} bytes instead of {}",
@@ -190,7 +208,7 @@ async fn send(
         )));
     }
     // A content that was changed on disk must not look like a complete download: its last piece is held back until the
-    // digest is known.
+    // digest is known. Of a part only whoever has the rest can say it.
     let state = (reader.content, blake3::Hasher::new(), None::<Bytes>, permit);
     let body = stream::try_unfold(state, move |(mut content, mut hasher, mut held, permit)| {
         let digest = stored.digest.clone();
@@ -199,7 +217,7 @@ async fn send(
                 let mut buffer = bytes::BytesMut::with_capacity(READ);
                 while buffer.len() < READ && content.read_buf(&mut buffer).await? > 0 {}
                 if buffer.is_empty() {
-                    if held.is_some() && hasher.finalize().to_hex().as_str() != digest.0 {
+                    if from == 0 && held.is_some() && hasher.finalize().to_hex().as_str() != digest.0 {
                         tracing::error!(%digest, "a stored artifact does not match its digest");
                         return Err(io::Error::new(
                             io::ErrorKind::InvalidData,
@@ -209,16 +227,27 @@ async fn send(
                     return Ok(held.map(|last| (last, (content, hasher, None, permit))));
                 }
                 let piece = buffer.freeze();
-                hasher.update(&piece);
+                if from == 0 {
+                    hasher.update(&piece);
+                }
                 if let Some(ready) = held.replace(piece) {
                     return Ok(Some((ready, (content, hasher, held, permit))));
                 }
             }
         }
     });
-    let mut response = Response::new(Body::from_stream(body));
-    *response.headers_mut() = headers;
-    Ok(response)
+    Ok((status, headers, Body::from_stream(body)).into_response())
+}
+
+/// Where a download is to go on: `Range: bytes=N-`. Any other form, and one of another content, is ignored, as HTTP
+/// allows.
+fn from(request: &HeaderMap, tag: &str) -> u64 {
+    let text = |name| request.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if text(header::IF_RANGE).is_some_and(|wanted| wanted.trim() != tag) {
+        return 0;
+    }
+    let range = text(header::RANGE).and_then(|range| range.trim().strip_prefix("bytes=")?.strip_suffix('-'));
+    range.and_then(|from| from.parse().ok()).unwrap_or(0)
 }
 
 /// `attachment` with the last part of a name, RFC 6266: a harmless ASCII form and the exact one.

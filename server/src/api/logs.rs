@@ -32,8 +32,9 @@ use crate::store::TaskLookup;
 /// Bytes that are read from disk at once.
 const READ: usize = 256 * 1024;
 
-/// A follower looks at most this often whether its attempt has ended, however much else happens.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A follower looks at most this often whether its attempt has ended, however much else happens: the end of a log is
+/// told to it, and this is for attempts of which nobody tells any more.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> Routes {
     Routes::new().with(Access::VIEWER, routes!(of_attempt)).with(Access::VIEWER, routes!(of_task))

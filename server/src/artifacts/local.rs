@@ -114,7 +114,13 @@ impl ArtifactStore for LocalArtifacts {
 
     async fn contains(&self, digest: &Digest) -> Result<bool, ArtifactError> {
         let named = digest.clone();
-        self.transfer(digest, "read", move |inner| inner.path(&named)?.try_exists().map_err(read_error(&named))).await
+        let look = move |inner: &Inner| {
+            let path = inner.path(&named)?;
+            // In this order: what is there afterwards was not removed before.
+            inner.remember(&named);
+            path.try_exists().map_err(read_error(&named))
+        };
+        self.transfer(digest, "read", look).await
     }
 }
 

@@ -87,6 +87,6 @@ pub trait ArtifactStore: Send + Sync + 'static {
     /// Removes a content, unless it was stored less than so long ago: then an artifact may be about to name it.
     async fn remove(&self, digest: &Digest, stored_lately: Duration) -> Result<Removal, ArtifactError>;
 
-    /// Whether a content is stored.
+    /// Whether a content is stored. One that is counts as stored now: who asks is about to name it.
     async fn contains(&self, digest: &Digest) -> Result<bool, ArtifactError>;
 }

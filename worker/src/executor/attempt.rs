@@ -8,6 +8,7 @@ use atta_core::definition::{ArtifactsWhen, OutputSource};
 use atta_core::engine::{AttemptResult, Failure, ResultName};
 use atta_core::protocol::ant::{Action, ArtifactFile, Assignment, AttemptReport};
 use atta_core::redact::Redactor;
+use futures_util::{StreamExt as _, stream};
 use indexmap::IndexMap;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -27,6 +28,9 @@ use crate::workspace::{self, AttemptDirectory, Contents, Found, Sources};
 const DIGEST_TRIES: u32 = 3;
 /// More are counted only: a glob can meet any number of links.
 const MOST_WARNINGS: usize = 100;
+/// Files of one attempt that are read and sent at the same time: one slow file does not hold up the others, and more do
+/// not make a line or a disk faster.
+const STORED_AT_ONCE: usize = 4;
 const STDOUT_LIMIT: usize = 1 << 20;
 const SECRET_IN_OUTPUTS: &str = "there was a secret in the outputs: it was replaced by ***";
 
@@ -303,13 +307,20 @@ impl Attempt {
         for found in collected.files {
             by_source.entry(found.source.clone()).or_default().push(found);
         }
-        let mut kept = Vec::new();
+        let mut wanted = Vec::new();
         for (_, names) in by_source {
-            if let Some(problem) = self.secret_in_name(&names) {
-                problems.push(problem);
-                continue;
+            match self.secret_in_name(&names) {
+                Some(problem) => problems.push(problem),
+                None => wanted.push(names),
             }
-            match self.keep(&names).await? {
+        }
+        // In the order of their names, whichever is stored first.
+        let this = &*self;
+        let stores: Vec<_> = wanted.iter().enumerate().map(|(number, names)| this.keep(names, number)).collect();
+        let mut storing = stream::iter(stores).buffered(STORED_AT_ONCE);
+        let mut kept = Vec::new();
+        while let Some(stored) = storing.next().await {
+            match stored? {
                 Ok(files) => kept.extend(files),
                 Err(problem) => problems.push(problem),
             }
@@ -327,8 +338,12 @@ impl Attempt {
         })
     }
 
-    /// Stores one file and lists it under its names.
-    pub(super) async fn keep(&mut self, names: &[Found]) -> Result<Result<Vec<ArtifactFile>, String>, Interruption> {
+    /// Stores one file and lists it under its names. Of all that is stored at a time, each has a number of its own.
+    pub(super) async fn keep(
+        &self,
+        names: &[Found],
+        number: usize,
+    ) -> Result<Result<Vec<ArtifactFile>, String>, Interruption> {
         let Some(first) = names.first().cloned() else { return Ok(Ok(Vec::new())) };
         let mut problem = String::new();
         for _ in 0..DIGEST_TRIES {
@@ -345,7 +360,7 @@ impl Attempt {
             let mut orders = self.orders.clone();
             // Storing a file may move it. It stays where it is until the end is heard, for another ant may have to look at
             // all of them again; what is given away is a second name.
-            let given = self.core.attempts_dir.join(&self.assignment.attempt_id.0).join("given");
+            let given = self.core.attempts_dir.join(&self.assignment.attempt_id.0).join(format!("given-{number}"));
             let _ = fs::remove_file(&given);
             let source = if fs::hard_link(&first.source, &given).is_ok() { &given } else { &first.source };
             let put = || link.put_blob(&file.digest, file.size, source);

@@ -1,9 +1,10 @@
 //! Artifacts to and from the queen: streamed, and gone on with where a connection broke.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use atta_core::protocol::Digest;
@@ -12,6 +13,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 use reqwest::{Body, Method, StatusCode};
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _, BufWriter};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::{sleep, timeout};
 use tokio_util::io::ReaderStream;
 
@@ -58,9 +60,31 @@ fn lost(digest: &Digest, detail: impl Into<String>) -> LinkError {
     LinkError::Blob { digest: digest.clone(), detail: detail.into() }
 }
 
+/// Files with the same content are sent one after the other: the queen takes a content from one at a time, and has it
+/// when the next one asks.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<HashMap<Digest, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    async fn of(&self, digest: &Digest) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| turn.strong_count() > 0);
+            let known = turns.get(digest).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let turn = Arc::default();
+                turns.insert(digest.clone(), Arc::downgrade(&turn));
+                turn
+            })
+        };
+        turn.lock_owned().await
+    }
+}
+
 impl RemoteLink {
     /// Sends a file's content.
     pub(super) async fn upload(&self, digest: &Digest, size: u64, file: &Path) -> Result<(), LinkError> {
+        let _turn = self.turns.of(digest).await;
         let mut patience = Patience::new(0);
         let mut offset = if size <= SMALL { Some(0) } else { None };
         loop {

@@ -33,6 +33,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::{LinkCondition, LinkError, QueenLink};
+use blobs::Turns;
 use call::Failed;
 use notice::Notice;
 pub use pin::{PinnedCertificate, pinned_tls};
@@ -120,6 +121,7 @@ pub struct RemoteLink {
     data: Client,
     entropy: Arc<dyn Entropy>,
     notice: Notice,
+    turns: Turns,
     pinned: Option<Arc<PinnedCertificate>>,
     breaker: Breaker,
     budget: RetryBudget,
@@ -178,6 +180,7 @@ impl RemoteLink {
             base,
             entropy: config.entropy,
             notice: Notice::default(),
+            turns: Turns::default(),
             pinned,
             breaker: Breaker::new(LEFT_ALONE),
             budget: RetryBudget::new(AGAIN.0, AGAIN.1),

@@ -18,6 +18,7 @@ tests![
     inputs_are_there_before_the_first_command_and_the_later_wins,
     an_input_that_is_missing_or_corrupt_is_invalid,
     a_store_without_room_is_invalid_with_the_reason,
+    several_files_of_an_attempt_are_stored_at_the_same_time_and_never_too_many,
 ];
 
 fn keeping(mut assignment: Assignment, paths: &[&str], when: ArtifactsWhen) -> Assignment {
@@ -151,5 +152,21 @@ async fn a_store_without_room_is_invalid_with_the_reason(mut launchers: Launcher
         done.message(),
         "the artifact `a` cannot be stored: the queen refused: No space left on device (os error 28)"
     );
+    world.end().await;
+}
+
+async fn several_files_of_an_attempt_are_stored_at_the_same_time_and_never_too_many(mut launchers: Launchers) {
+    let world = World::new(launchers.take()).await;
+    world.queen.storing.send_modify(|storing| storing.wanted = 4);
+    let script = "n=0; while [ $n -lt 20 ]; do n=$((n+1)); echo $n >file$n; done; rm file7; ln -s /etc/passwd file7";
+    let paths = ["file1", "file2", "file3", "file4", "file5", "file7", "file1*"];
+    let done = world.run(keeping(world.assignment(script), &paths, ArtifactsWhen::Always)).await;
+    assert_eq!(done.result(), AttemptResult::Named(ResultName::Invalid), "one of them cannot be kept");
+    let names = ["1", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19", "2", "3", "4", "5"];
+    assert_eq!(listed(&done), names.map(|number| format!("file{number}")));
+    for file in &done.report.artifacts {
+        assert_eq!(world.queen.content(&file.digest), format!("{}\n", &file.path[4..]).into_bytes());
+    }
+    assert_eq!(world.queen.storing.borrow().most, 4);
     world.end().await;
 }

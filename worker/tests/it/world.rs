@@ -84,6 +84,8 @@ pub(crate) struct TestQueen {
     pub(crate) deaf: AtomicBool,
     /// So many more blobs are taken or given; then there is no answer.
     pub(crate) blobs_left: AtomicU64,
+    /// What is being stored.
+    pub(crate) storing: watch::Sender<Storing>,
     pub(crate) heartbeats: AtomicU64,
 }
 
@@ -105,6 +107,7 @@ impl TestQueen {
             lost: Mutex::default(),
             deaf: AtomicBool::new(false),
             blobs_left: AtomicU64::new(u64::MAX),
+            storing: watch::Sender::new(Storing::default()),
             heartbeats: AtomicU64::new(0),
         }
     }
@@ -138,6 +141,21 @@ impl TestQueen {
         if left.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Waits until as many contents as wanted are being stored at the same time.
+    async fn meet(&self) {
+        self.storing.send_modify(|storing| {
+            storing.now += 1;
+            storing.most = storing.most.max(storing.now);
+            if storing.now >= storing.wanted {
+                storing.wanted = 0;
+            }
+        });
+        let _ = self.storing.subscribe().wait_for(|storing| storing.wanted == 0).await;
+        // Those that come meanwhile are counted before this one has gone.
+        tokio::task::yield_now().await;
+        self.storing.send_modify(|storing| storing.now -= 1);
     }
 
     pub(crate) fn order(&self, orders: Orders) {
@@ -308,6 +326,7 @@ impl QueenLink for TestQueen {
     async fn put_blob(&self, digest: &Digest, size: u64, file: &Path) -> Result<(), LinkError> {
         self.reachable()?;
         self.may_move_blobs().await;
+        self.meet().await;
         if self.disk_full.load(Ordering::SeqCst) {
             return Err(LinkError::Refused("No space left on device (os error 28)".to_owned()));
         }
@@ -331,6 +350,16 @@ impl QueenLink for TestQueen {
         }
         fs::write(to, content).map_err(|e| failed(e.to_string()))
     }
+}
+
+/// Contents that are being stored.
+#[derive(Debug, Default)]
+pub(crate) struct Storing {
+    pub(crate) now: usize,
+    /// The most at the same time.
+    pub(crate) most: usize,
+    /// None goes on before there are so many.
+    pub(crate) wanted: usize,
 }
 
 /// The end of an attempt, as the queen saw it.

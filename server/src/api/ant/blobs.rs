@@ -52,6 +52,8 @@ pub(super) async fn head(
 ) -> Result<Response, ApiError> {
     params.finish()?;
     let digest = digest(text)?;
+    // Whoever hears that it is there does not send it, and names it: it is not to be removed meanwhile.
+    context.artifacts.contains(&digest).await.map_err(artifact)?;
     match context.line.open_blob(&digest, 0).await {
         Ok(reader) => {
             let mut response = StatusCode::OK.into_response();

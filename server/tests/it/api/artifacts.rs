@@ -97,3 +97,25 @@ async fn a_content_that_was_changed_on_disk_is_not_a_complete_download() {
     let gone = server.get(&path).await.problem();
     assert_eq!(gone, format!("410 ARTIFACT_GONE: the content of this artifact ({digest}) is not stored any more"));
 }
+
+#[tokio::test]
+async fn a_download_that_broke_off_goes_on_where_it_was() {
+    let (server, id) = with_artifacts().await;
+    let path = format!("/api/v1/jobs/{id}/attempts/1/artifacts/plan.md");
+    let whole = server.get(&path).await;
+    assert_eq!(whole.header("accept-ranges"), "bytes");
+    let tag = whole.header("etag").to_owned();
+    let part = async |range: &str, tag: &str| {
+        server.send(server.request(Method::GET, &path).header("range", range).header("if-range", tag)).await
+    };
+    let rest = part("bytes=2-", &tag).await;
+    assert_eq!((rest.status.as_u16(), &rest.body[..]), (206, &b"plan"[..]));
+    assert_eq!((rest.header("content-range"), rest.header("content-length")), ("bytes 2-5/6", "4"));
+    // Of another content, or in a form that is not understood: everything.
+    for (range, tag) in [("bytes=2-", "\"other\""), ("bytes=2-3", tag.as_str()), ("bytes=0-", tag.as_str())] {
+        let answer = part(range, tag).await;
+        assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"# plan"[..]), "{range} {tag}");
+    }
+    let beyond = part("bytes=6-", &tag).await.problem();
+    assert_eq!(beyond, "416 RANGE: the artifact \"plan.md\" has 6 bytes: nothing is left at 6");
+}
