@@ -4,9 +4,12 @@
 //! through a [`QueenLink`] and runs each attempt under a small supervising process of its own.
 
 mod ant;
+mod blocking;
 mod executor;
 mod link;
 pub mod remote;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod supervisor;
 mod workspace;
 pub mod workspaces;

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::seal::{Kind, Seal};
 use crate::IsolationLevel;
+use crate::blocking::blocking;
 use crate::executor::{Adopted, AdoptedFrom, Left, Memory, REQUESTED, Record};
 use crate::supervisor::{self, Attached, Found, Here, VERSION};
 
@@ -61,17 +62,19 @@ pub(super) async fn take_stock(attempts: &Path, seal: &Arc<Seal>, boot: &str) ->
     let rebooted = last_boot.is_some_and(|last| last != boot);
     let look = Arc::new(Look { seal: seal.clone(), boot: boot.to_owned(), rebooted });
     let mut looks = JoinSet::new();
-    for entry in fs::read_dir(attempts)? {
-        let (path, look) = (entry?.path(), look.clone());
-        looks.spawn_blocking(move || look.at(path));
+    let mut paths = fs::read_dir(attempts)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    for path in paths {
+        let look = look.clone();
+        looks.spawn(blocking(move || look.at(path)));
     }
     let mut stock = Stock::default();
     while let Some(looked) = looks.join_next().await {
-        match looked.map_err(io::Error::other)?? {
+        match looked.and_then(|looked| looked).map_err(io::Error::other)?? {
             Looked::Adopted(adopted) => stock.adopted.push(*adopted),
             Looked::Lost(lost) => stock.lost.push(lost),
             Looked::Nothing(path, lock) => {
-                let removed = tokio::task::spawn_blocking(move || {
+                let removed = blocking(move || {
                     let removed = crate::workspace::remove_tree(&path);
                     drop(lock);
                     removed.map_err(|error| (path, error))

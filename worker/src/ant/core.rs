@@ -21,6 +21,7 @@ use super::config::{AntConfig, Orphans, RunningAttempt, SpoolUse};
 use super::hearing::Hearing;
 use super::outbox::Outbox;
 use super::seal::Seal;
+use crate::blocking::blocking;
 use crate::executor::{self, Adopted, Finished};
 use crate::supervisor::ContainmentPlan;
 use crate::workspace::{CacheStore, SharedWorkspaces, SpareDirectories, remove_tree};
@@ -327,7 +328,7 @@ impl Core {
             shim.release().await;
         }
         let core = self.clone();
-        let removal = tokio::task::spawn_blocking(move || {
+        let removal = blocking(move || {
             let gone = if haunted { remove_tree(&directory) } else { core.spares.take(&directory) };
             gone.map_err(|error| (directory, error))
         });
@@ -406,11 +407,16 @@ impl Core {
         }
         locked(&self.lost).retain(|lost| !known.contains(lost));
         let directories: Vec<_> = known.iter().map(|lost| self.attempts_dir.join(&lost.attempt_id.0)).collect();
-        self.tasks.spawn_blocking(move || {
+        let remove = move || {
             for directory in directories {
                 if let Err(error) = remove_tree(&directory) {
                     tracing::warn!(directory = %directory.display(), %error, "a lost attempt's directory stays");
                 }
+            }
+        };
+        self.tasks.spawn(async move {
+            if let Err(panic) = blocking(remove).await {
+                tracing::error!(%panic, "the directories of lost attempts were not removed");
             }
         });
     }

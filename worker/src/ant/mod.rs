@@ -21,6 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking::blocking;
 use crate::supervisor;
 use crate::workspace::{CacheStore, SharedWorkspaces, SpareDirectories, WorkspaceStore, remove_tree};
 use crate::{IsolationLevel, Launcher, LinkError, QueenLink};
@@ -83,7 +84,7 @@ impl Ant {
             (config.workspace_quota, config.cache_size, config.cache_entry_size);
         let keep: Vec<_> = stock.adopted.iter().map(|adopted| format!("{}-", adopted.assignment.attempt_id)).collect();
         let shared = stock.adopted.iter().any(|adopted| adopted.assignment.workspace.is_some());
-        let sweep = tokio::task::spawn_blocking(move || {
+        let sweep = blocking(move || {
             // What the strongest level finds may be of an ant with a weaker one, so all are looked at.
             supervisor::sweep(&name, |cgroup| keep.iter().any(|attempt| cgroup.starts_with(attempt)));
             let plan = supervisor::detect(&name, strongest);
@@ -158,6 +159,7 @@ impl Ant {
             }
         };
         tokio::select! {
+            biased;
             () = finish => {}
             () = self.aborted.cancelled() => {}
         }
@@ -200,7 +202,7 @@ impl Ant {
             core.plan.remove();
             core.spares.remove()
         };
-        match tokio::task::spawn_blocking(end).await {
+        match blocking(end).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "spare directories cannot be removed"),
             Err(panic) => tracing::error!(%panic, "the launcher was not waited for"),
@@ -254,6 +256,7 @@ async fn ask_for_work(core: Arc<Core>) {
             core.ask(&mut open);
         }
         let answer = tokio::select! {
+            biased;
             answer = open.join_next() => answer,
             () = core.ask_again.notified() => {
                 core.ask(&mut open);
@@ -291,6 +294,7 @@ async fn give_signs_of_life(core: Arc<Core>) {
         };
         let pause = (lease / 3).max(SHORTEST_PAUSE);
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(last + pause) => {}
             // Its lease may be shorter.
             () = core.leased.notified() => continue,

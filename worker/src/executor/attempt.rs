@@ -116,7 +116,7 @@ impl Attempt {
                 left.here.checkpoint = Some((position, state));
                 let (here, outcome) = (left.here.clone(), left.outcome.clone());
                 let root = self.core.attempts_dir.join(&id.0);
-                let written = tokio::task::spawn_blocking(move || rewrite_left(&root, here, &outcome)).await;
+                let written = crate::blocking::blocking(move || rewrite_left(&root, here, &outcome)).await;
                 written.unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
             }
             (Ok(_), None, _) => Ok(()),
@@ -410,7 +410,7 @@ fn clean(report: &mut AttemptReport, redactor: &Redactor) {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Interruption> + Send + 'static,
 ) -> Result<T, Interruption> {
-    match tokio::task::spawn_blocking(work).await {
+    match crate::blocking::blocking(work).await {
         Ok(result) => result,
         Err(panic) => Err(start_failed(format!("the ant failed: {panic}"))),
     }

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use atta_core::protocol::AttemptId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::log::Log;
 use super::memory::Memory;
 use crate::ant::{Core, Kind, Order, Seal};
 use crate::supervisor::{
-    Attached, ExitRecord, Frame, FromShim, IsolationLevel, SpoolReader, StartFault, ToShim, next_frame,
+    Attached, ExitRecord, Frame, FromShim, FromShimHalf, IsolationLevel, ShimStream, SpoolReader, StartFault, ToShim,
+    ToShimHalf, next_frame,
 };
 
 /// Output that the queen has not taken; beyond it the program waits.
@@ -60,8 +59,8 @@ impl Outcome {
 
 /// The line to an attempt's shim.
 pub(crate) struct ShimLine {
-    reader: OwnedReadHalf,
-    writer: Mutex<OwnedWriteHalf>,
+    reader: FromShimHalf,
+    writer: Mutex<ToShimHalf>,
     incoming: Vec<u8>,
 }
 
@@ -76,9 +75,8 @@ impl ShimLine {
         Self::over(attached.stream, attached.incoming)
     }
 
-    fn over(stream: std::os::unix::net::UnixStream, incoming: Vec<u8>) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        let (reader, writer) = UnixStream::from_std(stream)?.into_split();
+    fn over(stream: ShimStream, incoming: Vec<u8>) -> io::Result<Self> {
+        let (reader, writer) = stream.into_halves()?;
         Ok(Self { reader, writer: Mutex::new(writer), incoming })
     }
 
@@ -188,7 +186,7 @@ pub(super) fn checkpoint(
     Ok(ToShim::Checkpoint { position, state })
 }
 
-async fn tell(writer: &Mutex<OwnedWriteHalf>, message: io::Result<ToShim>) {
+async fn tell(writer: &Mutex<ToShimHalf>, message: io::Result<ToShim>) {
     match message {
         // When this fails the shim is gone, which the next read shows.
         Ok(message) => {
@@ -201,8 +199,8 @@ async fn tell(writer: &Mutex<OwnedWriteHalf>, message: io::Result<ToShim>) {
 struct Conversation<'a> {
     core: &'a Core,
     id: &'a AttemptId,
-    reader: &'a mut OwnedReadHalf,
-    writer: &'a Mutex<OwnedWriteHalf>,
+    reader: &'a mut FromShimHalf,
+    writer: &'a Mutex<ToShimHalf>,
     deliveries: mpsc::UnboundedSender<Delivery>,
     incoming: &'a mut Vec<u8>,
     /// The log says already that it is being stopped.
@@ -255,6 +253,7 @@ impl Conversation<'_> {
                 self.pass_on(&obeyed, obedience).await;
             }
             tokio::select! {
+                biased;
                 read = self.reader.read_buf(self.incoming) => {
                     if !matches!(read, Ok(count) if count > 0) {
                         return Outcome::ShimDied;

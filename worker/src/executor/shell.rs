@@ -303,7 +303,7 @@ impl Attempt {
                     core.plan.kill_attempt(&name);
                     kill_by_task_dir(&task_dir);
                 };
-                if let Err(panic) = tokio::task::spawn_blocking(kill).await {
+                if let Err(panic) = crate::blocking::blocking(kill).await {
                     tracing::error!(%panic, "the processes of an attempt without a shim were not killed");
                 }
             }

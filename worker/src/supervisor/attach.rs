@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::line::{BEGUN, CONTROL, LEFT, inside, write_anew};
 use super::proc;
+use super::stream::ShimStream;
 use super::wire::{Frame, FromShim, Here, ToShim, VERSION, next_frame};
 
 /// How long a shim may take to answer before it is given up.
@@ -40,7 +41,7 @@ pub(crate) enum Found {
 
 /// A line to a shim, with what came on it behind the greeting.
 pub(crate) struct Attached {
-    pub(crate) stream: UnixStream,
+    pub(crate) stream: ShimStream,
     pub(crate) incoming: Vec<u8>,
 }
 
@@ -52,6 +53,10 @@ pub(crate) fn examine(path: &Path) -> io::Result<Found> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => return Ok(Found::Other),
         Err(error) => return Err(error),
     };
+    #[cfg(feature = "simulation")]
+    if let Some(found) = crate::simulation::examine(path) {
+        return Ok(found);
+    }
     let began = Instant::now();
     let mut nudge_at = began + NUDGE;
     loop {
@@ -128,7 +133,7 @@ fn greet(directory: &File) -> io::Result<Found> {
         return Err(io::ErrorKind::InvalidData.into());
     };
     stream.set_read_timeout(None)?;
-    Ok(Found::Shim(*here, Attached { stream, incoming }))
+    Ok(Found::Shim(*here, Attached { stream: ShimStream::Socket(stream), incoming }))
 }
 
 fn read_frame(stream: &mut UnixStream, incoming: &mut Vec<u8>) -> io::Result<FromShim> {
@@ -146,22 +151,31 @@ fn read_frame(stream: &mut UnixStream, incoming: &mut Vec<u8>) -> io::Result<Fro
 
 impl Attached {
     /// Has the tree killed, and waits until it is gone.
-    pub(crate) fn kill(mut self) -> io::Result<()> {
-        self.stream.set_read_timeout(Some(DYING))?;
-        self.stream.write_all(&ToShim::Kill.encode())?;
+    pub(crate) fn kill(self) -> io::Result<()> {
+        let Self { stream, mut incoming } = self;
+        let mut stream = match stream {
+            ShimStream::Socket(stream) => stream,
+            #[cfg(feature = "simulation")]
+            ShimStream::Simulated(stream) => {
+                crate::simulation::kill(stream);
+                return Ok(());
+            }
+        };
+        stream.set_read_timeout(Some(DYING))?;
+        stream.write_all(&ToShim::Kill.encode())?;
         loop {
-            match read_frame(&mut self.stream, &mut self.incoming)? {
+            match read_frame(&mut stream, &mut incoming)? {
                 FromShim::Exited(_) | FromShim::NotStarted(..) => break,
                 FromShim::Output { end, .. } => {
                     let answer = ToShim::Checkpoint { position: end, state: Vec::new() };
-                    self.stream.write_all(&answer.encode())?;
+                    stream.write_all(&answer.encode())?;
                 }
                 FromShim::Started(_) | FromShim::Here(_) => {}
             }
         }
-        self.stream.write_all(&ToShim::Release.encode())?;
+        stream.write_all(&ToShim::Release.encode())?;
         // It ends.
-        match read_frame(&mut self.stream, &mut self.incoming) {
+        match read_frame(&mut stream, &mut incoming) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
             other => other.map(|_| ()),
         }
@@ -171,6 +185,10 @@ impl Attached {
 /// Kills what was started with this TASK_DIR, again and again until nothing of it is left: for trees that nobody watches
 /// over and that no cgroup holds.
 pub(crate) fn kill_by_task_dir(task_dir: &[u8]) {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_on() {
+        return;
+    }
     let began = Instant::now();
     loop {
         let left = proc::with_variable("TASK_DIR", task_dir);

@@ -26,7 +26,7 @@ impl IsolationLevel {
         }
     }
 
-    pub(super) fn byte(self) -> u8 {
+    pub(crate) fn byte(self) -> u8 {
         match self {
             Self::CgroupKill => 0,
             Self::Freezer => 1,
@@ -114,6 +114,10 @@ impl ContainmentPlan {
 /// Kills what a previous ant on the same data directory left in its cgroups because its shims were killed by force: all
 /// but those to keep. Blocks.
 pub(crate) fn sweep(name: &str, keep: impl Fn(&str) -> bool) {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_on() {
+        return;
+    }
     let v2 = own_cgroup("cgroup2", "").map(|own| ContainmentPlan::CgroupKill(own.join(name)));
     let v1 = own_cgroup("cgroup", "freezer").map(|own| ContainmentPlan::Freezer(own.join(name)));
     for plan in [v2, v1].into_iter().flatten() {
@@ -129,6 +133,10 @@ pub(crate) fn sweep(name: &str, keep: impl Fn(&str) -> bool) {
 
 /// Finds the strongest containment that works, at most `strongest`, and makes the directory `name` for it.
 pub(crate) fn detect(name: &str, strongest: IsolationLevel) -> ContainmentPlan {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_on() {
+        return ContainmentPlan::Subreaper;
+    }
     if strongest <= IsolationLevel::CgroupKill
         && let Some(path) = own_cgroup("cgroup2", "").and_then(|own| usable_v2(&own, name).ok())
     {

@@ -10,8 +10,10 @@ mod isolation;
 mod launcher;
 mod line;
 mod proc;
+mod output;
 mod shim;
 mod spool;
+mod stream;
 mod sys;
 mod task;
 mod wire;
@@ -24,6 +26,9 @@ pub(crate) use isolation::{ContainmentPlan, detect, sweep};
 pub(crate) use launcher::StartFault;
 pub(crate) use line::BEGUN;
 pub(crate) use spool::SpoolReader;
+pub(crate) use stream::{FromShimHalf, ShimStream, ToShimHalf};
+#[cfg(feature = "simulation")]
+pub(crate) use {line::LEFT, output::Output, spool::HEADER};
 pub(crate) use wire::{
     ExitRecord, ExitStatus, Frame, FromShim, Here, SpawnRequest, StopCause, ToShim, VERSION, next_frame,
 };

@@ -16,7 +16,7 @@ use atta_core::time::UnixMillis;
 use nix::libc;
 
 /// Bytes before the content of a record.
-pub(super) const HEADER: usize = 13;
+pub(crate) const HEADER: usize = 13;
 
 /// Beyond this a file that was taken as a whole is cut.
 const CUT_AT: u64 = 4 << 20;
@@ -56,6 +56,10 @@ impl SpoolWriter {
             self.file = Some(open_plain(OpenOptions::new().create(true).append(true).mode(0o600), &self.path)?);
         }
         let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
+        #[cfg(feature = "simulation")]
+        if crate::simulation::disk_is_full(&self.path) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
         if let Err(error) = file.write_all(record) {
             let _ = file.set_len(self.end - self.base);
             return Err(error);

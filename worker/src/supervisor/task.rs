@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use atta_core::protocol::ant::LogStream;
 use atta_core::time::UnixMillis;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
@@ -13,16 +12,15 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::containment::Containment;
+use super::output::Output;
 use super::proc;
-use super::spool::{HEADER, SpoolWriter};
+use super::spool::HEADER;
 use super::wire::{ExitRecord, ExitStatus, FromShim, SpawnRequest, StopCause};
 
 /// Largest piece of output that is taken at once; a pipe holds as much.
 const PIECE: usize = 64 << 10;
 /// Most programs say little: memory for more is touched when it is needed.
 const FIRST_PIECE: usize = 2 << 10;
-/// A longer one is none.
-const LONGEST_LINE: usize = 64 << 10;
 /// How long a process may take to die of KILL (it is stuck in the kernel) before it is given up.
 const UNKILLABLE: Duration = Duration::from_secs(30);
 
@@ -44,18 +42,7 @@ pub(super) struct Task {
     main: Pid,
     /// stdout and stderr, until their ends.
     pipes: [Option<OwnedFd>; 2],
-    spool: SpoolWriter,
-    /// A piece that the disk had no room for.
-    stuck: Option<(LogStream, Vec<u8>, Errno)>,
-    /// The spool's end in the last message, while it was not answered.
-    announced: Option<u64>,
-    /// Output is left out when the spool is full; nobody waits.
-    thin: bool,
-    /// Bytes that were left out, and not yet said so.
-    left_out: u64,
-    /// After a gap a stream goes on with a whole line: the rest of one could be the rest of a secret. So many bytes are
-    /// looked through for its end.
-    in_line: [usize; 2],
+    output: Output,
     away_bound: u64,
     buffer: Vec<u8>,
     began: Instant,
@@ -67,8 +54,6 @@ pub(super) struct Task {
     status: Option<ExitStatus>,
     stopped: Option<StopCause>,
     survivors: u32,
-    /// The ant is gone, and nobody will ask for the output.
-    abandoned: bool,
 }
 
 struct Idle {
@@ -97,12 +82,7 @@ impl Task {
             containment,
             main,
             pipes: [Some(stdout), Some(stderr)],
-            spool: SpoolWriter::new(request.spool.clone(), request.spool_bound),
-            stuck: None,
-            announced: None,
-            thin: false,
-            left_out: 0,
-            in_line: [0; 2],
+            output: Output::new(request.spool.clone(), request.spool_bound),
             away_bound: request.away_bound,
             buffer: Vec::new(),
             began,
@@ -114,7 +94,6 @@ impl Task {
             status: None,
             stopped: None,
             survivors: 0,
-            abandoned: false,
         }
     }
 
@@ -151,7 +130,7 @@ impl Task {
 
     /// The pipes that are to be pumped when they are readable.
     pub(super) fn pipes(&self) -> impl Iterator<Item = (usize, PollFd<'_>)> {
-        let open = !self.throttled();
+        let open = !self.output.throttled();
         let pipes = self.pipes.iter().enumerate().filter(move |_| open);
         pipes.filter_map(|(index, pipe)| Some((index, PollFd::new(pipe.as_ref()?.as_fd(), PollFlags::POLLIN))))
     }
@@ -182,7 +161,7 @@ impl Task {
     }
 
     fn look_for_idleness(&mut self, now: Instant) {
-        let waits_for_ant = self.throttled();
+        let waits_for_ant = self.output.throttled();
         let Some(idle) = &mut self.idle else { return };
         if now < idle.look_at {
             return;
@@ -225,71 +204,53 @@ impl Task {
         self.kill();
     }
 
-    /// Whether pumping waits for the ant.
-    fn throttled(&self) -> bool {
-        !self.abandoned && (self.stuck.is_some() || (self.spool.is_full() && !self.thin))
-    }
-
     /// Nobody of the tree is left to write: what is in the pipes is all there will be. False while there is no room.
     pub(super) fn drained(&mut self) -> bool {
-        if self.abandoned {
+        if self.output.is_abandoned() {
             return true;
         }
         for index in 0..2 {
-            while !self.throttled() && self.pipes[index].is_some() && self.pump(index) {}
+            while !self.output.throttled() && self.pipes[index].is_some() && self.pump(index) {}
         }
-        if !self.throttled() && self.left_out > 0 {
-            self.tell_gap();
-        }
-        !self.throttled()
+        let now = self.wall_clock();
+        let drained = self.output.finish(now);
+        self.note_failure();
+        drained
     }
 
     /// The ant is gone, and the tree is to go with it.
     pub(super) fn abandon(&mut self) {
-        self.abandoned = true;
-        self.stuck = None;
+        self.output.abandon();
         self.stop_at_once(StopCause::Orphaned);
     }
 
     /// The ant is gone, and another one is waited for.
     pub(super) fn go_on_alone(&mut self) {
-        self.announced = None;
-        self.set_bound(self.away_bound, true);
+        self.output.go_on_alone(self.away_bound);
     }
 
     /// The spool's bound, and whether output beyond it is left out.
     pub(super) fn set_bound(&mut self, bytes: u64, thin: bool) {
-        self.spool.set_bound(bytes);
-        self.thin = thin;
+        self.output.set_bound(bytes, thin);
     }
 
     /// The ant has taken the output up to here.
     pub(super) fn take(&mut self, position: u64) {
-        self.spool.taken(position);
-        self.announced = None;
-        self.retry_stuck();
+        let now = self.wall_clock();
+        self.output.take(position, now);
+        self.note_failure();
     }
 
     /// The same, and nobody will ask for it again.
     pub(super) fn settle(&mut self, position: u64) {
-        self.spool.settled(position);
-        self.take(position);
+        let now = self.wall_clock();
+        self.output.settle(position, now);
+        self.note_failure();
     }
 
-    /// Tries again to store what the disk had no room for; when there is nothing left to free, the attempt fails.
-    fn retry_stuck(&mut self) {
-        let Some((stream, mut piece, _)) = self.stuck.take() else { return };
-        let cut = self.spool.cut();
-        match self.spool.append(stream, self.wall_clock(), &mut piece) {
-            Ok(()) => {}
-            Err(error) => {
-                let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-                if cut || self.spool.is_settled() {
-                    self.give_up_output(errno);
-                } else {
-                    self.stuck = Some((stream, piece, errno));
-                }
-            }
+    fn note_failure(&mut self) {
+        if let Some(errno) = self.output.take_failure() {
+            self.give_up_output(errno);
         }
     }
 
@@ -318,9 +279,9 @@ impl Task {
                 if let Some(idle) = &mut self.idle {
                     idle.last = Instant::now();
                 }
-                if !self.abandoned {
-                    self.store(index, count);
-                }
+                let now = self.wall_clock();
+                self.output.store(index, &mut self.buffer[..HEADER + count], now);
+                self.note_failure();
                 true
             }
             Err(Errno::EINTR) => true,
@@ -332,77 +293,13 @@ impl Task {
         }
     }
 
-    /// Puts what was read into the spool.
-    fn store(&mut self, index: usize, count: usize) {
-        let content = HEADER..HEADER + count;
-        if self.thin && self.spool.is_full() {
-            self.left_out += count as u64;
-            self.in_line[index] = if self.buffer[content.end - 1] == b'\n' { 0 } else { LONGEST_LINE };
-            return;
-        }
-        let mut from = content.start;
-        if self.in_line[index] > 0 {
-            let skipped = match self.buffer[content.clone()].iter().position(|byte| *byte == b'\n') {
-                Some(end) => end + 1,
-                None => count,
-            };
-            let ended = self.buffer[from + skipped - 1] == b'\n';
-            self.in_line[index] = if ended { 0 } else { self.in_line[index].saturating_sub(skipped) };
-            self.left_out += skipped as u64;
-            from += skipped;
-            if from == content.end {
-                return;
-            }
-        }
-        if self.left_out > 0 {
-            self.tell_gap();
-        }
-        let stream = if index == 0 { LogStream::Stdout } else { LogStream::Stderr };
-        let start = from - HEADER;
-        self.append(stream, start, content.end);
-    }
-
-    fn tell_gap(&mut self) {
-        let line = format!(
-            "\u{2026} {} bytes of output were left out here: the queen was away and the spool was full \u{2026}\n",
-            self.left_out
-        );
-        self.left_out = 0;
-        let mut record = vec![0; HEADER];
-        record.extend_from_slice(line.as_bytes());
-        let kept = std::mem::replace(&mut self.buffer, record);
-        self.append(LogStream::System, 0, HEADER + line.len());
-        self.buffer = kept;
-    }
-
-    /// Appends what is in the buffer, with room for the header at its beginning.
-    fn append(&mut self, stream: LogStream, start: usize, end: usize) {
-        if let Some((_, piece, _)) = &mut self.stuck {
-            // Two pieces can wait only when the first one is about a gap; they are stored together.
-            piece.extend_from_slice(&self.buffer[start + HEADER..end]);
-            return;
-        }
-        let at = self.wall_clock();
-        if let Err(error) = self.spool.append(stream, at, &mut self.buffer[start..end]) {
-            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-            self.stuck = Some((stream, self.buffer[start..end].to_vec(), errno));
-            self.retry_stuck();
-        }
-    }
-
     fn wall_clock(&self) -> UnixMillis {
         UnixMillis(self.now_at_begin).plus(self.began.elapsed())
     }
 
     /// What to tell the ant about the output; one message at a time, the answer makes room for the next.
     pub(super) fn announcement(&mut self) -> Option<FromShim> {
-        let checkpoint = !self.spool.is_settled() && (self.stuck.is_some() || self.spool.wants_checkpoint());
-        if self.announced.is_some() || (self.spool.is_taken() && !checkpoint) {
-            return None;
-        }
-        let (base, end) = self.spool.range();
-        self.announced = Some(end);
-        Some(FromShim::Output { base, end, checkpoint })
+        self.output.announcement()
     }
 
     /// Reaps what has ended.
@@ -461,7 +358,7 @@ impl Task {
             survivors: self.survivors,
             cpu_micros: u64::try_from(cpu).unwrap_or(0),
             max_rss_kib: usage.and_then(|u| u64::try_from(u.max_rss()).ok()).unwrap_or(0),
-            spool: self.spool.range(),
+            spool: self.output.range(),
         }
     }
 }

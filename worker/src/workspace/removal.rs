@@ -108,7 +108,7 @@ fn take_away(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RemovalRefused> + Send + 'static,
 ) -> Result<T, RemovalRefused> {
-    match tokio::task::spawn_blocking(work).await {
+    match crate::blocking::blocking(work).await {
         Ok(result) => result,
         Err(panic) => Err(RemovalRefused::Failed(panic.to_string())),
     }

@@ -364,6 +364,7 @@ impl SharedWorkspaces {
             }
             let wait = next.map(|next| next.since(now).max(Duration::from_millis(10)));
             tokio::select! {
+                biased;
                 () = this.kept.notified() => {}
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
             }
@@ -498,7 +499,7 @@ fn git_without_a_task(core: &Core) -> Git {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
-    match tokio::task::spawn_blocking(work).await {
+    match crate::blocking::blocking(work).await {
         Ok(result) => result,
         Err(panic) => Err(Fault::Failed(format!("the ant failed: {panic}"))),
     }

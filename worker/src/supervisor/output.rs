@@ -1,0 +1,190 @@
+//! A program's output on its way into the spool: what waits when there is no room, and what is left out while nobody is
+//! there to take it.
+
+use atta_core::protocol::ant::LogStream;
+use atta_core::time::UnixMillis;
+use nix::errno::Errno;
+use std::ffi::CString;
+
+use super::spool::{HEADER, SpoolWriter};
+use super::wire::FromShim;
+
+/// A longer one is none.
+const LONGEST_LINE: usize = 64 << 10;
+
+/// See the module.
+pub(crate) struct Output {
+    spool: SpoolWriter,
+    /// A piece that the disk had no room for.
+    stuck: Option<(LogStream, Vec<u8>, Errno)>,
+    /// The spool's end in the last message, while it was not answered.
+    announced: Option<u64>,
+    /// Output is left out when the spool is full; nobody waits.
+    thin: bool,
+    /// Bytes that were left out, and not yet said so.
+    left_out: u64,
+    /// After a gap a stream goes on with a whole line: the rest of one could be the rest of a secret. So many bytes are
+    /// looked through for its end.
+    in_line: [usize; 2],
+    /// Nobody will ask for the output.
+    abandoned: bool,
+    /// Why no more of it can be stored.
+    failed: Option<Errno>,
+}
+
+impl Output {
+    /// Into a new file that may grow to `bound` bytes.
+    pub(crate) fn new(file: CString, bound: u64) -> Self {
+        Self {
+            spool: SpoolWriter::new(file, bound),
+            stuck: None,
+            announced: None,
+            thin: false,
+            left_out: 0,
+            in_line: [0; 2],
+            abandoned: false,
+            failed: None,
+        }
+    }
+
+    /// Whether the program waits for the ant, or for room on the disk.
+    pub(crate) fn throttled(&self) -> bool {
+        !self.abandoned && (self.stuck.is_some() || (self.spool.is_full() && !self.thin))
+    }
+
+    /// Nobody will ask for it.
+    pub(crate) fn abandon(&mut self) {
+        self.abandoned = true;
+        self.stuck = None;
+    }
+
+    /// Whether nobody will ask for it.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
+    /// The ant is gone, and another one is waited for.
+    pub(crate) fn go_on_alone(&mut self, bound: u64) {
+        self.announced = None;
+        self.set_bound(bound, true);
+    }
+
+    /// The spool's bound, and whether output beyond it is left out.
+    pub(crate) fn set_bound(&mut self, bytes: u64, thin: bool) {
+        self.spool.set_bound(bytes);
+        self.thin = thin;
+    }
+
+    /// The ant has taken the output up to here.
+    pub(crate) fn take(&mut self, position: u64, now: UnixMillis) {
+        self.spool.taken(position);
+        self.announced = None;
+        self.retry_stuck(now);
+    }
+
+    /// The same, and nobody will ask for it again.
+    pub(crate) fn settle(&mut self, position: u64, now: UnixMillis) {
+        self.spool.settled(position);
+        self.take(position, now);
+    }
+
+    /// Why the output cannot be stored any more: said once.
+    pub(crate) fn take_failure(&mut self) -> Option<Errno> {
+        self.failed.take()
+    }
+
+    /// Tries again to store what the disk had no room for; when there is nothing left to free, it fails.
+    fn retry_stuck(&mut self, now: UnixMillis) {
+        let Some((stream, mut piece, _)) = self.stuck.take() else { return };
+        let cut = self.spool.cut();
+        if let Err(error) = self.spool.append(stream, now, &mut piece) {
+            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+            if cut || self.spool.is_settled() {
+                self.failed.get_or_insert(errno);
+            } else {
+                self.stuck = Some((stream, piece, errno));
+            }
+        }
+    }
+
+    /// Puts a piece of a stream (0: stdout) into the spool; in front of it there are [`HEADER`] bytes of room.
+    pub(crate) fn store(&mut self, index: usize, piece: &mut [u8], now: UnixMillis) {
+        if self.abandoned {
+            return;
+        }
+        let count = piece.len() - HEADER;
+        if self.thin && self.spool.is_full() {
+            self.left_out += count as u64;
+            self.in_line[index] = if piece.ends_with(b"\n") { 0 } else { LONGEST_LINE };
+            return;
+        }
+        let mut from = HEADER;
+        if self.in_line[index] > 0 {
+            let skipped = match piece[from..].iter().position(|byte| *byte == b'\n') {
+                Some(end) => end + 1,
+                None => count,
+            };
+            let ended = piece[from + skipped - 1] == b'\n';
+            self.in_line[index] = if ended { 0 } else { self.in_line[index].saturating_sub(skipped) };
+            self.left_out += skipped as u64;
+            from += skipped;
+            if from == piece.len() {
+                return;
+            }
+        }
+        self.tell_gap(now);
+        let stream = if index == 0 { LogStream::Stdout } else { LogStream::Stderr };
+        self.append(stream, &mut piece[from - HEADER..], now);
+    }
+
+    /// Says what was left out before this. False while there is no room.
+    pub(crate) fn finish(&mut self, now: UnixMillis) -> bool {
+        if !self.throttled() {
+            self.tell_gap(now);
+        }
+        !self.throttled()
+    }
+
+    fn tell_gap(&mut self, now: UnixMillis) {
+        if self.left_out == 0 {
+            return;
+        }
+        let line = format!(
+            "\u{2026} {} bytes of output were left out here: the queen was away and the spool was full \u{2026}\n",
+            self.left_out
+        );
+        self.left_out = 0;
+        let mut record = vec![0; HEADER];
+        record.extend_from_slice(line.as_bytes());
+        self.append(LogStream::System, &mut record, now);
+    }
+
+    fn append(&mut self, stream: LogStream, record: &mut [u8], now: UnixMillis) {
+        if let Some((_, piece, _)) = &mut self.stuck {
+            // Two pieces can wait only when the first one is about a gap; they are stored together.
+            piece.extend_from_slice(&record[HEADER..]);
+            return;
+        }
+        if let Err(error) = self.spool.append(stream, now, record) {
+            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+            self.stuck = Some((stream, record.to_vec(), errno));
+            self.retry_stuck(now);
+        }
+    }
+
+    /// What to tell the ant about the output; one message at a time, the answer makes room for the next.
+    pub(crate) fn announcement(&mut self) -> Option<FromShim> {
+        let checkpoint = !self.spool.is_settled() && (self.stuck.is_some() || self.spool.wants_checkpoint());
+        if self.announced.is_some() || (self.spool.is_taken() && !checkpoint) {
+            return None;
+        }
+        let (base, end) = self.spool.range();
+        self.announced = Some(end);
+        Some(FromShim::Output { base, end, checkpoint })
+    }
+
+    /// Position of the file's first byte, and of the end.
+    pub(crate) fn range(&self) -> (u64, u64) {
+        self.spool.range()
+    }
+}
