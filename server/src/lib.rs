@@ -11,6 +11,7 @@ pub mod api;
 pub mod artifacts;
 pub mod auth;
 pub mod backup;
+mod blocking;
 pub mod directory;
 mod line;
 mod links;
@@ -20,6 +21,8 @@ pub mod notify;
 pub mod scheduler;
 pub mod secrets;
 mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod standby;
 pub mod store;
 mod sweeper;

@@ -34,7 +34,8 @@ pub struct AntLine {
 }
 
 impl AntLine {
-    pub(crate) fn new(queen: Queen, logs: LogStore, artifacts: Arc<dyn ArtifactStore>) -> Self {
+    /// To this queen, with these logs and contents.
+    pub fn new(queen: Queen, logs: LogStore, artifacts: Arc<dyn ArtifactStore>) -> Self {
         Self { queen, logs, artifacts }
     }
 

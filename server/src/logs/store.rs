@@ -13,6 +13,8 @@ use atta_core::protocol::ant::{LogChunk, LogStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::blocking::blocking;
+
 use super::follow::LogFollower;
 use super::frame::{HEADER, Header, MAX_FRAME, Marks};
 use super::packed;
@@ -175,7 +177,7 @@ impl LogStore {
         let failed = |source: io::Error| LogError::Write { attempt: attempt.clone(), source };
         let permit = Arc::clone(&self.inner.appends).acquire_owned().await.map_err(|e| failed(io::Error::other(e)))?;
         let store = self.clone();
-        tokio::task::spawn_blocking(move || {
+        blocking(move || {
             let _permit = permit;
             store.append_blocking(&paths, &chunk)
         })
@@ -261,7 +263,7 @@ impl LogStore {
             let Ok(_permit) = packing.acquire_owned().await else {
                 return;
             };
-            let packed = tokio::task::spawn_blocking(move || {
+            let packed = blocking(move || {
                 packed::pack(&paths.raw, &paths.temporary, &paths.packed).and_then(|()| fs::remove_file(&paths.raw))
             });
             match packed.await {
@@ -292,7 +294,7 @@ impl LogStore {
                 other => other,
             }
         };
-        tokio::task::spawn_blocking(remove)
+        blocking(remove)
             .await
             .map_err(|error| LogError::interrupted(attempt, &error))?
             .map_err(|source| LogError::Write { attempt: attempt.clone(), source })
@@ -333,7 +335,7 @@ impl LogStore {
             }
             Ok((pieces, total))
         };
-        tokio::task::spawn_blocking(read).await.map_err(|error| LogError::interrupted(attempt, &error))?.map_err(failed)
+        blocking(read).await.map_err(|error| LogError::interrupted(attempt, &error))?.map_err(failed)
     }
 
     /// A reader for an attempt's log as it is now (and, while it is written, as it grows); `None` when there is no log.
@@ -344,7 +346,7 @@ impl LogStore {
             // Readers have a descriptor position of their own: they only ever read at given offsets.
             return Ok(Some(LogReader::raw(open.file, open.marks)));
         }
-        tokio::task::spawn_blocking(move || match File::open(&paths.raw) {
+        blocking(move || match File::open(&paths.raw) {
             Ok(file) => {
                 let marks = Marks::scan(&file)?;
                 Ok(Some(LogReader::raw(Arc::new(file), Arc::new(RwLock::new(marks)))))
@@ -367,7 +369,7 @@ impl LogStore {
         let paths = self.paths(attempt)?;
         let live = self.live(attempt, false);
         let progress = live.progress.subscribe();
-        let reopened = tokio::task::spawn_blocking(move || {
+        let reopened = blocking(move || {
             let mut state = lock(&live.state);
             if state.open.is_none() && paths.raw.exists() {
                 state.open = open_for_append(&paths)?;

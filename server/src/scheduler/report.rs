@@ -128,7 +128,7 @@ impl State {
             if let Some(ant) = self.ants.get_mut(&batch.ant) {
                 ant.said.spoke_of(&report.attempt_id);
                 if let Some(lease) = ant.held.get_mut(&report.attempt_id) {
-                    if report.sequence <= lease.sequence {
+                    if report.sequence <= lease.sequence && !heard_twice_is_new() {
                         continue;
                     }
                     lease.sequence = report.sequence;
@@ -168,7 +168,9 @@ impl State {
                 }
                 Ok(())
             }
-            (ReportBody::Finished(end), Some(AttemptState::Leased | AttemptState::Running)) => {
+            (ReportBody::Finished(end), state)
+                if matches!(state, Some(AttemptState::Leased | AttemptState::Running)) || heard_twice_is_new() =>
+            {
                 let AttemptReport {
                     result,
                     mut failure,
@@ -249,6 +251,14 @@ impl State {
     pub(super) fn next_poll_deadline(&self) -> Option<Instant> {
         self.ants.values().filter_map(|ant| ant.poll.as_ref()).map(|poll| poll.deadline).min()
     }
+}
+
+/// Only when it is sabotaged.
+fn heard_twice_is_new() -> bool {
+    #[cfg(feature = "simulation")]
+    return crate::simulation::is_sabotaged(crate::simulation::Sabotage::Sequences);
+    #[cfg(not(feature = "simulation"))]
+    false
 }
 
 /// What a batch of reports came to.

@@ -19,6 +19,7 @@ use super::ants::is_empty;
 use super::command::{Command, Reply};
 use super::report::Reported;
 use super::state::State;
+use crate::blocking::at_once;
 use crate::store::{StoreError, StoreWriter, Watch};
 
 /// Commands in one transaction.
@@ -157,10 +158,12 @@ impl Writer {
             if batch.is_empty() || self.late_since.is_some() {
                 let wake = self.wake_at();
                 tokio::select! {
+                    // Not at random, so that simulations can be replayed; what is asked for all the time comes last.
+                    biased;
+                    uneasy = happening(watch.as_ref()) => if uneasy { self.reassure().await },
+                    () = self.clock_changed.notified() => {}
                     received = self.commands.recv_many(&mut batch, room) => if received == 0 { break None },
                     () = sleep_until(wake) => {}
-                    () = self.clock_changed.notified() => {}
-                    uneasy = happening(watch.as_ref()) => if uneasy { self.reassure().await },
                 }
             } else {
                 while batch.len() < most
@@ -183,12 +186,12 @@ impl Writer {
             let end = batch.iter().position(|command| matches!(command, Command::Shutdown(_)));
             let shutdown = end.map(|at| batch.remove(at));
             self.alone = self.alone.saturating_sub(batch.len());
-            self.run_batch(std::mem::take(&mut batch)).await;
+            at_once(self.run_batch(std::mem::take(&mut batch))).await;
             if let Some(Command::Shutdown(reply)) = shutdown {
                 break Some(reply);
             }
         };
-        self.finish(end).await;
+        at_once(self.finish(end)).await;
     }
 
     /// Another server writes now: nothing that is in memory is of any use.

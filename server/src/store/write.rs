@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "simulation")]
+use crate::simulation;
+
 use super::claim::Claim;
 use super::lock::DirectoryLock;
 use super::sql::{AssertSqlSafe, Connection, Query, Source, Value, query};
@@ -253,7 +256,11 @@ impl StoreWriter {
             self.roll_back().await;
             return Err(error);
         }
+        #[cfg(feature = "simulation")]
+        simulation::pass(simulation::Point::BeforeCommit).await;
         let result = self.connection().await?.commit().await.map_err(StoreError::from);
+        #[cfg(feature = "simulation")]
+        self.after_commit(changes).await?;
         match result {
             Err(error) if error.is_unreachable() && self.claim.is_some() => self.look_whether_stored(error).await,
             Err(error) => {
@@ -262,6 +269,17 @@ impl StoreWriter {
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    #[cfg(feature = "simulation")]
+    async fn after_commit(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
+        simulation::pass(simulation::Point::AfterCommit).await;
+        if simulation::is_sabotaged(simulation::Sabotage::Transactions) {
+            self.begin().await?;
+            self.write_events(changes).await?;
+            self.connection().await?.commit().await?;
+        }
+        Ok(())
     }
 
     async fn begin(&mut self) -> Result<(), StoreError> {
@@ -299,6 +317,20 @@ impl StoreWriter {
         {
             self.connection = Some(connection);
         }
+    }
+
+    async fn write_events(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
+        self.many(&EVENTS, &changes.events, |row, cells| {
+            cells.extend([
+                row.sequence.into(),
+                (&row.job.0).into(),
+                row.stamped.at.0.into(),
+                row.stamped.entropy.cast_signed().into(),
+                json(&row.stamped.event).into(),
+                (&row.effects).into(),
+            ]);
+        })
+        .await
     }
 
     async fn write_all(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
@@ -488,17 +520,13 @@ impl StoreWriter {
             cells.extend([(&row.job.0).into(), row.task.0.into(), (&row.source_job.0).into(), (&row.outputs).into()]);
         })
         .await?;
-        self.many(&EVENTS, &changes.events, |row, cells| {
-            cells.extend([
-                row.sequence.into(),
-                (&row.job.0).into(),
-                row.stamped.at.0.into(),
-                row.stamped.entropy.cast_signed().into(),
-                json(&row.stamped.event).into(),
-                (&row.effects).into(),
-            ]);
-        })
-        .await?;
+        #[cfg(feature = "simulation")]
+        let apart = simulation::is_sabotaged(simulation::Sabotage::Transactions);
+        #[cfg(not(feature = "simulation"))]
+        let apart = false;
+        if !apart {
+            self.write_events(changes).await?;
+        }
         let set: Vec<_> = changes.timers.iter().filter_map(|change| Some((change, change.due?))).collect();
         self.many(&SET_TIMERS, &set, |(change, due), cells| {
             cells.extend([(&change.job.0).into(), json(&change.timer).into(), due.0.into()]);
