@@ -32,6 +32,8 @@ mod shipped_http;
 mod shipped_jobs;
 mod shipped_keys;
 mod shipped_people;
+#[expect(clippy::unwrap_used, reason = "these are tests; clippy knows that of test functions only")]
+mod simulation;
 mod surface;
 mod transfers;
 mod triggers;

@@ -1,0 +1,173 @@
+//! What must hold when all is over.
+
+use std::collections::BTreeMap;
+
+use atta_core::protocol::AttemptId;
+use atta_core::protocol::ant::LogStream;
+use atta_server::simulation as server;
+use atta_worker::simulation::Ended;
+
+use super::schedule::Colony;
+use super::world::{Ran, World};
+
+/// An attempt as the database has it.
+struct Stored {
+    state: String,
+    result: String,
+    exit_code: String,
+    log_bytes: u64,
+    isolation: String,
+}
+
+pub(super) async fn check(colony: &mut Colony) {
+    let world = colony.world.clone();
+    let attempts = stored(colony);
+    each_attempt_ends_once(colony, &attempts, &world);
+    nothing_stays_leased(colony, &world).await;
+    events_are_in_order(colony, &world);
+    let ran = std::mem::take(&mut *world.ran.lock().unwrap());
+    for (id, attempt) in &attempts {
+        let script = ran.get(&(id.clone(), "script".to_owned()));
+        results_are_true(id, attempt, script, &world);
+        log_is_whole(colony, id, attempt, &ran, &world);
+    }
+    for (id, name) in ran.keys() {
+        if !attempts.contains_key(id) {
+            world.violated(format!("the {name} of {id} ran, and nobody knows of it"));
+        }
+    }
+}
+
+fn stored(colony: &mut Colony) -> BTreeMap<AttemptId, Stored> {
+    let sql = "SELECT job_id || '-' || number, state, result, exit_code, log_bytes, isolation FROM attempts ORDER BY 1";
+    let rows = colony.house.rows(sql);
+    let parse = |row: &String| {
+        let parts: Vec<&str> = row.split(' ').collect();
+        let stored = Stored {
+            state: parts[1].to_owned(),
+            result: parts[2].to_owned(),
+            exit_code: parts[3].to_owned(),
+            log_bytes: parts[4].parse().unwrap(),
+            isolation: parts[5].to_owned(),
+        };
+        (AttemptId(parts[0].to_owned()), stored)
+    };
+    rows.iter().map(parse).collect()
+}
+
+fn each_attempt_ends_once(colony: &mut Colony, attempts: &BTreeMap<AttemptId, Stored>, world: &World) {
+    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
+    let sql = "SELECT job_id || '-' || json_extract(event, '$.attempt') FROM events WHERE json_extract(event, '$.type') = 'attempt_finished'";
+    for id in colony.house.rows(sql) {
+        *ends.entry(id).or_default() += 1;
+    }
+    for (id, attempt) in attempts {
+        let count = ends.remove(&id.0).unwrap_or_default();
+        if count > 1 || (count == 1) != (attempt.state == "FINISHED") {
+            world.violated(format!("{id} is {} and has ended {count} times by its events", attempt.state));
+        }
+    }
+    if !ends.is_empty() {
+        world.violated(format!("events tell of attempts that are not there: {ends:?}"));
+    }
+}
+
+async fn nothing_stays_leased(colony: &mut Colony, world: &World) {
+    let leased = colony.house.rows("SELECT job_id, number, state FROM attempts WHERE state <> 'FINISHED'");
+    if !leased.is_empty() {
+        world.violated(format!("attempts are left: {leased:?}"));
+    }
+    if let Some(queen) = colony.house.queen.clone() {
+        for ant in queen.ants().await.unwrap_or_default() {
+            if ant.used > 0 {
+                world.violated(format!("{} still has {:?}", ant.ant_id, ant.attempts));
+            }
+        }
+        if let Err(error) = queen.health() {
+            world.violated(format!("the queen is not well: {error}"));
+        }
+    }
+    let damaged = colony.house.rows("SELECT id, reason FROM jobs WHERE error_code = 'ENGINE_REFUSED' OR reason LIKE '%engine%'");
+    if !damaged.is_empty() {
+        world.violated(format!("jobs were set aside: {damaged:?}"));
+    }
+}
+
+fn events_are_in_order(colony: &mut Colony, world: &World) {
+    let sql = "SELECT a.job_id, a.sequence FROM events a JOIN events b ON b.job_id = a.job_id AND b.sequence < a.sequence AND b.at > a.at LIMIT 3";
+    let wrong = colony.house.rows(sql);
+    if !wrong.is_empty() {
+        world.violated(format!("the time of events goes back within a job: {wrong:?}"));
+    }
+}
+
+fn results_are_true(id: &AttemptId, attempt: &Stored, ran: Option<&Ran>, world: &World) {
+    let heard = attempt.isolation != "-";
+    let Some(ran) = ran else {
+        if heard || attempt.result == "COMPLETED" || attempt.exit_code != "-" {
+            world.violated(format!("{id} has the result {} {}, and never began", attempt.result, attempt.exit_code));
+        }
+        return;
+    };
+    match ran.ended {
+        None => world.violated(format!("{id} still runs")),
+        Some(Ended::Code(code)) => {
+            let said = attempt.exit_code == code.to_string() || (code == 0 && attempt.result == "COMPLETED");
+            // It may be that the end was not heard in time, or that its output could not be kept.
+            let excused = ["LOST", "CANCELLED", "INVALID", "TIMED_OUT"].contains(&attempt.result.as_str());
+            if !said && !excused {
+                world.violated(format!("{id} ended with {code} and is {} {}", attempt.result, attempt.exit_code));
+            }
+        }
+        Some(Ended::Signal(_)) if attempt.result == "COMPLETED" => {
+            world.violated(format!("{id} was killed and is COMPLETED"));
+        }
+        Some(Ended::Signal(_)) => {}
+    }
+}
+
+/// What is stored of the log is what the programs wrote, in order, each line once, without a gap but a visible one.
+fn log_is_whole(
+    colony: &Colony,
+    id: &AttemptId,
+    attempt: &Stored,
+    ran: &BTreeMap<(AttemptId, String), Ran>,
+    world: &World,
+) {
+    let Some(logs) = &colony.house.logs else { return };
+    let (pieces, total) = match server::now(logs.read(id, 0..u64::MAX, None)) {
+        Some(Ok(read)) => read,
+        other => return world.violated(format!("the log of {id} cannot be read: {:?}", other.map(|read| read.err()))),
+    };
+    let mut text = Vec::new();
+    let mut marked = false;
+    for piece in &pieces {
+        if piece.stream == LogStream::System {
+            marked |= String::from_utf8_lossy(&piece.bytes).contains("left out here");
+        } else {
+            text.extend_from_slice(&piece.bytes);
+        }
+    }
+    let whole = !["LOST", "CANCELLED", "INVALID", "TIMED_OUT", "KILLED"].contains(&attempt.result.as_str());
+    if whole && attempt.log_bytes != total {
+        world.violated(format!("the log of {id} has {total} bytes, and its end says {}", attempt.log_bytes));
+    }
+    let mut written = Vec::new();
+    for name in ["script", "after"] {
+        if let Some(ran) = ran.get(&(id.clone(), name.to_owned())) {
+            written.extend(ran.lines.iter().map(String::as_str));
+        }
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let mut expected = written.iter();
+    for line in text.split_inclusive('\n') {
+        let found = if marked { expected.any(|next| *next == line) } else { expected.next() == Some(&line) };
+        // A killed program's output may end anywhere, but nothing is invented.
+        if !found && !(text.ends_with(line) && !line.ends_with('\n')) {
+            return world.violated(format!("the log of {id} has {line:?} where it should not be:\n{text}"));
+        }
+    }
+    if whole && !marked && expected.next().is_some() {
+        world.violated(format!("the log of {id} is not complete:\n{text}"));
+    }
+}

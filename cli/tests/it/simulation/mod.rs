@@ -1,0 +1,74 @@
+//! A deterministic simulation of the whole system: the real queen on a real database, real ants with their executors,
+//! spools and adoption, and between them a network, disks, clocks and machines that fail as one seed has it. Everything
+//! happens on one thread in virtual time: the same seed is the same schedule, step by step.
+//!
+//! `make simulate SEEDS=100000 FIRST=0` plays many; `ATTA_SIMULATE_SEED=7` replays one and tells its story.
+
+mod checks;
+mod colony;
+mod network;
+mod schedule;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use schedule::play;
+
+const SEEDS: u64 = 40;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var_os(name)?.to_str()?.parse().ok()
+}
+
+#[test]
+fn whatever_fails_every_job_ends_and_nothing_is_begun_twice_or_lost() {
+    if let Some(seed) = number("ATTA_SIMULATE_SEED") {
+        let outcome = play(seed, None, true);
+        eprintln!("trace {}", outcome.hash);
+        assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
+        return;
+    }
+    let first = number("ATTA_SIMULATE_FIRST").unwrap_or(0);
+    let seeds = number("ATTA_SIMULATE_SEEDS").unwrap_or(SEEDS);
+    let threads = number("ATTA_SIMULATE_THREADS").unwrap_or(2);
+    let (next, violated) = (AtomicU64::new(first), AtomicU64::new(0));
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds {
+                        return;
+                    }
+                    let outcome = play(seed, None, false);
+                    if !outcome.violations.is_empty() {
+                        violated.fetch_add(1, Ordering::Relaxed);
+                        let trace = if seeds > SEEDS { "" } else { &outcome.trace };
+                        eprintln!(
+                            "seed {seed}: {:#?}\n`make simulate REPLAY={seed}` replays it\n{trace}",
+                            outcome.violations
+                        );
+                    }
+                }
+            });
+        }
+    });
+    let violated = violated.into_inner();
+    eprintln!("{seeds} schedules in {:.1} s, {violated} with a violation", began.elapsed().as_secs_f64());
+    assert_eq!(violated, 0, "an invariant was violated");
+}
+
+#[test]
+fn the_same_seed_is_the_same_schedule_step_by_step() {
+    for seed in 1_000..1_012 {
+        let (one, other) = (play(seed, None, false), play(seed, None, false));
+        if one.hash != other.hash {
+            let differs = one.trace.lines().zip(other.trace.lines()).position(|(a, b)| a != b);
+            let at = differs.unwrap_or_default();
+            let show = |trace: &str| trace.lines().skip(at.saturating_sub(5)).take(10).collect::<Vec<_>>().join("\n");
+            panic!("seed {seed} differs at line {at}:\n{}\n--\n{}", show(&one.trace), show(&other.trace));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The line between an ant and its queen: what is said may be lost, late, repeated and overtaken by what is said later,
+//! in both directions, and neither side knows.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch, ReportBody};
+use atta_core::protocol::{AntId, Digest};
+use atta_server::logs::LogError;
+use atta_server::scheduler::Refusal;
+use atta_server::{AntLine, LineError};
+use atta_worker::{LinkError, QueenLink};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::world::World;
+
+/// How long an ant waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// An answer that nobody will ever get.
+const NEVER: Duration = Duration::from_hours(24);
+
+/// The queen as the network finds her.
+#[derive(Default)]
+pub(super) struct Address {
+    line: Mutex<(u64, Option<AntLine>)>,
+}
+
+impl Address {
+    pub(super) fn set(&self, line: Option<AntLine>) {
+        let mut now = self.line.lock().unwrap();
+        now.0 += 1;
+        now.1 = line;
+    }
+
+    fn get(&self) -> (u64, Option<AntLine>) {
+        self.line.lock().unwrap().clone()
+    }
+}
+
+/// An ant's end.
+pub(super) struct SimLink {
+    pub(super) world: Arc<World>,
+    pub(super) address: Arc<Address>,
+    pub(super) number: usize,
+    pub(super) ant: AntId,
+}
+
+#[derive(Clone)]
+enum Message {
+    Poll(PollRequest, Duration),
+    Report(ReportBatch),
+    Heartbeat(Heartbeat),
+    Log(LogChunk),
+}
+
+impl Message {
+    fn describe(&self, to: &mut String) {
+        let _ = match self {
+            Self::Poll(poll, _) => {
+                let mut held: Vec<_> = poll.roster.held.iter().map(|held| (&held.attempt_id.0, held.token)).collect();
+                held.sort();
+                let lost = poll.roster.lost.len();
+                write!(to, "poll {} free {} held {held:?} lost {lost} heard {:?}", poll.session, poll.free_slots, poll.heard)
+            }
+            Self::Report(batch) => {
+                let mut parts = String::new();
+                for report in &batch.reports {
+                    let what = match &report.body {
+                        ReportBody::Started { .. } => "started".to_owned(),
+                        ReportBody::Finished(end) => format!("{:?}", end.result),
+                    };
+                    let _ = write!(parts, " {}/{}/{} {what}", report.attempt_id, report.token, report.sequence);
+                }
+                write!(to, "report{parts}")
+            }
+            Self::Heartbeat(beat) => write!(to, "heartbeat {}", beat.session),
+            Self::Log(chunk) => {
+                write!(to, "log {}/{} at {} +{}", chunk.attempt_id, chunk.token, chunk.offset, chunk.bytes.len())
+            }
+        };
+    }
+}
+
+fn describe_orders(orders: &Orders, to: &mut String) {
+    let given: Vec<_> = orders.assignments.iter().map(|one| (&one.attempt_id.0, one.token)).collect();
+    let stops: Vec<_> = orders.stops.iter().map(|one| &one.attempt_id.0).collect();
+    let stale: Vec<_> = orders.stale.iter().map(|id| &id.0).collect();
+    let _ = write!(to, "{}.{} given {given:?} stop {stops:?} stale {stale:?}", orders.epoch, orders.serial);
+}
+
+/// What becomes of one message.
+struct Fate {
+    lost: bool,
+    delay: Duration,
+    /// Its connection breaks after so long.
+    breaks: Option<Duration>,
+}
+
+impl SimLink {
+    fn fate(&self) -> Fate {
+        let (loss, late) = {
+            let weather = self.world.weather();
+            (weather.loss, weather.late)
+        };
+        let delay = if self.world.chance(late) { self.world.millis(40_000) } else { self.world.millis(20) };
+        let breaks = self.world.chance(loss / 2).then(|| self.world.millis(15_000));
+        Fate { lost: self.world.chance(loss), delay, breaks }
+    }
+
+    async fn call(&self, message: Message, patience: Duration) -> Result<Orders, LinkError> {
+        let (there, back) = (self.fate(), self.fate());
+        let again = self.world.weather().again;
+        if self.world.chance(again) {
+            let repeated = self.fate();
+            let (world, address) = (self.world.clone(), self.address.clone());
+            tokio::spawn(deliver(world, address, self.number, self.ant.clone(), message.clone(), repeated, None));
+        }
+        let (reply, answer) = oneshot::channel();
+        let (world, address) = (self.world.clone(), self.address.clone());
+        tokio::spawn(deliver(world, address, self.number, self.ant.clone(), message, there, Some((reply, back))));
+        match timeout(patience, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(LinkError::Unreachable("the connection broke".to_owned())),
+            Err(_) => Err(LinkError::Unreachable("no answer".to_owned())),
+        }
+    }
+}
+
+type Reply = oneshot::Sender<Result<Orders, LinkError>>;
+
+/// A message on its way to the queen, and her answer on its way back.
+async fn deliver(
+    world: Arc<World>,
+    address: Arc<Address>,
+    number: usize,
+    ant: AntId,
+    message: Message,
+    fate: Fate,
+    reply: Option<(Reply, Fate)>,
+) {
+    sleep(fate.delay).await;
+    let stalled = {
+        let weather = world.weather();
+        if fate.lost || weather.cut_off.contains(&number) { Err(()) } else { Ok(weather.stalled_until) }
+    };
+    let Ok(stalled) = stalled else {
+        if reply.is_some() {
+            // Whoever waits finds out by waiting.
+            sleep(NEVER).await;
+        }
+        return;
+    };
+    if let Some(until) = stalled {
+        sleep_until(until).await;
+    }
+    let (generation, Some(line)) = address.get() else {
+        if let Some((reply, _)) = reply {
+            let _ = reply.send(Err(LinkError::Unreachable("nobody listens".to_owned())));
+        }
+        return;
+    };
+    world.note(|line| {
+        let _ = write!(line, "{ant} > ");
+        message.describe(line);
+    });
+    let handle = handle(&world, &line, &ant, message);
+    let answer = match fate.breaks {
+        None => handle.await,
+        Some(after) => match timeout(after, handle).await {
+            Ok(answer) => answer,
+            Err(_) => return,
+        },
+    };
+    world.note(|line| {
+        let _ = write!(line, "{ant} < ");
+        match &answer {
+            Ok(orders) => describe_orders(orders, line),
+            Err(error) => line.push_str(&error.to_string()),
+        }
+    });
+    let Some((reply, back)) = reply else { return };
+    sleep(back.delay).await;
+    // What a queen had said when she was killed may have left her machine, or not.
+    let died = address.get().0 != generation && world.chance(500);
+    if back.lost || died || world.weather().cut_off.contains(&number) {
+        sleep(NEVER).await;
+        return;
+    }
+    let _ = reply.send(answer);
+}
+
+async fn handle(world: &World, line: &AntLine, ant: &AntId, message: Message) -> Result<Orders, LinkError> {
+    let none = Orders::default();
+    match message {
+        Message::Poll(request, wait) => line.poll(request, wait).await,
+        Message::Report(batch) => line.report(batch).await,
+        Message::Heartbeat(heartbeat) => line.heartbeat(heartbeat).await,
+        Message::Log(_) if world.weather().logs_full => {
+            return Err(LinkError::Unreachable("the disk is full".to_owned()));
+        }
+        Message::Log(chunk) => line.append_log(ant, chunk).await.map(|()| none),
+    }
+    .map_err(refused)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+fn refused(error: LineError) -> LinkError {
+    match &error {
+        LineError::Log(LogError::Write { .. } | LogError::Read { .. })
+        | LineError::Refused(Refusal::Unavailable { .. }) => LinkError::Unreachable(error.to_string()),
+        _ => LinkError::Refused(error.to_string()),
+    }
+}
+
+#[async_trait::async_trait]
+impl QueenLink for SimLink {
+    async fn poll(&self, request: PollRequest, wait: Duration) -> Result<Orders, LinkError> {
+        let wait = wait.min(Duration::from_secs(30));
+        self.call(Message::Poll(request, wait), wait + PATIENCE).await
+    }
+
+    async fn report(&self, batch: ReportBatch) -> Result<Orders, LinkError> {
+        self.call(Message::Report(batch), PATIENCE).await
+    }
+
+    async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Orders, LinkError> {
+        self.call(Message::Heartbeat(heartbeat), PATIENCE).await
+    }
+
+    async fn append_log(&self, chunk: LogChunk) -> Result<(), LinkError> {
+        self.call(Message::Log(chunk), PATIENCE).await.map(drop)
+    }
+
+    async fn put_blob(&self, digest: &Digest, _: u64, _: &Path) -> Result<(), LinkError> {
+        Err(LinkError::Blob { digest: digest.clone(), detail: "there are no artifacts in this world".to_owned() })
+    }
+
+    async fn get_blob(&self, digest: &Digest, _: &Path) -> Result<(), LinkError> {
+        Err(LinkError::Blob { digest: digest.clone(), detail: "there are no artifacts in this world".to_owned() })
+    }
+}
+
