@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check fuzz chaos chaos-nightly upgrade-test bench
+.PHONY: help setup build demo test check fuzz chaos chaos-nightly upgrade-test simulate broken-builds bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -46,6 +46,12 @@ chaos-nightly: setup ## Ten seeds of chaos, then 10 GB of artifact, 1 GB of log,
 upgrade-test: setup ## Upgrade in place, and neighbouring builds that talk to each other (PREVIOUS=revision)
 	@ATTA_PREVIOUS="$$(scripts/previous-build $(PREVIOUS))" scripts/step "upgrade" \
 	    cargo nextest run --workspace --locked --profile chaos -E 'test(upgrade::)'
+
+simulate: setup ## Play simulated schedules (SEEDS=10000 FIRST=0), or one with its story (REPLAY=7)
+	@SEEDS=$(or $(SEEDS),10000) FIRST=$(or $(FIRST),0) REPLAY=$(REPLAY) scripts/simulate
+
+broken-builds: setup ## Make the queen faulty on purpose in three ways; the simulation has to see each
+	@BROKEN=1 scripts/simulate
 
 bench: setup ## Measure; one JSON line per figure on stdout
 	@cargo build --release --workspace --locked

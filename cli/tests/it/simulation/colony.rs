@@ -21,7 +21,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Row, SqliteConnection};
 use super::network::{Address, SimLink};
 use super::world::{SimEntropy, World};
 
-const DEFINITIONS: [&str; 3] = [
+const DEFINITIONS: [&str; 4] = [
     r#"
 job_type: diamond
 tasks:
@@ -44,6 +44,11 @@ tasks:
 job_type: once
 tasks:
   - {task_type: only, script: ["only"]}
+"#,
+    r#"
+job_type: hours
+tasks:
+  - {task_type: each, fan_out: {items: [1, 2, 3, 4]}, script: ["each"], timeout: 12h}
 "#,
 ];
 
@@ -179,7 +184,7 @@ pub(super) struct AntHouse {
     world: Arc<World>,
     pub(super) number: usize,
     pub(super) id: AntId,
-    slots: u32,
+    pub(super) slots: u32,
     pub(super) spool: u64,
     boots: u32,
     starts: u64,

@@ -4,6 +4,7 @@
 //!
 //! `make simulate SEEDS=100000 FIRST=0` plays many; `ATTA_SIMULATE_SEED=7` replays one and tells its story.
 
+mod absence;
 mod checks;
 mod colony;
 mod network;

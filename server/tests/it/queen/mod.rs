@@ -12,7 +12,6 @@ mod fan_out_approvals;
 mod flow;
 mod forks;
 mod job_triggers;
-mod lease_simulation;
 mod leases;
 mod lost_connections;
 mod postgres;
