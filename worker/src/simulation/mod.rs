@@ -106,7 +106,9 @@ pub fn leave() {
 
 /// Attempts whose shims live on the machine with this data directory, in order.
 pub fn shims(data_dir: &Path) -> Vec<AttemptId> {
-    SHIMS.with_borrow(|shims| shims.keys().filter(|root| root.starts_with(data_dir)).map(|root| attempt_of(root)).collect())
+    SHIMS.with_borrow(|shims| {
+        shims.keys().filter(|root| root.starts_with(data_dir)).map(|root| attempt_of(root)).collect()
+    })
 }
 
 /// The shim of an attempt is killed by force, and its tree with it.
@@ -121,8 +123,8 @@ pub fn kill_shim(data_dir: &Path, attempt: &AttemptId) {
 
 /// The machine with this data directory stops: no process is left on it.
 pub fn stop_machine(data_dir: &Path) {
-    let roots: Vec<PathBuf> = SHIMS
-        .with_borrow(|shims| shims.keys().filter(|root| root.starts_with(data_dir)).cloned().collect());
+    let roots: Vec<PathBuf> =
+        SHIMS.with_borrow(|shims| shims.keys().filter(|root| root.starts_with(data_dir)).cloned().collect());
     for root in roots {
         end_shim(&root);
     }

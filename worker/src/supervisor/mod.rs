@@ -9,8 +9,8 @@ mod containment;
 mod isolation;
 mod launcher;
 mod line;
-mod proc;
 mod output;
+mod proc;
 mod shim;
 mod spool;
 mod stream;
@@ -27,8 +27,8 @@ pub(crate) use launcher::StartFault;
 pub(crate) use line::BEGUN;
 pub(crate) use spool::SpoolReader;
 pub(crate) use stream::{FromShimHalf, ShimStream, ToShimHalf};
-#[cfg(feature = "simulation")]
-pub(crate) use {line::LEFT, output::Output, spool::HEADER};
 pub(crate) use wire::{
     ExitRecord, ExitStatus, Frame, FromShim, Here, SpawnRequest, StopCause, ToShim, VERSION, next_frame,
 };
+#[cfg(feature = "simulation")]
+pub(crate) use {line::LEFT, output::Output, spool::HEADER};

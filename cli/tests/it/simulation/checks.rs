@@ -89,7 +89,8 @@ async fn nothing_stays_leased(colony: &mut Colony, world: &World) {
             world.violated(format!("the queen is not well: {error}"));
         }
     }
-    let damaged = colony.house.rows("SELECT id, reason FROM jobs WHERE error_code = 'ENGINE_REFUSED' OR reason LIKE '%engine%'");
+    let damaged =
+        colony.house.rows("SELECT id, reason FROM jobs WHERE error_code = 'ENGINE_REFUSED' OR reason LIKE '%engine%'");
     if !damaged.is_empty() {
         world.violated(format!("jobs were set aside: {damaged:?}"));
     }

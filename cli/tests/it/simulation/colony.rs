@@ -205,18 +205,15 @@ impl AntHouse {
         }
         self.starts += 1;
         let dir = self.world.ant_dir(self.number);
-        let entropy = SimEntropy::new(self.seed ^ (self.starts << 16 | self.number as u64 + 1).wrapping_mul(0x9e37_79b9));
+        let entropy =
+            SimEntropy::new(self.seed ^ (self.starts << 16 | self.number as u64 + 1).wrapping_mul(0x9e37_79b9));
         let clock = self.world.ant_clocks[self.number].clone();
         let mut config = AntConfig::new(self.id.clone(), dir, self.slots, clock, entropy);
         config.environment = vec![("PATH".into(), "/usr/bin:/bin".into())];
         config.boot_id = Some(format!("boot{}", self.boots));
         config.spool_limit = self.spool;
-        let link = SimLink {
-            world: self.world.clone(),
-            address: address.clone(),
-            number: self.number,
-            ant: self.id.clone(),
-        };
+        let link =
+            SimLink { world: self.world.clone(), address: address.clone(), number: self.number, ant: self.id.clone() };
         match Ant::start(config, Launcher::simulated(), Arc::new(link)).await {
             Ok(ant) => {
                 self.world.say(&format!("{} is there", self.id));

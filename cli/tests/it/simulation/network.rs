@@ -63,7 +63,11 @@ impl Message {
                 let mut held: Vec<_> = poll.roster.held.iter().map(|held| (&held.attempt_id.0, held.token)).collect();
                 held.sort();
                 let lost = poll.roster.lost.len();
-                write!(to, "poll {} free {} held {held:?} lost {lost} heard {:?}", poll.session, poll.free_slots, poll.heard)
+                write!(
+                    to,
+                    "poll {} free {} held {held:?} lost {lost} heard {:?}",
+                    poll.session, poll.free_slots, poll.heard
+                )
             }
             Self::Report(batch) => {
                 let mut parts = String::new();
@@ -242,4 +246,3 @@ impl QueenLink for SimLink {
         Err(LinkError::Blob { digest: digest.clone(), detail: "there are no artifacts in this world".to_owned() })
     }
 }
-

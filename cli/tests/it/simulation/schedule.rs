@@ -41,10 +41,7 @@ pub(super) fn play(seed: u64, sabotage: Option<Sabotage>, loud: bool) -> Outcome
 }
 
 /// Runs something in virtual time, alone on this thread.
-pub(super) fn in_a_world<T>(
-    sabotage: Option<Sabotage>,
-    work: impl AsyncFnOnce(std::path::PathBuf) -> T,
-) -> T {
+pub(super) fn in_a_world<T>(sabotage: Option<Sabotage>, work: impl AsyncFnOnce(std::path::PathBuf) -> T) -> T {
     let dir = scratch();
     for entry in fs::read_dir(&dir).unwrap() {
         fs::remove_dir_all(entry.unwrap().path()).unwrap();
@@ -97,7 +94,8 @@ impl Colony {
         let pause = [1_000, 10_000, 60_000][usize::try_from(world.below(3)).unwrap()];
         {
             let mut weather = world.weather();
-            (weather.loss, weather.again, weather.late) = (world.below(1 + violence), world.below(1 + violence), world.below(1 + violence / 2));
+            (weather.loss, weather.again, weather.late) =
+                (world.below(1 + violence), world.below(1 + violence), world.below(1 + violence / 2));
         }
         for _ in 0..world.below(24) {
             sleep(world.millis(pause)).await;
