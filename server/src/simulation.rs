@@ -77,6 +77,18 @@ pub fn now<T>(work: impl Future<Output = T>) -> Option<T> {
     }
 }
 
+/// Like [`now`], for what has no crash points in it.
+pub fn wait<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(tokio::task::unconstrained(work));
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match work.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {

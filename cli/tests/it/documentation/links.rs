@@ -97,6 +97,10 @@ fn what_is_wrong_with_our_cell(page: &Page, cell: &str) -> Option<String> {
         return (!cell.starts_with("no") && !cell.starts_with("partly"))
             .then(|| "is neither yes, partly nor no".into());
     }
+    what_is_wrong_with_a_named_test(page, cell)
+}
+
+fn what_is_wrong_with_a_named_test(page: &Page, cell: &str) -> Option<String> {
     let Some((target, Some(title))) = links(cell).into_iter().next() else { return Some("names no test".into()) };
     let file = repository().join(resolved(&page.name, &target));
     let Ok(source) = std::fs::read_to_string(&file) else {
@@ -152,4 +156,22 @@ fn every_yes_of_the_comparison_leads_to_a_test() {
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
     assert!(rows >= 35, "only {rows} rows");
+}
+
+#[test]
+fn every_invariant_names_a_test_that_watches_it() {
+    let page = Page::read("docs/invariants.md");
+    let rows = page.prose().filter_map(|(number, line)| Some((number, line.strip_prefix("| ")?.strip_suffix(" |")?)));
+    let (mut problems, mut watched) = (Vec::new(), 0);
+    for (number, row) in rows {
+        let Some((_, watcher)) = row.split_once(" | ").filter(|(_, watcher)| watcher.starts_with('[')) else {
+            continue;
+        };
+        watched += 1;
+        if let Some(problem) = what_is_wrong_with_a_named_test(&page, watcher) {
+            problems.push(format!("line {number}: it {problem}"));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(watched >= 15, "only {watched} invariants");
 }

@@ -38,7 +38,7 @@ pub(super) async fn check(colony: &mut Colony) {
     }
 }
 
-fn stored(colony: &mut Colony) -> BTreeMap<AttemptId, Stored> {
+fn stored(colony: &Colony) -> BTreeMap<AttemptId, Stored> {
     let sql = "SELECT job_id || '-' || number, state, result, exit_code, log_bytes, isolation FROM attempts ORDER BY 1";
     let rows = colony.house.rows(sql);
     let parse = |row: &String| {
@@ -55,7 +55,7 @@ fn stored(colony: &mut Colony) -> BTreeMap<AttemptId, Stored> {
     rows.iter().map(parse).collect()
 }
 
-fn each_attempt_ends_once(colony: &mut Colony, attempts: &BTreeMap<AttemptId, Stored>, world: &World) {
+fn each_attempt_ends_once(colony: &Colony, attempts: &BTreeMap<AttemptId, Stored>, world: &World) {
     let mut ends: BTreeMap<String, u32> = BTreeMap::new();
     let sql = "SELECT job_id || '-' || json_extract(event, '$.attempt') FROM events WHERE json_extract(event, '$.type') = 'attempt_finished'";
     for id in colony.house.rows(sql) {
@@ -96,7 +96,7 @@ async fn nothing_stays_leased(colony: &mut Colony, world: &World) {
     }
 }
 
-fn events_are_in_order(colony: &mut Colony, world: &World) {
+fn events_are_in_order(colony: &Colony, world: &World) {
     let sql = "SELECT a.job_id, a.sequence FROM events a JOIN events b ON b.job_id = a.job_id AND b.sequence < a.sequence AND b.at > a.at LIMIT 3";
     let wrong = colony.house.rows(sql);
     if !wrong.is_empty() {

@@ -15,10 +15,9 @@ use atta_server::scheduler::{Database, Queen, QueenConfig};
 use atta_server::secrets::KeySource;
 use atta_server::simulation as server;
 use atta_worker::{Ant, AntConfig, Launcher};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Row, SqliteConnection};
 
 use super::network::{Address, SimLink};
+use super::records::Records;
 use super::world::{SimEntropy, World};
 
 const DEFINITIONS: [&str; 4] = [
@@ -100,7 +99,7 @@ pub(super) struct QueenHouse {
     pub(super) address: Arc<Address>,
     pub(super) queen: Option<Queen>,
     pub(super) logs: Option<LogStore>,
-    reads: Option<SqliteConnection>,
+    pub(super) records: Arc<Records>,
     starts: u64,
     seed: u64,
 }
@@ -110,8 +109,9 @@ impl QueenHouse {
         let dir = world.dir.join("queen");
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("atta.db"), template()).unwrap();
-        let address = Arc::new(Address::default());
-        Self { world: world.clone(), dir, address, queen: None, logs: None, reads: None, starts: 0, seed }
+        let records = Arc::new(Records::new(&dir));
+        let address = Arc::new(Address::new(records.clone()));
+        Self { world: world.clone(), dir, address, queen: None, logs: None, records, starts: 0, seed }
     }
 
     pub(super) fn start(&mut self) {
@@ -155,25 +155,12 @@ impl QueenHouse {
         crashed
     }
 
-    /// All rows of a query, each as its columns' texts joined with blanks; null is `-`.
-    pub(super) fn rows(&mut self, sql: &str) -> Vec<String> {
-        let dir = self.dir.clone();
-        let reads = self.reads.get_or_insert_with(|| {
-            let options = SqliteConnectOptions::new().filename(dir.join("atta.db")).read_only(true);
-            server::now(options.disable_statement_logging().connect()).expect("no crash point is here").unwrap()
-        });
-        let rows = server::now(sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(reads));
-        let rows = rows.expect("no crash point is here").unwrap();
-        let text = |row: &sqlx::sqlite::SqliteRow, at: usize| {
-            row.try_get::<Option<String>, _>(at)
-                .or_else(|_| row.try_get::<Option<i64>, _>(at).map(|n| n.map(|n| n.to_string())))
-                .unwrap()
-                .unwrap_or_else(|| "-".to_owned())
-        };
-        rows.iter().map(|row| (0..row.len()).map(|at| text(row, at)).collect::<Vec<_>>().join(" ")).collect()
+    /// See [`Records::rows`].
+    pub(super) fn rows(&self, sql: &str) -> Vec<String> {
+        self.records.rows(sql)
     }
 
-    pub(super) fn open_jobs(&mut self) -> u64 {
+    pub(super) fn open_jobs(&self) -> u64 {
         let states = "('COMPLETED','FAILED','BLOCKED','CANCELLED','SKIPPED')";
         self.rows(&format!("SELECT count(*) FROM jobs WHERE state NOT IN {states}")).concat().parse().unwrap()
     }

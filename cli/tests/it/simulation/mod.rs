@@ -8,15 +8,19 @@ mod absence;
 mod checks;
 mod colony;
 mod network;
+mod records;
 mod schedule;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use atta_server::simulation::Sabotage;
 use schedule::play;
 
 const SEEDS: u64 = 40;
+/// A faulty queen is caught within so many.
+const CAUGHT_WITHIN: u64 = 400;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var_os(name)?.to_str()?.parse().ok()
@@ -71,5 +75,19 @@ fn the_same_seed_is_the_same_schedule_step_by_step() {
             let show = |trace: &str| trace.lines().skip(at.saturating_sub(5)).take(10).collect::<Vec<_>>().join("\n");
             panic!("seed {seed} differs at line {at}:\n{}\n--\n{}", show(&one.trace), show(&other.trace));
         }
+    }
+}
+
+#[test]
+fn a_queen_that_was_made_faulty_is_caught() {
+    for sabotage in [Sabotage::Fencing, Sabotage::Sequences, Sabotage::Transactions] {
+        let caught = (0..CAUGHT_WITHIN).find_map(|seed| {
+            let outcome = play(seed, Some(sabotage), false);
+            Some((seed, outcome.violations.first()?.clone()))
+        });
+        let Some((seed, violation)) = caught else { panic!("{sabotage:?} was not seen in {CAUGHT_WITHIN} schedules") };
+        eprintln!("{sabotage:?} is caught by seed {seed}: {violation}");
+        let sound = play(seed, None, false);
+        assert!(sound.violations.is_empty(), "without it nothing is wrong with seed {seed}: {:#?}", sound.violations);
     }
 }

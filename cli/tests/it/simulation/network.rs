@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch, ReportBody};
-use atta_core::protocol::{AntId, Digest};
+use atta_core::protocol::{AntId, AttemptId, Digest};
 use atta_server::logs::LogError;
 use atta_server::scheduler::Refusal;
+use atta_server::simulation as server;
 use atta_server::{AntLine, LineError};
 use atta_worker::{LinkError, QueenLink};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, sleep_until, timeout};
 
+use super::records::Records;
 use super::world::World;
 
 /// How long an ant waits for an answer.
@@ -23,12 +25,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const NEVER: Duration = Duration::from_hours(24);
 
 /// The queen as the network finds her.
-#[derive(Default)]
 pub(super) struct Address {
     line: Mutex<(u64, Option<AntLine>)>,
+    records: Arc<Records>,
 }
 
 impl Address {
+    pub(super) fn new(records: Arc<Records>) -> Self {
+        Self { line: Mutex::default(), records }
+    }
+
     pub(super) fn set(&self, line: Option<AntLine>) {
         let mut now = self.line.lock().unwrap();
         now.0 += 1;
@@ -36,7 +42,8 @@ impl Address {
     }
 
     fn get(&self) -> (u64, Option<AntLine>) {
-        self.line.lock().unwrap().clone()
+        let (generation, line) = self.line.lock().unwrap().clone();
+        (generation, line.filter(|_| !server::has_crashed()))
     }
 }
 
@@ -170,7 +177,7 @@ async fn deliver(
         let _ = write!(line, "{ant} > ");
         message.describe(line);
     });
-    let handle = handle(&world, &line, &ant, message);
+    let handle = handle(&world, &address.records, &line, &ant, message);
     let answer = match fate.breaks {
         None => handle.await,
         Some(after) => match timeout(after, handle).await {
@@ -196,18 +203,51 @@ async fn deliver(
     let _ = reply.send(answer);
 }
 
-async fn handle(world: &World, line: &AntLine, ant: &AntId, message: Message) -> Result<Orders, LinkError> {
+async fn handle(
+    world: &World,
+    records: &Records,
+    line: &AntLine,
+    ant: &AntId,
+    message: Message,
+) -> Result<Orders, LinkError> {
     let none = Orders::default();
     match message {
         Message::Poll(request, wait) => line.poll(request, wait).await,
-        Message::Report(batch) => line.report(batch).await,
+        Message::Report(batch) => {
+            let answer = line.report(batch.clone()).await;
+            if let Ok(orders) = &answer {
+                reports_are_of_holders(world, records, ant, &batch, &orders.stale);
+            }
+            answer
+        }
         Message::Heartbeat(heartbeat) => line.heartbeat(heartbeat).await,
         Message::Log(_) if world.weather().logs_full => {
             return Err(LinkError::Unreachable("the disk is full".to_owned()));
         }
-        Message::Log(chunk) => line.append_log(ant, chunk).await.map(|()| none),
+        Message::Log(chunk) => {
+            let (attempt, token) = (chunk.attempt_id.clone(), chunk.token);
+            let answer = line.append_log(ant, chunk).await;
+            let lease = records.lease(&attempt);
+            let of_holder = [format!("LEASED {token} {ant}"), format!("RUNNING {token} {ant}")].contains(&lease);
+            if answer.is_ok() && !of_holder {
+                world.violated(format!("{ant} wrote into the log of {attempt} under {token}, which is {lease}"));
+            }
+            answer.map(|()| none)
+        }
     }
     .map_err(refused)
+}
+
+/// The end of an attempt counts only with the token of its lease.
+fn reports_are_of_holders(world: &World, records: &Records, ant: &AntId, batch: &ReportBatch, stale: &[AttemptId]) {
+    let ends = batch.reports.iter().filter(|report| matches!(report.body, ReportBody::Finished(_)));
+    for report in ends.filter(|report| !stale.contains(&report.attempt_id)) {
+        let lease = records.lease(&report.attempt_id);
+        if lease != format!("FINISHED {} {ant}", report.token) {
+            let (attempt, token) = (&report.attempt_id, report.token);
+            world.violated(format!("the end of {attempt} was taken from {ant} under {token}, which is {lease}"));
+        }
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
