@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Token(TokenArgs),
     /// List ants, or take them out of service.
     Ants(AntsArgs),
+    /// Show or set what the server leaves out when it has too much to do.
+    Degrade(DegradeArgs),
     /// Show the history of a job.
     Events(EventsArgs),
     /// List, open or remove workspaces of jobs on this machine.

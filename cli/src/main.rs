@@ -97,6 +97,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Config(args) => client::config(args).await,
         Command::Secret(args) => client::secret(args).await,
         Command::Ants(args) => client::ants(args).await,
+        Command::Degrade(args) => client::degrade(args).await,
         Command::Token(args) => client::token(args).await,
         Command::Events(args) => client::events(args).await,
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,

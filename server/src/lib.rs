@@ -18,6 +18,7 @@ mod links;
 mod listen;
 pub mod logs;
 pub mod notify;
+mod regulator;
 pub mod scheduler;
 pub mod secrets;
 mod server;
@@ -26,6 +27,7 @@ pub mod simulation;
 mod standby;
 pub mod store;
 mod sweeper;
+mod telemetry;
 mod tls;
 mod watch;
 

@@ -23,11 +23,13 @@ use crate::links::Links;
 use crate::listen::Listening;
 use crate::logs::{LogError, LogStore};
 use crate::notify::{Notifier, NotifierParts, NotifyConfig};
+use crate::regulator::Regulator;
 use crate::scheduler::{Database, OpenError, Queen, QueenConfig};
 use crate::secrets::KeySource;
 use crate::standby::Standby;
 use crate::store::Reads;
 use crate::sweeper::{Keeping, Sweeper};
+use crate::telemetry;
 use crate::tls::{self, TlsError, TlsSource};
 use crate::watch::Watch;
 
@@ -110,6 +112,11 @@ pub enum StartError {
     /// The key of signed links.
     #[error("the key of signed links cannot be used: {0}")]
     Links(io::Error),
+    /// What was set by hand about degradation.
+    #[error(
+        "what `atta degrade` has set cannot be read from degradation.json in the data directory: {0}; remove the file"
+    )]
+    Degradation(io::Error),
     /// The directory of artifacts.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
@@ -126,6 +133,7 @@ pub struct Server {
     stop: CancellationToken,
     sweeper: JoinHandle<()>,
     watch: Watch,
+    regulating: Option<JoinHandle<()>>,
     http: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     notifier: tokio::sync::Mutex<Option<Notifier>>,
 }
@@ -143,7 +151,9 @@ impl Server {
         };
         let local_addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let watch = Watch::new(Arc::clone(&config.clock), Arc::clone(&config.entropy));
-        describe_metrics();
+        let started = config.clock.now();
+        #[expect(clippy::cast_precision_loss, reason = "an instant for people")]
+        telemetry::describe(config.version, started.0 as f64 / 1000.0);
         let data_dir = config.data_dir;
         let tls = config.tls.map(|source| tls::open(&source, &data_dir)).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -223,6 +233,18 @@ impl Server {
             data_dir: data_dir.clone(),
         };
         let sweeper = sweeper.start(&watch);
+        let regulator = match Regulator::open(queen.clone(), &data_dir) {
+            Ok(regulator) => Arc::new(regulator),
+            Err(error) => {
+                queen.shutdown().await;
+                return Err(StartError::Degradation(error));
+            }
+        };
+        // `atta run` does its one job whatever the machine is like.
+        let regulating = listener.is_some().then(|| {
+            let regulator = Arc::clone(&regulator);
+            watch.run("regulator", move |component| Arc::clone(&regulator).run(component))
+        });
         let stop = CancellationToken::new();
         let listener = listener.map(|listener| Listening::new(listener, tls.as_ref())).transpose();
         let listener = match listener {
@@ -254,6 +276,7 @@ impl Server {
                 failures: Arc::default(),
                 routes: Arc::default(),
                 watch: watch.clone(),
+                regulator: Arc::clone(&regulator),
                 scheme,
             });
             watch.run_once("http", serve(listener, router, stop.clone()))
@@ -268,6 +291,7 @@ impl Server {
             stop,
             sweeper,
             watch,
+            regulating,
             http: tokio::sync::Mutex::new(http),
             notifier: tokio::sync::Mutex::new(notifier),
         })
@@ -339,6 +363,9 @@ impl Server {
     pub async fn shutdown(&self) {
         self.stop.cancel();
         self.sweeper.abort();
+        if let Some(regulating) = &self.regulating {
+            regulating.abort();
+        }
         if let Some(mut http) = self.http.lock().await.take()
             && tokio::time::timeout(GRACE, &mut http).await.is_err()
         {
@@ -351,23 +378,6 @@ impl Server {
         self.queen.shutdown().await;
         self.logs.settle().await;
     }
-}
-
-/// What `/metrics` says about each name.
-fn describe_metrics() {
-    use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("atta_http_requests_total", "HTTP requests answered, by method, route and status.");
-    describe_histogram!("atta_http_request_seconds", "Time until an HTTP answer began, in seconds.");
-    describe_counter!("atta_jobs_finished_total", "Jobs that reached a terminal state, by state.");
-    describe_counter!("atta_attempts_finished_total", "Attempts that ended, by result.");
-    describe_gauge!("atta_queue_depth", "READY attempts that wait for an ant.");
-    describe_histogram!("atta_batch_commands", "Commands per transaction of the writer.");
-    describe_histogram!("atta_commit_seconds", "Time to write and commit one transaction, in seconds.");
-    describe_counter!("atta_commit_failures_total", "Transactions that could not be stored.");
-    describe_counter!("atta_jobs_damaged_total", "Jobs set aside because history and rows disagree.");
-    describe_counter!("atta_engine_refusals_total", "Events that the engine refused though the queen must tell them.");
-    describe_counter!("atta_notifications_total", "Tries to send a notification, by what came of it.");
-    describe_counter!("atta_schedule_ticks_total", "Ticks of schedules that made a job.");
 }
 
 /// Beyond loopback there are only encrypted requests of those with a token.

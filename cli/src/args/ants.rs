@@ -1,5 +1,6 @@
 //! Arguments about ants.
 
+use atta_core::resilience::Tier;
 use clap::{Args, Subcommand};
 
 use super::ServerArgs;
@@ -41,4 +42,26 @@ pub(crate) struct AntsModeArgs {
     pub(crate) ants: Vec<String>,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DegradeArgs {
+    /// What to leave out: normal, shed, finish or read-only; without it, what is left out now is shown.
+    #[arg(value_name = "TIER", value_parser = tier, conflicts_with = "auto")]
+    pub(crate) tier: Option<Tier>,
+    /// Why; those whose jobs wait are told.
+    #[arg(long, value_name = "TEXT", requires = "tier")]
+    pub(crate) reason: Option<String>,
+    /// Leave it to what the server measures again.
+    #[arg(long)]
+    pub(crate) auto: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+fn tier(text: &str) -> Result<Tier, String> {
+    Tier::parse(text).ok_or_else(|| "it is normal, shed, finish or read-only".to_owned())
 }

@@ -25,6 +25,7 @@ async fn list(args: AntsListArgs) -> CommandResult {
         output::print_json(&ants)?;
     } else {
         output::print(&table(&ants))?;
+        super::degrade::hint(&server).await;
     }
     Ok(Exit::Success)
 }

@@ -110,6 +110,27 @@ pub struct Heartbeat {
     pub session: u64,
     /// Which orders have reached it.
     pub heard: Heard,
+    /// How it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<AntCondition>,
+}
+
+/// What an ant says about itself, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AntCondition {
+    /// Bytes of output on its disk that wait for the queen.
+    pub spool_bytes: u64,
+    /// How many there may be.
+    pub spool_limit_bytes: u64,
+    /// Reports that the queen has not heard.
+    pub outbox_reports: u64,
+    /// What had to be said again since it started.
+    pub retries: u64,
+    /// Parts that were begun anew since it started.
+    pub restarts: u64,
+    /// The state of its breaker towards the queen: `closed`, `open` or `half_open`.
+    pub breaker: Option<String>,
 }
 
 /// Which workspace: a job has one for all its attempts that keep the Nonce.

@@ -9,7 +9,7 @@ pub use super::configs::{ConfigRequest, ConfigResource, ConfigScope, NamedConfig
 use super::{Digest, JobId};
 use crate::definition::Priority;
 use crate::engine::{AttemptState, Failure, JobState, RoutedFrom, SkipReason, TaskState};
-use crate::resilience::ComponentReport;
+use crate::resilience::{ComponentReport, Tier};
 
 /// A page of a list. Give `next_cursor` back as `cursor` to go on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -542,6 +542,44 @@ pub struct HealthReport {
     /// The long-lived parts of the server's process, its ant's included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentReport>,
+    /// What the server leaves out while it has too much to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degradation: Option<DegradationResource>,
+}
+
+/// What a server leaves out while it has too much to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DegradationResource {
+    /// How much.
+    pub tier: Tier,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Somebody has set it.
+    pub by_hand: bool,
+    /// Bytes that are free where the data is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_bytes: Option<u64>,
+    /// Bytes of memory that are available.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_available_bytes: Option<u64>,
+    /// How long storing takes, in milliseconds, as a moving average; absent when nothing was stored lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_ms: Option<u64>,
+    /// How much of the writer's queue is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer_queue_percent: Option<u32>,
+}
+
+/// A tier that somebody sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DegradationRequest {
+    /// How much is left out.
+    pub tier: Tier,
+    /// Why; those who wait are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What answers.

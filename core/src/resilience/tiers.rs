@@ -67,6 +67,8 @@ pub struct Signals {
     pub queue_percent: Option<u32>,
     /// Bytes that are free where the database is.
     pub disk_free: Option<u64>,
+    /// Bytes that the disk has: on a small one less has to be free.
+    pub disk_total: Option<u64>,
     /// Bytes of memory that are available.
     pub memory_available: Option<u64>,
     /// Nothing can be stored.
@@ -82,6 +84,8 @@ pub struct Thresholds {
     pub queue_percent: [u32; 2],
     /// Free bytes of disk below which jobs are shed, none is begun, and nothing is begun at all.
     pub disk_free: [u64; 3],
+    /// The same in percent of the disk; the lesser of the two counts.
+    pub disk_percent: [u64; 3],
     /// Available bytes of memory below which jobs are shed, and none is begun.
     pub memory_available: [u64; 2],
     /// How long a tier is kept at least after the last measurement that asked for it.
@@ -94,8 +98,9 @@ impl Default for Thresholds {
             commit: [Duration::from_millis(500), Duration::from_secs(2)],
             queue_percent: [50, 90],
             disk_free: [512 << 20, 256 << 20, 64 << 20],
+            disk_percent: [10, 5, 2],
             memory_available: [256 << 20, 64 << 20],
-            calm: Duration::from_secs(30),
+            calm: Duration::from_secs(10),
         }
     }
 }
@@ -187,7 +192,11 @@ impl Tiers {
             ask(level(&over), &|| format!("{percent} % of the writer's queue is taken"));
         }
         if let Some(free) = signals.disk_free {
-            let under = limits.disk_free.map(|limit| free < if keep { limit / 2 * 3 } else { limit });
+            let under = [0, 1, 2].map(|at| {
+                let share = signals.disk_total.map_or(u64::MAX, |total| total / 100 * limits.disk_percent[at]);
+                let limit = limits.disk_free[at].min(share);
+                free < if keep { limit / 2 * 3 } else { limit }
+            });
             ask(level(&under), &|| format!("only {} MiB of disk are free", free >> 20));
         }
         if let Some(available) = signals.memory_available {
@@ -226,10 +235,10 @@ mod tests {
         for second in 2..120 {
             assert_eq!(tiers.observe(at(second), &commit(1_200)).tier, Tier::Finish);
         }
-        assert_eq!(tiers.observe(at(148), &commit(10)).tier, Tier::Finish, "not calm for long enough");
-        assert_eq!(tiers.observe(at(149), &commit(10)).tier, Tier::Shed);
-        assert_eq!(tiers.observe(at(178), &commit(10)).tier, Tier::Shed);
-        let left = tiers.observe(at(179), &commit(10));
+        assert_eq!(tiers.observe(at(128), &commit(10)).tier, Tier::Finish, "not calm for long enough");
+        assert_eq!(tiers.observe(at(129), &commit(10)).tier, Tier::Shed);
+        assert_eq!(tiers.observe(at(138), &commit(10)).tier, Tier::Shed);
+        let left = tiers.observe(at(139), &commit(10));
         assert_eq!((left.tier, left.reason.as_str()), (Tier::Normal, ""));
     }
 
@@ -278,7 +287,7 @@ mod tests {
                 let tier = tiers.observe(at(now), &commit(millis)).tier;
                 if tier < last {
                     prop_assert_eq!(tier.number() + 1, last.number());
-                    prop_assert!(now - changed >= 30, "a tier was left after {} s", now - changed);
+                    prop_assert!(now - changed >= 10, "a tier was left after {} s", now - changed);
                 }
                 if tier != last {
                     (last, changed) = (tier, now);

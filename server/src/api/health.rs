@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atta_core::protocol::api::{HealthReport, VersionInfo};
+use atta_core::protocol::api::{DegradationResource, HealthReport, VersionInfo};
 use atta_core::resilience::{ComponentReport, ComponentState};
 use axum::Json;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::Context;
 use super::access::{Access, Routes};
 use super::problem::ApiError;
-use crate::watch;
+use crate::{telemetry, watch};
 
 /// Longer than this nothing that works takes to answer.
 const ROUND_TRIP: Duration = Duration::from_secs(2);
@@ -30,11 +30,19 @@ pub(super) fn routes() -> Routes {
         .with(Access::VIEWER, routes!(version))
 }
 
-fn report(checks: IndexMap<String, String>, components: Vec<ComponentReport>) -> Response {
+fn report(checks: IndexMap<String, String>) -> Response {
+    answer(checks, Vec::new(), None)
+}
+
+fn answer(
+    checks: IndexMap<String, String>,
+    components: Vec<ComponentReport>,
+    degradation: Option<DegradationResource>,
+) -> Response {
     let ok = checks.values().all(|check| check == "ok") && components.iter().all(|part| watch::problem(part).is_none());
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ok { "ok" } else { "unavailable" };
-    (status, Json(HealthReport { status: word.to_owned(), checks, components })).into_response()
+    (status, Json(HealthReport { status: word.to_owned(), checks, components, degradation })).into_response()
 }
 
 fn said(result: Result<(), String>) -> String {
@@ -47,7 +55,7 @@ fn said(result: Result<(), String>) -> String {
     responses((status = 200, body = HealthReport))
 )]
 async fn live() -> Response {
-    report(IndexMap::new(), Vec::new())
+    report(IndexMap::new())
 }
 
 /// Whether requests can be served: the writer lives, is not stuck, and its last write succeeded
@@ -62,7 +70,7 @@ async fn ready(State(context): State<Context>) -> Response {
     };
     let part = parts.iter().find(broken).and_then(|part| Some(format!("{}: {}", part.name, watch::problem(part)?)));
     let writer = context.queen.health().and_then(|()| part.map_or(Ok(()), Err));
-    report(IndexMap::from([("writer".to_owned(), said(writer))]), Vec::new())
+    report(IndexMap::from([("writer".to_owned(), said(writer))]))
 }
 
 /// Ready, and every part works, the database answers, the writer has time, and the disk has space
@@ -87,7 +95,7 @@ async fn deep(State(context): State<Context>) -> Response {
     })
     .await
     .unwrap_or_else(|error| Err(error.to_string()));
-    report(
+    answer(
         IndexMap::from([
             ("writer".to_owned(), said(writer)),
             ("database".to_owned(), said(database)),
@@ -95,6 +103,7 @@ async fn deep(State(context): State<Context>) -> Response {
             ("secrets".to_owned(), said(context.queen.secrets().problem().map_or(Ok(()), Err))),
         ]),
         context.watch.report(&context.queen),
+        Some(context.regulator.resource()),
     )
 }
 
@@ -107,6 +116,7 @@ async fn metrics(State(context): State<Context>) -> Result<Response, ApiError> {
     let Some(handle) = &context.metrics else {
         return Err(ApiError::new(StatusCode::NOT_FOUND, "NO_METRICS", "this server collects no metrics"));
     };
+    telemetry::collect(&context.queen, &context.watch, &context.regulator).await;
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((headers, handle.render()).into_response())
 }

@@ -17,6 +17,7 @@ mod artifacts;
 mod attempts;
 mod configs;
 mod definitions;
+mod degradation;
 mod envelope;
 mod events;
 mod health;
@@ -58,6 +59,7 @@ use crate::directory::Directory;
 use crate::line::AntLine;
 use crate::links::Links;
 use crate::logs::LogStore;
+use crate::regulator::Regulator;
 use crate::scheduler::Queen;
 use crate::store::Reads;
 use crate::watch::Watch;
@@ -112,6 +114,8 @@ pub(crate) struct Context {
     pub(crate) failures: Arc<Failures>,
     /// The parts of this process.
     pub(crate) watch: Watch,
+    /// What is left out.
+    pub(crate) regulator: Arc<Regulator>,
     /// Filled when the router is made.
     pub(crate) routes: Arc<RouteTable>,
 }
@@ -185,6 +189,7 @@ fn described() -> Routes {
         .merge(tokens::routes())
         .merge(ants::routes())
         .merge(ant::routes())
+        .merge(degradation::routes())
         .merge(health::routes())
 }
 

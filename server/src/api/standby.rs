@@ -14,8 +14,14 @@ const WAITS: &str = "another server is active on this database; this one takes o
 
 /// Routes of a server that waits.
 pub(crate) fn standby_router(version: &'static str) -> Router {
-    let live =
-        || async { Json(HealthReport { status: "ok".to_owned(), checks: IndexMap::new(), components: Vec::new() }) };
+    let live = || async {
+        Json(HealthReport {
+            status: "ok".to_owned(),
+            checks: IndexMap::new(),
+            components: Vec::new(),
+            degradation: None,
+        })
+    };
     let version = move || async move { Json(VersionInfo { version: version.to_owned(), api: "v1".to_owned() }) };
     Router::new()
         .route("/health/live", get(live))
@@ -29,7 +35,7 @@ async fn waits() -> Response {
     let checks = IndexMap::from([("writer".to_owned(), WAITS.to_owned())]);
     (
         StatusCode::SERVICE_UNAVAILABLE,
-        Json(HealthReport { status: "standby".to_owned(), checks, components: Vec::new() }),
+        Json(HealthReport { status: "standby".to_owned(), checks, components: Vec::new(), degradation: None }),
     )
         .into_response()
 }

@@ -175,6 +175,7 @@ impl LogStore {
         }
         let attempt = chunk.attempt_id.clone();
         let failed = |source: io::Error| LogError::Write { attempt: attempt.clone(), source };
+        metrics::counter!("atta_log_bytes_total").increment(segments);
         let permit = Arc::clone(&self.inner.appends).acquire_owned().await.map_err(|e| failed(io::Error::other(e)))?;
         let store = self.clone();
         blocking(move || {

@@ -228,6 +228,9 @@ impl Inner {
                 tracing::debug!(notification = %id, ?channel, ?outcome, took = ?began.elapsed(), "notification");
             }
         }
+        if matches!(outcome, DeliveryOutcome::Again { .. }) {
+            metrics::counter!("atta_retries_total", "dependency" => channel.column_name()).increment(1);
+        }
         metrics::counter!("atta_notifications_total", "outcome" => label(&outcome)).increment(1);
         let change = DeliveryChange { id: due.id, outcome, at: now };
         // What was sent must be known as sent before it could be tried again.

@@ -29,6 +29,8 @@ pub(super) struct Admission {
     pub(super) changed: BTreeSet<String>,
     /// Who came since the last time that places were given out.
     joined: Vec<JobId>,
+    /// New jobs that are left out at present.
+    pub(super) held: BTreeSet<JobId>,
     /// Jobs that start later.
     pub(super) scheduled: BTreeSet<(UnixMillis, JobId)>,
     /// Jobs that take a place of their definition's `max_concurrency`.
@@ -48,6 +50,7 @@ impl Admission {
 
     /// Takes a job out of its line.
     pub(super) fn leave(&mut self, job: &JobId) {
+        self.held.remove(job);
         if let Some((job_type, class, rank)) = self.places.remove(job)
             && let Some(line) = self.lines.get_mut(&job_type)
         {
@@ -102,6 +105,9 @@ impl State {
 
     /// The job waits for nothing any more but a place of its definition's `max_concurrency`.
     pub(super) fn join_line(&mut self, job: &JobId) {
+        if self.holds_back(job) {
+            return;
+        }
         let now = self.clock.now();
         let Some(live) = self.jobs.get(job) else { return };
         let (class, since) = if live.run.job_attempt() > 0 {
@@ -241,6 +247,9 @@ impl State {
                     break;
                 }
                 self.admission.leave(&job);
+                if self.holds_back(&job) {
+                    continue;
+                }
                 let held =
                     self.jobs.get_mut(&job).map(|live| std::mem::take(&mut live.held_timers)).unwrap_or_default();
                 if held.is_empty()

@@ -21,6 +21,18 @@ impl Queen {
     }
 }
 
+impl Ant {
+    /// Whether it lives.
+    pub(super) fn state(&self) -> AntState {
+        match self.contact {
+            Contact::Lost => AntState::Lost,
+            _ if !self.met => AntState::Awaited,
+            Contact::Silent(_) => AntState::Silent,
+            Contact::Live => AntState::Live,
+        }
+    }
+}
+
 impl State {
     pub(super) fn list_ants(&self) -> Vec<AntResource> {
         self.ants.values().map(|ant| self.ant_resource(ant)).collect()
@@ -39,13 +51,8 @@ impl State {
     }
 
     fn ant_resource(&self, ant: &Ant) -> AntResource {
+        let state = ant.state();
         let silence = self.clock.monotonic().saturating_sub(ant.heard_at);
-        let state = match ant.contact {
-            Contact::Lost => AntState::Lost,
-            _ if !ant.met => AntState::Awaited,
-            Contact::Silent(_) => AntState::Silent,
-            Contact::Live => AntState::Live,
-        };
         let heard = ant.slots > 0 || ant.met;
         let last_heard = atta_core::time::UnixMillis(
             self.clock.now().0.saturating_sub(i64::try_from(silence.as_millis()).unwrap_or(i64::MAX)),

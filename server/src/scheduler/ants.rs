@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Orders, StopOrder, WorkspaceId};
+use atta_core::protocol::ant::{AntCondition, Orders, StopOrder, WorkspaceId};
 use atta_core::protocol::ants::AntMode;
 use atta_core::protocol::{AntId, AttemptId};
 use atta_core::time::UnixMillis;
@@ -28,6 +28,8 @@ pub(super) struct Ant {
     /// That poll is not stored yet.
     pub(super) settling: bool,
     pub(super) contact: Contact,
+    /// What it said about itself.
+    pub(super) condition: Option<AntCondition>,
     /// When something was heard of it, by the clock's monotonic time.
     pub(super) heard_at: Duration,
     pub(super) slots: usize,
@@ -94,6 +96,7 @@ impl Ant {
             met: false,
             settling: false,
             contact: Contact::Live,
+            condition: None,
             heard_at: now,
             slots: 0,
             tags: BTreeSet::new(),
@@ -140,6 +143,11 @@ impl Ant {
         for lease in self.held.values_mut() {
             lease.told = Told::Before;
         }
+    }
+
+    /// Whether it is connected.
+    pub(super) fn is_there(&self) -> bool {
+        self.met && self.contact != Contact::Lost
     }
 
     /// Whether it can be given work: it has polled, and nobody has taken it out of service.

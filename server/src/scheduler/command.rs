@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::configs::PutConfig;
 use super::expiry::Swept;
+use super::figures::Figures;
 use super::webhook::Delivery;
 use super::{JobCommand, LoadedVersion, Refusal, RunAgain, Vote};
 use crate::store::{AuditRow, ConfigKey, DeliveryChange, Garbage};
@@ -105,6 +106,7 @@ pub(super) enum Command {
     /// Somebody changed something; nobody waits for the answer.
     Audit(Box<AuditRow>),
     ListAnts(Reply<Vec<AntResource>>),
+    Figures(Reply<Figures>),
     SetAntMode {
         ant: AntId,
         mode: AntMode,

@@ -27,7 +27,8 @@ const MOST_TICKS: usize = 100;
 impl State {
     /// When the next schedule fires.
     pub(super) fn next_tick(&self) -> Option<UnixMillis> {
-        if !self.schedules {
+        // What is missed meanwhile is made up for as each schedule says.
+        if !self.schedules || self.is_read_only().is_some() {
             return None;
         }
         self.definitions.values().filter_map(|entry| entry.row.next_fire_at).min()

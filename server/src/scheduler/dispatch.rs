@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use atta_core::engine::{AttemptResult, Event, Failure, ResultName};
 use atta_core::protocol::ant::{Assignment, Orders};
+use atta_core::protocol::ants::AntMode;
 use atta_core::protocol::{AntId, AttemptId};
 
 use super::ants::{Ant, Lease, Told};
@@ -14,7 +15,7 @@ use super::state::State;
 impl State {
     /// Leases as many attempts as the ants that can be answered now have free slots.
     pub(super) fn dispatch(&mut self, reporting: &BTreeSet<AntId>) {
-        if self.dispatch_is_paused().is_some() {
+        if self.dispatch_is_paused().is_some() || self.is_read_only().is_some() {
             self.say_what_attempts_wait_for();
             return;
         }
@@ -86,10 +87,15 @@ impl State {
 
     /// Why no ant takes an attempt that needs these tags.
     fn no_ant(&self, tags: &[String]) -> String {
-        if let Some(reason) = self.dispatch_is_paused() {
+        if let Some(reason) = self.is_read_only().or_else(|| self.dispatch_is_paused()) {
             return reason;
         }
         if !self.ants.values().any(Ant::is_in_service) {
+            let out = self.ants.values().filter(|ant| ant.is_there() && ant.row.mode != AntMode::Open).count();
+            if out > 0 {
+                let (all, are) = if out == 1 { ("the only ant that is", "is") } else { ("all ants that are", "are") };
+                return format!("waits for an ant: {all} connected {are} cordoned or drained (`atta ants uncordon`)");
+            }
             return "waits for an ant: none is connected".to_owned();
         }
         let fit = self.ants.values().filter(|ant| ant.is_in_service() && tags.iter().all(|tag| ant.tags.contains(tag)));
@@ -133,7 +139,9 @@ impl State {
             self.damage(&key.job, &error);
             return None;
         }
+        let now = self.clock.now();
         let row = self.jobs.get_mut(&key.job)?.attempt_row(key.attempt)?;
+        metrics::histogram!("atta_dispatch_seconds").record(now.since(row.created_at).as_secs_f64());
         row.token = Some(token);
         row.ant = Some(ant.0.clone());
         let ant = self.ants.get_mut(ant)?;

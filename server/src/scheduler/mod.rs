@@ -19,6 +19,8 @@
 //! * `recovery`: from the database to memory
 //! * `restored`: the first start after a restore
 //! * `damaged`: jobs that cannot go on
+//! * `tier`: what is left out while there is too much to do
+//! * `figures`: how much there is to do, for metrics
 
 mod admission;
 mod ant_commands;
@@ -37,6 +39,7 @@ mod expiry;
 mod families;
 mod fan_out;
 mod fence;
+mod figures;
 mod given;
 mod job_time;
 mod job_triggers;
@@ -56,6 +59,7 @@ mod roster;
 mod said;
 mod state;
 mod submit;
+mod tier;
 pub(crate) mod tokens;
 mod variables;
 mod webhook;
@@ -90,6 +94,7 @@ use writer::Writer;
 
 pub use approvals::{Vote, VoteOn};
 pub use expiry::Swept;
+pub use figures::{Figures, Load};
 pub use refusal::Refusal;
 pub use rerun::{RunAgain, VersionChoice};
 pub use webhook::Delivery;
@@ -179,6 +184,8 @@ struct Inner {
     overtaken: Option<CancellationToken>,
     /// The writer among the parts of its server.
     component: Arc<OnceLock<Component>>,
+    tier: Arc<tier::InForce>,
+    pace: Arc<figures::Pace>,
 }
 
 impl Queen {
@@ -202,6 +209,7 @@ impl Queen {
         let auth = Arc::clone(&state.auth);
         let epoch = u64::from(state.epoch);
         let fence = Arc::clone(&state.fence);
+        let (tier, pace) = (Arc::clone(&state.in_force), Arc::clone(&state.pace));
         let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
         // What the restart itself changes (overdue timers) is stored before anybody is served.
         writer.recover().await.map_err(|detail| OpenError::Database { file: store.name().to_owned(), detail })?;
@@ -239,6 +247,8 @@ impl Queen {
                 fence,
                 overtaken,
                 component,
+                tier,
+                pace,
             }),
         };
         queen.finish_rotation();

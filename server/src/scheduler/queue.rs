@@ -82,6 +82,16 @@ impl ReadyQueue {
         key
     }
 
+    /// The first of all, whatever it needs.
+    pub(super) fn first(&self) -> Option<&QueueKey> {
+        self.by_tags.values().filter_map(BTreeSet::first).min()
+    }
+
+    /// All that wait.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &QueueKey> {
+        self.by_tags.values().flatten()
+    }
+
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.by_tags.values().map(BTreeSet::len).sum()

@@ -93,6 +93,9 @@ impl State {
 
     /// An ant lives. Whether it is told anything.
     pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat) -> bool {
+        if let (Some(ant), Some(condition)) = (self.ants.get_mut(&heartbeat.ant), &heartbeat.condition) {
+            ant.condition = Some(condition.clone());
+        }
         self.hear(&heartbeat.ant, heartbeat.session, &heartbeat.heard)
     }
 

@@ -8,6 +8,7 @@ use atta_core::definition::Priority;
 use atta_core::engine::{AttemptNumber, AttemptResult, AttemptState, EngineError, Event, JobState, Timer};
 use atta_core::protocol::ant::Orders;
 use atta_core::protocol::{AntId, AttemptId, JobId};
+use atta_core::resilience::Decision;
 use atta_core::template::Renderer;
 use atta_core::time::{Clock, Entropy, UnixMillis};
 
@@ -20,12 +21,14 @@ use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion};
 use super::families::EndedJob;
 use super::fence::Fence;
+use super::figures::Pace;
 use super::job_time::JobTime;
 use super::leases::Losses;
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
 use super::project::Question;
 use super::queue::{QueueKey, Rank, ReadyQueue};
+use super::tier::InForce;
 use super::variables::JobCounts;
 use super::webhook::Buckets;
 use super::workspaces;
@@ -126,6 +129,11 @@ pub(super) struct State {
     pub(super) ants: Ants,
     /// What of `ants` counts outside of the writer.
     pub(super) fence: Arc<Fence>,
+    /// What is left out, as it was decided last, and as it is carried out.
+    pub(super) in_force: Arc<InForce>,
+    pub(super) tier: Decision,
+    /// How long storing takes.
+    pub(super) pace: Arc<Pace>,
     /// Ants that were lost a moment ago.
     pub(super) losses: Losses,
     /// How long an attempt lasts without a sign of life of its ant.

@@ -61,6 +61,17 @@ impl JobCounts {
         });
     }
 
+    /// Jobs of all definitions, by state.
+    pub(super) fn totals(&self) -> BTreeMap<JobState, u64> {
+        self.locked(|all| {
+            let mut totals = BTreeMap::new();
+            for (state, count) in all.values().flatten() {
+                *totals.entry(*state).or_default() += *count;
+            }
+            totals
+        })
+    }
+
     fn sum(&self, job_type: &str, states: &HashSet<JobState>) -> u64 {
         self.locked(|all| {
             let counts = all.get(job_type).into_iter().flatten();

@@ -329,6 +329,7 @@ impl Writer {
             self.state.listen_anew();
         }
         self.state.judge_ants(self.commands.is_empty());
+        self.state.apply_tier();
         self.state.start_scheduled();
         while let Some((due, job, timer)) = self.state.timers.first().cloned()
             && due <= now
@@ -369,6 +370,7 @@ impl Writer {
         }
         let started = Instant::now();
         self.database.write(&changes).await?;
+        self.state.pace.note(started.elapsed());
         metrics::histogram!("atta_commit_seconds").record(started.elapsed().as_secs_f64());
         Ok(())
     }
@@ -433,11 +435,17 @@ impl Writer {
                 answers.push(reply, result);
             }
             Command::Deliver { delivery, reply } => {
-                let result = state.deliver(database, *delivery).await;
+                let result = match state.accepts_work() {
+                    Ok(()) => state.deliver(database, *delivery).await,
+                    Err(refusal) => Err(refusal),
+                };
                 answers.push(reply, result);
             }
             Command::Submit { submission, reply } => {
-                let result = state.submit(database, *submission).await;
+                let result = match state.accepts_work() {
+                    Ok(()) => state.submit(database, *submission).await,
+                    Err(refusal) => Err(refusal),
+                };
                 answers.push(reply, result);
             }
             Command::Job { job, command, reply } => {
@@ -451,6 +459,7 @@ impl Writer {
             }
             Command::RevokeToken { name_or_id, reply } => answers.push(reply, state.revoke_token(&name_or_id)),
             Command::Audit(row) => state.staged.audit.push(*row),
+            Command::Figures(reply) => answers.push(reply, Ok(state.figures())),
             Command::ListAnts(reply) => answers.push(reply, Ok(state.list_ants())),
             Command::SetAntMode { ant, mode, reply } => answers.push(reply, state.set_ant_mode(&ant, mode)),
             Command::Sweep { default, reply } => {
@@ -475,7 +484,10 @@ impl Writer {
                 answers.push(reply, result);
             }
             Command::RunAgain { job, again, reply } => {
-                let result = state.run_again(database, &job, *again).await;
+                let result = match state.accepts_work() {
+                    Ok(()) => state.run_again(database, &job, *again).await,
+                    Err(refusal) => Err(refusal),
+                };
                 answers.push(reply, result);
             }
             Command::Poll { request, deadline, reply } => {
@@ -591,6 +603,7 @@ impl Command {
             | Self::Shutdown(reply) => {
                 drop(reply.send(Err(refusal)));
             }
+            Self::Figures(reply) => drop(reply.send(Err(refusal))),
             Self::ListAnts(reply) => drop(reply.send(Err(refusal))),
             Self::SetAntMode { reply, .. } => drop(reply.send(Err(refusal))),
             Self::CreateToken { reply, .. } => drop(reply.send(Err(refusal))),

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{
-    Assignment, AttemptReport, Heard, HeldAttempt, LostAttempt, Orders, PollRequest, Report, ReportBody, Roster,
+    AntCondition, Assignment, AttemptReport, Heard, HeldAttempt, LostAttempt, Orders, PollRequest, Report, ReportBody,
+    Roster,
 };
+use atta_core::resilience::Board;
 use atta_core::time::UnixMillis;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -74,6 +76,7 @@ pub(crate) struct Core {
     pub(crate) workspaces: SharedWorkspaces,
     pub(crate) cache: CacheStore,
     pub(crate) outbox: Outbox,
+    board: OnceLock<Arc<Board>>,
     attempts: Mutex<HashMap<AttemptId, Entry>>,
     /// Begun and lost, until the queen has answered to it.
     lost: Mutex<Vec<LostAttempt>>,
@@ -129,6 +132,7 @@ impl Core {
             workspaces: parts.workspaces,
             cache: parts.cache,
             outbox: parts.outbox,
+            board: OnceLock::new(),
             attempts: Mutex::default(),
             lost: Mutex::new(parts.lost),
             hearing: Mutex::default(),
@@ -190,6 +194,30 @@ impl Core {
     pub(crate) fn note_spool(&self, id: &AttemptId, bytes: u64) {
         if let Some(entry) = self.attempts().get_mut(id) {
             entry.spool = bytes;
+        }
+    }
+
+    /// Where its parts show how they are.
+    pub(super) fn shown_on(&self, board: &Arc<Board>) {
+        // There is one board for as long as the ant lives.
+        let _ = self.board.set(Arc::clone(board));
+    }
+
+    /// How this ant is.
+    pub(super) fn condition(&self) -> AntCondition {
+        let (spool, link) = (self.spool(), self.link.condition());
+        let parts = self.board.get().map(|board| board.report()).unwrap_or_default();
+        AntCondition {
+            spool_bytes: spool.used,
+            spool_limit_bytes: spool.limit,
+            outbox_reports: self.outbox.waiting() as u64,
+            retries: link.retries,
+            restarts: parts
+                .iter()
+                .filter(|part| part.name.starts_with("ant:"))
+                .map(|part| u64::from(part.restarts))
+                .sum(),
+            breaker: link.breaker.map(|state| state.as_str().to_owned()),
         }
     }
 

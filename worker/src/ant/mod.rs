@@ -128,6 +128,7 @@ impl Ant {
         }
         let lost = CancellationToken::new();
         let again = Some(RestartPolicy::default());
+        core.shown_on(&board);
         let (asking, reporting, sweeping, living) = (core.clone(), core.clone(), core.clone(), core.clone());
         let mut queue = Some(queue);
         // What was taken out of the outbox and not heard would be missing: only another process reads it all again.
@@ -301,7 +302,8 @@ async fn give_signs_of_life(core: Arc<Core>) {
         }
         last = Instant::now();
         let ant = core.config.id.clone();
-        let heartbeat = Heartbeat { ant, session: core.session, heard: core.heard() };
+        let heartbeat =
+            Heartbeat { ant, session: core.session, heard: core.heard(), condition: Some(core.condition()) };
         match tokio::time::timeout(pause, core.link.heartbeat(heartbeat)).await {
             Ok(Ok(orders)) => core.obey(orders),
             Ok(Err(error)) => tracing::debug!(%error, "a sign of life was not heard"),

@@ -41,6 +41,11 @@ impl Outbox {
         }
     }
 
+    /// Reports that were not heard.
+    pub(crate) fn waiting(&self) -> usize {
+        *self.waiting.borrow()
+    }
+
     /// Returns when everything was heard.
     pub(crate) async fn empty(&self) {
         let _ = self.waiting.subscribe().wait_for(|count| *count == 0).await;

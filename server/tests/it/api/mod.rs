@@ -6,6 +6,7 @@ mod approvals;
 mod artifacts;
 mod configs;
 mod definitions;
+mod degradation;
 mod envelope;
 mod events;
 mod expiry;

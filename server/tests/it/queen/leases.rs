@@ -166,7 +166,7 @@ pub(crate) async fn after_a_lease_of_silence_an_ants_attempts_are_lost_and_what_
     ant.start(&rig.queen, &work[0]).await;
     rig.pass(Duration::from_secs(29)).await;
     assert_eq!(attempts(&rig).await, ["RUNNING - -"]);
-    let heartbeat = Heartbeat { ant: ant.id.clone(), session: 1, heard: ant.heard.clone() };
+    let heartbeat = Heartbeat { ant: ant.id.clone(), session: 1, heard: ant.heard.clone(), condition: None };
     rig.queen.heartbeat(heartbeat).await.unwrap();
     rig.pass(Duration::from_secs(29)).await;
     assert_eq!(attempts(&rig).await, ["RUNNING - -"]);

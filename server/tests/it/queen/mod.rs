@@ -21,5 +21,6 @@ mod scale;
 mod schedules;
 mod submit;
 mod submit_jobs;
+mod tiers;
 mod undefined;
 mod workspaces;
