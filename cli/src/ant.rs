@@ -13,7 +13,7 @@ use reqwest::Url;
 
 use crate::ambient::{self, SystemClock, SystemEntropy};
 use crate::args::AntArgs;
-use crate::client::given_token;
+use crate::client::{authorities_pem, given_token};
 use crate::exit::{CommandResult, Exit, Failure};
 use crate::serve::{self, LAUNCHER_LOST};
 use crate::shutdown::Signals;
@@ -120,6 +120,7 @@ fn link(
         ant: id.clone(),
         token: given_token(token)?,
         fingerprint: token.queen_fingerprint,
+        authorities: token.ca_file.as_deref().map(authorities_pem).transpose()?,
         proxy: proxy.map(|proxy| url(&proxy, "the proxy's URL")).transpose()?,
         user_agent: concat!("atta-ant/", env!("CARGO_PKG_VERSION")).to_owned(),
         entropy: Arc::new(SystemEntropy),

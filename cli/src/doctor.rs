@@ -1,5 +1,9 @@
 //! `atta doctor`: whether this machine has what Atta needs, and what to do where it has not.
 
+mod certificate;
+mod data;
+mod remote;
+
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -88,12 +92,22 @@ pub(crate) async fn doctor(args: &DoctorArgs, clock: &dyn Clock) -> CommandResul
             "Give --data-dir DIR or set ATTA_DATA_DIR.",
         )),
     }
+    if let Some(dir) = args.data_dir.clone().or_else(ambient::default_data_dir) {
+        if args.database.is_none() {
+            checks.extend(data::integrity(&dir).await);
+        }
+        checks.extend(data::locks(&dir));
+        checks.extend(data::orphans(&dir));
+        checks.extend(data::key_files(&dir, args.server.token.token_file.as_deref()));
+    }
     checks.push(isolation());
     checks.push(bash(&path));
     checks.push(git(&path));
+    checks.push(containers(&path));
     checks.push(agents(&path));
     checks.push(clock_check(clock));
     checks.push(server(args).await);
+    checks.extend(remote::checks(&args.server, clock).await);
     checks.extend(secrets(args).await);
     let exit = if checks.iter().any(|check| check.outcome == Outcome::Failed) { Exit::Failed } else { Exit::Success };
     if args.json {
@@ -245,6 +259,13 @@ fn git(path: &[PathBuf]) -> Check {
     )
 }
 
+/// Nothing of Atta needs one; scripts may.
+fn containers(path: &[PathBuf]) -> Check {
+    let found: Vec<&str> = ["docker", "podman"].into_iter().filter(|engine| find(engine, path).is_some()).collect();
+    let none = "none; only scripts that call one need it".to_owned();
+    Check::ok("container engine", if found.is_empty() { none } else { found.join(", ") })
+}
+
 fn agents(path: &[PathBuf]) -> Check {
     let found: Vec<&str> = AGENTS.into_iter().filter(|agent| find(agent, path).is_some()).collect();
     if found.is_empty() {
@@ -291,6 +312,12 @@ async fn server(args: &DoctorArgs) -> Check {
                 "Look at the server's log on its stderr.",
             )
         }
+        // Something else may listen there.
+        Err(error) if !error.is_connect() => Check::failed(
+            name,
+            format!("what listens at {} does not answer like a server", server.url()),
+            "Choose another port with --listen and --server, or end what listens there.",
+        ),
         Err(_) => Check::warning(
             name,
             format!("nothing answers at {}", server.url()),

@@ -14,6 +14,9 @@ pub(crate) struct TokenFileArgs {
     /// File with the API token. The token itself may also be in ATTA_TOKEN; it is never given on the command line.
     #[arg(long, env = "ATTA_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// PEM file with certificates of authorities that are trusted besides the system's.
+    #[arg(long, env = "ATTA_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// The server's certificate, as it prints it when it starts: no other one is accepted.
     #[arg(long, env = "ATTA_QUEEN_FINGERPRINT", value_name = "sha256:HEX")]
     pub(crate) queen_fingerprint: Option<Fingerprint>,

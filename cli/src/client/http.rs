@@ -42,6 +42,18 @@ pub(crate) struct Server {
 impl Server {
     /// Checks the URL; nothing is sent yet.
     pub(crate) fn new(args: &ServerArgs) -> CommandResult<Self> {
+        Self::configured(args, |client| client)
+    }
+
+    /// The same; its answers tell with which certificate they came.
+    pub(crate) fn with_certificates(args: &ServerArgs) -> CommandResult<Self> {
+        Self::configured(args, |client| client.tls_info(true))
+    }
+
+    fn configured(
+        args: &ServerArgs,
+        configure: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> CommandResult<Self> {
         let bad = |why: &str| {
             Failure::usage(format!("\"{}\" cannot be the server's URL: {why}.", args.server))
                 .with_help("Give --server or ATTA_SERVER a URL such as http://127.0.0.1:7777.")
@@ -56,6 +68,10 @@ impl Server {
             .no_proxy()
             .connect_timeout(LIMITS.connect)
             .user_agent(concat!("atta/", env!("CARGO_PKG_VERSION")));
+        client = configure(client);
+        if let Some(file) = &args.token.ca_file {
+            client = client.tls_certs_merge(authorities(file)?);
+        }
         let pinned = args.token.queen_fingerprint.map(|expected| Arc::new(PinnedCertificate::new(expected)));
         if let Some(pinned) = &pinned {
             let tls = pinned_tls(Arc::clone(pinned), false)
@@ -296,6 +312,21 @@ pub(crate) fn given_token(args: &TokenFileArgs) -> CommandResult<Option<SecretTe
             .with_help("`atta token create NAME --role ROLE` makes one."));
     }
     Ok(Some(SecretText::new(token.to_owned())))
+}
+
+/// The certificates of a private authority.
+fn authorities(file: &std::path::Path) -> CommandResult<Vec<reqwest::Certificate>> {
+    let certificates = reqwest::Certificate::from_pem_bundle(&authorities_pem(file)?).unwrap_or_default();
+    if certificates.is_empty() {
+        return Err(Failure::usage(format!("{} holds no certificates in PEM form.", file.display())));
+    }
+    Ok(certificates)
+}
+
+/// The text of a file with certificates.
+pub(crate) fn authorities_pem(file: &std::path::Path) -> CommandResult<Vec<u8>> {
+    std::fs::read(file)
+        .map_err(|error| Failure::usage(format!("The certificates cannot be read from {}: {error}.", file.display())))
 }
 
 /// The server's refusal, in its own words.

@@ -18,6 +18,7 @@ mod hostile;
 mod lifecycle;
 mod live_server;
 mod mail;
+mod operations;
 mod postgres;
 mod random_jobs;
 mod recovery;

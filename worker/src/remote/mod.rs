@@ -75,6 +75,8 @@ pub struct RemoteConfig {
     pub token: Option<SecretText>,
     /// Her certificate; without it, one that the system trusts for her name.
     pub fingerprint: Option<Fingerprint>,
+    /// Certificates in PEM form that are trusted besides the system's.
+    pub authorities: Option<Vec<u8>>,
     /// A proxy to go through; nothing else is asked for one.
     pub proxy: Option<Url>,
     /// What the ant calls its program.
@@ -92,6 +94,9 @@ pub enum RemoteError {
     /// The token.
     #[error("the token is not one word of visible characters")]
     Token,
+    /// The trusted certificates.
+    #[error("the file of --ca-file holds no certificates in PEM form")]
+    Authorities,
     /// The HTTP client.
     #[error("the HTTP client cannot start: {0}")]
     Client(String),
@@ -166,6 +171,13 @@ impl RemoteLink {
             if let Some(pinned) = &pinned {
                 let tls = pinned_tls(Arc::clone(pinned), http1).map_err(RemoteError::Client)?;
                 builder = builder.tls_backend_preconfigured(tls);
+            }
+            if let Some(pem) = &config.authorities {
+                let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
+                if certificates.is_empty() {
+                    return Err(RemoteError::Authorities);
+                }
+                builder = builder.tls_certs_merge(certificates);
             }
             if let Some(proxy) = &config.proxy {
                 let proxy = reqwest::Proxy::all(proxy.clone());

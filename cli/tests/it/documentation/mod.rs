@@ -13,4 +13,5 @@
 mod blocks;
 mod commands;
 mod links;
+mod operations;
 mod page;
