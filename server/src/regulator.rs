@@ -46,14 +46,7 @@ impl Regulator {
     /// Goes on with what was set by hand.
     pub(crate) fn open(queen: Queen, data_dir: &Path) -> io::Result<Self> {
         let mut tiers = Tiers::new(Thresholds::default());
-        match fs::read(data_dir.join(FILE)) {
-            Ok(text) => {
-                let kept: Kept = serde_json::from_slice(&text).map_err(io::Error::other)?;
-                tiers.set(Some((kept.tier, kept.reason)));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        tiers.set(kept(data_dir)?);
         let inner = Inner { tiers, measured: Signals::default(), failing_since: None, in_force: Decision::default() };
         let regulator = Self { queen, data_dir: data_dir.to_owned(), began: Instant::now(), inner: Mutex::new(inner) };
         regulator.put_in_force();
@@ -155,6 +148,18 @@ impl Regulator {
             commit_ms: inner.measured.commit.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             writer_queue_percent: inner.measured.queue_percent,
         }
+    }
+}
+
+/// What was set by hand, also by an earlier process.
+pub(crate) fn kept(data_dir: &Path) -> io::Result<Option<(Tier, String)>> {
+    match fs::read(data_dir.join(FILE)) {
+        Ok(text) => {
+            let kept: Kept = serde_json::from_slice(&text).map_err(io::Error::other)?;
+            Ok(Some((kept.tier, kept.reason)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 4;
 struct Found<'a> {
     of: &'a TaskResource,
     task: &'a str,
-    attempt: u32,
+    attempt: Option<u32>,
     artifact: &'a ArtifactResource,
 }
 
@@ -99,7 +99,11 @@ fn found<'a>(job: &'a JobDetail, task: Option<&str>) -> CommandResult<Vec<Found<
         .tasks
         .iter()
         .filter(|one| task.is_none_or(|name| name == one.task_type))
-        .filter_map(|one| one.attempt_list.last().map(|attempt| (one, attempt.number)))
+        .filter_map(|one| {
+            let attempt = one.attempt_list.last().map(|attempt| attempt.number);
+            // What was taken over from another job has no attempt here.
+            (attempt.is_some() || one.adopted_from.is_some()).then_some((one, attempt))
+        })
         .flat_map(|(of, attempt)| {
             of.artifacts.iter().map(move |artifact| Found { of, task: &of.task_type, attempt, artifact })
         })
@@ -109,10 +113,13 @@ fn found<'a>(job: &'a JobDetail, task: Option<&str>) -> CommandResult<Vec<Found<
 async fn fetch(server: &Server, job: &JobDetail, found: &Found<'_>, dir: &Path) -> CommandResult<PathBuf> {
     let file = safe_path(dir, found.task, name_in_task(found.of, &found.artifact.name))?;
     make_parents(dir, &file)?;
-    let number = found.attempt.to_string();
+    let number = found.attempt.map(|number| number.to_string());
     let mut segments = vec!["jobs", job.summary.job_id.0.as_str()];
     // Those of instances are of many attempts.
-    segments.extend(if found.of.fan_out.is_some() { ["tasks", found.task] } else { ["attempts", number.as_str()] });
+    segments.extend(match &number {
+        Some(number) if found.of.fan_out.is_none() => ["attempts", number.as_str()],
+        _ => ["tasks", found.task],
+    });
     segments.push("artifacts");
     segments.extend(found.artifact.name.split('/'));
     let (digest, size) = (&found.artifact.digest, found.artifact.size);

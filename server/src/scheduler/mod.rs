@@ -78,7 +78,7 @@ use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch, ReportBody};
 use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
 use atta_core::protocol::{AntId, AttemptId, JobId};
-use atta_core::resilience::{Component, panic_text};
+use atta_core::resilience::{Component, Decision, panic_text};
 use atta_core::time::{Clock, Entropy};
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -209,6 +209,10 @@ impl Queen {
         let auth = Arc::clone(&state.auth);
         let epoch = u64::from(state.epoch);
         let fence = Arc::clone(&state.fence);
+        // Before anything begins; a file that cannot be read is told of by who opens it next.
+        if let Ok(Some((tier, reason))) = crate::regulator::kept(&data_dir) {
+            state.in_force.set(Decision { tier, reason, by_hand: true });
+        }
         let (tier, pace) = (Arc::clone(&state.in_force), Arc::clone(&state.pace));
         let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
         // What the restart itself changes (overdue timers) is stored before anybody is served.

@@ -20,7 +20,7 @@ impl InForce {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, decision: Decision) {
+    pub(super) fn set(&self, decision: Decision) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = decision;
     }
 }

@@ -65,22 +65,6 @@ async fn health_lists_the_parts_of_the_server() {
     server.server.shutdown().await;
 }
 
-#[tokio::test]
-async fn a_writer_that_cannot_store_shows_in_health_and_passes() {
-    let server = TestServer::start().await;
-    server.upload(&definition("", &[("work", "")])).await;
-    server.server.queen().limit_database_pages(Some(1)).await.unwrap();
-    let big = "x".repeat(2_000_000);
-    let refused = server.upload(&definition(&format!("description: {big}"), &[("work", "")])).await;
-    assert_eq!(refused.status.as_u16(), 503, "{refused:?}");
-    let deep = server.get("/health/deep").await;
-    let writer = &deep.json()["components"][0];
-    assert_eq!((deep.status.as_u16(), &writer["state"]), (503, &json!("TROUBLED")), "{writer:#}");
-    assert!(writer["last_error"].as_str().unwrap().contains("full"), "{writer:#}");
-    assert_eq!(server.get("/health/ready").await.status, 503);
-    server.server.shutdown().await;
-}
-
 /// Breaks once, when it is told to.
 struct Breaking(Arc<AtomicBool>, AtomicI64);
 
