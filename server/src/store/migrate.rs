@@ -50,11 +50,6 @@ impl Migration {
     }
 }
 
-/// The newest version of an SQLite file that this program knows.
-pub(super) fn newest() -> i64 {
-    SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
-}
-
 fn of(dialect: Dialect) -> &'static [Migration] {
     match dialect {
         Dialect::Sqlite => SQLITE,
