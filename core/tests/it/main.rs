@@ -3,3 +3,4 @@
 #![expect(clippy::unwrap_used, reason = "these are tests; clippy knows that of test functions only")]
 
 mod hostile;
+mod recorded;

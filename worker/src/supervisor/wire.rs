@@ -523,4 +523,80 @@ mod tests {
         short[1..HEAD].copy_from_slice(&length.to_le_bytes());
         assert!(next_frame::<ToShim>(&mut short).is_err());
     }
+
+    fn recorded<F: Frame>(direction: &str) -> Vec<(&'static str, Vec<u8>, F)> {
+        let lines = include_str!("wire-1.txt").lines().filter(|line| !line.starts_with('#'));
+        lines
+            .filter_map(|line| {
+                let [which, name, hex] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+                let bytes = hex::decode(hex).unwrap();
+                let mut buffer = bytes.clone();
+                (which == direction).then(|| (name, bytes, next_frame(&mut buffer).unwrap().unwrap()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn frames_of_an_earlier_build_are_understood() {
+        let text = |s: &str| CString::new(s).unwrap();
+        let start = SpawnRequest {
+            name: "job_1-1".to_owned(),
+            executable: text("/bin/sh"),
+            arguments: vec![text("sh"), text("-eu")],
+            environment: vec![text("A=b")],
+            directory: text("/work"),
+            spool: text("/spool"),
+            timeout: Duration::from_mins(15),
+            idle_timeout: Duration::ZERO,
+            kill_grace: Duration::from_millis(250),
+            now: 1_700_000_000_000,
+            spool_bound: 1 << 24,
+            core_dumps: true,
+            root: text("/root"),
+            first: true,
+            sealed: vec![0, 255],
+            dies_with_ant: false,
+            away_bound: 1 << 30,
+        };
+        let expected = [
+            ToShim::Start(Box::new(start)),
+            ToShim::Taken(1),
+            ToShim::Checkpoint { position: 3, state: b"state".to_vec() },
+            ToShim::Stop(b"why".to_vec()),
+            ToShim::Kill,
+            ToShim::Bound { bytes: 1 << 40, thin: true },
+            ToShim::Release,
+        ];
+        let said = recorded::<ToShim>("to-shim");
+        assert_eq!(said.len(), expected.len());
+        for ((name, bytes, said), expected) in said.into_iter().zip(expected) {
+            assert!(said == expected, "{name}");
+            // What an earlier shim would be told: it reads its own fields and ignores what comes behind them.
+            assert!(VERSION > 1 || said.encode() == bytes, "{name}: fields are only added, and then VERSION grows");
+        }
+        let exited = |status, stopped| {
+            FromShim::Exited(ExitRecord {
+                status,
+                stopped,
+                survivors: 2,
+                cpu_micros: 77,
+                max_rss_kib: 4096,
+                spool: (10, 1 << 40),
+            })
+        };
+        let here = |checkpoint, stop, level| {
+            FromShim::Here(Box::new(Here { version: 1, sealed: b"sealed".to_vec(), checkpoint, stop, level }))
+        };
+        let expected = [
+            FromShim::Started(2),
+            FromShim::NotStarted(3, 2),
+            FromShim::Output { base: 5, end: 9, checkpoint: true },
+            exited(ExitStatus::Code(255), None),
+            exited(ExitStatus::Signal(9), Some(StopCause::Spool(28))),
+            here(Some((7, b"state".to_vec())), Some(b"why".to_vec()), Some(1)),
+            here(None, None, None),
+        ];
+        let heard: Vec<FromShim> = recorded("from-shim").into_iter().map(|(_, _, frame)| frame).collect();
+        assert_eq!(heard, expected);
+    }
 }

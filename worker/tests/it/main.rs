@@ -8,6 +8,7 @@
 mod addresses;
 mod artifacts;
 mod caches;
+mod earlier;
 mod ends;
 mod harness;
 mod hostile;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     tests.extend(addresses::TESTS);
     tests.extend(artifacts::TESTS);
     tests.extend(caches::TESTS);
+    tests.extend(earlier::TESTS);
     tests.extend(ends::TESTS);
     tests.extend(hostile::TESTS);
     tests.extend(life::TESTS);

@@ -2,7 +2,7 @@
 //! once per attempt that the record shows, and nothing may stay behind.
 //!
 //! `CHAOS_SEED` and `CHAOS_KILLS` choose another run; `make chaos` sets them. Odd seeds use network namespaces, even
-//! ones a proxy.
+//! ones a proxy, and every fourth a PostgreSQL that is killed too.
 
 mod disk;
 mod jobs;
@@ -18,6 +18,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::cluster::Cluster;
 use crate::dice::Dice;
 use crate::live_server::{processes_of, wait_for};
 use jobs::{BAD, Counts, GOOD, Submitted, check};
@@ -58,7 +59,7 @@ fn somebody(dice: &mut Dice) -> Who {
 /// Does one bad thing; returns its name.
 fn disturb(world: &mut World, dice: &mut Dice) -> String {
     let root = world.scratch.root().to_owned();
-    match dice.below(14) {
+    match dice.below(15) {
         0..=2 => {
             world.kill(Who::Queen);
             std::thread::sleep(Duration::from_millis(dice.below(300)));
@@ -121,6 +122,15 @@ fn disturb(world: &mut World, dice: &mut Dice) -> String {
             }
             format!("kill -9 of the launcher of {who:?}")
         }
+        14 => match &mut world.database {
+            Some(database) => {
+                database.cluster.kill();
+                std::thread::sleep(Duration::from_millis(dice.below(1000)));
+                database.cluster.restart();
+                "kill -9 of PostgreSQL".to_owned()
+            }
+            None => "nothing".to_owned(),
+        },
         11..=12 => world.line().disturb(dice).to_owned(),
         _ => {
             let which = usize::try_from(dice.below(2)).expect("it fits");
@@ -191,7 +201,7 @@ fn whatever_is_killed_each_command_runs_once_per_attempt_and_nothing_stays_behin
     let (seed, kills) = (number("CHAOS_SEED", 1), number("CHAOS_KILLS", 10));
     eprintln!("CHAOS_SEED={seed} CHAOS_KILLS={kills}");
     let mut dice = Dice(seed);
-    let mut world = World::start(seed % 2 == 1, seed, &[]);
+    let mut world = World::start(seed % 2 == 1, seed, (seed % 4 == 0).then(|| Cluster::own().database()));
     world.scratch.write("chaos.yaml", GOOD);
     world.scratch.write("bad.yaml", BAD);
     let mut submitted: Vec<Submitted> = Vec::new();

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::disk::Disk;
 use super::line::{Line, Namespaces};
+use crate::cluster::TestDatabase;
 use crate::live_server::{processes_of, wait_for};
 use crate::scratch::{Done, Scratch};
 
@@ -40,7 +41,8 @@ pub(super) struct World {
     /// How many processes have ended by themselves, with the reason that they gave.
     pub(super) ended: Vec<String>,
     starts: usize,
-    queen_args: Vec<String>,
+    /// Where she keeps what she knows, when that is a PostgreSQL of our own.
+    pub(super) database: Option<TestDatabase>,
     fingerprint: String,
     url: String,
     line: Option<Line>,
@@ -50,9 +52,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// `namespaces`: the far ant is on a network of its own, where that can be. `queen_args`: further arguments of
-    /// `atta serve`.
-    pub(super) fn start(namespaces: bool, seed: u64, queen_args: &[&str]) -> Self {
+    /// `namespaces`: the far ant is on a network of its own, where that can be.
+    pub(super) fn start(namespaces: bool, seed: u64, database: Option<TestDatabase>) -> Self {
         let scratch = Scratch::new();
         let line = if namespaces {
             match Namespaces::make() {
@@ -70,7 +71,7 @@ impl World {
             children: [None, None, None],
             ended: Vec::new(),
             starts: 0,
-            queen_args: queen_args.iter().map(|&word| word.to_owned()).collect(),
+            database,
             fingerprint: String::new(),
             url: String::new(),
             line,
@@ -86,7 +87,7 @@ impl World {
         }
         let (data, file) = (world.data(Who::Queen), world.token.clone());
         let mut make = world.scratch.command(&["token", "create", "root", "--role", "admin"]);
-        make.arg("--data-dir").arg(data).arg("-o").arg(file).args(&world.queen_args);
+        make.arg("--data-dir").arg(data).arg("-o").arg(file).envs(world.database_url());
         let made = Done::from(make.output().expect("atta starts"));
         assert_eq!(made.code, 0, "{made:#?}");
         world.serve();
@@ -102,6 +103,10 @@ impl World {
             world.start_ant(who);
         }
         world
+    }
+
+    fn database_url(&self) -> Option<(&'static str, String)> {
+        self.database.as_ref().map(|database| ("ATTA_DATABASE_URL", database.url()))
     }
 
     pub(super) fn data(&self, who: Who) -> PathBuf {
@@ -154,7 +159,7 @@ impl World {
             "required",
             "--tls-generate",
         ]);
-        command.arg("--data-dir").arg(self.data(Who::Queen)).args(&self.queen_args);
+        command.arg("--data-dir").arg(self.data(Who::Queen)).envs(self.database_url());
         let output = self.spawn(Who::Queen, command);
         let line = self.wait_for_line(Who::Queen, &output, "Atta is ready at ");
         let word = |before: &str, end: char| {
