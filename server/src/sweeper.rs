@@ -1,8 +1,9 @@
 //! Removes what is over: tells the writer when something is due, then removes the files that nobody needs any more.
 //!
 //! A content may be wanted again while it is being removed: an ant stores it first, and only then reports the artifact
-//! that names it. While a backup is made nothing is removed. Else a content is removed only when no row names it and nobody has stored it lately
-//! ([`ArtifactStore::remove`]), both looked at after it was written down as garbage. Downloads go on: the file is open.
+//! that names it. While a backup is made nothing is removed. Else a content is removed only when no row names it and nobody
+//! has stored it lately ([`ArtifactStore::remove`]), both looked at after it was written down as garbage, or found to be old.
+//! Downloads go on: the file is open.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use atta_core::protocol::AttemptId;
 use atta_core::resilience::Component;
 use atta_core::time::Clock;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::artifacts::{ArtifactStore, Removal};
 use crate::backup::Hold;
@@ -27,6 +29,10 @@ const FILES: u32 = 200;
 const LONGEST_SLEEP: Duration = Duration::from_mins(10);
 /// After a change: many come together.
 const CALM: Duration = Duration::from_secs(2);
+/// How often contents are looked for that nothing names and nothing has named: those of attempts that were lost on the way.
+const LOOK_FOR_UNLISTED: Duration = Duration::from_hours(24);
+/// How long a server has to run before it looks for them.
+const SETTLED: Duration = Duration::from_hours(1);
 /// After an error, and while contents are too new to be removed.
 const AGAIN: Duration = Duration::from_mins(5);
 
@@ -62,9 +68,19 @@ impl Sweeper {
 
     async fn run(self: Arc<Self>, component: Component) -> Result<(), String> {
         let mut events = self.queen.latest_event();
+        let (began, mut looked) = (Instant::now(), None::<Instant>);
+        // Ants that could not report while no server was there do it first.
+        let settled = SETTLED.min(self.keeping.stored_lately);
         loop {
             let busy = component.work();
-            let swept = self.sweep().await;
+            let mut swept = self.sweep().await;
+            let due = looked.map_or(began.elapsed() >= settled, |looked| looked.elapsed() >= LOOK_FOR_UNLISTED);
+            if swept.is_ok() && due {
+                match self.remove_unlisted().await {
+                    Ok(()) => looked = Some(Instant::now()),
+                    Err(error) => swept = Err(error),
+                }
+            }
             drop(busy);
             component.trouble(swept.as_ref().err().cloned());
             let wait = match swept {
@@ -152,6 +168,37 @@ impl Sweeper {
                 return Ok(left);
             }
         }
+    }
+
+    /// Removes contents that an attempt has stored and never reported, because it was lost in between.
+    async fn remove_unlisted(&self) -> Result<(), String> {
+        let age = self.keeping.stored_lately;
+        let mut removed = 0;
+        for first in 0..=u8::MAX {
+            let aged = self.artifacts.aged(first, age).await.map_err(|error| error.to_string())?;
+            if aged.is_empty() {
+                continue;
+            }
+            let hold = Hold::remove(&self.data_dir).map_err(|error| format!("backup.lock cannot be used: {error}"))?;
+            let Some(_hold) = hold else { return Ok(()) };
+            for digest in aged {
+                let named = || self.queen.store().is_named(&digest);
+                if named().await.map_err(|error: StoreError| error.to_string())? {
+                    continue;
+                }
+                let removal = self.artifacts.remove(&digest, age).await.map_err(|error| error.to_string())?;
+                if removal == Removal::Gone {
+                    removed += 1;
+                    if named().await.map_err(|error: StoreError| error.to_string())? {
+                        tracing::error!(%digest, "a content was removed that an artifact names");
+                    }
+                }
+            }
+        }
+        if removed > 0 {
+            tracing::info!(removed, "removed contents that no artifact names");
+        }
+        Ok(())
     }
 
     /// `true` when there is nothing left to do about the file.

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use atta_core::protocol::Digest;
 use tokio::sync::Semaphore;
@@ -112,6 +112,14 @@ impl ArtifactStore for LocalArtifacts {
         self.transfer(digest, "removed", move |inner| inner.remove(&named, stored_lately)).await
     }
 
+    async fn aged(&self, first: u8, age: Duration) -> Result<Vec<Digest>, ArtifactError> {
+        let dir = self.inner.dir.join(hex::encode([first]));
+        let failed = move |source| ArtifactError::Directory { dir: dir.display().to_string(), source };
+        let inner = Arc::clone(&self.inner);
+        let looked = tokio::task::spawn_blocking(move || inner.aged(first, age)).await;
+        looked.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)
+    }
+
     async fn contains(&self, digest: &Digest) -> Result<bool, ArtifactError> {
         let named = digest.clone();
         let look = move |inner: &Inner| {
@@ -175,6 +183,27 @@ impl Inner {
             }
             _ => Ok(Removal::Gone),
         }
+    }
+
+    fn aged(&self, first: u8, age: Duration) -> io::Result<Vec<Digest>> {
+        let first = hex::encode([first]);
+        let entries = match fs::read_dir(self.dir.join(&first)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let digest = Digest(format!("{first}{}", entry.file_name().to_string_lossy()));
+            let metadata = entry.metadata()?;
+            // When it got its name: what it was made of may be older.
+            let seconds = u64::try_from(metadata.ctime()).unwrap_or(0);
+            let placed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            if metadata.is_file() && digest.is_well_formed() && placed.elapsed().unwrap_or_default() >= age {
+                found.push(digest);
+            }
+        }
+        Ok(found)
     }
 
     fn put(&self, digest: &Digest, size: u64, file: &Path) -> Result<(), ArtifactError> {

@@ -89,4 +89,7 @@ pub trait ArtifactStore: Send + Sync + 'static {
 
     /// Whether a content is stored. One that is counts as stored now: who asks is about to name it.
     async fn contains(&self, digest: &Digest) -> Result<bool, ArtifactError>;
+
+    /// The contents whose digest begins with this byte and that got their place longer ago than this.
+    async fn aged(&self, first: u8, age: Duration) -> Result<Vec<Digest>, ArtifactError>;
 }

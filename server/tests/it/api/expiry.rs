@@ -122,3 +122,32 @@ async fn nothing_is_removed_while_a_backup_is_made() {
     finished(&server, "retention: {completed: 1ms}", "").await;
     until("its content is gone", async || !stored(&server, b"# plan").await).await;
 }
+
+#[tokio::test]
+async fn a_content_that_no_report_has_named_is_removed_once_it_is_old_and_an_artifact_stays() {
+    let server = TestServer::start().await;
+    server.upload(&definition("", &[("a", "retry: 1")])).await;
+    let id = server.submit("flow").await.0;
+    let kept = server.blob("plan.md", b"# plan").await;
+    // Its attempt was lost, or taken away, before it could report: nobody sees it.
+    let lost = server.blob("lost.md", b"# lost").await;
+    let mut ant = Ant::new("ant", 1);
+    ant.artifacts.insert("a".to_owned(), vec![kept.clone()]);
+    ant.work(server.server.queen()).await;
+    let shown = server.get(&format!("/api/v1/jobs/{id}/artifacts")).await.json();
+    assert_eq!(shown["items"].as_array().unwrap().len(), 1, "{shown:#}");
+    server.server.shutdown().await;
+    let mut config = super::rig::config(server.dir.path(), Some(super::rig::LOOPBACK));
+    config.keeping.stored_lately = Duration::ZERO;
+    let again = TestServer::with(server.dir, config).await.unwrap();
+    let file = |digest: &str| again.dir.path().join("artifacts").join(&digest[..2]).join(&digest[2..]);
+    let gone = async {
+        while file(&lost.digest.0).exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.unwrap();
+    assert!(file(&kept.digest.0).exists());
+    let content = again.get(&format!("/api/v1/jobs/{id}/attempts/1/artifacts/plan.md")).await;
+    assert_eq!(content.body, b"# plan");
+}
