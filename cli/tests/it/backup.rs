@@ -40,6 +40,7 @@ defaults: {shell: [sh, -eu]}
 environment: {SIDE: "{{ Side }}", GO: "{{ Go }}"}
 tasks:
   - task_type: one
+    retry: 1
     script: ['echo one >>"$SIDE"', 'until [ -e "$GO" ]; do sleep 0.02; done']
   - task_type: two
     dependencies: [one]
@@ -179,6 +180,12 @@ fn backed_up_and_restored(from: Option<&TestDatabase>, to: Option<&TestDatabase>
     let events = server.client(&["events", &running, "--json"]);
     let events = String::from_utf8(events.stdout).unwrap();
     assert!(events.contains("LOST") && events.contains("restored from a backup of"), "{events}");
+    // Somebody has looked, and wants it.
+    assert!(server.client(&["resume", &running]).status.success());
+    assert_eq!(server.finished(&running)["state"], "COMPLETED");
+    assert_eq!(scratch.read("side"), "one\ntwo\none\ntwo\n");
+    let again = server.json(&["resubmit", &waiting, "--json"])["job_id"].as_str().unwrap().to_owned();
+    assert_eq!(server.finished(&again)["state"], "COMPLETED");
     server.stop();
 }
 
@@ -218,9 +225,10 @@ fn jobs_go_on_after_a_restore_when_nothing_has_happened_since() {
     let restored = run(&scratch, &["restore", &archive, "--go-on", "--data-dir", text(&new.join("data"))], None);
     restored.says(0, &["They go on when the server starts", "No keys were in the backup"]);
     let server = LiveServer::start(&new, &path());
-    // What ran is lost, and nothing says that it shall be tried again.
+    // What ran is lost, and tried again as its definition says.
     let job = server.finished(&first);
-    assert_eq!(job["state"], "FAILED", "{job:#}");
+    assert_eq!(job["state"], "COMPLETED", "{job:#}");
+    assert_eq!(scratch.read("side"), "one\none\ntwo\n");
     assert_eq!(server.finished(&second)["state"], "COMPLETED");
     server.stop();
 }

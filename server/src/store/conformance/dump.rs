@@ -17,11 +17,11 @@ fn empty(dialect: Dialect) -> (tempfile::TempDir, Option<TestDatabase>, Database
 
 impl Case {
     fn database(&self) -> Database {
-        self._server.as_ref().map_or(Database::File, |server| Database::Postgres(server.url().parse().unwrap()))
+        self.server.as_ref().map_or(Database::File, |server| Database::Postgres(server.url().parse().unwrap()))
     }
 
     async fn chunks(&self) -> (Vec<Chunk>, Counts, i64) {
-        let mut dump = Dump::open(self._dir.path(), &self.database()).await.unwrap();
+        let mut dump = Dump::open(self.dir.path(), &self.database()).await.unwrap();
         let (to, mut from) = mpsc::channel(1_000);
         let counts = dump.send(&to).await.unwrap();
         drop(to);
@@ -48,7 +48,7 @@ async fn all_rows_arrive_in_every_other_database() {
         assert_eq!(moved, tables, "every table is moved");
         assert!(counts.iter().all(|(_, rows)| *rows > 0), "every table has a row to move: {counts:?}");
         for dialect in [Dialect::Sqlite, Dialect::Postgres] {
-            let (dir, _server, database) = empty(dialect);
+            let (dir, server, database) = empty(dialect);
             let mut loader = Loader::begin(dir.path(), true, &database, version, UnixMillis(5)).await.unwrap();
             for chunk in &chunks {
                 loader.add(chunk).await.unwrap();
@@ -57,7 +57,7 @@ async fn all_rows_arrive_in_every_other_database() {
             assert_eq!((unfinished.jobs.get("RUNNING"), unfinished.attempts), (Some(&1), 1));
             let (store, writer) = Store::open_in(dir.path(), &database, UnixMillis(6), None).await.unwrap();
             let reads = Reads::new(store.clone());
-            let mut target = Case { store, writer, reads, _dir: dir, _server };
+            let mut target = Case { store, writer, reads, dir, server };
             assert_same(&[wanted.clone(), target.answers().await]);
             assert_eq!(target.schema().await, source.schema().await);
         }
@@ -101,8 +101,7 @@ async fn a_database_with_tables_is_refused_and_one_that_was_left_half_way_is_emp
         drop((store, writer));
         let refused = loop {
             match Loader::begin(dir.path(), false, &database, version, UnixMillis(5)).await.map(drop).unwrap_err() {
-                DumpError::Active { .. } => tokio::task::yield_now().await,
-                DumpError::Open(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+                DumpError::Active { .. } | DumpError::Open(OpenError::InUse { .. }) => tokio::task::yield_now().await,
                 error => break error.to_string(),
             }
         };
@@ -130,8 +129,8 @@ async fn what_belongs_to_no_schema_is_refused() {
 #[tokio::test]
 async fn a_moved_database_is_not_opened_by_mistake() {
     let [file, server] = Case::both().await;
-    let (dir, database) = (file._dir.path().to_owned(), server.database());
-    let Case { store, writer, _dir, .. } = file;
+    let (dir, database) = (file.dir.path().to_owned(), server.database());
+    let Case { store, writer, dir: _dir, .. } = file;
     store.close().await;
     writer.close().await.unwrap();
     Loader::note_move(&dir, &database).unwrap();
@@ -147,10 +146,10 @@ async fn an_older_program_says_that_it_cannot_use_a_newer_schema() {
         let insert =
             "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (9000, 'later', 'x', 0)";
         query(insert).execute(case.writer.connection().await.unwrap()).await.unwrap();
-        let (database, dir) = (case.database(), case._dir.path().to_owned());
+        let (database, dir) = (case.database(), case.dir.path().to_owned());
         let error = Dump::open(&dir, &database).await.map(drop).unwrap_err().to_string();
         assert!(error.contains("has schema 9000") && error.contains("use a newer atta"), "{error}");
-        let Case { store, writer, _dir, _server, .. } = case;
+        let Case { store, writer, dir: _dir, server: _server, .. } = case;
         store.close().await;
         writer.close().await.unwrap();
         let error = Store::open_in(&dir, &database, UnixMillis(9), None).await.map(drop).unwrap_err().to_string();

@@ -23,8 +23,8 @@ struct Case {
     store: Store,
     writer: StoreWriter,
     reads: Reads,
-    _dir: tempfile::TempDir,
-    _server: Option<TestDatabase>,
+    dir: tempfile::TempDir,
+    server: Option<TestDatabase>,
 }
 
 impl Case {
@@ -43,7 +43,7 @@ impl Case {
         let connection = writer.connection().await.unwrap();
         connection.run_script(rows.leak()).await.unwrap();
         let reads = Reads::new(store.clone());
-        Self { store, writer, reads, _dir: dir, _server: server }
+        Self { store, writer, reads, dir, server }
     }
 
     async fn both() -> [Self; 2] {
