@@ -184,7 +184,8 @@ fn backed_up_and_restored(from: Option<&TestDatabase>, to: Option<&TestDatabase>
     assert!(server.client(&["resume", &running]).status.success());
     assert_eq!(server.finished(&running)["state"], "COMPLETED");
     assert_eq!(scratch.read("side"), "one\ntwo\none\ntwo\n");
-    let again = server.json(&["resubmit", &waiting, "--json"])["job_id"].as_str().unwrap().to_owned();
+    let again = String::from_utf8(server.client(&["resubmit", &waiting]).stdout).unwrap();
+    let again = again.split_whitespace().next().unwrap().to_owned();
     assert_eq!(server.finished(&again)["state"], "COMPLETED");
     server.stop();
 }
