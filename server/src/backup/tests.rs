@@ -233,8 +233,8 @@ impl Write for Small {
 
 #[test]
 fn a_disk_that_is_full_ends_the_archive_with_that_reason() {
-    let noise: Vec<u8> = (0..4_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
-    let mut writer = Writer::begin(Small(100_000), &header()).unwrap();
+    let noise: Vec<u8> = (0..4_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
+    let mut writer = Writer::begin(Small(10_000), &header()).unwrap();
     let error = writer.add_bytes("logs/job_1/1.log", &noise).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     let shown = BackupError::Write { file: "x".into(), source: error }.to_string();
