@@ -403,7 +403,7 @@ async fn write_everything(writer: &mut StoreWriter) {
 }
 
 /// Methods that are not asked by name above: they are parts of others, or open and close.
-const ELSEWHERE: [&str; 31] = [
+const ELSEWHERE: [&str; 32] = [
     "write_ant",
     "remove_ant",
     "write_approval",
@@ -426,6 +426,7 @@ const ELSEWHERE: [&str; 31] = [
     "next_epoch",
     "migrate",
     "migrate_inside",
+    "inspect_file",
     "wait_for_turn",
     "try_lock",
     "take",
