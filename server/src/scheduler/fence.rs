@@ -20,9 +20,9 @@ impl Fence {
         self.read().get(attempt).is_some_and(|(of, valid)| of == ant && *valid == token)
     }
 
-    /// Nothing is leased, as far as is known.
-    pub(super) fn clear(&self) {
-        self.write().clear();
+    /// Nothing else is leased.
+    pub(super) fn retain(&self, mut leased: impl FnMut(&AttemptId) -> bool) {
+        self.write().retain(|attempt, _| leased(attempt));
     }
 
     /// These rows are stored.

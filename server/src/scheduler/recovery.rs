@@ -143,7 +143,6 @@ impl State {
             .map(|(row, versions)| (row.job_type.clone(), DefinitionEntry { row, versions }))
             .collect();
         self.rebuild_watchers();
-        self.fence.clear();
         let mut leases = HashMap::new();
         for ant in self.ants.values_mut() {
             leases.extend(ant.held.drain());
@@ -164,6 +163,9 @@ impl State {
                 Err(reason) => self.set_aside(&id, reason),
             }
         }
+        // Not earlier: after a failed write logs go on meanwhile, and a refusal would cut them off for good.
+        let held: HashSet<&AttemptId> = self.ants.values().flat_map(|ant| ant.held.keys()).collect();
+        self.fence.retain(|attempt| held.contains(attempt));
         Ok(())
     }
 

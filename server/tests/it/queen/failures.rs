@@ -1,7 +1,10 @@
 //! Disks and files that do not do what they should.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use atta_core::protocol::AntId;
 use atta_core::time::Clock;
 use atta_server::scheduler::{OpenError, Queen, Refusal};
 
@@ -65,6 +68,37 @@ pub(crate) async fn after_a_failed_write_memory_and_database_are_equal() {
     assert_eq!(rig.state(&job).await, "COMPLETED");
     rig.restart().await;
     assert_eq!(rig.rows("SELECT count(*) FROM jobs").await, ["1"]);
+}
+
+/// Pieces of logs come meanwhile: one that is refused is missing for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_failed_write_makes_nobody_doubt_a_lease() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("params: {Text: {default: x}}", &[("a", "")])).await;
+    for _ in 0..20 {
+        rig.submit("flow").await;
+    }
+    let held = Ant::new("ant", 1).poll(&rig.queen).await.assignments.remove(0);
+    let (queen, stop) = (rig.queen.clone(), Arc::new(AtomicBool::new(false)));
+    let stopped = Arc::clone(&stop);
+    let watch = tokio::task::spawn_blocking(move || {
+        let (ant, mut doubts) = (AntId("ant".to_owned()), 0);
+        while !stopped.load(Ordering::SeqCst) {
+            doubts += u32::from(!queen.holds(&ant, &held.attempt_id, held.token));
+        }
+        doubts
+    });
+    let mut health = rig.queen.health_changes();
+    for _ in 0..10 {
+        rig.queen.limit_database_pages(Some(1)).await.unwrap();
+        let mut request = super::rig::request("flow");
+        request.params.insert("Text".to_owned(), "y".repeat(200_000).into());
+        rig.queen.submit(request, "test", None).await.unwrap_err();
+        rig.queen.limit_database_pages(None).await.unwrap();
+        health.wait_for(Result::is_ok).await.unwrap();
+    }
+    stop.store(true, Ordering::SeqCst);
+    assert_eq!(watch.await.unwrap(), 0);
 }
 
 #[tokio::test]
