@@ -44,7 +44,7 @@ chaos-nightly: setup ## Ten seeds of chaos, then 10 GB of artifact, 1 GB of log,
 	    cargo nextest run --workspace --locked --profile chaos -E 'test(transfers::)'
 
 upgrade-test: setup ## Upgrade in place, and neighbouring builds that talk to each other (PREVIOUS=revision)
-	@ATTA_PREVIOUS="$$(scripts/previous-build $(PREVIOUS))" scripts/step "upgrade" \
+	@previous="$$(scripts/previous-build $(PREVIOUS))"; ATTA_PREVIOUS="$$previous" scripts/step "upgrade" \
 	    cargo nextest run --workspace --locked --profile chaos -E 'test(upgrade::)'
 
 simulate: setup ## Play simulated schedules (SEEDS=10000 FIRST=0), or one with its story (REPLAY=7)

@@ -77,12 +77,11 @@ pub(crate) async fn ant(args: AntArgs, launcher: Launcher) -> CommandResult {
     let signal = tokio::select! {
         signal = signals.next() => signal,
         why = ant.lost() => {
-            ant.hand_over().await;
-            return Err(Failure::new(Exit::Failed, "PART_LOST", format!("A part of the ant is lost: {why}."))
-                .with_help("What runs goes on: start the ant again, it takes it up."));
+            ant.hand_over_now().await;
+            return Err(part_lost(&why));
         }
         () = ant.launcher_lost() => {
-            ant.abort().await;
+            ant.hand_over().await;
             return Err(Failure::new(Exit::Failed, "LAUNCHER_LOST", LAUNCHER_LOST)
                 .with_help("Start the ant again: it takes up what runs."));
         }
@@ -94,6 +93,11 @@ pub(crate) async fn ant(args: AntArgs, launcher: Launcher) -> CommandResult {
     tracing::info!(signal, running = ant.running().len(), "finishing what runs; another signal kills it");
     tokio::select! {
         () = ant.drain() => {}
+        // It would wait for ever.
+        why = ant.lost() => {
+            ant.hand_over_now().await;
+            return Err(part_lost(&why));
+        }
         second = signals.next() => {
             tracing::warn!(signal = second, "killing what runs");
             if tokio::time::timeout(CLOSING, ant.abort()).await.is_err() {
@@ -103,6 +107,11 @@ pub(crate) async fn ant(args: AntArgs, launcher: Launcher) -> CommandResult {
     }
     tracing::info!("stopped");
     Ok(Exit::Success)
+}
+
+fn part_lost(why: &str) -> Failure {
+    Failure::new(Exit::Failed, "PART_LOST", format!("A part of the ant is lost: {why}."))
+        .with_help("What runs goes on: start the ant again, it takes it up.")
 }
 
 fn link(

@@ -156,8 +156,8 @@ pub(crate) struct ServeArgs {
     /// How long finished jobs are kept, e.g. `90d`, unless their definition has a `retention` [default: for ever].
     #[arg(long, env = "ATTA_RETENTION", value_name = "DURATION", value_parser = duration)]
     pub(crate) retention: Option<std::time::Duration>,
-    /// On SIGTERM or SIGINT end at once and let what runs go on: the next server on the data directory takes it up. For
-    /// upgrades and restarts.
+    /// On SIGTERM or SIGINT let what runs go on: the next server on the data directory takes it up. Only HTTP requests
+    /// under way are waited for, 20 s at most. For upgrades and restarts.
     #[arg(long, env = "ATTA_HAND_OVER", conflicts_with = "shutdown_grace")]
     pub(crate) hand_over: bool,
     /// How long running attempts may go on after the first SIGTERM or SIGINT, in seconds.

@@ -126,18 +126,19 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
             upkeep.abort();
             // The next server takes up what runs.
             if let Some(ant) = ant {
-                ant.hand_over().await;
+                ant.hand_over_now().await;
             }
             return Err(part_lost_failure(&server, &why));
         }
     };
     upkeep.abort();
     let interrupted = match ant {
-        Some(ant) if args.hand_over && !lost => {
+        // Without a launcher nothing new can be started, and what runs does not need one.
+        Some(ant) if args.hand_over || lost => {
             hand_over(&ant, signal).await;
             false
         }
-        Some(ant) => stop(ant, signal, &mut signals, Duration::from_secs(args.shutdown_grace)).await,
+        Some(ant) => stop(&server, &ant, signal, &mut signals, Duration::from_secs(args.shutdown_grace)).await?,
         None => false,
     };
     if tokio::time::timeout(CLOSING, server.shutdown()).await.is_err() {
@@ -284,7 +285,7 @@ pub(crate) async fn hand_over(ant: &Ant, signal: &str) {
 
 /// First signal: finish what runs, within the grace. Second signal or the end of the grace: kill it. Whether attempts
 /// were interrupted.
-async fn stop(ant: Ant, signal: &str, signals: &mut Signals, grace: Duration) -> bool {
+async fn stop(server: &Server, ant: &Ant, signal: &str, signals: &mut Signals, grace: Duration) -> CommandResult<bool> {
     let running = ant.running().len();
     if running > 0 {
         tracing::info!(
@@ -297,12 +298,17 @@ async fn stop(ant: Ant, signal: &str, signals: &mut Signals, grace: Duration) ->
         tracing::info!(signal, "asked to stop");
     }
     tokio::select! {
-        () = ant.drain() => return false,
+        () = ant.drain() => return Ok(false),
+        // It would wait for ever.
+        why = part_lost(server, Some(ant)) => {
+            ant.hand_over_now().await;
+            return Err(part_lost_failure(server, &why));
+        }
         second = signals.next() => tracing::warn!(signal = second, "killing what runs"),
         () = tokio::time::sleep(grace) => tracing::warn!("the grace is over: killing what runs"),
     }
     ant.abort().await;
-    true
+    Ok(true)
 }
 
 /// The one line on stdout that says where the server is.

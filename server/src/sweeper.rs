@@ -172,7 +172,10 @@ impl Sweeper {
 
     /// Removes contents that an attempt has stored and never reported, because it was lost in between.
     async fn remove_unlisted(&self) -> Result<(), String> {
-        let age = self.keeping.stored_lately;
+        let oldest = self.queen.store().oldest_lease().await.map_err(|error: StoreError| error.to_string())?;
+        // An attempt may send for days, and names all of it at its end.
+        let leased = oldest.map_or(Duration::ZERO, |oldest| self.clock.now().since(oldest));
+        let age = self.keeping.stored_lately.max(leased);
         let mut removed = 0;
         for first in 0..=u8::MAX {
             let aged = self.artifacts.aged(first, age).await.map_err(|error| error.to_string())?;

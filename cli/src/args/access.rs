@@ -127,8 +127,8 @@ pub(crate) struct AntArgs {
     /// Where the ant keeps what it works on [default: ~/.local/share/atta-ant].
     #[arg(long, env = "ATTA_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// On SIGTERM or SIGINT end at once and let what runs go on: the next ant on the data directory takes it up. For
-    /// upgrades and restarts.
+    /// On SIGTERM or SIGINT let what runs go on: the next ant on the data directory takes it up. Only HTTP requests under
+    /// way are waited for, 20 s at most. For upgrades and restarts.
     #[arg(long, env = "ATTA_HAND_OVER")]
     pub(crate) hand_over: bool,
     /// What the ant is called [default: the machine's name and a random end, kept in the data directory].

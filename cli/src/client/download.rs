@@ -40,7 +40,17 @@ pub(super) async fn download(server: &Server, wanted: &Wanted<'_>, file: &Path) 
     let mut tries = 0;
     while part.length < wanted.size || !part.asked {
         let before = part.length;
-        let Err(failure) = receive(server, wanted, &mut part, file).await else { continue };
+        let received = receive(server, wanted, &mut part, file).await;
+        if part.length == wanted.size && received.is_ok() {
+            break;
+        }
+        let short = || {
+            let (came, announced) = (part.length, wanted.size);
+            let message = format!("{} is incomplete: {came} bytes came, {announced} were announced.", wanted.name);
+            Failure::new(Exit::Unreachable, "UNREACHABLE", message)
+        };
+        // An answer that ends early without an error is no better than one that breaks.
+        let failure = received.err().unwrap_or_else(short);
         // Without a single byte there may never have been a server.
         let lasting = failure.exit != Exit::Unreachable && failure.code != "TOO_MANY_TRANSFERS";
         tries = if part.length > before { 0 } else { tries + 1 };

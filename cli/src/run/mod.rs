@@ -213,6 +213,8 @@ async fn on_server(
                 the_others(server, signals).await
             } => watched,
             () = ant.launcher_lost() => Err(Failure::new(Exit::Failed, "LAUNCHER_LOST", serve::LAUNCHER_LOST)),
+            why = ant.lost() => Err(part_lost(&why)),
+            why = server.lost() => Err(part_lost(&why)),
         },
         Err(_) => Ok(()),
     };
@@ -379,4 +381,9 @@ fn refused(refusal: Refusal) -> Failure {
         Refusal::Duplicate { .. } => Failure::new(Exit::Refused, "DUPLICATE_USER_KEY", refusal.to_string()),
         other => Failure::failed(other.to_string()),
     }
+}
+
+/// Nobody would tell it that its job is over.
+fn part_lost(why: &str) -> Failure {
+    Failure::new(Exit::Failed, "PART_LOST", format!("A part of this program is lost: {why}."))
 }

@@ -22,13 +22,17 @@ fn path() -> String {
 /// The earlier build, if there is one.
 fn previous() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the test")]
-    let given = std::env::var_os("ATTA_PREVIOUS").filter(|path| !path.is_empty());
+    let given = std::env::var_os("ATTA_PREVIOUS").map(PathBuf::from);
+    assert!(
+        given.as_ref().is_none_or(|path| path.is_file()),
+        "ATTA_PREVIOUS is set, and there is no program: {given:?}"
+    );
     if given.is_none() {
         eprintln!(
             "ATTA_PREVIOUS is not set, so nothing was tested here: `make upgrade-test` builds an earlier commit and sets it"
         );
     }
-    given.map(PathBuf::from)
+    given
 }
 
 fn stdout(server: &LiveServer, arguments: &[&str]) -> String {

@@ -245,6 +245,15 @@ impl super::Store {
             .collect()
     }
 
+    /// When the oldest attempt was made that an ant has now: it may still name what it has stored.
+    pub(crate) async fn oldest_lease(&self) -> Result<Option<UnixMillis>, StoreError> {
+        let row = query("SELECT min(created_at) FROM attempts WHERE state IN ('LEASED', 'RUNNING')")
+            .fetch_one(self.readers())
+            .await?;
+        let oldest: Option<i64> = row.try_get(0)?;
+        Ok(oldest.map(UnixMillis))
+    }
+
     /// Whether a row names a content that has not expired.
     pub(crate) async fn is_named(&self, digest: &Digest) -> Result<bool, StoreError> {
         let row = query("SELECT EXISTS (SELECT 1 FROM artifacts WHERE digest = $1 AND expired_at IS NULL)")

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{
-    AntCondition, Assignment, AttemptReport, Heard, HeldAttempt, LostAttempt, Orders, PollRequest, Report, ReportBody,
-    Roster,
+    Action, AntCondition, Assignment, AttemptReport, Heard, HeldAttempt, LostAttempt, Orders, PollRequest, Report,
+    ReportBody, Roster,
 };
 use atta_core::resilience::Board;
 use atta_core::time::UnixMillis;
@@ -56,6 +56,8 @@ struct Entry {
     /// The same attempt, given again while this one is being forgotten.
     again: Option<Assignment>,
     task_handle: Option<AbortHandle>,
+    /// No shim watches over it: it ends with this process.
+    shimless: bool,
     /// Bytes of output on disk.
     spool: u64,
 }
@@ -164,6 +166,13 @@ impl Core {
         self.ended.store(true, Ordering::SeqCst);
         for handle in attempts.values().filter_map(|entry| entry.task_handle.as_ref()) {
             handle.abort();
+        }
+    }
+
+    /// Returns when no attempt is in hand that would end with this process.
+    pub(super) async fn nothing_without_a_shim(&self) {
+        while self.attempts().values().any(|entry| entry.shimless) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -302,6 +311,7 @@ impl Core {
             ended: false,
             again: None,
             task_handle: None,
+            shimless: matches!(assignment.action, Action::Http(_)),
             spool: 0,
         };
         attempts.insert(assignment.attempt_id.clone(), entry);

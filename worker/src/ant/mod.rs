@@ -35,6 +35,8 @@ pub(crate) use core::{Core, Order};
 pub(crate) use retry::{Said, say};
 pub(crate) use seal::{Kind, Seal};
 
+/// How long an ant that hands over waits for requests under way.
+const HANDING_OVER: Duration = Duration::from_secs(20);
 /// Signs of life do not come more often.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
@@ -178,8 +180,18 @@ impl Ant {
     }
 
     /// Ends this ant as if it were killed, but in order: what runs goes on, and the next ant on the directory takes it up.
-    /// For upgrades. Not for an ant with [`Orphans::Kill`].
+    /// Takes no more work, and waits 20 s at most for what nobody can take up: HTTP requests, which have no shim. For
+    /// upgrades. Not for an ant with [`Orphans::Kill`].
     pub async fn hand_over(&self) {
+        self.core.tasks.close();
+        self.core.ask_again.notify_one();
+        // What is over the time is lost, as when the ant is killed.
+        let _ = tokio::time::timeout(HANDING_OVER, self.core.nothing_without_a_shim()).await;
+        self.hand_over_now().await;
+    }
+
+    /// The same without waiting for anything: a part of the ant is lost.
+    pub async fn hand_over_now(&self) {
         self.aborted.cancel();
         self.stop_parts();
         self.core.let_go();

@@ -1,6 +1,7 @@
 //! What runs meanwhile: jobs whose commands write down that they ran.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -45,7 +46,8 @@ tasks:
     dependencies: [make, many, far, flaky]
     script:
       - 'id=${TASK_DIR%/*}; id=${id##*/}; echo "$id begin $$" >>"$SIDE"'
-      - '[ "$(cat made)" = "made by {{ tasks.far.outputs.maker }}" ]'
+      # A code that no full disk explains.
+      - '[ "$(cat made)" = "made by {{ tasks.far.outputs.maker }}" ] || exit 77'
       - 'n=0; while [ $n -lt 40 ]; do n=$((n+1)); echo "line $n"; done'
       - 'echo "$id end $$" >>"$SIDE"; exit 3'
     on_exit_code: {3: COMPLETED}
@@ -84,6 +86,9 @@ tasks:
       - 'echo "$id end $$" >>"$SIDE"'
 "#;
 
+/// What times of files and of the record may differ by.
+const CLOCKS: Duration = Duration::from_millis(50);
+
 /// A submitted job.
 pub(super) struct Submitted {
     pub(super) id: String,
@@ -112,9 +117,8 @@ pub(super) struct Counts {
     pub(super) without_room: usize,
 }
 
-/// That a job has the right verdict, and that each command ran as the record says. `full_disks`: an attempt may have
-/// failed for lack of room.
-pub(super) fn check(world: &World, submitted: &Submitted, full_disks: bool, counts: &mut Counts) {
+/// That a job has the right verdict, and that each command ran as the record says.
+pub(super) fn check(world: &World, submitted: &Submitted, counts: &mut Counts) {
     let job = world.json(&["jobs", "show", &submitted.id, "--json"]);
     assert_eq!(job["state"], submitted.verdict, "{job:#}");
     let mut said = said(&world.scratch.read(&submitted.side));
@@ -129,13 +133,15 @@ pub(super) fn check(world: &World, submitted: &Submitted, full_disks: bool, coun
             let (begins, ends) = said.remove(&id).unwrap_or_default();
             assert!(begins.len() <= 1, "{id} began {} times: {attempt:#}", begins.len());
             match attempt["result"].as_str() {
-                // Its shim was killed, before or after the command began.
+                // Its shim was killed, before or after the command began. Nothing else loses an attempt here.
                 Some("LOST") => {
+                    let why = attempt["error"]["message"].as_str().unwrap_or_default();
+                    assert!(why.starts_with("the process that watched over "), "{attempt:#}");
                     counts.lost += 1;
                     continue;
                 }
                 // What it began with, wrote or kept had no room.
-                Some("INVALID" | "START_FAILED" | "FAILED") | None if full_disks && is_for_lack_of_room(attempt) => {
+                Some("INVALID" | "START_FAILED" | "FAILED") if is_for_lack_of_room(world, attempt) => {
                     counts.without_room += 1;
                     continue;
                 }
@@ -153,11 +159,21 @@ pub(super) fn check(world: &World, submitted: &Submitted, full_disks: bool, coun
     assert_eq!(cleanup["state"], "COMPLETED", "what cleans up has run to its end: {job:#}");
 }
 
-fn is_for_lack_of_room(attempt: &Value) -> bool {
+/// The attempt says that there was no room; or a program ended with 1 or 2, as shells do then, on an ant whose disk was full
+/// while it ran.
+fn is_for_lack_of_room(world: &World, attempt: &Value) -> bool {
     let text = attempt.to_string();
-    // A shell whose own redirection found no room ends with 1 or 2.
-    text.contains("No space left")
-        || text.contains("SPOOL_FAILED")
-        || attempt["exit_code"].as_i64() == Some(2)
-        || attempt["exit_code"].as_i64() == Some(1)
+    if !world.full.is_empty() && (text.contains("No space left") || text.contains("SPOOL_FAILED")) {
+        return true;
+    }
+    let time = |key: &str| -> Option<SystemTime> {
+        let at: jiff::Timestamp = attempt[key].as_str()?.parse().ok()?;
+        Some(SystemTime::from(at))
+    };
+    let (Some(began), Some(ended)) = (time("created_at"), time("finished_at")) else { return false };
+    let overlaps = world
+        .full
+        .iter()
+        .any(|full| attempt["ant"] == full.ant && began <= full.until + CLOCKS && ended + CLOCKS >= full.from);
+    overlaps && matches!(attempt["exit_code"].as_i64(), Some(1 | 2))
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -35,12 +35,24 @@ impl Who {
     }
 }
 
+/// A disk that was full for a while.
+pub(super) struct Full {
+    /// The ant that works there.
+    pub(super) ant: &'static str,
+    pub(super) from: SystemTime,
+    pub(super) until: SystemTime,
+}
+
 /// Everything.
 pub(super) struct World {
     children: [Option<Child>; 3],
     /// How many processes have ended by themselves, with the reason that they gave.
     pub(super) ended: Vec<String>,
     starts: usize,
+    /// When disks were full.
+    pub(super) full: Vec<Full>,
+    /// Shims that were killed.
+    pub(super) shims_killed: usize,
     /// Where she keeps what she knows, when that is a PostgreSQL of our own.
     pub(super) database: Option<TestDatabase>,
     fingerprint: String,
@@ -71,6 +83,8 @@ impl World {
             children: [None, None, None],
             ended: Vec::new(),
             starts: 0,
+            full: Vec::new(),
+            shims_killed: 0,
             database,
             fingerprint: String::new(),
             url: String::new(),
@@ -117,8 +131,27 @@ impl World {
         })
     }
 
-    pub(super) fn disk(&self, which: usize) -> Option<(Who, &Disk)> {
+    fn disk(&self, which: usize) -> Option<(Who, &Disk)> {
         self.disks.get(which).map(|(who, disk)| (*who, disk))
+    }
+
+    /// What time it is, as the kernel writes it on files.
+    fn now(&self) -> SystemTime {
+        let file = self.scratch.path("clock");
+        fs::write(&file, "now").expect("the directory is writable");
+        fs::metadata(file).and_then(|metadata| metadata.modified()).expect("it was written")
+    }
+
+    /// Fills a disk for a while; whose.
+    pub(super) fn fill(&mut self, which: usize, a_while: Duration) -> Option<Who> {
+        let from = self.now();
+        let (who, disk) = self.disk(which)?;
+        let ballast = disk.fill();
+        std::thread::sleep(a_while);
+        drop(ballast);
+        let (ant, until) = (if who == Who::Queen { "local" } else { who.name() }, self.now());
+        self.full.push(Full { ant, from, until });
+        Some(who)
     }
 
     pub(super) fn line(&self) -> &Line {
