@@ -123,6 +123,7 @@ impl Case {
             text("load_tokens", writer.load_tokens().await),
             text("reassure", writer.reassure().await),
             text("next_expiry", store.next_expiry(&keep).await),
+            text("oldest_lease", store.oldest_lease().await),
             text("is_named", store.is_named(&Digest("d1".to_owned())).await),
             text("is_named", store.is_named(&Digest("d2".to_owned())).await),
             text("approval", reads.approval("apr_1").await),
