@@ -25,6 +25,7 @@ pub(super) async fn check(colony: &mut Colony) {
     each_attempt_ends_once(colony, &attempts, &world);
     nothing_stays_leased(colony, &world).await;
     events_are_in_order(colony, &world);
+    jobs_end_as_their_tasks(colony, &world);
     let ran = std::mem::take(&mut *world.ran.lock().unwrap());
     for (id, attempt) in &attempts {
         let script = ran.get(&(id.clone(), "script".to_owned()));
@@ -104,6 +105,24 @@ fn events_are_in_order(colony: &Colony, world: &World) {
     }
 }
 
+fn jobs_end_as_their_tasks(colony: &Colony, world: &World) {
+    let wrong = colony.house.rows(
+        "SELECT j.id, j.state, t.task, t.state FROM jobs j JOIN tasks t ON t.job_id = j.id
+         WHERE j.state = 'COMPLETED' AND t.state NOT IN ('COMPLETED', 'SKIPPED')
+            OR j.state = 'FAILED' AND NOT EXISTS (SELECT 1 FROM tasks f WHERE f.job_id = j.id AND f.state = 'FAILED')
+            OR j.state = 'CANCELLED' AND t.state NOT IN ('COMPLETED', 'FAILED', 'SKIPPED', 'CANCELLED')",
+    );
+    if !wrong.is_empty() {
+        world.violated(format!("jobs have ended otherwise than their tasks: {wrong:?}"));
+    }
+    if !world.is_excused("CANCELLED") {
+        let cancelled = colony.house.rows("SELECT id, reason FROM jobs WHERE state = 'CANCELLED'");
+        if !cancelled.is_empty() {
+            world.violated(format!("nobody has cancelled {cancelled:?}"));
+        }
+    }
+}
+
 fn results_are_true(id: &AttemptId, attempt: &Stored, ran: Option<&Ran>, world: &World) {
     let heard = attempt.isolation != "-";
     let Some(ran) = ran else {
@@ -116,9 +135,8 @@ fn results_are_true(id: &AttemptId, attempt: &Stored, ran: Option<&Ran>, world: 
         None => world.violated(format!("{id} still runs")),
         Some(Ended::Code(code)) => {
             let said = attempt.exit_code == code.to_string() || (code == 0 && attempt.result == "COMPLETED");
-            // It may be that the end was not heard in time, or that its output could not be kept.
-            let excused = ["LOST", "CANCELLED", "INVALID", "TIMED_OUT"].contains(&attempt.result.as_str());
-            if !said && !excused {
+            // It may be that the end was not heard in time, or that its output could not be kept, if there was a reason.
+            if !said && !world.is_excused(&attempt.result) {
                 world.violated(format!("{id} ended with {code} and is {} {}", attempt.result, attempt.exit_code));
             }
         }

@@ -12,6 +12,7 @@ mod records;
 mod schedule;
 mod world;
 
+use std::panic::{catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -47,7 +48,11 @@ fn whatever_fails_every_job_ends_and_nothing_is_begun_twice_or_lost() {
                     if seed >= first + seeds {
                         return;
                     }
-                    let outcome = play(seed, None, false);
+                    let played = catch_unwind(|| play(seed, None, false));
+                    let outcome = played.unwrap_or_else(|panic| {
+                        eprintln!("seed {seed} panicked; `make simulate REPLAY={seed}` replays it");
+                        resume_unwind(panic)
+                    });
                     if !outcome.violations.is_empty() {
                         violated.fetch_add(1, Ordering::Relaxed);
                         let trace = if seeds > SEEDS { "" } else { &outcome.trace };

@@ -55,6 +55,20 @@ pub(super) fn in_a_world<T>(sabotage: Option<Sabotage>, work: impl AsyncFnOnce(s
     done
 }
 
+/// What the queen answers; nothing is heard of one that has stopped where she was told to.
+async fn heard<T>(answer: impl Future<Output = T>) -> Option<T> {
+    let stopped = async {
+        while !server::has_crashed() {
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = answer => Some(answer),
+        () = stopped => None,
+    }
+}
+
 impl Colony {
     pub(super) fn new(seed: u64, dir: &std::path::Path, loud: bool) -> Self {
         let many = seed.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 62;
@@ -96,6 +110,9 @@ impl Colony {
             let mut weather = world.weather();
             (weather.loss, weather.again, weather.late) =
                 (world.below(1 + violence), world.below(1 + violence), world.below(1 + violence / 2));
+            if weather.loss + weather.late > 0 {
+                world.may_be("LOST");
+            }
         }
         for _ in 0..world.below(24) {
             sleep(world.millis(pause)).await;
@@ -111,7 +128,12 @@ impl Colony {
         let number = usize::try_from(world.below(self.ants.len() as u64)).unwrap();
         let ant = &mut self.ants[number];
         self.house.notice_crash().await;
-        match world.below(16) {
+        let what = world.below(16);
+        // A machine, an ant or a shim that is gone, or a line that is silent for longer than a lease.
+        if matches!(what, 4..=12 | 14) {
+            world.may_be("LOST");
+        }
+        match what {
             0 | 1 => self.house.kill().await,
             2 => self.house.start(),
             3 => {
@@ -147,11 +169,12 @@ impl Colony {
                 let full = world.chance(600);
                 if let Some(queen) = &self.house.queen {
                     world.say(&format!("the queen's disk is full: {full}"));
-                    let _ = queen.limit_database_pages(full.then_some(1)).await;
+                    let _ = heard(queen.limit_database_pages(full.then_some(1))).await;
                 }
                 world.weather().logs_full = full;
             }
             12 => {
+                world.may_be("INVALID");
                 let mut weather = world.weather();
                 if !weather.full_disks.remove(&number) {
                     weather.full_disks.insert(number);
@@ -170,6 +193,7 @@ impl Colony {
                 }
             }
             14 => {
+                world.may_be("TIMED_OUT");
                 let time = world.millis(600_000);
                 let clock = if world.chance(500) { &world.queen_clock } else { &world.ant_clocks[number] };
                 clock.sleep(time);
@@ -190,8 +214,12 @@ impl Colony {
             _ => JobCommand::RetryFailed,
         };
         if let Some(queen) = self.house.queen.clone() {
-            let answer = queen.command(&job, command.clone()).await;
-            let answer = answer.map_or_else(|refusal| refusal.to_string(), |state| format!("{state:?}"));
+            world.may_be("CANCELLED");
+            let answer = match heard(queen.command(&job, command.clone())).await {
+                Some(Ok(state)) => format!("{state:?}"),
+                Some(Err(refusal)) => refusal.to_string(),
+                None => "nothing is heard".to_owned(),
+            };
             world.say(&format!("{command:?} of {job}: {answer}"));
         }
     }
@@ -200,7 +228,8 @@ impl Colony {
     pub(super) async fn calm_down(&mut self) {
         let world = self.world.clone();
         world.say("all is well again");
-        server::crash_at(server::has_crashed().then_some(Point::AfterCommit).filter(|_| false));
+        self.house.notice_crash().await;
+        server::crash_at(None);
         *world.weather() = super::world::Weather::default();
         if self.house.queen.as_ref().is_some_and(|queen| queen.health().is_err()) {
             self.house.kill().await;

@@ -62,6 +62,8 @@ pub(super) struct World {
     pub(super) queen_clock: Arc<SimClock>,
     pub(super) ant_clocks: Vec<Arc<SimClock>>,
     violations: Mutex<Vec<String>>,
+    /// Results that attempts may have, however their program ended: something that leads to them has happened.
+    excuses: Mutex<BTreeSet<&'static str>>,
     pub(super) author: Mutex<Option<Author>>,
     /// How long programs take at most, in milliseconds.
     pub(super) longest: u64,
@@ -139,6 +141,8 @@ impl World {
         let start = Instant::now();
         let mut dice = Dice(seed);
         let longest = [200, 3_000, 30_000, 120_000][usize::try_from(dice.below(4)).unwrap()];
+        // The limit of a task is a minute.
+        let excuses = if longest < 5_000 { BTreeSet::new() } else { BTreeSet::from(["TIMED_OUT"]) };
         Arc::new(Self {
             dir: dir.to_owned(),
             start,
@@ -149,6 +153,7 @@ impl World {
             queen_clock: SimClock::new(start),
             ant_clocks: (0..ants).map(|_| SimClock::new(start)).collect(),
             violations: Mutex::default(),
+            excuses: Mutex::new(excuses),
             author: Mutex::default(),
             longest,
         })
@@ -196,6 +201,15 @@ impl World {
     pub(super) fn violated(&self, what: String) {
         self.say(&format!("VIOLATED: {what}"));
         locked(&self.violations).push(what);
+    }
+
+    /// From now on an attempt may end so, although its program does not.
+    pub(super) fn may_be(&self, result: &'static str) {
+        locked(&self.excuses).insert(result);
+    }
+
+    pub(super) fn is_excused(&self, result: &str) -> bool {
+        locked(&self.excuses).contains(result)
     }
 
     pub(super) fn violations(&self) -> Vec<String> {
