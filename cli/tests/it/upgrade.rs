@@ -5,6 +5,8 @@
 //! needs one is not tested, and says so.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -261,4 +263,33 @@ fn neighbouring_builds_of_server_and_ant_work_together() {
         let job = queen.finished(&id);
         check_gated(&queen.scratch, &job, &queen.atta(&["logs", &id, "run", "--stream", "stdout"]).stdout);
     }
+}
+
+#[test]
+fn a_server_that_hands_over_waits_for_the_answer_to_a_request_under_way() {
+    let scratch = Scratch::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback can be listened on");
+    let address = listener.local_addr().expect("it has an address");
+    let yaml = format!("job_type: asks\ntasks:\n- {{task_type: ask, method: HTTP_GET, url: \"http://{address}/\"}}\n");
+    let file = scratch.write("job.yaml", yaml);
+    let server = LiveServer::start_as(atta(), scratch.root(), &["--hand-over", "--http-private", "allow"]);
+    let id = server.json(&["submit", &file, "--json"])["job_id"].as_str().expect("an id").to_owned();
+    let (mut request, _) = listener.accept().expect("the task asks");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_for("the server to be asked to end", || {
+                scratch.read("server.log").contains("what runs goes on").then_some(())
+            });
+            let mut asked = [0; 1024];
+            let _ = request.read(&mut asked).expect("it has asked");
+            request
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+                .expect("it listens");
+        });
+        server.stop();
+    });
+    let server = LiveServer::start_as(atta(), scratch.root(), &[]);
+    let job = server.finished(&id);
+    assert_eq!((&job["state"], &task(&job, "ask")["attempts"]), (&"COMPLETED".into(), &1.into()), "{job:#}");
+    server.stop();
 }
