@@ -121,7 +121,7 @@ pub struct Decision {
 pub struct Tiers {
     thresholds: Thresholds,
     measured: Tier,
-    reason: String,
+    reason: &'static str,
     /// When a measurement last asked for the tier in force.
     asked_at: Duration,
     hand: Option<(Tier, String)>,
@@ -130,7 +130,7 @@ pub struct Tiers {
 impl Tiers {
     /// Nothing is left out.
     pub fn new(thresholds: Thresholds) -> Self {
-        Self { thresholds, measured: Tier::Normal, reason: String::new(), asked_at: Duration::ZERO, hand: None }
+        Self { thresholds, measured: Tier::Normal, reason: "", asked_at: Duration::ZERO, hand: None }
     }
 
     /// Takes a measurement at an instant of monotonic time. Up at once, down one tier after each [`Thresholds::calm`].
@@ -147,7 +147,7 @@ impl Tiers {
                 self.measured = self.measured.below();
                 self.asked_at = now;
                 if self.measured == Tier::Normal {
-                    self.reason.clear();
+                    self.reason = "";
                 }
             }
         }
@@ -167,29 +167,30 @@ impl Tiers {
             Some((tier, reason)) if *tier >= self.measured => {
                 Decision { tier: *tier, reason: reason.clone(), by_hand: true }
             }
-            _ => Decision { tier: self.measured, reason: self.reason.clone(), by_hand: false },
+            _ => Decision { tier: self.measured, reason: self.reason.to_owned(), by_hand: false },
         }
     }
 
-    /// The tier that a measurement asks for; `keep`: for one that is in force it need not be as bad.
-    fn asked(&self, signals: &Signals, keep: bool) -> (Tier, String) {
+    /// The tier that a measurement asks for; `keep`: for one that is in force it need not be as bad. The reason stands in
+    /// every job that waits, and has no number in it: it would be another one each time.
+    fn asked(&self, signals: &Signals, keep: bool) -> (Tier, &'static str) {
         let limits = &self.thresholds;
-        let mut worst = (Tier::Normal, String::new());
-        let mut ask = |tier: Tier, reason: &dyn Fn() -> String| {
+        let mut worst = (Tier::Normal, "");
+        let mut ask = |tier: Tier, reason: &'static str| {
             if tier > worst.0 {
-                worst = (tier, reason());
+                worst = (tier, reason);
             }
         };
         if signals.writing_fails {
-            ask(Tier::ReadOnly, &|| "nothing can be stored".to_owned());
+            ask(Tier::ReadOnly, "nothing can be stored");
         }
         if let Some(commit) = signals.commit {
             let over = limits.commit.map(|limit| commit >= if keep { limit / 2 } else { limit });
-            ask(level(&over), &|| format!("storing takes {} ms", commit.as_millis()));
+            ask(level(&over), "storing is slow");
         }
         if let Some(percent) = signals.queue_percent {
             let over = limits.queue_percent.map(|limit| percent >= if keep { limit / 2 } else { limit });
-            ask(level(&over), &|| format!("{percent} % of the writer's queue is taken"));
+            ask(level(&over), "the writer's queue is long");
         }
         if let Some(free) = signals.disk_free {
             let under = [0, 1, 2].map(|at| {
@@ -197,11 +198,11 @@ impl Tiers {
                 let limit = limits.disk_free[at].min(share);
                 free < if keep { limit / 2 * 3 } else { limit }
             });
-            ask(level(&under), &|| format!("only {} MiB of disk are free", free >> 20));
+            ask(level(&under), "little disk is free");
         }
         if let Some(available) = signals.memory_available {
             let under = limits.memory_available.map(|limit| available < if keep { limit / 2 * 3 } else { limit });
-            ask(level(&under), &|| format!("only {} MiB of memory are available", available >> 20));
+            ask(level(&under), "little memory is available");
         }
         worst
     }
@@ -230,10 +231,11 @@ mod tests {
         let mut tiers = Tiers::new(Thresholds::default());
         assert_eq!(tiers.observe(at(0), &commit(499)).tier, Tier::Normal);
         let entered = tiers.observe(at(1), &commit(2_000));
-        assert_eq!((entered.tier, entered.reason.as_str()), (Tier::Finish, "storing takes 2000 ms"));
+        assert_eq!((entered.tier, entered.reason.as_str()), (Tier::Finish, "storing is slow"));
         // 1.2 s would not have been enough to enter it, and is enough to stay.
         for second in 2..120 {
-            assert_eq!(tiers.observe(at(second), &commit(1_200)).tier, Tier::Finish);
+            // And however slow it is, it is the same decision.
+            assert_eq!(tiers.observe(at(second), &commit(1_200 + second)), entered);
         }
         assert_eq!(tiers.observe(at(128), &commit(10)).tier, Tier::Finish, "not calm for long enough");
         assert_eq!(tiers.observe(at(129), &commit(10)).tier, Tier::Shed);
@@ -246,7 +248,7 @@ mod tests {
     fn what_cannot_be_stored_and_a_full_disk_make_it_read_only() {
         let full = Signals { disk_free: Some(1 << 20), ..Signals::default() };
         let fails = Signals { writing_fails: true, ..Signals::default() };
-        for (signals, reason) in [(full, "only 1 MiB of disk are free"), (fails, "nothing can be stored")] {
+        for (signals, reason) in [(full, "little disk is free"), (fails, "nothing can be stored")] {
             let decision = Tiers::new(Thresholds::default()).observe(at(0), &signals);
             assert_eq!((decision.tier, decision.reason.as_str()), (Tier::ReadOnly, reason));
         }

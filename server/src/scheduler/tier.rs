@@ -45,16 +45,25 @@ impl State {
         if decision == self.tier {
             return;
         }
+        let was = std::mem::replace(&mut self.tier, decision);
+        let now = &self.tier;
+        // Another thing is measured that asks for the same: those that wait have been told enough.
+        if was.tier == now.tier && !was.by_hand && !now.by_hand {
+            return;
+        }
         let paused = |tier: Tier| tier == Tier::ReadOnly;
-        let dispatch_changes = paused(self.tier.tier) != paused(decision.tier);
-        self.tier = decision;
+        let dispatch_changes = paused(was.tier) != paused(now.tier);
         for job in std::mem::take(&mut self.admission.held) {
-            let Some(live) = self.jobs.get_mut(&job) else { continue };
-            if live.row.state == JobState::Pending {
+            let pending = self.jobs.get(&job).is_some_and(|live| live.row.state == JobState::Pending);
+            // Only what changes is written.
+            if !pending || self.holds_back(&job) {
+                continue;
+            }
+            if let Some(live) = self.jobs.get_mut(&job) {
                 live.set_reason(None);
                 self.staged.touched.insert(job.clone());
-                self.join_line(&job);
             }
+            self.join_line(&job);
         }
         if dispatch_changes {
             // What they wait for is another thing now.
@@ -65,9 +74,16 @@ impl State {
     /// Whether a new job has to wait until there is less to do; then it does, with the reason.
     pub(super) fn holds_back(&mut self, job: &JobId) -> bool {
         let tier = self.tier.tier;
+        let Some(live) = self.jobs.get(job) else { return false };
+        let origin = &live.row.origin;
+        let child_of_live = origin.forked && origin.parent.as_ref().is_some_and(|id| self.jobs.contains_key(id));
         let Some(live) = self.jobs.get_mut(job) else { return false };
         // What has begun goes on to its end.
         if tier == Tier::Normal || live.run.job_attempt() > 0 {
+            return false;
+        }
+        // And so does what it forked: a job that waits for its child would never end.
+        if child_of_live && tier < Tier::ReadOnly {
             return false;
         }
         let what = match tier {

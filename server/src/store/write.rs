@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use atta_core::engine::JobState;
 use atta_core::time::UnixMillis;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -114,6 +115,16 @@ const NEW_JOBS: ManyRows = ManyRows {
 const UPDATE_JOB: &str =
     "UPDATE jobs SET state = $2, reason = $3, error_code = $4, error_message = $5, description = $6,
     attempt = $7, nonce = $8, started_at = $9, finished_at = $10, expires_at = $11 WHERE id = $1";
+
+/// The same for those that wait: one decision may concern thousands of them.
+const WAITING_JOBS: ManyRows = ManyRows {
+    name: "update jobs that wait",
+    head: "UPDATE jobs SET state = new.column2, reason = new.column3, error_code = new.column4,
+        error_message = new.column5, description = new.column6, attempt = new.column7, nonce = new.column8,
+        started_at = new.column9, finished_at = new.column10, expires_at = new.column11 FROM (VALUES ",
+    columns: 11,
+    tail: ") AS new WHERE jobs.id = new.column1",
+};
 
 const TASKS: ManyRows = ManyRows {
     name: "write tasks",
@@ -364,7 +375,9 @@ impl StoreWriter {
             self.write_abandoned(job, *at).await?;
         }
         // Before the new ones, which may take a user_key that one of these gives up.
-        for row in &changes.jobs {
+        let (waiting, others): (Vec<_>, Vec<_>) =
+            changes.jobs.iter().copied().partition(|row| row.state == JobState::Pending);
+        for row in others {
             let done = query(UPDATE_JOB)
                 .bind(&row.id.0)
                 .bind(row.state.column_name())
@@ -381,6 +394,22 @@ impl StoreWriter {
                 .await?;
             ensure_rows("update job", 1, done.rows_affected())?;
         }
+        self.many(&WAITING_JOBS, &waiting, |row, cells| {
+            cells.extend([
+                (&row.id.0).into(),
+                row.state.column_name().into(),
+                row.reason.as_deref().into(),
+                row.failure.as_ref().map(|failure| failure.code.as_str()).into(),
+                row.failure.as_ref().map(|failure| failure.message.as_str()).into(),
+                row.description.as_deref().into(),
+                i64::from(row.attempt).into(),
+                row.nonce.as_deref().into(),
+                millis(row.started_at),
+                millis(row.finished_at),
+                millis(row.expires_at),
+            ]);
+        })
+        .await?;
         self.many(&NEW_JOBS, &changes.new_jobs, |row, cells| {
             cells.extend([
                 (&row.id.0).into(),

@@ -191,6 +191,8 @@ on_postgres! {
         a_retry_submits_nothing_twice
         a_retry_of_the_job_submits_only_what_is_missing
         submitted_jobs_outlive_a_cancelled_parent;
+    tiers:
+        what_waits_is_written_when_that_changes_and_not_with_each_measurement;
     workspaces:
         tasks_of_a_job_share_a_workspace_which_is_released_with_the_verdict
         a_job_without_a_workspace_says_nothing_about_one

@@ -68,6 +68,62 @@ async fn only_jobs_of_low_priority_wait_while_load_is_shed() {
 }
 
 #[tokio::test]
+pub(crate) async fn what_waits_is_written_when_that_changes_and_not_with_each_measurement() {
+    let rig = rig().await;
+    let mut ant = Ant::new("ant", 1);
+    let measured = |tier, reason: &str| Decision { tier, reason: reason.to_owned(), by_hand: false };
+    rig.queen.set_tier(measured(Tier::Shed, "storing is slow"));
+    let low = SubmitRequest { priority: Some(Priority::Low), ..request("flow") };
+    let low = rig.queen.submit(low, "test", None).await.unwrap().job_id;
+    rig.queen.set_tier(measured(Tier::Finish, "storing is slow"));
+    let mut jobs = vec![low];
+    for _ in 0..30 {
+        jobs.push(rig.submit("flow").await);
+    }
+    rig.refuse("UPDATE ON jobs", "").await;
+    rig.queen.set_tier(measured(Tier::Finish, "little disk is free"));
+    rig.settle().await;
+    rig.queen.health().unwrap();
+    assert_eq!(rig.queen.figures().await.unwrap().held, 31);
+    rig.accept().await;
+
+    // More of them than fit into one statement have another reason now, and say it.
+    rig.queen.set_tier(Decision { by_hand: true, ..measured(Tier::Finish, "new disks") });
+    rig.settle().await;
+    let reasons = rig.rows("SELECT DISTINCT state, reason FROM jobs").await;
+    assert_eq!(reasons, ["PENDING waits: the server begins no new jobs at present (new disks)"]);
+    rig.queen.set_tier(measured(Tier::Shed, "storing is slow"));
+    ant.work(&rig.queen).await;
+    let rows = rig.rows("SELECT state, count(*) FROM jobs GROUP BY state ORDER BY state").await;
+    assert_eq!(rows, ["COMPLETED 30", "PENDING 1"]);
+    assert_eq!(
+        rig.reason(&jobs[0]).await,
+        "waits: the server begins no jobs of low priority at present (storing is slow)"
+    );
+}
+
+#[tokio::test]
+async fn what_a_job_that_runs_forks_does_not_wait_or_it_would_never_end() {
+    let rig = Rig::new().await;
+    rig.upload("job_type: child\npriority: LOW\ntasks:\n- {task_type: build, script: [make]}\n").await;
+    let parent = "job_type: parent\ntasks:\n- {task_type: first, script: [echo]}\n- {task_type: fork, dependencies: [first], sub_workflow: {job_type: child}}\n";
+    rig.upload(parent).await;
+    for tier in [Tier::Shed, Tier::Finish] {
+        let mut ant = Ant::new("ant", 1);
+        let job = rig.submit("parent").await;
+        let first = ant.poll(&rig.queen).await.assignments.remove(0);
+        decide(&rig, tier).await;
+        ant.finish(&rig.queen, &first).await;
+        ant.work(&rig.queen).await;
+        let child = rig.rows(&format!("SELECT state, priority FROM jobs WHERE parent_job = '{job}'")).await;
+        assert!(child[0].starts_with("COMPLETED"), "{tier}: {child:?}");
+        ant.work(&rig.queen).await;
+        assert_eq!(rig.state(&job).await, "COMPLETED", "{tier}");
+        decide(&rig, Tier::Normal).await;
+    }
+}
+
+#[tokio::test]
 async fn read_only_takes_results_and_no_jobs_and_begins_nothing() {
     let rig = rig().await;
     let mut ant = Ant::new("ant", 2);
