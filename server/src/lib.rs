@@ -17,6 +17,7 @@ mod line;
 mod links;
 mod listen;
 pub mod logs;
+mod notes;
 pub mod notify;
 mod regulator;
 pub mod scheduler;

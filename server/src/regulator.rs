@@ -11,6 +11,7 @@ use atta_core::resilience::{Component, Decision, Signals, Thresholds, Tier, Tier
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::notes::put;
 use crate::scheduler::Queen;
 use crate::telemetry;
 
@@ -44,13 +45,13 @@ struct Inner {
 
 impl Regulator {
     /// Goes on with what was set by hand.
-    pub(crate) fn open(queen: Queen, data_dir: &Path) -> io::Result<Self> {
+    pub(crate) fn open(queen: Queen, data_dir: &Path) -> Self {
         let mut tiers = Tiers::new(Thresholds::default());
-        tiers.set(kept(data_dir)?);
+        tiers.set(kept(data_dir));
         let inner = Inner { tiers, measured: Signals::default(), failing_since: None, in_force: Decision::default() };
         let regulator = Self { queen, data_dir: data_dir.to_owned(), began: Instant::now(), inner: Mutex::new(inner) };
         regulator.put_in_force();
-        Ok(regulator)
+        regulator
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -101,13 +102,12 @@ impl Regulator {
             Some((tier, reason)) => {
                 let text =
                     serde_json::to_vec(&Kept { tier: *tier, reason: reason.clone() }).map_err(io::Error::other)?;
-                let new = file.with_extension("new");
-                fs::write(&new, text)?;
-                fs::rename(&new, &file)?;
+                put(&self.data_dir, FILE, &text)?;
             }
             None => match fs::remove_file(&file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+                Ok(()) => fs::File::open(&self.data_dir)?.sync_all()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             },
         }
         self.inner().tiers.set(hand);
@@ -151,16 +151,21 @@ impl Regulator {
     }
 }
 
-/// What was set by hand, also by an earlier process.
-pub(crate) fn kept(data_dir: &Path) -> io::Result<Option<(Tier, String)>> {
-    match fs::read(data_dir.join(FILE)) {
-        Ok(text) => {
-            let kept: Kept = serde_json::from_slice(&text).map_err(io::Error::other)?;
-            Ok(Some((kept.tier, kept.reason)))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+/// What was set by hand, also by an earlier process. A note that cannot be read is said and passed over: it must not keep
+/// the server from starting.
+pub(crate) fn kept(data_dir: &Path) -> Option<(Tier, String)> {
+    let file = data_dir.join(FILE);
+    let kept = match fs::read(&file) {
+        Ok(text) => serde_json::from_slice::<Kept>(&text).map_err(|error| error.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => Err(error.to_string()),
+    };
+    kept.map(|kept| (kept.tier, kept.reason))
+        .inspect_err(|error| {
+            let file = file.display();
+            tracing::warn!(%file, error, "what `atta degrade` had set cannot be read: set it again, or use --auto");
+        })
+        .ok()
 }
 
 /// Free and all bytes of the disk with this directory.

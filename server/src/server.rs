@@ -112,11 +112,6 @@ pub enum StartError {
     /// The key of signed links.
     #[error("the key of signed links cannot be used: {0}")]
     Links(io::Error),
-    /// What was set by hand about degradation.
-    #[error(
-        "what `atta degrade` has set cannot be read from degradation.json in the data directory: {0}; remove the file"
-    )]
-    Degradation(io::Error),
     /// The directory of artifacts.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
@@ -233,13 +228,7 @@ impl Server {
             data_dir: data_dir.clone(),
         };
         let sweeper = sweeper.start(&watch);
-        let regulator = match Regulator::open(queen.clone(), &data_dir) {
-            Ok(regulator) => Arc::new(regulator),
-            Err(error) => {
-                queen.shutdown().await;
-                return Err(StartError::Degradation(error));
-            }
-        };
+        let regulator = Arc::new(Regulator::open(queen.clone(), &data_dir));
         // `atta run` does its one job whatever the machine is like.
         let regulating = listener.is_some().then(|| {
             let regulator = Arc::clone(&regulator);

@@ -210,7 +210,7 @@ impl Queen {
         let epoch = u64::from(state.epoch);
         let fence = Arc::clone(&state.fence);
         // Before anything begins; a file that cannot be read is told of by who opens it next.
-        if let Ok(Some((tier, reason))) = crate::regulator::kept(&data_dir) {
+        if let Some((tier, reason)) = crate::regulator::kept(&data_dir) {
             state.in_force.set(Decision { tier, reason, by_hand: true });
         }
         let (tier, pace) = (Arc::clone(&state.in_force), Arc::clone(&state.pace));

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::OpenError;
 use super::sql::Dialect;
+use crate::notes::put;
 
 const FILE: &str = "database.moved";
 
@@ -33,9 +34,5 @@ pub(super) fn check(dir: &Path, database: &str, dialect: Dialect) -> Result<(), 
 
 /// From now on the directory goes with this kind of database.
 pub(super) fn note(dir: &Path, to: Dialect) -> io::Result<()> {
-    let new = dir.join("database.moved.new");
-    fs::write(&new, format!("{}\n", name(to)))?;
-    fs::File::open(&new)?.sync_all()?;
-    fs::rename(&new, dir.join(FILE))?;
-    fs::File::open(dir)?.sync_all()
+    put(dir, FILE, format!("{}\n", name(to)).as_bytes())
 }

@@ -44,6 +44,21 @@ async fn a_tier_that_is_set_by_hand_holds_over_a_restart_until_it_is_taken_back(
 }
 
 #[tokio::test]
+async fn a_note_that_cannot_be_read_keeps_no_server_from_starting_and_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("degradation.json"), "").unwrap();
+    let config = config(dir.path(), Some(LOOPBACK));
+    let server = TestServer::with(dir, config).await.unwrap();
+    assert_eq!(server.get("/health/ready").await.status, 200);
+    let shown = server.get("/api/v1/degradation").await.json();
+    assert_eq!((&shown["tier"], &shown["by_hand"]), (&json!("NORMAL"), &json!(false)));
+    put(&server, json!({"tier": "SHED", "reason": "again"})).await;
+    let kept = std::fs::read_to_string(server.dir.path().join("degradation.json")).unwrap();
+    assert!(kept.contains("SHED"), "{kept}");
+    server.server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_tier_that_does_not_exist_is_refused() {
     let server = TestServer::start().await;
     let refused = put(&server, json!({"tier": "SOME"})).await;
