@@ -50,6 +50,8 @@ struct Inner {
     circuit: Circuit,
     /// Grows whenever the breaker opens or closes: what was sent before says nothing about now.
     generation: u64,
+    /// When somebody last asked for leave.
+    asked: Duration,
 }
 
 /// See the module. Time is monotonic, since any instant.
@@ -72,7 +74,8 @@ pub struct Permit<'a> {
 impl Breaker {
     /// Closed.
     pub const fn new(policy: BreakerPolicy) -> Self {
-        Self { policy, inner: Mutex::new(Inner { circuit: Circuit::Closed { failures: 0 }, generation: 0 }) }
+        let inner = Inner { circuit: Circuit::Closed { failures: 0 }, generation: 0, asked: Duration::ZERO };
+        Self { policy, inner: Mutex::new(inner) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -83,6 +86,7 @@ impl Breaker {
     /// was open at least.
     pub fn ask(&self, now: Duration) -> Result<Permit<'_>, Duration> {
         let mut inner = self.inner();
+        inner.asked = now;
         let generation = inner.generation;
         match inner.circuit {
             Circuit::Closed { .. } => Ok(Permit { breaker: self, generation, probe: false }),
@@ -110,6 +114,11 @@ impl Breaker {
             Circuit::Open { until, .. } if until > now => Some(until - now),
             _ => None,
         }
+    }
+
+    /// How long nobody has asked for leave.
+    pub fn idle(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.inner().asked)
     }
 
     /// Whether the last thing that came back was a success, or nothing was sent.

@@ -1,21 +1,22 @@
 //! The task that sends.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::resilience::{Breaker, BreakerState, Component};
+use atta_core::resilience::Component;
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::breakers::{Breakers, Destination};
 use super::mail::Mail;
 use super::message::Told;
 use super::target::Targets;
 use super::web::{Post, Web};
-use super::{Failed, NotifyConfig};
+use super::{Failed, NotifyConfig, Receiver};
 use crate::links::Links;
 use crate::scheduler::Queen;
 use crate::store::{Channel, ColumnName as _, DeliveryChange, DeliveryOutcome, DueDelivery, Reads, StoreError};
@@ -51,7 +52,7 @@ pub(crate) struct Notifier {
 struct Inner {
     parts: NotifierParts,
     web: Web,
-    breakers: Mutex<BTreeMap<Destination, Arc<Breaker>>>,
+    breakers: Breakers,
     /// The beginning of the breakers' time.
     began: Instant,
 }
@@ -61,7 +62,7 @@ impl Notifier {
     pub(crate) fn start(parts: NotifierParts, watch: &Watch) -> Result<Self, String> {
         let web = Web::new(&parts.config)?;
         let stop = CancellationToken::new();
-        let inner = Arc::new(Inner { parts, web, breakers: Mutex::default(), began: Instant::now() });
+        let inner = Arc::new(Inner { breakers: Breakers::new(&parts.config), parts, web, began: Instant::now() });
         let told = stop.clone();
         let task = watch.run("notifier", move |component| run(Arc::clone(&inner), component, told.clone()));
         Ok(Self { stop, task })
@@ -75,9 +76,6 @@ impl Notifier {
         }
     }
 }
-
-/// What is busy with one delivery. All e-mails go to the same server.
-type Destination = (Channel, String);
 
 fn destination(due: &DueDelivery) -> Destination {
     let place = if due.channel == Channel::Email { String::new() } else { due.destination.clone() };
@@ -134,7 +132,7 @@ async fn start_due(
     busy: &mut BTreeSet<Destination>,
     running: &mut JoinSet<Destination>,
 ) -> Result<Option<Duration>, StoreError> {
-    let (mut left_alone, mut wake) = inner.left_alone();
+    let (mut left_alone, mut wake) = inner.breakers.left_alone(inner.began.elapsed());
     loop {
         let excluded = busy.iter().chain(left_alone.iter().filter(|one| !busy.contains(one)));
         let pending = inner.parts.reads.pending_deliveries(excluded, ROWS).await?;
@@ -164,55 +162,22 @@ async fn start_due(
         if !(full && began) {
             return Ok(wake);
         }
-        (left_alone, wake) = inner.left_alone();
+        (left_alone, wake) = inner.breakers.left_alone(inner.began.elapsed());
     }
 }
 
 impl Inner {
-    /// Receivers that are left alone, and how long until the first of them is tried again.
-    fn left_alone(&self) -> (BTreeSet<Destination>, Option<Duration>) {
-        let now = self.began.elapsed();
-        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut closed, mut rest) = (BTreeSet::new(), None::<Duration>);
-        let mut states = BTreeMap::new();
-        breakers.retain(|destination, breaker| {
-            let state = breaker.state(now);
-            *states.entry((destination.0, state.as_str())).or_insert(0_u32) += 1;
-            if let Some(wait) = breaker.wait(now) {
-                closed.insert(destination.clone());
-                rest = Some(rest.map_or(wait, |rest| rest.min(wait)));
-            }
-            // One that works needs none before it fails.
-            !(state == BreakerState::Closed && breaker.is_calm() && Arc::strong_count(breaker) == 1)
-        });
-        for channel in [Channel::Webhook, Channel::Slack, Channel::Email] {
-            for state in [BreakerState::Open, BreakerState::HalfOpen] {
-                let count = states.get(&(channel, state.as_str())).copied().unwrap_or(0);
-                metrics::gauge!("atta_breakers", "dependency" => channel.column_name(), "state" => state.as_str())
-                    .set(f64::from(count));
-            }
-        }
-        (closed, rest)
-    }
-
-    fn breaker(&self, destination: &Destination) -> Arc<Breaker> {
-        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Breaker::new(self.parts.config.breaker()));
-        Arc::clone(breakers.entry(destination.clone()).or_insert_with(new))
-    }
-
     /// One try, and its outcome stored.
     async fn deliver(&self, due: DueDelivery) {
         let began = Instant::now();
-        let breaker = self.breaker(&destination(&due));
+        let breaker = self.breakers.of(&destination(&due));
         // Whoever has to wait after all is tried with the others, and has used up no try.
         let Ok(permit) = breaker.ask(self.began.elapsed()) else { return };
         let result = self.attempt(&due).await;
-        match &result {
-            Err(failed) if failed.away => permit.failed(self.began.elapsed(), &*self.parts.entropy),
-            // What fails here says nothing about the receiver.
-            Err(failed) if !failed.for_good => drop(permit),
-            _ => permit.succeeded(),
+        match result.as_ref().map_or_else(|failed| failed.receiver, |()| Receiver::Works) {
+            Receiver::Works => permit.succeeded(),
+            Receiver::Away => permit.failed(self.began.elapsed(), &*self.parts.entropy),
+            Receiver::Unknown => drop(permit),
         }
         let now = self.parts.clock.now();
         let outcome = match result {
@@ -246,7 +211,7 @@ impl Inner {
     fn after(&self, due: &DueDelivery, failed: Failed, now: UnixMillis) -> DeliveryOutcome {
         let config = &self.parts.config;
         let tries = due.attempts + 1;
-        let Failed { reason, for_good, after, away: _ } = failed;
+        let Failed { reason, for_good, after, receiver: _ } = failed;
         if for_good {
             return DeliveryOutcome::Dead { error: reason };
         }

@@ -59,7 +59,13 @@ impl Mailer {
                     cause = deeper;
                 }
                 let reason = format!("the SMTP server did not take it: {cause}");
-                Err(if error.is_permanent() { Failed::for_good(reason) } else { Failed::away(reason) })
+                Err(match error.status().map(u16::from) {
+                    _ if error.is_permanent() => Failed::refused(reason),
+                    // It closes the connection: it does not work at present, whoever is to be told.
+                    Some(421) | None => Failed::away(reason),
+                    // One mailbox that is full or held up; the next one may well take it.
+                    Some(_) => Failed::once(reason),
+                })
             }
         }
     }

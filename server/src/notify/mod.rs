@@ -1,6 +1,7 @@
 //! Sends what is written in the outbox: signed webhooks, Slack messages, e-mails.
 //!
 //! * `delivery`: what is due is tried, one at a time per destination, and what became of it is stored by the writer
+//! * `breakers`: which receivers are left alone
 //! * `message`: from the stored content to what a receiver gets
 //! * `target`: where it goes, with params and secrets filled in; nothing of that is stored
 //! * `web`, `mail`: the two ways out; `address`: which hosts may be called
@@ -9,6 +10,7 @@
 //! confirmed is not sent again unless the process ends before that is stored.
 
 mod address;
+mod breakers;
 mod delivery;
 mod mail;
 mod message;
@@ -66,8 +68,19 @@ pub(crate) struct Failed {
     pub(crate) for_good: bool,
     /// How long the receiver wants to be left alone.
     pub(crate) after: Option<Duration>,
-    /// The receiver cannot be reached or does not work: others would fail there, too.
-    pub(crate) away: bool,
+    /// What it says about the receiver.
+    pub(crate) receiver: Receiver,
+}
+
+/// How the receiver is, as far as one try shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Receiver {
+    /// It was not asked, or what it said is about this message only.
+    Unknown,
+    /// It answered.
+    Works,
+    /// It cannot be reached or does not work: others would fail there, too.
+    Away,
 }
 
 impl NotifyConfig {
@@ -87,15 +100,22 @@ impl NotifyConfig {
 const LONGEST_REST: Duration = Duration::from_mins(10);
 
 impl Failed {
+    /// Another try may succeed; this one says nothing about the receiver.
     fn once(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), for_good: false, after: None, away: false }
+        Self { reason: reason.into(), for_good: false, after: None, receiver: Receiver::Unknown }
     }
 
     fn away(reason: impl Into<String>) -> Self {
-        Self { away: true, ..Self::once(reason) }
+        Self { receiver: Receiver::Away, ..Self::once(reason) }
     }
 
+    /// It cannot be sent; the receiver was not asked.
     fn for_good(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), for_good: true, after: None, away: false }
+        Self { for_good: true, ..Self::once(reason) }
+    }
+
+    /// The receiver does not want it.
+    fn refused(reason: impl Into<String>) -> Self {
+        Self { receiver: Receiver::Works, ..Self::for_good(reason) }
     }
 }

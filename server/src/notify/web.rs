@@ -14,7 +14,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::address::{PublicOnly, REFUSED, check_literal};
-use super::{Failed, NotifyConfig};
+use super::{Failed, NotifyConfig, Receiver};
 
 /// The longest that a receiver's Retry-After is honoured.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
@@ -103,7 +103,11 @@ impl Web {
             },
             for_good: status == StatusCode::GONE,
             after,
-            away: matches!(class, Some(Class::Transient | Class::RateLimited(_))),
+            receiver: match class {
+                Some(Class::Transient | Class::RateLimited(_)) => Receiver::Away,
+                _ if status == StatusCode::GONE => Receiver::Works,
+                _ => Receiver::Unknown,
+            },
         })
     }
 }

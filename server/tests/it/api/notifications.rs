@@ -315,6 +315,16 @@ async fn a_mail_server_may_say_later_or_never() {
     assert!(error.contains("no such user here") && dead[0]["attempts"] == 1, "{dead:#}");
 }
 
+#[tokio::test]
+async fn mailboxes_that_take_nothing_for_now_hold_up_no_other_letter() {
+    let mail = MailServer::start([Recipient::Later; 5]).await;
+    let hour = std::time::Duration::from_hours(1);
+    let server = with(NotifyConfig { first_delay: hour, longest_delay: hour, ..mailer(&mail) }).await;
+    let to: Vec<String> = (0..6).map(|n| format!("p{n}@example.org")).collect();
+    run(&server, &format!("notify: [{{email: {{to: [{}]}}}}]", to.join(", ")), 0).await;
+    assert_eq!(mail.arrived(1).await[0].to.len(), 1, "the sixth, at once");
+}
+
 const ASK: &str = "job_type: ask\nnotify:\n- {when: on_approval, email: {to: voters}}\ntasks:\n- task_type: ask\n  approval: {users: [alice, erin], roles: [release], min_approvals: 2, message: \"Ship it?\"}\n";
 
 #[tokio::test]
