@@ -8,11 +8,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// One thing may keep a part busy for so long before it counts as stalled; a question for work is open for a minute.
-const LONGEST: Duration = Duration::from_mins(5);
-
 /// Runs a part. With a policy it is begun anew when it panics; without one, or when it does so too often, `lost` is
-/// cancelled.
+/// cancelled. How long a part is busy is not watched: what it waits for has limits of its own.
 pub(super) fn run<F>(
     board: &Board,
     name: &str,
@@ -23,7 +20,7 @@ pub(super) fn run<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let component = board.begin(name, policy, LONGEST);
+    let component = board.begin(name, policy, Duration::MAX);
     let lost = lost.clone();
     tokio::spawn(async move {
         while let Err(error) = AbortOnDropHandle::new(tokio::spawn(make())).await {
