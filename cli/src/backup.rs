@@ -216,7 +216,7 @@ pub(crate) async fn migrate_store(args: MigrateStoreArgs) -> CommandResult {
         Database::File => format!("atta serve --data-dir {}", data_dir.display()),
     };
     output::say(&format!(
-        "{} of {} tables are in {}; {} stays as it was and is not used any more.\nStart the server again: {next}\n",
+        "{} of {} tables are in {}; {} is not used any more.\nStart the server again: {next}\n",
         count(rows, "row", "rows"),
         report.tables.len(),
         report.to,

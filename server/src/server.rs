@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Peer};
 use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts, Uploads};
 use crate::auth::AuthMode;
+use crate::backup::Hold;
 use crate::directory::Directory;
 use crate::line::AntLine;
 use crate::links::Links;
@@ -172,6 +173,9 @@ impl Server {
         }))
         .await?;
         drop(standby);
+        if let Err(error) = Hold::make(&data_dir) {
+            tracing::error!(%error, "backup.lock cannot be used: nothing that has expired will be removed");
+        }
         queen.is_part(watch.vital("writer"));
         let stores = LogStore::open(&data_dir.join("logs"))
             .map_err(StartError::from)

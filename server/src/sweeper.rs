@@ -172,6 +172,10 @@ impl Sweeper {
 
     /// Removes contents that an attempt has stored and never reported, because it was lost in between.
     async fn remove_unlisted(&self) -> Result<(), String> {
+        let matches = self.queen.store().goes_with(&self.data_dir).await.map_err(|error| error.to_string())?;
+        if !matches {
+            return Err("no file is removed: the data directory does not note this database (database.id)".to_owned());
+        }
         let oldest = self.queen.store().oldest_lease().await.map_err(|error: StoreError| error.to_string())?;
         // An attempt may send for days, and names all of it at its end.
         let leased = oldest.map_or(Duration::ZERO, |oldest| self.clock.now().since(oldest));

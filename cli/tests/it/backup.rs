@@ -331,9 +331,9 @@ fn jobs_that_run_go_on_under_the_database_that_their_server_was_moved_to() {
     let moved = run(&scratch, &[&there[..], &["--json"]].concat(), None);
     moved.says(0, &[]);
     assert_eq!(moved.json()["unfinished"]["attempts"], 1, "{moved:#?}");
-    run(&scratch, &there, None).says(1, &["has moved to PostgreSQL"]);
+    run(&scratch, &there, None).says(1, &["goes with another database"]);
     let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"];
-    run(&scratch, &serve, None).says(1, &["has moved to PostgreSQL", "database.moved"]);
+    run(&scratch, &serve, None).says(1, &["goes with another database, postgres://", "database.id"]);
     let server = LiveServer::start_with(scratch.root(), &path(), &[("ATTA_DATABASE_URL", &url)]);
     assert_eq!(seen(&server, &done, &scratch, "got2"), before);
     fs::write(scratch.path("go"), "").unwrap();
@@ -351,8 +351,8 @@ fn jobs_that_run_go_on_under_the_database_that_their_server_was_moved_to() {
     for file in ["atta.db", "atta.db-wal", "atta.db-shm"] {
         let _ = fs::remove_file(scratch.path("data").join(file));
     }
-    run(&scratch, &back, None).says(0, &["stays as it was", "Start the server again: atta serve"]);
-    run(&scratch, &serve, Some(&database)).says(1, &["has moved to SQLite"]);
+    run(&scratch, &back, None).says(0, &["is not used any more", "Start the server again: atta serve"]);
+    run(&scratch, &serve, Some(&database)).says(1, &["goes with another database, atta.db"]);
     let server = LiveServer::start(scratch.root(), &path());
     assert_eq!(seen(&server, &done, &scratch, "got3"), before);
     assert_eq!(server.job(&running)["state"], "COMPLETED");

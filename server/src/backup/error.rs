@@ -101,6 +101,14 @@ pub enum BackupError {
         /// Why.
         source: io::Error,
     },
+    /// Nobody knows whether everything was stored.
+    #[error("{source}; {what}")]
+    InDoubt {
+        /// Which database does not say it.
+        source: DumpError,
+        /// What to do.
+        what: String,
+    },
     /// The other half has stopped, and says why.
     #[error("interrupted")]
     Interrupted,

@@ -19,6 +19,11 @@ fn open(dir: &Path) -> io::Result<File> {
 }
 
 impl Hold {
+    /// Makes the file: it is the server's then, also when the first backup is made as root.
+    pub(crate) fn make(dir: &Path) -> io::Result<()> {
+        open(dir).map(drop)
+    }
+
     /// Nothing is removed as long as this lives. Waits for what is being removed.
     pub(crate) fn keep(dir: &Path) -> io::Result<Self> {
         let file = open(dir)?;

@@ -74,9 +74,12 @@ pub async fn restore(request: RestoreRequest<'_>) -> Result<RestoreReport, Backu
     Ok(report)
 }
 
-/// Errors that say that the directory is somebody else's.
+/// Errors that say that the directory is somebody else's, or that its files may belong to rows that are stored.
 fn leaves_alone(error: &BackupError) -> bool {
-    matches!(error, BackupError::Database(DumpError::Open(crate::store::OpenError::InUse { .. })))
+    matches!(
+        error,
+        BackupError::Database(DumpError::Open(crate::store::OpenError::InUse { .. })) | BackupError::InDoubt { .. }
+    )
 }
 
 fn check_empty(dir: &Path) -> Result<(), BackupError> {
@@ -103,7 +106,9 @@ fn clean_up(dir: &Path, existed: bool) {
     for name in ["logs", "artifacts"] {
         ignore(fs::remove_dir_all(dir.join(name)));
     }
-    for name in KEYS.into_iter().chain(["atta.db", "atta.db-wal", "atta.db-shm", "server.lock", UNFINISHED]) {
+    for name in
+        KEYS.into_iter().chain(["atta.db", "atta.db-wal", "atta.db-shm", "server.lock", "database.id", UNFINISHED])
+    {
         ignore(fs::remove_file(dir.join(name)));
     }
     if !existed {
@@ -166,7 +171,21 @@ async fn unpack(request: &RestoreRequest<'_>) -> Result<RestoreReport, BackupErr
     }
     let database = loader.name().to_owned();
     let restored = Restored { backup_at: at, go_on: request.go_on };
-    let unfinished = loader.finish(&manifest.tables, Some(&restored), request.now).await?;
+    if let Err(source) = loader.binding().note(dir) {
+        loader.give_up().await;
+        return Err(cannot(source));
+    }
+    let unfinished = match loader.finish(&manifest.tables, Some(&restored), request.now).await {
+        Err(source @ DumpError::InDoubt { .. }) => {
+            let what = format!(
+                "nothing was removed: when it is back, remove {} and start the server, which refuses if the rows are not \
+                 there; then empty both and restore again",
+                dir.join(UNFINISHED).display()
+            );
+            return Err(BackupError::InDoubt { source, what });
+        }
+        other => other?,
+    };
     Ok(RestoreReport { header, manifest, unfinished, database })
 }
 

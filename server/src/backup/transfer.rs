@@ -8,14 +8,14 @@ use tokio::sync::mpsc;
 
 use super::{BackupError, Unfinished};
 use crate::scheduler::Database;
-use crate::store::{Counts, Dump, Loader};
+use crate::store::{Counts, Dump, DumpError, Loader};
 
 /// Which rows go where. No server may be active on either.
 #[derive(Debug)]
 pub struct TransferRequest<'a> {
     /// The data directory, which goes with the rows.
     pub data_dir: &'a Path,
-    /// Where the rows are. It stays as it is.
+    /// Where the rows are. They stay there, and are taken for restored if a server starts on them again.
     pub from: &'a Database,
     /// An empty database.
     pub to: &'a Database,
@@ -38,8 +38,8 @@ pub struct TransferReport {
 
 /// Moves all rows, or none.
 pub async fn transfer(request: TransferRequest<'_>) -> Result<TransferReport, BackupError> {
-    let TransferRequest { data_dir, from, to, now } = request;
-    let mut dump = Dump::open_alone(data_dir, from).await?;
+    let TransferRequest { data_dir, from: old, to, now } = request;
+    let mut dump = Dump::open_alone(data_dir, old).await?;
     let from = dump.name().to_owned();
     // The directory is locked already, unless the rows are to be in it.
     let mut loader = Loader::begin(data_dir, false, to, dump.version(), now).await?;
@@ -70,12 +70,26 @@ pub async fn transfer(request: TransferRequest<'_>) -> Result<TransferReport, Ba
             return Err(error.into());
         }
     };
-    let unfinished = loader.finish(&tables, None, now).await?;
-    Loader::note_move(data_dir, to).map_err(|source| BackupError::Mark {
-        file: data_dir.join("database.moved"),
-        what: "start no server on the old database any more",
+    let binding = loader.binding();
+    let unfinished = match loader.finish(&tables, None, now).await {
+        Err(source @ DumpError::InDoubt { .. }) => {
+            let dir = data_dir.display();
+            let what = format!(
+                "{dir} still goes with {from}: start the server with that as before; or, when {name} is back, empty it \
+                 and move again"
+            );
+            return Err(BackupError::InDoubt { source, what });
+        }
+        other => other?,
+    };
+    // First, so that whatever comes in between no two worlds go on. If it fails, the directory's note is in the way.
+    if let Err(error) = dump.retire(data_dir, old, now).await {
+        tracing::warn!(%error, "the old database does not say that its rows have moved");
+    }
+    binding.note(data_dir).map_err(|source| BackupError::Mark {
+        file: data_dir.join("database.id"),
+        what: "remove it, and start no server on the old database any more",
         source,
     })?;
-    dump.close().await?;
     Ok(TransferReport { from, to: name, tables, unfinished })
 }

@@ -159,7 +159,7 @@ async fn backend(connection: &mut Connection) -> Result<i64, StoreError> {
 }
 
 impl Claim {
-    /// Raises the epoch, with the lock held and the schema up to date.
+    /// Raises the epoch, with the lock held.
     pub(super) async fn take(connection: &mut Connection, url: &PostgresUrl) -> Result<Self, StoreError> {
         let backend = backend(connection).await?;
         query("INSERT INTO meta (key, value) VALUES ('epoch', '0'), ('writer', '0 0'), ('pulse', '0') ON CONFLICT DO NOTHING")

@@ -199,10 +199,49 @@ pub enum OpenError {
         /// The directory.
         dir: String,
     },
+    /// The data directory goes with another database.
+    #[error(
+        "data directory {dir} goes with another database, {known}, and not with {file}: start with that one, or take \
+             another data directory (`atta migrate-store` moves rows from one database to another). If they do belong \
+             together, remove {dir}/database.id"
+    )]
+    Stranger {
+        /// The database that was to be opened.
+        file: String,
+        /// The data directory.
+        dir: String,
+        /// Where the database was that it goes with.
+        known: String,
+    },
+    /// The database is empty, and the data directory is not.
+    #[error(
+        "data directory {dir} has files of jobs ({part}) already, and {file} is empty: start with the database that \
+             knows these jobs (is ATTA_DATABASE_URL what it was?), or take another data directory"
+    )]
+    Orphans {
+        /// The database that was to be opened.
+        file: String,
+        /// The data directory.
+        dir: String,
+        /// Which of its directories has files.
+        part: &'static str,
+    },
+    /// The data directory has a database of its own, and is to go with another one.
+    #[error(
+        "data directory {dir} has a database of its own (atta.db), and is to go with {file}: move its rows with `atta \
+             migrate-store --from sqlite:{dir}`, or start without ATTA_DATABASE_URL, or take another data directory; move \
+             atta.db away if nobody needs it"
+    )]
+    HasFile {
+        /// The database that was to be opened.
+        file: String,
+        /// The data directory.
+        dir: String,
+    },
     /// What was in this database is in another one now.
     #[error(
         "what was in {file} has moved to {to}: start with that database; or remove {dir}/database.moved to go back to \
-             how it was then"
+             how it was then, and what has happened since may happen again"
     )]
     Moved {
         /// The file, or the address of the database.

@@ -57,11 +57,10 @@ fn of(dialect: Dialect) -> &'static [Migration] {
     }
 }
 
-/// Brings the schema up to date; refuses a database that a newer program wrote, or whose migrations are not ours.
-pub(super) async fn migrate(connection: &mut Connection, name: &str, now: UnixMillis) -> Result<(), OpenError> {
-    let wrong = |error: StoreError| OpenError::from_store(name, &error);
+/// Refuses a database that a newer program wrote, or whose migrations are not ours. Whether it has tables.
+pub(super) async fn check(connection: &mut Connection, name: &str) -> Result<bool, OpenError> {
+    let applied = applied(connection).await.map_err(|error| OpenError::from_store(name, &error))?;
     let migrations = of(connection.dialect());
-    let applied = applied(connection).await.map_err(wrong)?;
     let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
     if let Some((found, _)) = applied.last()
         && *found > known
@@ -69,19 +68,30 @@ pub(super) async fn migrate(connection: &mut Connection, name: &str, now: UnixMi
         return Err(OpenError::TooNew { file: name.to_owned(), found: *found, known });
     }
     for migration in migrations {
-        if let Some((_, checksum)) = applied.iter().find(|(version, _)| *version == migration.version) {
-            if *checksum != migration.checksum() {
-                return Err(OpenError::Database {
-                    file: name.to_owned(),
-                    detail: format!(
-                        "its migration {} ({}) is not the one of this program: it was made by an unreleased version",
-                        migration.version, migration.name
-                    ),
-                });
-            }
-            continue;
+        if let Some((_, checksum)) = applied.iter().find(|(version, _)| *version == migration.version)
+            && *checksum != migration.checksum()
+        {
+            return Err(OpenError::Database {
+                file: name.to_owned(),
+                detail: format!(
+                    "its migration {} ({}) is not the one of this program: it was made by an unreleased version",
+                    migration.version, migration.name
+                ),
+            });
         }
-        apply(connection, migration, now).await.map_err(wrong)?;
+    }
+    Ok(!applied.is_empty())
+}
+
+/// Brings the schema up to date; refuses a database that a newer program wrote, or whose migrations are not ours.
+pub(super) async fn migrate(connection: &mut Connection, name: &str, now: UnixMillis) -> Result<(), OpenError> {
+    check(connection, name).await?;
+    let wrong = |error: StoreError| OpenError::from_store(name, &error);
+    let applied = applied(connection).await.map_err(wrong)?;
+    for migration in of(connection.dialect()) {
+        if applied.iter().all(|(version, _)| *version != migration.version) {
+            apply(connection, migration, now).await.map_err(wrong)?;
+        }
     }
     Ok(())
 }

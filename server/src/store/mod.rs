@@ -6,6 +6,7 @@
 
 mod ants;
 mod approvals;
+mod binding;
 mod claim;
 mod configs;
 #[cfg(test)]

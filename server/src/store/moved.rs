@@ -1,5 +1,5 @@
-//! A data directory whose database was moved says where to, so that nobody starts the old one by mistake: two worlds would
-//! run the same jobs.
+//! The note of older versions that a data directory's rows have moved to the other kind of database. Today the directory
+//! notes which database it goes with ([`super::binding`]).
 
 use std::fs;
 use std::io;
@@ -7,7 +7,6 @@ use std::path::Path;
 
 use super::OpenError;
 use super::sql::Dialect;
-use crate::notes::put;
 
 const FILE: &str = "database.moved";
 
@@ -32,7 +31,15 @@ pub(super) fn check(dir: &Path, database: &str, dialect: Dialect) -> Result<(), 
     }
 }
 
-/// From now on the directory goes with this kind of database.
-pub(super) fn note(dir: &Path, to: Dialect) -> io::Result<()> {
-    put(dir, FILE, format!("{}\n", name(to)).as_bytes())
+/// Whether an older version has noted a move.
+pub(super) fn is_noted(dir: &Path) -> bool {
+    dir.join(FILE).exists()
+}
+
+/// Another note has taken its place.
+pub(super) fn forget(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(dir.join(FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }

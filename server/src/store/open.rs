@@ -7,7 +7,7 @@ use atta_core::time::UnixMillis;
 use super::claim::{Claim, wait_for_turn};
 use super::lock::DirectoryLock;
 use super::sql::{Connection, Dialect, Pool, PostgresUrl, Source, SqliteFile, query};
-use super::{OpenError, Store, StoreError, StoreWriter, migrate, moved};
+use super::{OpenError, Store, StoreError, StoreWriter, binding, migrate, moved};
 
 /// The database in the data directory.
 pub(super) const FILE: &str = "atta.db";
@@ -64,12 +64,17 @@ async fn open_file(dir: &Path, now: UnixMillis) -> Result<(Store, StoreWriter), 
     moved::check(dir, &name, Dialect::Sqlite)?;
     let wrong = |error: StoreError| OpenError::from_store(&name, &error);
     let size = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
+    if size == 0 {
+        binding::check_empty(dir, &name)?;
+    }
     let source = SqliteFile::new(&file);
     let mut connection = Connection::Sqlite(source.connect().await.map_err(|error| wrong(error.into()))?);
     if size > 0 {
         check(&mut connection, &name, size).await?;
+        binding::check(&mut connection, dir, &name).await?;
     }
     migrate::migrate(&mut connection, &name, now).await?;
+    binding::bind(&mut connection, dir, &name).await?;
     let readers = Pool::Sqlite(source.readers());
     let writer = StoreWriter::new(connection, Source::Sqlite(source), lock, None);
     Ok((Store { readers, name }, writer))
@@ -86,8 +91,17 @@ async fn open_server(
     moved::check(dir, &name, Dialect::Postgres)?;
     let wrong = |error: StoreError| OpenError::from_store(&name, &error);
     let mut connection = wait_for_turn(url, waiting).await.map_err(wrong)?;
-    migrate::migrate(&mut connection, &name, now).await?;
-    let claim = Claim::take(&mut connection, url).await.map_err(wrong)?;
+    binding::check(&mut connection, dir, &name).await?;
+    // An older server is out of it before the tables change, and whoever waits sees that this one lives.
+    let claim = if migrate::check(&mut connection, &name).await? {
+        let claim = Claim::take(&mut connection, url).await.map_err(wrong)?;
+        migrate::migrate(&mut connection, &name, now).await?;
+        claim
+    } else {
+        migrate::migrate(&mut connection, &name, now).await?;
+        Claim::take(&mut connection, url).await.map_err(wrong)?
+    };
+    binding::bind(&mut connection, dir, &name).await?;
     let readers = Pool::Postgres(url.readers());
     let writer = StoreWriter::new(connection, Source::Postgres(url.clone()), lock, Some(claim));
     Ok((Store { readers, name }, writer))

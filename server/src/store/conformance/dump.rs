@@ -16,11 +16,11 @@ fn empty(dialect: Dialect) -> (tempfile::TempDir, Option<TestDatabase>, Database
 }
 
 impl Case {
-    fn database(&self) -> Database {
+    pub(super) fn database(&self) -> Database {
         self.server.as_ref().map_or(Database::File, |server| Database::Postgres(server.url().parse().unwrap()))
     }
 
-    async fn chunks(&self) -> (Vec<Chunk>, Counts, i64) {
+    pub(super) async fn chunks(&self) -> (Vec<Chunk>, Counts, i64) {
         let mut dump = Dump::open(self.dir.path(), &self.database()).await.unwrap();
         let (to, mut from) = mpsc::channel(1_000);
         let counts = dump.send(&to).await.unwrap();
@@ -124,20 +124,6 @@ async fn what_belongs_to_no_schema_is_refused() {
         assert!(error.contains(&words.replace("\\\"", "\"")), "{error}");
     }
     loader.give_up().await;
-}
-
-#[tokio::test]
-async fn a_moved_database_is_not_opened_by_mistake() {
-    let [file, server] = Case::both().await;
-    let (dir, database) = (file.dir.path().to_owned(), server.database());
-    let Case { store, writer, dir: _dir, .. } = file;
-    store.close().await;
-    writer.close().await.unwrap();
-    Loader::note_move(&dir, &database).unwrap();
-    let error = Store::open(&dir, UnixMillis(9)).await.map(drop).unwrap_err().to_string();
-    assert!(error.contains("has moved to PostgreSQL") && error.contains("database.moved to go back"), "{error}");
-    let error = Dump::open(&dir, &Database::File).await.map(drop).unwrap_err().to_string();
-    assert!(error.contains("has moved to PostgreSQL"), "{error}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The same cases on both databases: the schema, every method that reads, every method that writes.
 
+mod binding;
 #[path = "../../../tests/it/cluster.rs"]
 mod cluster;
 mod dump;
@@ -404,7 +405,7 @@ async fn write_everything(writer: &mut StoreWriter) {
 }
 
 /// Methods that are not asked by name above: they are parts of others, or open and close.
-const ELSEWHERE: [&str; 32] = [
+const ELSEWHERE: [&str; 39] = [
     "write_ant",
     "remove_ant",
     "write_approval",
@@ -437,6 +438,13 @@ const ELSEWHERE: [&str; 32] = [
     "share",
     "attempts_by_task",
     "ask",
+    "goes_with",
+    "id",
+    "check",
+    "bind",
+    "is_of",
+    "new",
+    "store",
 ];
 
 #[test]

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use atta_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use super::super::lock::DirectoryLock;
 use super::super::open::FILE;
-use super::super::sql::{AssertSqlSafe, Builder, Connection, Dialect, Query, SqliteFile, Value, query};
-use super::super::{Database, OpenError, StoreError, claim, migrate, moved};
+use super::super::sql::{
+    AssertSqlSafe, Builder, Connection, Dialect, PostgresUrl, Query, SqliteFile, Value, is_lost, query,
+};
+use super::super::{Database, OpenError, StoreError, binding::Binding, claim, migrate};
 use super::schema::{Kind, Schema};
 use super::{Chunk, Counts, DumpError};
 use crate::backup::Unfinished;
@@ -18,6 +21,9 @@ use crate::backup::Unfinished;
 /// Values in one statement, well below what either database takes.
 const MOST_VALUES: usize = 6_000;
 const MOST_ROWS: usize = 200;
+/// How often a database is asked whether it has stored everything, when it was lost in that moment.
+const LOOKS: u32 = if cfg!(test) { 4 } else { 60 };
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A database that was restored from a backup, as the server finds it noted at its first start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +45,8 @@ pub(crate) struct Loader {
     dir: PathBuf,
     /// Of columns that are not what the schema says in words of SQLite.
     kinds: HashMap<String, Vec<Kind>>,
+    binding: Binding,
+    url: Option<PostgresUrl>,
     _lock: Option<DirectoryLock>,
 }
 
@@ -79,7 +87,13 @@ impl Loader {
             return Err(DumpError::Active { name });
         }
         let schema = Schema::of(version).await.map_err(DumpError::store(&name))?;
-        let mut loader = Self { connection, schema, name, dir: dir.to_owned(), kinds: HashMap::new(), _lock: lock };
+        let binding = Binding::new(&mut connection, &name).await.map_err(DumpError::store(&name))?;
+        let url = match database {
+            Database::File => None,
+            Database::Postgres(url) => Some(url.clone()),
+        };
+        let dir = dir.to_owned();
+        let mut loader = Self { connection, schema, name, dir, kinds: HashMap::new(), binding, url, _lock: lock };
         loader.make_tables(now).await?;
         Ok(loader)
     }
@@ -139,6 +153,11 @@ impl Loader {
         &self.name
     }
 
+    /// What the data directory notes of it.
+    pub(crate) fn binding(&self) -> Binding {
+        self.binding.clone()
+    }
+
     /// Inserts rows.
     pub(crate) async fn add(&mut self, chunk: &Chunk) -> Result<(), DumpError> {
         let misfit = |what: &str| DumpError::Misfit(format!("{what} of table {:?}", chunk.table));
@@ -189,7 +208,9 @@ impl Loader {
     ) -> Result<Unfinished, DumpError> {
         match self.complete(counts, restored, now).await {
             Ok(unfinished) => {
-                self.connection.close().await.map_err(DumpError::sql(&self.name))?;
+                if let Err(error) = self.connection.close().await {
+                    tracing::debug!(%error, "the connection was not closed in order after everything was stored");
+                }
                 Ok(unfinished)
             }
             Err(error) => {
@@ -218,14 +239,23 @@ impl Loader {
             }
         }
         if let Some(restored) = restored {
-            self.mark(restored, now).await.map_err(DumpError::store(&self.name))?;
+            mark(&mut self.connection, restored, now).await.map_err(DumpError::store(&self.name))?;
         }
         migrate::migrate_inside(&mut self.connection, self.schema.version, migrate::newest(), now)
             .await
             .map_err(DumpError::store(&self.name))?;
         let unfinished = self.unfinished().await.map_err(DumpError::sql(&self.name))?;
-        self.connection.commit().await.map_err(DumpError::sql(&self.name))?;
-        Ok(unfinished)
+        self.binding.store(&mut self.connection).await.map_err(DumpError::store(&self.name))?;
+        let Err(error) = self.connection.commit().await else { return Ok(unfinished) };
+        let url = match &self.url {
+            Some(url) if is_lost(&error) => url,
+            _ => return Err(DumpError::sql(&self.name)(error)),
+        };
+        match look_whether_stored(url, &self.binding).await {
+            Some(true) => Ok(unfinished),
+            Some(false) => Err(DumpError::sql(&self.name)(error)),
+            None => Err(DumpError::InDoubt { name: self.name.clone() }),
+        }
     }
 
     async fn unfinished(&mut self) -> Result<Unfinished, sqlx::Error> {
@@ -243,43 +273,6 @@ impl Loader {
         Ok(found)
     }
 
-    /// The world of the backup may have gone on without us: its ants have to notice, and its messages are not sent again.
-    async fn mark(&mut self, restored: &Restored, now: UnixMillis) -> Result<(), StoreError> {
-        let row = query("SELECT value FROM meta WHERE key = 'epoch'").fetch_optional(&mut self.connection).await?;
-        let last: String = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_else(|| "0".to_owned());
-        // No server starts every second, so that the seconds are ahead of whatever the old world came to, and of every
-        // world that was restored before.
-        let seconds = u32::try_from(now.0 / 1000).unwrap_or(0);
-        let epoch = last.parse::<u32>().map_or(seconds, |last| last.saturating_add(1).max(seconds));
-        for (key, value) in [("epoch", epoch.to_string()), (RESTORED, super::super::json(restored))] {
-            query(
-                "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            )
-            .bind(key)
-            .bind(value)
-            .execute(&mut self.connection)
-            .await?;
-        }
-        let made = UnixMillis(restored.backup_at).to_rfc3339();
-        query("UPDATE outbox SET state = 'DEAD', next_at = NULL, finished_at = $1, last_error = $2 WHERE state = 'PENDING'")
-            .bind(now.0)
-            .bind(format!("the server was restored from a backup of {made}: this may have been sent since"))
-            .execute(&mut self.connection)
-            .await?;
-        Ok(())
-    }
-
-    /// From now on the data directory goes with this database.
-    pub(crate) fn note_move(dir: &Path, to: &Database) -> std::io::Result<()> {
-        moved::note(
-            dir,
-            match to {
-                Database::File => Dialect::Sqlite,
-                Database::Postgres(_) => Dialect::Postgres,
-            },
-        )
-    }
-
     /// Leaves the database as empty as it was.
     pub(crate) async fn give_up(mut self) {
         let rolled_back = self.connection.roll_back().await;
@@ -294,6 +287,53 @@ impl Loader {
             }
         }
     }
+}
+
+/// The connection was lost while the database was to store everything. `None`: it does not come back.
+async fn look_whether_stored(url: &PostgresUrl, binding: &Binding) -> Option<bool> {
+    for _ in 0..LOOKS {
+        if let Ok(connection) = url.connect().await {
+            let mut connection = Connection::Postgres(connection);
+            // As long as the lost session has the lock it may be about to store.
+            if let Ok(true) = claim::try_lock(&mut connection).await
+                && let Ok(stored) = binding.is_of(&mut connection).await
+            {
+                return Some(stored);
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    None
+}
+
+/// The world of these rows may have gone on without us: its ants have to notice, and its messages are not sent again,
+/// unless nothing has happened since.
+pub(super) async fn mark(connection: &mut Connection, restored: &Restored, now: UnixMillis) -> Result<(), StoreError> {
+    let row = query("SELECT value FROM meta WHERE key = 'epoch'").fetch_optional(&mut *connection).await?;
+    let last: String = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_else(|| "0".to_owned());
+    // No server starts every second, so that the seconds are ahead of whatever the old world came to, and of every
+    // world that was restored before.
+    let seconds = u32::try_from(now.0 / 1000).unwrap_or(0);
+    let epoch = last.parse::<u32>().map_or(seconds, |last| last.saturating_add(1).max(seconds));
+    for (key, value) in [("epoch", epoch.to_string()), (RESTORED, super::super::json(restored))] {
+        query("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+            .bind(key)
+            .bind(value)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if restored.go_on {
+        return Ok(());
+    }
+    let made = UnixMillis(restored.backup_at).to_rfc3339();
+    query(
+        "UPDATE outbox SET state = 'DEAD', next_at = NULL, finished_at = $1, last_error = $2 WHERE state = 'PENDING'",
+    )
+    .bind(now.0)
+    .bind(format!("the server was restored from a backup of {made}: this may have been sent since"))
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
 }
 
 /// The same value in the type of its column.

@@ -67,6 +67,14 @@ pub enum DumpError {
         /// What is there.
         what: String,
     },
+    /// It was lost while it stored.
+    #[error(
+        "database {name} was lost in the moment when the rows were to be stored, and does not say whether it has them"
+    )]
+    InDoubt {
+        /// Which database.
+        name: String,
+    },
     /// Its schema is older than those that can be moved.
     #[error(
         "database {name} has schema {found}, and rows are moved from schema {oldest} on: start this version of the \

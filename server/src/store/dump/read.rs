@@ -4,12 +4,14 @@ use std::path::Path;
 
 use atta_core::engine::AttemptNumber;
 use atta_core::protocol::{AttemptId, Digest, JobId};
+use atta_core::time::UnixMillis;
 use tokio::sync::mpsc;
 
 use super::super::lock::DirectoryLock;
 use super::super::open::FILE;
 use super::super::sql::{AssertSqlSafe, Connection, Dialect, Pool, SqliteFile, Transaction, Value, query};
-use super::super::{Database, OpenError, StoreError, claim, migrate, moved, unsigned};
+use super::super::{Database, OpenError, StoreError, binding, claim, migrate, moved, unsigned};
+use super::load::{Restored, mark};
 use super::schema::Schema;
 use super::text::size;
 use super::{Chunk, Counts, DumpError};
@@ -18,8 +20,8 @@ use super::{Chunk, Counts, DumpError};
 const CHUNK_BYTES: usize = 1 << 20;
 const CHUNK_ROWS: usize = 1_000;
 
-/// What belongs to a session on one database and to none on another one.
-const OF_SESSIONS: [&str; 2] = ["writer", "pulse"];
+/// What belongs to one database, or to a session on it, and to no other one.
+const OWN: [&str; 3] = ["writer", "pulse", binding::KEY];
 
 /// A database as it is at one moment.
 pub(crate) struct Dump {
@@ -28,7 +30,7 @@ pub(crate) struct Dump {
     schema: Schema,
     name: String,
     /// When no server may be active meanwhile.
-    _alone: Option<(Option<DirectoryLock>, Option<Connection>)>,
+    alone: Option<(Option<DirectoryLock>, Option<Connection>)>,
 }
 
 /// What the rows name in the data directory.
@@ -103,8 +105,10 @@ impl Dump {
         if found < oldest {
             return Err(DumpError::TooOld { name, found, oldest });
         }
+        let id = binding::id(&mut transaction).await.map_err(DumpError::store(&name))?;
+        binding::check_id(dir, &name, id.as_deref())?;
         let schema = Schema::of(found).await.map_err(DumpError::store(&name))?;
-        Ok(Self { pool, transaction, schema, name, _alone: alone })
+        Ok(Self { pool, transaction, schema, name, alone })
     }
 
     /// The version of its schema.
@@ -126,7 +130,7 @@ impl Dump {
             let list = columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
             let mut text = format!("SELECT {list} FROM {}", table.name);
             if table.name == "meta" {
-                let words = OF_SESSIONS.map(|key| format!("'{key}'")).join(", ");
+                let words = OWN.map(|key| format!("'{key}'")).join(", ");
                 text.push_str(&format!(" WHERE key NOT IN ({words})"));
             }
             let mut chunk = Chunk::new(&table.name, columns.clone());
@@ -191,9 +195,32 @@ impl Dump {
         Ok(found)
     }
 
+    /// Its rows are in another database now. A server that is started on these all the same takes them for restored.
+    pub(crate) async fn retire(mut self, dir: &Path, database: &Database, now: UnixMillis) -> Result<(), DumpError> {
+        let name = self.name.clone();
+        let lock = self.alone.take();
+        self.close().await?;
+        let (_directory, connection) = lock.unwrap_or_default();
+        let mut connection = match (connection, database) {
+            (Some(connection), _) => connection,
+            (None, Database::File) => {
+                let connection = SqliteFile::new(&dir.join(FILE)).connect().await;
+                Connection::Sqlite(connection.map_err(DumpError::sql(&name))?)
+            }
+            (None, Database::Postgres(url)) => {
+                Connection::Postgres(url.connect().await.map_err(DumpError::sql(&name))?)
+            }
+        };
+        connection.begin().await.map_err(DumpError::sql(&name))?;
+        let restored = Restored { backup_at: now.0, go_on: false };
+        mark(&mut connection, &restored, now).await.map_err(DumpError::store(&name))?;
+        connection.commit().await.map_err(DumpError::sql(&name))?;
+        connection.close().await.map_err(DumpError::sql(&name))
+    }
+
     /// Lets the database go.
     pub(crate) async fn close(self) -> Result<(), DumpError> {
-        let Self { pool, transaction, name, _alone: alone, .. } = self;
+        let Self { pool, transaction, name, alone, .. } = self;
         transaction.commit().await.map_err(DumpError::sql(&name))?;
         pool.close().await;
         if let Some((_, Some(connection))) = alone {
