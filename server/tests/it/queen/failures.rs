@@ -159,8 +159,12 @@ pub(crate) async fn a_database_with_overwritten_pages_is_found_when_it_is_opened
     std::fs::write(&file, &bytes).unwrap();
     let error = Queen::open(rig.config()).await.err().expect("it must not open");
     assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
-    // The rig still has a queen to drop.
+    // Without its database the directory is not begun anew by mistake.
     std::fs::remove_file(&file).unwrap();
+    let error = Queen::open(rig.config()).await.err().expect("it must not open");
+    assert!(matches!(error, OpenError::Stranger { .. }), "{error:?}");
+    // The rig still has a queen to drop.
+    std::fs::remove_file(rig.dir.path().join("database.id")).unwrap();
     rig.restart().await;
 }
 
