@@ -1,5 +1,6 @@
 //! `atta backup`, `atta restore`, `atta migrate-store`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use atta_core::secret::SecretText;
@@ -151,11 +152,8 @@ fn say_what_was_restored(report: &RestoreReport, data_dir: &std::path::Path, go_
     let Unfinished { jobs, attempts } = &report.unfinished;
     if !jobs.is_empty() {
         let list: Vec<String> = jobs.iter().map(|(state, number)| format!("{number} {state}")).collect();
-        text.push_str(&format!(
-            "Not finished then: {}; {}.\n",
-            list.join(", "),
-            count(*attempts, "attempt ran", "attempts ran")
-        ));
+        let ran = count(*attempts, "attempt ran", "attempts ran");
+        let _ = writeln!(text, "Not finished then: {}; {ran}.", list.join(", "));
         text.push_str(if go_on {
             "They go on when the server starts; what ran then is LOST and tried again as its definition says.\n"
         } else {
@@ -164,10 +162,11 @@ fn say_what_was_restored(report: &RestoreReport, data_dir: &std::path::Path, go_
         });
     }
     if report.manifest.keys.is_empty() {
-        text.push_str(&format!(
-            "No keys were in the backup: put secrets.key (and tls.pem, links.key) back into {} before the server starts.\n",
+        let _ = writeln!(
+            text,
+            "No keys were in the backup: put secrets.key (and tls.pem, links.key) back into {} before the server starts.",
             data_dir.display()
-        ));
+        );
     }
     text.push_str("API tokens are as of then too: revoke again what was revoked since.\n");
     output::say(&text);
@@ -194,14 +193,9 @@ fn store(text: &SecretText, option: &str) -> CommandResult<(Option<PathBuf>, Dat
 pub(crate) async fn migrate_store(args: MigrateStoreArgs) -> CommandResult {
     let (from_dir, from) = store(&args.from, "--from")?;
     let (to_dir, to) = store(&args.to, "--to")?;
-    let data_dir = match (from_dir, to_dir) {
-        (Some(dir), None) | (None, Some(dir)) => dir,
-        _ => {
-            return Err(Failure::usage(
-                "Rows move between sqlite:DIR and postgres://…: one of --from and --to is each.",
-            )
-            .with_help("Two databases of one kind: atta backup, then atta restore."));
-        }
+    let ((Some(data_dir), None) | (None, Some(data_dir))) = (from_dir, to_dir) else {
+        let message = "Rows move between sqlite:DIR and postgres://…: one of --from and --to is each.";
+        return Err(Failure::usage(message).with_help("Two databases of one kind: atta backup, then atta restore."));
     };
     let report = transfer(TransferRequest { data_dir: &data_dir, from: &from, to: &to, now: SystemClock.now() })
         .await

@@ -132,13 +132,9 @@ async fn ended(
     part: impl Future<Output = Result<(), String>> + Send + 'static,
 ) -> Option<String> {
     match AbortOnDropHandle::new(tokio::spawn(part)).await {
-        Ok(Ok(())) => {
-            component.stopped();
-            None
-        }
         Ok(Err(reason)) => Some(reason),
         Err(error) if error.is_panic() => Some(panic_text(&*error.into_panic())),
-        Err(_) => {
+        Ok(Ok(())) | Err(_) => {
             component.stopped();
             None
         }
@@ -150,10 +146,9 @@ pub(crate) fn problem(part: &ComponentReport) -> Option<String> {
     let why = || part.last_error.clone().unwrap_or_default();
     match part.state {
         ComponentState::Running | ComponentState::Stopped => None,
-        ComponentState::Troubled => Some(why()),
         ComponentState::Stalled => Some(format!("it has been busy with one thing since {}", part.since)),
         ComponentState::Restarting => Some(format!("it failed and is begun anew: {}", why())),
-        ComponentState::Failed => Some(why()),
+        ComponentState::Troubled | ComponentState::Failed => Some(why()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `atta degrade`.
 
+use std::fmt::Write as _;
+
 use atta_core::protocol::api::{DegradationRequest, DegradationResource};
 use reqwest::Method;
 
@@ -35,7 +37,7 @@ fn human(shown: &DegradationResource) -> String {
     measured.extend(shown.disk_free_bytes.map(|free| format!("{} of disk free", output::size(free))));
     measured.extend(shown.memory_available_bytes.map(|free| format!("{} of memory available", output::size(free))));
     if !measured.is_empty() {
-        text.push_str(&format!("Measured: {}.\n", measured.join(", ")));
+        let _ = writeln!(text, "Measured: {}.", measured.join(", "));
     }
     text
 }

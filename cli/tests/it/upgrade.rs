@@ -23,7 +23,6 @@ fn path() -> String {
 
 /// The earlier build, if there is one.
 fn previous() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the test")]
     let given = std::env::var_os("ATTA_PREVIOUS").map(PathBuf::from);
     assert!(
         given.as_ref().is_none_or(|path| path.is_file()),
@@ -138,8 +137,9 @@ fn check_gated(scratch: &Scratch, job: &Value, log: &str) {
     let side = scratch.read("side");
     let words: Vec<&str> = side.split_whitespace().collect();
     assert!(matches!(words[..], ["begin", began, "end", ended] if began == ended), "{side}");
-    let counted: String = (1..=4000).map(|number| format!("{number}\n")).collect();
-    assert_eq!(log, counted + "afterwards\n");
+    let counted = (1..=4000).map(|number| number.to_string());
+    let lines: Vec<String> = counted.chain(["afterwards".to_owned()]).collect();
+    assert_eq!(log, lines.join("\n") + "\n");
 }
 
 fn begun(scratch: &Scratch) {

@@ -111,7 +111,7 @@ impl Breaker {
     /// How long nothing passes, when nothing passes now.
     pub fn wait(&self, now: Duration) -> Option<Duration> {
         match self.inner().circuit {
-            Circuit::Open { until, .. } if until > now => Some(until - now),
+            Circuit::Open { until, .. } => until.checked_sub(now).filter(|left| !left.is_zero()),
             _ => None,
         }
     }

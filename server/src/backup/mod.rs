@@ -65,7 +65,7 @@ impl Kind {
         };
         let parts: Vec<&str> = path.split('/').collect();
         match parts.as_slice() {
-            ["database", table, chunk] if plain(table) && chunk.ends_with(".jsonl") => {
+            ["database", table, chunk] if plain(table) && chunk.strip_suffix(".jsonl").is_some() => {
                 Some(Self::Rows((*table).to_owned()))
             }
             ["artifacts", first, rest] => {

@@ -239,18 +239,15 @@ impl Files<'_> {
         let from = self.data_dir.join(path);
         // Somebody may have changed it by hand: then its real length counts, and it is told.
         let real = fs::metadata(&from).map(|metadata| metadata.len()).ok();
-        match self.add(path, &from, real)? {
-            Some(found) => {
-                self.manifest.artifacts += 1;
-                if (found != digest || real != size) && self.damaged.len() < NAMED {
-                    self.damaged.push(path.to_owned());
-                }
+        if let Some(found) = self.add(path, &from, real)? {
+            self.manifest.artifacts += 1;
+            if (found != digest || real != size) && self.damaged.len() < NAMED {
+                self.damaged.push(path.to_owned());
             }
-            None => {
-                self.manifest.missing += 1;
-                if self.missing.len() < NAMED {
-                    self.missing.push(path.to_owned());
-                }
+        } else {
+            self.manifest.missing += 1;
+            if self.missing.len() < NAMED {
+                self.missing.push(path.to_owned());
             }
         }
         Ok(())

@@ -51,14 +51,19 @@ async fn try_to_restore(file: &Path, dir: &Path) -> Result<RestoreReport, Backup
     restore(RestoreRequest { file, data_dir: dir, database: &Database::File, go_on: false, now: NOW }).await
 }
 
+static LONG: [u8; 300_000] = [7; 300_000];
+
+/// Makes an archive in which something is wrong.
+type Damage = Box<dyn Fn(&Path)>;
+
 #[tokio::test]
 async fn an_archive_that_is_not_what_was_written_is_refused_and_nothing_of_it_is_kept() {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("a.tar.zst");
-    let long = [7_u8; 300_000];
+    let long: &[u8] = &LONG;
     let whole =
-        |file: &Path| archive(file, &header(), &[META, ("logs/job_1/1.log", &long), ("keys/links.key", b"abc")], 1);
-    let cases: Vec<(&str, Box<dyn Fn(&Path)>)> = vec![
+        |file: &Path| archive(file, &header(), &[META, ("logs/job_1/1.log", long), ("keys/links.key", b"abc")], 1);
+    let cases: Vec<(&str, Damage)> = vec![
         (
             "is not what was saved",
             Box::new(move |file| {
@@ -165,7 +170,7 @@ async fn an_archive_that_is_not_what_was_written_is_refused_and_nothing_of_it_is
         let dir = scratch.path().join("data");
         let error = try_to_restore(&file, &dir).await.unwrap_err().to_string();
         assert!(error.contains(words), "{words}: {error}");
-        assert!(!dir.exists(), "{words}: {:?}", fs::read_dir(&dir).map(|entries| entries.count()));
+        assert!(!dir.exists(), "{words}: {:?}", fs::read_dir(&dir).map(Iterator::count));
     }
 }
 

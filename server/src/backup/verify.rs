@@ -27,13 +27,11 @@ pub fn verify(file: &Path) -> Result<(Header, Manifest), BackupError> {
 
 /// What a member is; nothing in an archive is unknown.
 pub(super) fn kind(file: &Path, path: &str) -> Result<Option<Kind>, BackupError> {
-    match Kind::of(path) {
-        Some(kind) => Ok(Some(kind)),
-        None => {
-            let detail = format!("nobody knows what {path:?} is for");
-            Err(BackupError::Damaged { file: file.to_owned(), detail })
-        }
+    if let Some(kind) = Kind::of(path) {
+        return Ok(Some(kind));
     }
+    let detail = format!("nobody knows what {path:?} is for");
+    Err(BackupError::Damaged { file: file.to_owned(), detail })
 }
 
 /// The rows of a member.

@@ -104,7 +104,7 @@ mod tests {
         assert_eq!((closed.len(), count(&breakers)), (1, 2));
         assert_eq!(wake, Some(Duration::from_secs(30)), "the probe");
 
-        let last = at + config.longest_delay - Duration::from_secs(1);
+        let last = (at + config.longest_delay).saturating_sub(Duration::from_secs(1));
         let (closed, wake) = breakers.left_alone(last);
         assert_eq!((closed.len(), count(&breakers)), (0, 2), "somebody may wait for his next try");
         assert_eq!(wake, Some(Duration::from_secs(1)), "to look whether somebody did");

@@ -186,12 +186,12 @@ impl Writer {
             let end = batch.iter().position(|command| matches!(command, Command::Shutdown(_)));
             let shutdown = end.map(|at| batch.remove(at));
             self.alone = self.alone.saturating_sub(batch.len());
-            at_once(self.run_batch(std::mem::take(&mut batch))).await;
+            Box::pin(at_once(self.run_batch(std::mem::take(&mut batch)))).await;
             if let Some(Command::Shutdown(reply)) = shutdown {
                 break Some(reply);
             }
         };
-        at_once(self.finish(end)).await;
+        Box::pin(at_once(self.finish(end))).await;
     }
 
     /// Another server writes now: nothing that is in memory is of any use.

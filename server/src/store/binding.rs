@@ -124,13 +124,12 @@ pub(super) async fn check(connection: &mut Connection, dir: &Path, name: &str) -
 /// The directory and its database know each other from now on.
 pub(super) async fn bind(connection: &mut Connection, dir: &Path, name: &str) -> Result<(), OpenError> {
     let wrong = |error: StoreError| OpenError::from_store(name, &error);
-    let binding = match id(&mut *connection).await.map_err(wrong)? {
-        Some(id) => Binding { id, name: shown(name) },
-        None => {
-            let binding = Binding::new(connection, name).await.map_err(wrong)?;
-            binding.store(connection).await.map_err(wrong)?;
-            binding
-        }
+    let binding = if let Some(id) = id(&mut *connection).await.map_err(wrong)? {
+        Binding { id, name: shown(name) }
+    } else {
+        let binding = Binding::new(connection, name).await.map_err(wrong)?;
+        binding.store(connection).await.map_err(wrong)?;
+        binding
     };
     if Binding::noted(dir)?.as_ref() == Some(&binding) {
         return Ok(());

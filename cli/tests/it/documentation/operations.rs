@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 
 fn sources(directory: &Path, text: &mut String) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(directory).expect("it is there") {
+        let path = entry.expect("it can be listed").path();
         if path.is_dir() {
             sources(&path, text);
         } else if path.extension().is_some_and(|end| end == "rs") {
             // A text that goes on in the next line.
-            let source = fs::read_to_string(&path).unwrap();
+            let source = fs::read_to_string(&path).expect("it is a text");
             text.push_str(&source.lines().map(str::trim_start).collect::<Vec<_>>().join("\n").replace("\\\n", ""));
         }
     }

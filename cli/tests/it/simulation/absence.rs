@@ -47,7 +47,7 @@ fn six_hours_without_a_queen_lose_no_result_and_only_output_that_says_so() {
     in_a_world(None, async |dir| {
         // The first seed with one ant.
         let mut colony =
-            (0..).map(|seed| Colony::new(seed, &dir, false)).find(|colony| colony.ants.len() == 1).unwrap();
+            (0..1_000).map(|seed| Colony::new(seed, &dir, false)).find(|colony| colony.ants.len() == 1).unwrap();
         let world = colony.world.clone();
         *world.author.lock().unwrap() = Some(Box::new(|attempt| {
             // The attempts of a job are numbered as its items are.

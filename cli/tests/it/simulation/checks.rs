@@ -158,7 +158,7 @@ fn log_is_whole(
     let Some(logs) = &colony.house.logs else { return };
     let (pieces, total) = match server::now(logs.read(id, 0..u64::MAX, None)) {
         Some(Ok(read)) => read,
-        other => return world.violated(format!("the log of {id} cannot be read: {:?}", other.map(|read| read.err()))),
+        other => return world.violated(format!("the log of {id} cannot be read: {:?}", other.map(Result::err))),
     };
     let mut text = Vec::new();
     let mut marked = false;

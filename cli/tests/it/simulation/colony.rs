@@ -193,7 +193,7 @@ impl AntHouse {
         self.starts += 1;
         let dir = self.world.ant_dir(self.number);
         let entropy =
-            SimEntropy::new(self.seed ^ (self.starts << 16 | self.number as u64 + 1).wrapping_mul(0x9e37_79b9));
+            SimEntropy::new(self.seed ^ ((self.starts << 16) | (self.number as u64 + 1)).wrapping_mul(0x9e37_79b9));
         let clock = self.world.ant_clocks[self.number].clone();
         let mut config = AntConfig::new(self.id.clone(), dir, self.slots, clock, entropy);
         config.environment = vec![("PATH".into(), "/usr/bin:/bin".into())];

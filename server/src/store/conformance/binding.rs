@@ -137,7 +137,7 @@ async fn what_was_not_sent_is_given_up_after_a_restore_unless_nothing_has_happen
         for chunk in chunks.iter().filter(|chunk| chunk.table != "meta") {
             loader.add(chunk).await.unwrap();
         }
-        let counts = Counts::from_iter(counts.clone().into_iter().filter(|(table, _)| table != "meta"));
+        let counts: Counts = counts.clone().into_iter().filter(|(table, _)| table != "meta").collect();
         let restored = Restored { backup_at: 5, go_on };
         loader.finish(&counts, Some(&restored), NOW).await.unwrap();
         let (_store, mut writer) = Store::open(dir.path(), NOW).await.unwrap();

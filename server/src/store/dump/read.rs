@@ -1,5 +1,6 @@
 //! All rows of one moment, while a server may go on writing.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use atta_core::engine::AttemptNumber;
@@ -131,7 +132,7 @@ impl Dump {
             let mut text = format!("SELECT {list} FROM {}", table.name);
             if table.name == "meta" {
                 let words = OWN.map(|key| format!("'{key}'")).join(", ");
-                text.push_str(&format!(" WHERE key NOT IN ({words})"));
+                let _ = write!(text, " WHERE key NOT IN ({words})");
             }
             let mut chunk = Chunk::new(&table.name, columns.clone());
             let (mut bytes, mut count, width) = (0, 0_u64, columns.len());

@@ -146,7 +146,7 @@ async fn a_content_that_no_report_has_named_is_removed_once_it_is_old_and_an_art
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), gone).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), gone).await.unwrap();
     assert!(file(&kept.digest.0).exists());
     let content = again.get(&format!("/api/v1/jobs/{id}/attempts/1/artifacts/plan.md")).await;
     assert_eq!(content.body, b"# plan");
