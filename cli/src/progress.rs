@@ -184,7 +184,8 @@ impl Progress {
     fn task_changed(&mut self, event: &EventResource, lines: &mut Vec<Line>) -> Option<Settled> {
         let data = &event.data;
         let task = text(data, "task").to_owned();
-        let to: TaskState = data.get("to").and_then(|to| serde_json::from_value(to.clone()).ok())?;
+        let state = |key: &str| data.get(key).and_then(|state| serde_json::from_value::<TaskState>(state.clone()).ok());
+        let to = state("to")?;
         let at: Option<Timestamp> = event.at.parse().ok();
         let shown = output::harmless(&task);
         let visit = data.get("visit").and_then(Value::as_u64).unwrap_or(0);
@@ -203,7 +204,10 @@ impl Progress {
                 }
                 None
             }
-            TaskState::Waiting => {
+            // Another attempt may be ready at once.
+            TaskState::Waiting | TaskState::Ready
+                if to == TaskState::Waiting || state("from") == Some(TaskState::Running) =>
+            {
                 let result = self.latest_result.get(&task).map(|result| format!("  {result}")).unwrap_or_default();
                 lines.push(Line::Text(format!(
                     "{} {shown}{result}  {}",
@@ -368,6 +372,21 @@ mod tests {
             event("route_taken", "2026-01-01T00:00:01.500Z", json!({"task": "test", "matched": "3", "target": "fix"})),
         ]);
         assert_eq!(plain(&lines), ["▶ test  visit 2", "✗ test  visit 2  1.5s  exit 3  → fix"]);
+    }
+
+    #[test]
+    fn another_attempt_is_announced_also_when_nothing_is_waited_for() {
+        let changed = |from: &str, to: &str| {
+            let data = json!({"task": "test", "visit": 1, "from": from, "to": to});
+            event("task_changed", "2026-01-01T00:00:00Z", data)
+        };
+        let (waits, ready) = (changed("RUNNING", "WAITING"), changed("WAITING", "READY"));
+        for (events, times) in
+            [(vec![waits, ready], 1), (vec![changed("RUNNING", "READY")], 1), (vec![changed("LEASED", "READY")], 0)]
+        {
+            let lines = Progress::default().apply(&events);
+            assert_eq!(plain(&lines), vec!["↻ test  another attempt follows"; times]);
+        }
     }
 
     #[test]

@@ -182,11 +182,11 @@ impl State {
                 (AttemptState::Ready, _) => ready.push(*number),
                 (AttemptState::Leased | AttemptState::Running, Some(ant)) => {
                     let (attempt, token) = (AttemptId::new(&id, *number), row.token.unwrap_or_default());
-                    // After a failed write it is known since when the ant knows of it.
+                    // After a failed write it is known since when the ant knows of it. One that was to be given anew, and
+                    // was not, is no more on its way than one of an earlier start.
                     let told = match leases.get(&attempt) {
                         Some(lease) if lease.token == token => lease.told,
-                        Some(_) => Told::NotYet,
-                        None => Told::Before,
+                        Some(_) | None => Told::Before,
                     };
                     let (ant, now) = (AntId(ant.clone()), self.clock.monotonic());
                     let unknown = || Ant::unknown(&ant, now, self.clock.now());

@@ -273,7 +273,10 @@ impl Colony {
     fn say_what_does_not_end(&mut self) {
         let jobs = self.house.rows("SELECT id, state, reason FROM jobs ORDER BY id");
         let left: Vec<_> = self.ants.iter().map(|ant| (ant.id.to_string(), ant.left())).collect();
-        self.world.violated(format!("it does not end: {jobs:?}, on the machines {left:?}"));
+        let open =
+            "SELECT job_id || '-' || number, task, state, ant FROM attempts WHERE state <> 'FINISHED' ORDER BY 1";
+        let (attempts, tasks) = (self.house.rows(open), self.house.rows("SELECT name, state, attempts FROM tasks"));
+        self.world.violated(format!("it does not end: {jobs:?}, {tasks:?}, {attempts:?}, on the machines {left:?}"));
     }
 
     pub(super) async fn outcome(mut self) -> Outcome {
