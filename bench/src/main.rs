@@ -3,12 +3,18 @@
 //! The real binary runs as a child on a free port of the loopback interface, with a temporary data directory. Yardsticks
 //! run on the same machine in the same run, because absolute times of shared machines say little.
 
+mod backlog;
 mod core_figures;
+mod crowd;
+mod databases;
 mod figure;
 mod idle;
 mod latency;
+mod log_path;
+mod recovery;
 mod server;
 mod throughput;
+mod usage;
 mod yardstick;
 
 use std::path::PathBuf;
@@ -47,6 +53,16 @@ enum Command {
     Definition,
     /// Events per second through the engine, in process.
     Decide,
+    /// The server killed while 1 000 commands run.
+    Recovery,
+    /// 1 000 ants with 10 slots each.
+    Crowd,
+    /// Dispatch behind 100 000 jobs that wait.
+    Backlog,
+    /// 1 GB of output, and 200 followers.
+    Log,
+    /// The same work on SQLite and on PostgreSQL.
+    Databases,
 }
 
 #[tokio::main]
@@ -78,6 +94,21 @@ async fn main() -> anyhow::Result<()> {
     }
     if all || matches!(cli.command, Command::Wide) {
         throughput::wide(&atta, &reporter).await?;
+    }
+    if all || matches!(cli.command, Command::Log) {
+        log_path::log_path(&atta, &reporter).await?;
+    }
+    if all || matches!(cli.command, Command::Databases) {
+        databases::databases(&atta, &reporter).await?;
+    }
+    if all || matches!(cli.command, Command::Recovery) {
+        recovery::recovery(&atta, &reporter).await?;
+    }
+    if all || matches!(cli.command, Command::Crowd) {
+        crowd::crowd(&atta, &reporter).await?;
+    }
+    if all || matches!(cli.command, Command::Backlog) {
+        backlog::backlog(&atta, &reporter).await?;
     }
     Ok(())
 }

@@ -25,13 +25,22 @@ const JOB_LIMIT: Duration = Duration::from_mins(10);
 impl Server {
     /// Starts a server on a free port and waits until it is ready.
     pub(crate) async fn start(atta: &Path) -> anyhow::Result<Self> {
-        let directory = TempDir::with_prefix("atta-bench-")?;
+        Self::start_with(atta, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub(crate) async fn start_with(atta: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_in(atta, arguments, TempDir::with_prefix("atta-bench-")?).await
+    }
+
+    async fn start_in(atta: &Path, arguments: &[&str], directory: TempDir) -> anyhow::Result<Self> {
         let output = directory.path().join("output");
         let file = std::fs::File::create(&output)?;
         let start = Instant::now();
         let child = Command::new(atta)
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory.path().join("data"))
+            .args(arguments)
             .stdin(std::process::Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
@@ -66,6 +75,37 @@ impl Server {
         }
         let answer = self.client.get(format!("{}/health/ready", self.url)).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Kills the server's process, and only that, and starts another one in its place.
+    pub(crate) async fn killed_and_started(mut self, atta: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        self.child.kill().await?;
+        let directory = self.directory.take().context("the server has no directory")?;
+        Self::start_in(atta, arguments, directory).await
+    }
+
+    /// The directory of the measurement.
+    pub(crate) fn path(&self) -> anyhow::Result<&Path> {
+        Ok(self.directory.as_ref().context("the server has no directory")?.path())
+    }
+
+    /// A document of the API.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let answer = self.client.get(format!("{}{path}", self.url)).send().await?.error_for_status()?;
+        Ok(serde_json::from_str(&answer.text().await?)?)
+    }
+
+    /// A counter or gauge of `/metrics`, its labels summed up.
+    pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = self.client.get(format!("{}/metrics", self.url)).send().await?.error_for_status()?.text().await?;
+        let samples =
+            text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        let mut sum = None;
+        for sample in samples {
+            let value: f64 = sample.rsplit(' ').next().unwrap_or_default().parse()?;
+            sum = Some(sum.unwrap_or(0.0) + value);
+        }
+        sum.with_context(|| format!("the server has no metric {name}"))
     }
 
     /// The server's process.
@@ -104,8 +144,7 @@ impl Server {
 
     /// The newest jobs, without their tasks.
     pub(crate) async fn jobs(&self, query: &str) -> anyhow::Result<Vec<Value>> {
-        let answer = self.client.get(format!("{}/api/v1/jobs?{query}", self.url)).send().await?.error_for_status()?;
-        let page: Value = serde_json::from_str(&answer.text().await?)?;
+        let page = self.get(&format!("/api/v1/jobs?{query}")).await?;
         Ok(page["items"].as_array().context("the page has no items")?.clone())
     }
 

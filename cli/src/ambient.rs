@@ -54,6 +54,16 @@ pub(crate) fn leave_no_core_dump() {
     }
 }
 
+/// Lets this process open as many files and connections as it may: many systems say 1 024 and mean more. The launcher is
+/// forked before, so tasks keep the limit that they were given: programs that use `select` break above 1 024.
+pub(crate) fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, ?limit, "the limit of open files stays as it is");
+    }
+}
+
 /// The variable with the address of the database, which may have a password. It is never passed on to a task.
 pub(crate) const DATABASE_URL: &str = "ATTA_DATABASE_URL";
 

@@ -59,10 +59,12 @@ fn perform(command: Command) -> CommandResult {
     match command {
         Command::Serve(args) => {
             let launcher = fork_launcher()?;
+            ambient::raise_open_files();
             runtime()?.block_on(serve::serve(args, launcher))
         }
         Command::Ant(args) => {
             let launcher = fork_launcher()?;
+            ambient::raise_open_files();
             runtime()?.block_on(ant::ant(args, launcher))
         }
         Command::Run(args) => run::run(&args, fork_launcher, runtime),

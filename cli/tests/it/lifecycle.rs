@@ -95,17 +95,39 @@ fn serve(scratch: &Scratch, more: &[&str]) -> (std::process::Child, String) {
         .stderr(file)
         .spawn()
         .expect("atta starts");
-    let url = wait_for("the server to be ready", || {
-        let text = scratch.read("serve.log");
-        let line = text.lines().find(|line| line.contains("Atta is ready at "))?.to_owned();
-        text.ends_with('\n')
-            .then(|| line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned))?
-    });
+    let url = wait_for("the server to be ready", || ready_url(scratch));
     (child, url)
+}
+
+fn ready_url(scratch: &Scratch) -> Option<String> {
+    let text = scratch.read("serve.log");
+    let line = text.lines().find(|line| line.contains("Atta is ready at "))?.to_owned();
+    text.ends_with('\n').then(|| line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned))?
 }
 
 fn signal(child: &std::process::Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid is an i32")), signal).expect("it runs");
+}
+
+#[test]
+fn the_server_opens_as_many_files_as_it_may_and_tasks_keep_their_limit() {
+    let scratch = Scratch::new();
+    // In one process: the shell sets the limit and becomes the server.
+    let script = format!(
+        "ulimit -Sn 300; exec '{}' serve --data-dir data --listen 127.0.0.1:0 >serve.log 2>&1",
+        atta().display()
+    );
+    let mut child =
+        Command::new("sh").args(["-c", &script]).current_dir(scratch.root()).stdin(Stdio::null()).spawn().expect("sh");
+    let url = wait_for("the server to be ready", || ready_url(&scratch));
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).expect("it runs");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("there is a limit");
+    let [soft, hard] = [3, 4].map(|column| files.split_whitespace().nth(column).expect("it has both"));
+    assert_eq!(soft, hard, "{files}");
+    let file = scratch.write("job.yaml", "job_type: limit\ntasks: [{task_type: t, script: ['ulimit -Sn']}]\n");
+    scratch.atta(&["submit", &file, "--follow", "--server", &url]).says(0, &["300"]);
+    signal(&child, Signal::SIGTERM);
+    assert!(wait_for("the server to stop", || child.try_wait().expect("a child can be asked")).success());
 }
 
 const SLOW: &str = r#"
