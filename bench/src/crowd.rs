@@ -46,9 +46,8 @@ pub(crate) async fn crowd(atta: &Path, reporter: &Reporter) -> anyhow::Result<()
     for number in 0..ANTS {
         let ant = CrowdAnt::new(number, &server, Arc::clone(&seen), holding.clone());
         ants.spawn(async {
-            if let Err(error) = ant.live().await {
-                eprintln!("crowd: an ant has ended: {error:#}");
-            }
+            let Err(error) = ant.live().await;
+            eprintln!("crowd: an ant has ended: {error:#}");
         });
     }
     until("all ants are there", || async { Ok(server.metric_of_ants("state", "LIVE").await? >= ANTS as usize) })
@@ -106,12 +105,20 @@ async fn cost(server: &Server, reporter: &Reporter, name: &str) -> anyhow::Resul
 impl Server {
     /// How many ants are in a state, or how many attempts all of them have.
     async fn metric_of_ants(&self, field: &str, value: &str) -> anyhow::Result<usize> {
-        let page = self.get("/api/v1/ants").await?;
-        let ants = page["items"].as_array().context("the page has no items")?;
-        if value.is_empty() {
-            return Ok(usize::try_from(ants.iter().filter_map(|ant| ant[field].as_u64()).sum::<u64>())?);
+        let (mut count, mut cursor) = (0, String::new());
+        loop {
+            let page = self.get(&format!("/api/v1/ants?limit=200{cursor}")).await?;
+            for ant in page["items"].as_array().context("the page has no items")? {
+                count += match value {
+                    "" => usize::try_from(ant[field].as_u64().unwrap_or(0))?,
+                    value => usize::from(ant[field] == value),
+                };
+            }
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(count),
+            }
         }
-        Ok(ants.iter().filter(|ant| ant[field] == value).count())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The same work on SQLite and on PostgreSQL.
 
 #[path = "../../server/tests/it/cluster.rs"]
+#[expect(clippy::unwrap_used, reason = "shared with tests; a benchmark without its database has nothing to say either")]
 mod cluster;
 
 use std::path::Path;
