@@ -125,7 +125,9 @@ fn the_server_opens_as_many_files_as_it_may_and_tasks_keep_their_limit() {
     let [soft, hard] = [3, 4].map(|column| files.split_whitespace().nth(column).expect("it has both"));
     assert_eq!(soft, hard, "{files}");
     let file = scratch.write("job.yaml", "job_type: limit\ntasks: [{task_type: t, script: ['ulimit -Sn']}]\n");
-    scratch.atta(&["submit", &file, "--follow", "--server", &url]).says(0, &["300"]);
+    let done = scratch.atta(&["submit", &file, "--follow", "--server", &url]);
+    done.says(0, &["COMPLETED"]);
+    assert_eq!(scratch.atta(&["logs", done.stdout.trim(), "t", "--server", &url]).stdout, "300\n");
     signal(&child, Signal::SIGTERM);
     assert!(wait_for("the server to stop", || child.try_wait().expect("a child can be asked")).success());
 }
