@@ -501,6 +501,8 @@ pub enum RouteMatch {
     Range(u16, u16),
     /// A result by name.
     Result(crate::engine::ResultName),
+    /// A class of an agent's work, by name.
+    Agent(crate::engine::AgentClass),
     /// Success.
     Completed,
     /// Failure.

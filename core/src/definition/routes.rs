@@ -8,7 +8,7 @@ use super::scalar::{Meaning, shortened};
 use super::tree::{Entry, Kind, Node};
 use super::walk::{Keys, Walk, Zero};
 use super::{Condition, Dependency, Diagnostic, Route, RouteMatch, RouteTarget, Span, code};
-use crate::engine::ResultName;
+use crate::engine::{AgentClass, ResultName};
 
 /// `RESCHEDULE` without a time.
 const RESCHEDULE_AFTER: Duration = Duration::from_mins(2);
@@ -75,13 +75,20 @@ impl Walk {
             "*" => return Some(RouteMatch::Any),
             _ => {}
         }
+        if let Some(class) = AgentClass::parse(text) {
+            return Some(RouteMatch::Agent(class));
+        }
         if let Some(result) = ResultName::ALL.into_iter().find(|result| result.as_str() == text) {
             return Some(RouteMatch::Result(result));
         }
         if text.starts_with(|c: char| c.is_ascii_digit()) || text.starts_with('-') {
             return self.code_match(text, span);
         }
-        let names = ResultName::ALL.iter().map(|result| result.as_str()).chain(["COMPLETED", "FAILED"]);
+        let names = ResultName::ALL
+            .iter()
+            .map(|result| result.as_str())
+            .chain(AgentClass::ALL.iter().map(|class| class.as_str()));
+        let names = names.chain(["COMPLETED", "FAILED"]);
         let help = match self.problems.suggestion(text, names) {
             Some(meant) => format!("did you mean {meant}?"),
             None => {

@@ -289,6 +289,7 @@ pub(super) fn default_failure(result: AttemptResult) -> Failure {
     let (code, message) = match result {
         AttemptResult::Exit(code) => ("EXIT_CODE", format!("exit code {code}")),
         AttemptResult::Http(status) => ("HTTP_STATUS", format!("HTTP status {status}")),
+        AttemptResult::Agent(class) => (class.as_str(), class.sentence().to_owned()),
         AttemptResult::Named(name) => {
             let sentence = match name {
                 ResultName::TimedOut => "it ran longer than its timeout",

@@ -25,7 +25,9 @@ impl Step<'_> {
     pub(super) fn find_route(&self, unit: Unit, result: AttemptResult, class: Class, visit: Visit) -> Option<usize> {
         let exact = |matches: &RouteMatch| matches!(matches, RouteMatch::Code(_)) && names_result(matches, result);
         let range = |matches: &RouteMatch| matches!(matches, RouteMatch::Range(..)) && names_result(matches, result);
-        let named = |matches: &RouteMatch| matches!(matches, RouteMatch::Result(_)) && names_result(matches, result);
+        let named = |matches: &RouteMatch| {
+            matches!(matches, RouteMatch::Result(_) | RouteMatch::Agent(_)) && names_result(matches, result)
+        };
         self.first_route(unit, visit, exact)
             .or_else(|| self.first_route(unit, visit, range))
             .or_else(|| self.first_route(unit, visit, named))
@@ -91,6 +93,7 @@ pub(crate) fn written_match(matches: &RouteMatch) -> String {
         RouteMatch::Code(code) => code.to_string(),
         RouteMatch::Range(first, last) => format!("{first}-{last}"),
         RouteMatch::Result(name) => name.as_str().to_owned(),
+        RouteMatch::Agent(class) => class.as_str().to_owned(),
         RouteMatch::Completed => "COMPLETED".to_owned(),
         RouteMatch::Failed => "FAILED".to_owned(),
         RouteMatch::Any => "*".to_owned(),

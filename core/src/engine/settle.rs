@@ -5,7 +5,7 @@ use super::effect::Effect;
 use super::event::TaskIndex;
 use super::routes::{Class, written_match, written_target};
 use super::run::{Ending, Outcome, StopKind};
-use super::status::{AttemptResult, Failure, JobState, SkipReason, TaskState};
+use super::status::{AgentClass, AttemptResult, Failure, JobState, SkipReason, TaskState};
 use super::units::Hold;
 use crate::definition::{RouteMatch, RouteTarget};
 use crate::graph::{LoopIndex, PlanTarget, ROOT, names_result};
@@ -326,6 +326,7 @@ pub(super) fn describe_result(result: AttemptResult) -> String {
         AttemptResult::Exit(code) => format!("failed with exit code {code}"),
         AttemptResult::Http(status) if result.is_success() => format!("completed with HTTP status {status}"),
         AttemptResult::Http(status) => format!("failed with HTTP status {status}"),
-        AttemptResult::Named(name) => format!("ended with {}", name.as_str()),
+        AttemptResult::Agent(AgentClass::Done) => "completed".to_owned(),
+        AttemptResult::Agent(_) | AttemptResult::Named(_) => format!("ended with {}", result.as_str()),
     }
 }

@@ -196,8 +196,114 @@ pub enum AttemptResult {
     Exit(u16),
     /// An HTTP exchange ended with this status (100–599); 2xx and 3xx are success.
     Http(u16),
+    /// An agent's work ended in this class; `DONE` is success.
+    Agent(AgentClass),
     /// It ended otherwise.
     Named(ResultName),
+}
+
+/// How an agent's work ended. Each has a name and a number, and routes may use either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AgentClass {
+    /// It did what it was asked, and its verdict says so.
+    Done,
+    /// It failed in a way that no other class describes.
+    Error,
+    /// A person has to decide something first.
+    Blocked,
+    /// It says that tests fail.
+    TestsFailing,
+    /// Its final message held no valid verdict.
+    NoVerdict,
+    /// It was to change something and changed nothing.
+    NoChange,
+    /// It used up its turns.
+    MaxTurns,
+    /// It used up its money or tokens.
+    Budget,
+    /// The account's limit was met.
+    RateLimited,
+    /// It is not logged in, or its key is refused.
+    Auth,
+    /// The conversation grew too long for the model.
+    Context,
+    /// The model or its provider refused the work.
+    Policy,
+    /// It never began, or fell silent, and was killed.
+    Stalled,
+}
+
+impl AgentClass {
+    /// All classes, by their numbers.
+    pub const ALL: [Self; 13] = [
+        Self::Done,
+        Self::Error,
+        Self::Blocked,
+        Self::TestsFailing,
+        Self::NoVerdict,
+        Self::NoChange,
+        Self::MaxTurns,
+        Self::Budget,
+        Self::RateLimited,
+        Self::Auth,
+        Self::Context,
+        Self::Policy,
+        Self::Stalled,
+    ];
+
+    /// Its number: what routes match as an exit code.
+    pub fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The class of a number.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "DONE",
+            Self::Error => "ERROR",
+            Self::Blocked => "BLOCKED",
+            Self::TestsFailing => "TESTS_FAILING",
+            Self::NoVerdict => "NO_VERDICT",
+            Self::NoChange => "NO_CHANGE",
+            Self::MaxTurns => "MAX_TURNS",
+            Self::Budget => "BUDGET",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Auth => "AUTH",
+            Self::Context => "CONTEXT",
+            Self::Policy => "POLICY",
+            Self::Stalled => "STALLED",
+        }
+    }
+
+    /// What it means, as the end of "the agent's work: …".
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Done => "it did what it was asked",
+            Self::Error => "the agent failed",
+            Self::Blocked => "the agent is blocked: a person has to decide something first",
+            Self::TestsFailing => "the agent says that tests fail",
+            Self::NoVerdict => "the agent's final message held no valid verdict",
+            Self::NoChange => "the agent changed nothing",
+            Self::MaxTurns => "the agent used up its turns",
+            Self::Budget => "the agent used up its budget",
+            Self::RateLimited => "the agent's account met its limit",
+            Self::Auth => "the agent is not logged in",
+            Self::Context => "the conversation grew too long for the model",
+            Self::Policy => "the model or its provider refused the work",
+            Self::Stalled => "the agent fell silent and was killed",
+        }
+    }
+
+    /// The class of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == name)
+    }
 }
 
 impl AttemptResult {
@@ -205,6 +311,7 @@ impl AttemptResult {
     pub fn exit_code(self) -> Option<u16> {
         match self {
             Self::Exit(code) | Self::Http(code) => Some(code),
+            Self::Agent(class) => Some(class.code()),
             Self::Named(_) => None,
         }
     }
@@ -214,6 +321,7 @@ impl AttemptResult {
         match self {
             Self::Exit(code) => code == 0,
             Self::Http(status) => (200..400).contains(&status),
+            Self::Agent(class) => class == AgentClass::Done,
             Self::Named(name) => name == ResultName::Approved,
         }
     }
@@ -223,6 +331,7 @@ impl AttemptResult {
         match self {
             Self::Exit(_) | Self::Http(_) if self.is_success() => "COMPLETED",
             Self::Exit(_) | Self::Http(_) => "FAILED",
+            Self::Agent(class) => class.as_str(),
             Self::Named(name) => name.as_str(),
         }
     }

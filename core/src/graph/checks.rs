@@ -7,7 +7,7 @@ use super::build::{Connections, common_loop};
 use super::loops::ArcKind;
 use super::plan::{EdgeKind, PlanTarget, ROOT};
 use crate::definition::{Diagnostic, FailOn, JobDefinition, Route, RouteMatch, RouteTarget, TaskDefinition};
-use crate::engine::{ResultName, TaskIndex};
+use crate::engine::{AgentClass, ResultName, TaskIndex};
 
 pub(super) fn check(definition: &JobDefinition, plan: &Plan, connections: &Connections) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
@@ -220,6 +220,7 @@ fn may_be_success(matches: &RouteMatch) -> bool {
         RouteMatch::Range(first, _) => *first == 0,
         RouteMatch::Completed | RouteMatch::Any => true,
         RouteMatch::Result(result) => *result == ResultName::Approved,
+        RouteMatch::Agent(class) => *class == AgentClass::Done,
         RouteMatch::Failed => false,
     }
 }

@@ -251,11 +251,10 @@ impl Plan {
 /// Whether a route's match or a `retry_on` entry names this result directly: by code, range or result name.
 pub(crate) fn names_result(matches: &RouteMatch, result: AttemptResult) -> bool {
     match (matches, result) {
-        (RouteMatch::Code(code), AttemptResult::Exit(exit) | AttemptResult::Http(exit)) => *code == exit,
-        (RouteMatch::Range(first, last), AttemptResult::Exit(exit) | AttemptResult::Http(exit)) => {
-            (*first..=*last).contains(&exit)
-        }
+        (RouteMatch::Code(code), _) => result.exit_code() == Some(*code),
+        (RouteMatch::Range(first, last), _) => result.exit_code().is_some_and(|code| (*first..=*last).contains(&code)),
         (RouteMatch::Result(name), AttemptResult::Named(result)) => *name == result,
+        (RouteMatch::Agent(class), AttemptResult::Agent(result)) => *class == result,
         _ => false,
     }
 }

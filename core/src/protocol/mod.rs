@@ -1,6 +1,7 @@
 //! What the parts of Atta say to each other. These shapes are stored or cross process borders: version them with care.
 
 pub mod access;
+pub mod agent;
 pub mod ant;
 pub mod ants;
 pub mod api;

@@ -454,7 +454,7 @@ fn shown(result: AttemptResult) -> String {
         AttemptResult::Exit(0) => "COMPLETED".to_owned(),
         AttemptResult::Exit(code) => format!("exit {code}"),
         AttemptResult::Http(status) => format!("status {status}"),
-        AttemptResult::Named(name) => name.as_str().to_owned(),
+        AttemptResult::Agent(_) | AttemptResult::Named(_) => result.as_str().to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! States as they are written in columns: the names of the API. Reading is checked, a foreign value is an error.
 
 use atta_core::definition::Priority;
-use atta_core::engine::{AttemptResult, AttemptState, JobState, ResultName, SkipReason, TaskState};
+use atta_core::engine::{AgentClass, AttemptResult, AttemptState, JobState, ResultName, SkipReason, TaskState};
 
 use super::StoreError;
 
@@ -81,6 +81,10 @@ pub(crate) fn result_from_columns(
     exit_code: Option<i64>,
 ) -> Result<AttemptResult, StoreError> {
     let wrong = |value: String| StoreError::Value { table, column: "result", value };
+    // An agent's classes are names of their own, and the number goes with the name.
+    if let Some(class) = AgentClass::parse(result) {
+        return Ok(AttemptResult::Agent(class));
+    }
     if let Some(code) = exit_code {
         let code = u16::try_from(code).map_err(|_| wrong(format!("{result} {code}")))?;
         // Only 0 is success for a process, and no exit code is above 255: nothing has both meanings.
