@@ -34,8 +34,9 @@ impl Usage {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
             // The name may hold anything; the fields follow its closing parenthesis. utime and stime are fields 14 and 15.
             let rest = stat.rsplit_once(')').context("malformed stat")?.1;
-            usage.cpu_ticks +=
-                rest.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<f64>().ok()).sum::<f64>();
+            for ticks in rest.split_whitespace().skip(11).take(2) {
+                usage.cpu_ticks += ticks.parse::<f64>()?;
+            }
             for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
                 let path = thread?.path();
                 let Ok(status) = std::fs::read_to_string(path.join("status")) else { continue };

@@ -13,7 +13,7 @@ use atta_server::backup::{
 
 use crate::ambient::SystemClock;
 use crate::args::{BackupArgs, MigrateStoreArgs, RestoreArgs, StoreArgs};
-use crate::exit::{CommandResult, Exit, Failure};
+use crate::exit::{CommandResult, Exit, Failure, capitalised};
 use crate::serve::{VERSION, data_dir, database};
 use crate::{ambient, output};
 
@@ -24,16 +24,9 @@ fn place(args: StoreArgs) -> CommandResult<(PathBuf, Database)> {
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn failure(error: BackupError) -> Failure {
     let text = error.to_string();
-    let mut letters = text.chars();
-    let mut message = match letters.next() {
-        // A path or an address stays as it is.
-        Some(first) if text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.starts_with("postgres:") => {
-            format!("{}{}", first.to_uppercase(), letters.as_str())
-        }
-        _ => text,
-    };
-    message.push('.');
-    Failure::failed(message)
+    // A path or an address stays as it is.
+    let is_sentence = text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.starts_with("postgres:");
+    Failure::failed(format!("{}.", if is_sentence { capitalised(&text) } else { text }))
 }
 
 fn count(number: u64, one: &str, many: &str) -> String {

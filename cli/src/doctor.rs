@@ -81,24 +81,21 @@ pub(crate) async fn doctor(args: &DoctorArgs, clock: &dyn Clock) -> CommandResul
         Some(dir) => {
             checks.push(data_directory(&dir));
             checks.push(space(&dir));
-            checks.push(match &args.database {
-                Some(url) => postgres(url.reveal()).await,
-                None => database(&dir),
-            });
+            if let Some(url) = &args.database {
+                checks.push(postgres(url.reveal()).await);
+            } else {
+                checks.push(database(&dir));
+                checks.extend(data::integrity(&dir).await);
+            }
+            checks.extend(data::locks(&dir));
+            checks.extend(data::orphans(&dir));
+            checks.extend(data::key_files(&dir, args.server.token.token_file.as_deref()));
         }
         None => checks.push(Check::failed(
             "data directory",
             "neither $ATTA_DATA_DIR nor $HOME is set",
             "Give --data-dir DIR or set ATTA_DATA_DIR.",
         )),
-    }
-    if let Some(dir) = args.data_dir.clone().or_else(ambient::default_data_dir) {
-        if args.database.is_none() {
-            checks.extend(data::integrity(&dir).await);
-        }
-        checks.extend(data::locks(&dir));
-        checks.extend(data::orphans(&dir));
-        checks.extend(data::key_files(&dir, args.server.token.token_file.as_deref()));
     }
     checks.push(isolation());
     checks.push(bash(&path));

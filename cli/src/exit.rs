@@ -8,6 +8,12 @@ use atta_core::engine::JobState;
 use atta_core::protocol::api::{FieldViolation, Problem};
 use owo_colors::OwoColorize;
 
+/// The same with a capital at its beginning.
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
+}
+
 /// How the program ends; the numbers are a promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {

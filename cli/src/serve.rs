@@ -21,7 +21,7 @@ use crate::ambient::{self, SystemClock, SystemEntropy};
 use crate::args::{AuthChoice, KeepArgs, LogArgs, LogFormat, ServeArgs};
 use crate::config_args::KeyArgs;
 use crate::embedded::EmbeddedLink;
-use crate::exit::{CommandResult, Exit, Failure};
+use crate::exit::{CommandResult, Exit, Failure, capitalised};
 use crate::people;
 use crate::shutdown::Signals;
 
@@ -263,11 +263,7 @@ pub(crate) async fn start_ant(
 
 /// Why a server does not start, with the exit code.
 pub(crate) fn start_failure(error: &atta_server::StartError) -> Failure {
-    let text = error.to_string();
-    let mut message = text.clone();
-    if let Some(first) = text.chars().next() {
-        message = format!("{}{}", first.to_uppercase(), &text[first.len_utf8()..]);
-    }
+    let mut message = capitalised(&error.to_string());
     if !message.ends_with('.') {
         message.push('.');
     }

@@ -47,7 +47,9 @@ impl Regulator {
     /// Goes on with what was set by hand.
     pub(crate) fn open(queen: Queen, data_dir: &Path) -> Self {
         let mut tiers = Tiers::new(Thresholds::default());
-        tiers.set(kept(data_dir));
+        // The queen has looked for it already.
+        let held = queen.tier();
+        tiers.set(held.by_hand.then_some((held.tier, held.reason)));
         let inner = Inner { tiers, measured: Signals::default(), failing_since: None, in_force: Decision::default() };
         let regulator = Self { queen, data_dir: data_dir.to_owned(), began: Instant::now(), inner: Mutex::new(inner) };
         regulator.put_in_force();
@@ -96,30 +98,30 @@ impl Regulator {
     }
 
     /// Sets a tier by hand, or leaves it to what is measured.
-    pub(crate) fn set(&self, hand: Option<(Tier, String)>) -> io::Result<Decision> {
-        let file = self.data_dir.join(FILE);
+    pub(crate) fn set(&self, hand: Option<(Tier, String)>) -> io::Result<()> {
         match &hand {
             Some((tier, reason)) => {
                 let text =
                     serde_json::to_vec(&Kept { tier: *tier, reason: reason.clone() }).map_err(io::Error::other)?;
                 put(&self.data_dir, FILE, &text)?;
             }
-            None => match fs::remove_file(&file) {
+            None => match fs::remove_file(self.data_dir.join(FILE)) {
                 Ok(()) => fs::File::open(&self.data_dir)?.sync_all()?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             },
         }
         self.inner().tiers.set(hand);
-        Ok(self.put_in_force())
+        self.put_in_force();
+        Ok(())
     }
 
     /// Tells the writer.
-    fn put_in_force(&self) -> Decision {
+    fn put_in_force(&self) {
         let mut inner = self.inner();
         let decision = inner.tiers.decision();
         if decision == inner.in_force {
-            return decision;
+            return;
         }
         if decision.tier != inner.in_force.tier {
             let (from, to, reason) = (inner.in_force.tier, decision.tier, &decision.reason);
@@ -131,8 +133,7 @@ impl Regulator {
             telemetry::tier_changed(to);
         }
         inner.in_force = decision.clone();
-        self.queen.set_tier(decision.clone());
-        decision
+        self.queen.set_tier(decision);
     }
 
     /// As it is shown.

@@ -19,7 +19,7 @@ use crate::args::{ServerArgs, TokenFileArgs};
 use crate::exit::{CommandResult, Exit, Failure};
 
 /// An answer takes as long as something moves; it has to begin within the idle time.
-const LIMITS: TimeLimits = TimeLimits { connect: Duration::from_secs(5), request: None, idle: Duration::from_mins(2) };
+const LIMITS: TimeLimits = TimeLimits { connect: Duration::from_secs(5), idle: Duration::from_mins(2) };
 /// So often something is read again that broke off or that the server had no time for…
 const AGAIN: u32 = 2;
 /// …with these pauses…

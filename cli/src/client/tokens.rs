@@ -13,7 +13,7 @@ use reqwest::Method;
 use super::Server;
 use crate::ambient::{self, SystemClock, SystemEntropy};
 use crate::args::{TokenAction, TokenArgs, TokenCreateArgs, TokenListArgs, TokenPlace, TokenRevokeArgs};
-use crate::exit::{CommandResult, Exit, Failure};
+use crate::exit::{CommandResult, Exit, Failure, capitalised};
 use crate::output;
 
 /// `atta token [create|list|revoke]`.
@@ -41,12 +41,7 @@ async fn open(data_dir: &Path) -> CommandResult<OfflineTokens> {
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn offline(error: OfflineError) -> Failure {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    let message = match letters.next() {
-        Some(first) => format!("{}{}.", first.to_uppercase(), letters.as_str().trim_end_matches('.')),
-        None => text,
-    };
+    let message = format!("{}.", capitalised(&error.to_string()).trim_end_matches('.'));
     match error {
         OfflineError::Refused(_) => Failure::new(Exit::Refused, "REFUSED", message),
         _ => Failure::failed(message),

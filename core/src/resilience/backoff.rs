@@ -67,16 +67,9 @@ impl Pauses {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixed::Fixed;
     use super::*;
     use proptest::prelude::*;
-
-    struct Fixed(u64);
-
-    impl Entropy for Fixed {
-        fn next_u64(&self) -> u64 {
-            self.0
-        }
-    }
 
     proptest! {
         #[test]

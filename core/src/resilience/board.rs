@@ -307,6 +307,7 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixed::Fixed;
     use super::*;
     use std::sync::atomic::AtomicI64;
 
@@ -325,17 +326,9 @@ mod tests {
         }
     }
 
-    struct Zero;
-
-    impl Entropy for Zero {
-        fn next_u64(&self) -> u64 {
-            0
-        }
-    }
-
     fn board() -> (Arc<Hand>, Board) {
         let clock = Arc::new(Hand::default());
-        (Arc::clone(&clock), Board::new(clock, Arc::new(Zero)))
+        (Arc::clone(&clock), Board::new(clock, Arc::new(Fixed(0))))
     }
 
     #[test]

@@ -199,17 +199,10 @@ impl Drop for Permit<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixed::Fixed;
     use super::*;
     use proptest::prelude::*;
     use std::sync::Barrier;
-
-    struct Fixed(u64);
-
-    impl Entropy for Fixed {
-        fn next_u64(&self) -> u64 {
-            self.0
-        }
-    }
 
     const POLICY: BreakerPolicy = BreakerPolicy {
         failures: 3,

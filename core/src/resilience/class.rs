@@ -34,16 +34,6 @@ impl Class {
     pub fn may_pass(self) -> bool {
         matches!(self, Self::Transient | Self::RateLimited(_))
     }
-
-    /// For metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Transient => "transient",
-            Self::RateLimited(_) => "rate_limited",
-            Self::Denied => "denied",
-            Self::Permanent => "permanent",
-        }
-    }
 }
 
 /// The value of `Retry-After` (RFC 9110, 10.2.3): seconds or a date; at most `longest`. `None` when it asks for nothing.

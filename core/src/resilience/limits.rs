@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-/// Three waits that have nothing to do with each other: a host that is down shows in seconds, a large answer may take
-/// hours, and one that stands still is broken after a minute.
+/// Waits that have nothing to do with each other: a host that is down shows in seconds, and an answer that stands still is
+/// broken after a minute. How long a whole request may take depends on what it is, and stands with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimits {
     /// To find the host, connect and agree on TLS.
     pub connect: Duration,
-    /// From the request to the end of its answer; `None`: as long as something moves.
-    pub request: Option<Duration>,
     /// Without anything moving.
     pub idle: Duration,
 }

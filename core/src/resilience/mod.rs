@@ -16,6 +16,8 @@ mod board;
 mod breaker;
 mod budget;
 mod class;
+#[cfg(test)]
+mod fixed;
 mod limits;
 mod tiers;
 

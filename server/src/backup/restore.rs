@@ -199,14 +199,13 @@ fn read(file: &Path, dir: &Path, to: &mpsc::Sender<Part>) -> Result<(Header, Man
     };
     let take = |path: &str, size: u64, content: &mut dyn Read| {
         let target = match verify::kind(file, path)? {
-            None => return Ok(()),
-            Some(Kind::Rows(table)) => {
+            Kind::Rows(table) => {
                 let chunk = verify::rows(file, path, &table, content)?;
                 *counts.entry(table).or_default() += chunk.len() as u64;
                 return to.blocking_send(Part::Rows(chunk)).map_err(|_| BackupError::Interrupted);
             }
-            Some(Kind::Key(name)) => dir.join(name),
-            Some(Kind::Artifact(_) | Kind::Log(..)) => dir.join(path),
+            Kind::Key(name) => dir.join(name),
+            Kind::Artifact(_) | Kind::Log(..) => dir.join(path),
         };
         if to.is_closed() {
             return Err(BackupError::Interrupted);

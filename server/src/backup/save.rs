@@ -182,11 +182,6 @@ fn names_file(beside: &Path) -> io::Result<File> {
 
 async fn save_rows(dump: &mut Dump, writer: &mut Writer<File>, file: &Path) -> Result<Counts, BackupError> {
     let (to, mut chunks) = mpsc::channel::<Chunk>(2);
-    let sending = async {
-        let counts = dump.send(&to).await;
-        drop(to);
-        counts
-    };
     let writing = async move {
         let (mut table, mut number) = (String::new(), 0_u64);
         while let Some(chunk) = chunks.recv().await {
@@ -199,7 +194,7 @@ async fn save_rows(dump: &mut Dump, writer: &mut Writer<File>, file: &Path) -> R
         }
         Ok::<_, BackupError>(())
     };
-    let (counts, written) = tokio::join!(Box::pin(sending), writing);
+    let (counts, written) = tokio::join!(Box::pin(dump.send(to)), writing);
     written?;
     Ok(counts?)
 }

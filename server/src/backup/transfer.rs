@@ -45,11 +45,6 @@ pub async fn transfer(request: TransferRequest<'_>) -> Result<TransferReport, Ba
     let mut loader = Loader::begin(data_dir, false, to, dump.version(), now).await?;
     let name = loader.name().to_owned();
     let (sender, mut chunks) = mpsc::channel(2);
-    let sending = async {
-        let counts = dump.send(&sender).await;
-        drop(sender);
-        counts
-    };
     let adding = async {
         let mut added = Ok(());
         while let Some(chunk) = chunks.recv().await {
@@ -62,7 +57,7 @@ pub async fn transfer(request: TransferRequest<'_>) -> Result<TransferReport, Ba
         drop(chunks);
         added
     };
-    let (sent, added) = tokio::join!(Box::pin(sending), Box::pin(adding));
+    let (sent, added) = tokio::join!(Box::pin(dump.send(sender)), Box::pin(adding));
     let tables = match added.and(sent) {
         Ok(tables) => tables,
         Err(error) => {

@@ -15,7 +15,7 @@ pub fn verify(file: &Path) -> Result<(Header, Manifest), BackupError> {
         file,
         |_| Ok(()),
         |path, _, content| {
-            if let Some(Kind::Rows(table)) = kind(file, path)? {
+            if let Kind::Rows(table) = kind(file, path)? {
                 *counts.entry(table.clone()).or_default() += rows(file, path, &table, content)?.len() as u64;
             }
             Ok(())
@@ -26,12 +26,11 @@ pub fn verify(file: &Path) -> Result<(Header, Manifest), BackupError> {
 }
 
 /// What a member is; nothing in an archive is unknown.
-pub(super) fn kind(file: &Path, path: &str) -> Result<Option<Kind>, BackupError> {
-    if let Some(kind) = Kind::of(path) {
-        return Ok(Some(kind));
-    }
-    let detail = format!("nobody knows what {path:?} is for");
-    Err(BackupError::Damaged { file: file.to_owned(), detail })
+pub(super) fn kind(file: &Path, path: &str) -> Result<Kind, BackupError> {
+    Kind::of(path).ok_or_else(|| BackupError::Damaged {
+        file: file.to_owned(),
+        detail: format!("nobody knows what {path:?} is for"),
+    })
 }
 
 /// The rows of a member.

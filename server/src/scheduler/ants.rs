@@ -152,7 +152,7 @@ impl Ant {
 
     /// Whether it can be given work: it has polled, and nobody has taken it out of service.
     pub(super) fn is_in_service(&self) -> bool {
-        self.met && self.contact != Contact::Lost && self.row.mode == AntMode::Open
+        self.is_there() && self.row.mode == AntMode::Open
     }
 
     /// Whether its poll waits for an answer.

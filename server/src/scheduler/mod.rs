@@ -209,7 +209,7 @@ impl Queen {
         let auth = Arc::clone(&state.auth);
         let epoch = u64::from(state.epoch);
         let fence = Arc::clone(&state.fence);
-        // Before anything begins; a file that cannot be read is told of by who opens it next.
+        // Before anything begins.
         if let Some((tier, reason)) = crate::regulator::kept(&data_dir) {
             state.in_force.set(Decision { tier, reason, by_hand: true });
         }

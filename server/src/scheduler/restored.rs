@@ -10,7 +10,7 @@ use atta_core::protocol::{AttemptId, JobId};
 use atta_core::time::UnixMillis;
 
 use super::state::State;
-use crate::store::{Restored, StoreError, StoreWriter};
+use crate::store::{StoreError, StoreWriter};
 
 impl State {
     /// Does what is to be done once after a restore; it is stored with the batch that this belongs to.
@@ -91,15 +91,5 @@ impl State {
             }
         }
         Ok(past.len())
-    }
-
-    /// That was stored.
-    pub(super) fn restore_followed(&mut self) {
-        self.restored = None;
-    }
-
-    /// What is still to be done about a restore.
-    pub(super) fn restored(&self) -> Option<&Restored> {
-        self.restored.as_ref()
     }
 }

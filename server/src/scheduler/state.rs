@@ -349,7 +349,7 @@ impl State {
             audit: self.staged.audit.iter().collect(),
             ants_removed: self.staged.forgotten_ants.iter().collect(),
             ants: self.staged.ants.iter().filter_map(|id| self.ants.get(id)).map(|ant| &ant.row).collect(),
-            restored_done: self.restored().is_some(),
+            restored_done: self.restored.is_some(),
             ..Changes::default()
         };
         for live in self.staged.touched.iter().filter_map(|job| self.jobs.get(job)) {
@@ -388,7 +388,7 @@ impl State {
     /// After the commit: what was dirty is clean, what is over is forgotten.
     pub(super) fn committed(&mut self) -> Staged {
         let staged = std::mem::take(&mut self.staged);
-        self.restore_followed();
+        self.restored = None;
         if !staged.outbox.is_empty() || !staged.outcomes.is_empty() {
             self.outbox_changed.notify_one();
         }

@@ -74,16 +74,18 @@ impl State {
     /// Whether a new job has to wait until there is less to do; then it does, with the reason.
     pub(super) fn holds_back(&mut self, job: &JobId) -> bool {
         let tier = self.tier.tier;
+        if tier == Tier::Normal {
+            return false;
+        }
         let Some(live) = self.jobs.get(job) else { return false };
-        let origin = &live.row.origin;
-        let child_of_live = origin.forked && origin.parent.as_ref().is_some_and(|id| self.jobs.contains_key(id));
-        let Some(live) = self.jobs.get_mut(job) else { return false };
         // What has begun goes on to its end.
-        if tier == Tier::Normal || live.run.job_attempt() > 0 {
+        if live.run.job_attempt() > 0 {
             return false;
         }
         // And so does what it forked: a job that waits for its child would never end.
-        if child_of_live && tier < Tier::ReadOnly {
+        let origin = &live.row.origin;
+        let forked = origin.forked && origin.parent.as_ref().is_some_and(|id| self.jobs.contains_key(id));
+        if forked && tier < Tier::ReadOnly {
             return false;
         }
         let what = match tier {
@@ -93,7 +95,9 @@ impl State {
             Tier::Finish | Tier::ReadOnly => "new jobs",
         };
         let reason = format!("waits: the server begins no {what} at present ({})", self.tier.reason);
-        if live.row.reason.as_deref() != Some(&reason) {
+        if live.row.reason.as_deref() != Some(&reason)
+            && let Some(live) = self.jobs.get_mut(job)
+        {
             live.set_reason(Some(reason));
             self.staged.touched.insert(job.clone());
         }

@@ -196,14 +196,24 @@ impl Writer {
 
     /// Another server writes now: nothing that is in memory is of any use.
     fn give_up(&mut self, commands: Vec<Command>) {
-        self.commands.close();
         let refusal = Refusal::from(StoreError::TakenOver);
-        let mut rest = std::mem::take(&mut self.backlog);
+        let mut rest = self.close();
         rest.extend(commands);
+        self.fail(rest, &refusal);
+        self.refuse_polls(&refusal);
+    }
+
+    /// Takes no commands any more; those that still wait.
+    fn close(&mut self) -> Vec<Command> {
+        self.commands.close();
+        let mut rest = std::mem::take(&mut self.backlog);
         while let Ok(command) = self.commands.try_recv() {
             rest.push(command);
         }
-        self.fail(rest, &refusal);
+        rest
+    }
+
+    fn refuse_polls(&mut self, refusal: &Refusal) {
         for ant in self.state.ants.values_mut() {
             if let Some(poll) = ant.poll.take() {
                 let _ = poll.reply.send(Err(refusal.clone()));
@@ -221,20 +231,12 @@ impl Writer {
 
     /// Answers what still waits and closes the database.
     async fn finish(mut self, reply: Option<Reply<()>>) {
-        self.commands.close();
-        let mut rest = std::mem::take(&mut self.backlog);
-        while let Ok(command) = self.commands.try_recv() {
-            rest.push(command);
-        }
+        let mut rest = self.close();
         rest.retain(|command| !matches!(command, Command::Poll { .. } | Command::Shutdown(_)));
         if !rest.is_empty() {
             self.run_batch(rest).await;
         }
-        for ant in self.state.ants.values_mut() {
-            if let Some(poll) = ant.poll.take() {
-                let _ = poll.reply.send(Err(Refusal::shutting_down()));
-            }
-        }
+        self.refuse_polls(&Refusal::shutting_down());
         if let Err(error) = self.database.close().await {
             tracing::warn!(%error, "the database was not closed cleanly");
         }

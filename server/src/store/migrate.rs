@@ -59,6 +59,11 @@ fn of(dialect: Dialect) -> &'static [Migration] {
 
 /// Refuses a database that a newer program wrote, or whose migrations are not ours. Whether it has tables.
 pub(super) async fn check(connection: &mut Connection, name: &str) -> Result<bool, OpenError> {
+    Ok(!checked(connection, name).await?.is_empty())
+}
+
+/// The same; the versions that it has.
+async fn checked(connection: &mut Connection, name: &str) -> Result<Vec<(i64, String)>, OpenError> {
     let applied = applied(connection).await.map_err(|error| OpenError::from_store(name, &error))?;
     let migrations = of(connection.dialect());
     let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
@@ -80,14 +85,13 @@ pub(super) async fn check(connection: &mut Connection, name: &str) -> Result<boo
             });
         }
     }
-    Ok(!applied.is_empty())
+    Ok(applied)
 }
 
 /// Brings the schema up to date; refuses a database that a newer program wrote, or whose migrations are not ours.
 pub(super) async fn migrate(connection: &mut Connection, name: &str, now: UnixMillis) -> Result<(), OpenError> {
-    check(connection, name).await?;
+    let applied = checked(connection, name).await?;
     let wrong = |error: StoreError| OpenError::from_store(name, &error);
-    let applied = applied(connection).await.map_err(wrong)?;
     for migration in of(connection.dialect()) {
         if applied.iter().all(|(version, _)| *version != migration.version) {
             apply(connection, migration, now).await.map_err(wrong)?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use atta_core::protocol::AttemptId;
@@ -78,7 +78,8 @@ pub(crate) struct Core {
     pub(crate) workspaces: SharedWorkspaces,
     pub(crate) cache: CacheStore,
     pub(crate) outbox: Outbox,
-    board: OnceLock<Arc<Board>>,
+    /// Where its parts show how they are.
+    pub(super) board: Arc<Board>,
     attempts: Mutex<HashMap<AttemptId, Entry>>,
     /// Begun and lost, until the queen has answered to it.
     lost: Mutex<Vec<LostAttempt>>,
@@ -111,6 +112,7 @@ pub(super) struct Parts {
     pub(super) workspaces: SharedWorkspaces,
     pub(super) cache: CacheStore,
     pub(super) outbox: Outbox,
+    pub(super) board: Arc<Board>,
     pub(super) lost: Vec<LostAttempt>,
     pub(super) lock: File,
 }
@@ -134,7 +136,7 @@ impl Core {
             workspaces: parts.workspaces,
             cache: parts.cache,
             outbox: parts.outbox,
-            board: OnceLock::new(),
+            board: parts.board,
             attempts: Mutex::default(),
             lost: Mutex::new(parts.lost),
             hearing: Mutex::default(),
@@ -206,16 +208,10 @@ impl Core {
         }
     }
 
-    /// Where its parts show how they are.
-    pub(super) fn shown_on(&self, board: &Arc<Board>) {
-        // There is one board for as long as the ant lives.
-        let _ = self.board.set(Arc::clone(board));
-    }
-
     /// How this ant is.
     pub(super) fn condition(&self) -> AntCondition {
         let (spool, link) = (self.spool(), self.link.condition());
-        let parts = self.board.get().map(|board| board.report()).unwrap_or_default();
+        let parts = self.board.report();
         AntCondition {
             spool_bytes: spool.used,
             spool_limit_bytes: spool.limit,

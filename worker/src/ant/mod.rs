@@ -46,7 +46,6 @@ pub struct Ant {
     /// Ended in this order.
     parts: Vec<JoinHandle<()>>,
     aborted: CancellationToken,
-    board: Arc<Board>,
     launcher: Component,
     /// A part is lost that cannot be begun anew.
     lost: CancellationToken,
@@ -122,6 +121,7 @@ impl Ant {
             workspaces,
             cache,
             outbox,
+            board: Arc::clone(&board),
             lost: stock.lost,
             lock,
         });
@@ -130,7 +130,6 @@ impl Ant {
         }
         let lost = CancellationToken::new();
         let again = Some(RestartPolicy::default());
-        core.shown_on(&board);
         let (asking, reporting, sweeping, living) = (core.clone(), core.clone(), core.clone(), core.clone());
         let mut queue = Some(queue);
         // What was taken out of the outbox and not heard would be missing: only another process reads it all again.
@@ -142,7 +141,7 @@ impl Ant {
             parts::run(&board, "ant: signs of life", again, &lost, move || give_signs_of_life(living.clone())),
         ];
         let launcher = board.begin("ant: launcher", None, Duration::MAX);
-        Ok(Self { core, parts, aborted: CancellationToken::new(), board, launcher, lost })
+        Ok(Self { core, parts, aborted: CancellationToken::new(), launcher, lost })
     }
 
     /// Takes no more work, finishes what runs and delivers it, then ends the launcher. Waits as long as the queen is
@@ -233,7 +232,7 @@ impl Ant {
     /// next ant on the directory takes it up.
     pub async fn lost(&self) -> String {
         self.lost.cancelled().await;
-        self.board.fatal().unwrap_or_default()
+        self.core.board.fatal().unwrap_or_default()
     }
 
     /// What runs now, in no particular order.

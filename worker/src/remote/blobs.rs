@@ -115,6 +115,7 @@ impl RemoteLink {
                 Failed::Away { wait, detail } => (wait, detail),
                 denied => return Err(self.link_error(denied).await),
             };
+            // Whether anything came through. Where to go on is asked after the pause: more may still arrive meanwhile.
             let at = self.uploaded(digest).await.ok().flatten().unwrap_or(0);
             if !patience.again(at) {
                 return Err(self.link_error(Failed::Away { detail, wait }).await);

@@ -66,49 +66,46 @@ impl RemoteLink {
 
     /// Leave to send something. After a row of failures the queen is left alone, and greeted by one caller at a time:
     /// nothing that may take long is ever the probe.
-    pub(super) async fn permit(&self) -> Result<Permit<'_>, Failed> {
+    async fn permit(&self) -> Result<Permit<'_>, Failed> {
         let closed = |wait| Failed::Away { detail: "it did not answer a moment ago".to_owned(), wait: Some(wait) };
         let permit = self.breaker.ask(self.began.elapsed()).map_err(closed)?;
         if !permit.is_probe() {
             return Ok(permit);
         }
         let greeting = self.request(&self.control, Method::GET, &["hello"], &[]).timeout(PULSE);
-        match self.json::<Hello>(greeting).await {
-            Err(failed) if failed.is_failure() => {
-                permit.failed(self.began.elapsed(), &*self.entropy);
-                Err(failed)
-            }
-            _ => {
-                permit.succeeded();
-                self.breaker.ask(self.began.elapsed()).map_err(closed)
-            }
+        let result = self.json::<Hello>(greeting).await;
+        self.settle(permit, &result);
+        match result {
+            Err(failed) if failed.is_failure() => Err(failed),
+            _ => self.breaker.ask(self.began.elapsed()).map_err(closed),
         }
     }
 
     /// What came of something that was sent.
-    pub(super) fn settle<T>(&self, permit: Permit<'_>, result: &Result<T, Failed>) {
+    fn settle<T>(&self, permit: Permit<'_>, result: &Result<T, Failed>) {
         match result {
             Err(failed) if failed.is_failure() => permit.failed(self.began.elapsed(), &*self.entropy),
             _ => permit.succeeded(),
         }
     }
 
-    /// Sends what can be said again, unless the queen is left alone.
-    pub(super) async fn send_careful(&self, request: RequestBuilder) -> Result<Response, Failed> {
+    /// Waits for the answer to what can be said again, unless the queen is left alone.
+    async fn careful<T>(&self, answer: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
         self.budget.request();
         let permit = self.permit().await?;
-        let result = self.send(request).await;
+        let result = answer.await;
         self.settle(permit, &result);
         result
     }
 
+    /// Sends what can be said again, unless the queen is left alone.
+    pub(super) async fn send_careful(&self, request: RequestBuilder) -> Result<Response, Failed> {
+        self.careful(self.send(request)).await
+    }
+
     /// Sends and reads a JSON answer, unless the queen is left alone.
     pub(super) async fn json_careful<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failed> {
-        self.budget.request();
-        let permit = self.permit().await?;
-        let result = self.json(request).await;
-        self.settle(permit, &result);
-        result
+        self.careful(self.json(request)).await
     }
 
     /// Sends and reads a JSON answer.

@@ -38,12 +38,8 @@ use call::Failed;
 use notice::Notice;
 pub use pin::{PinnedCertificate, pinned_tls};
 
-/// Of a small message; transfers have no end, and may stand still for a minute.
-pub(crate) const LIMITS: TimeLimits = TimeLimits {
-    connect: Duration::from_secs(10),
-    request: Some(Duration::from_secs(30)),
-    idle: Duration::from_mins(1),
-};
+/// To connect, and how long a transfer may stand still.
+const LIMITS: TimeLimits = TimeLimits { connect: Duration::from_secs(10), idle: Duration::from_mins(1) };
 /// For the answer to a small message.
 const ANSWER: Duration = Duration::from_secs(30);
 /// When the queen is left alone: not for long, because ants have leases to keep.
@@ -153,6 +149,11 @@ impl RemoteLink {
             headers.insert(AUTHORIZATION, value);
         }
         let pinned = config.fingerprint.map(|fingerprint| Arc::new(PinnedCertificate::new(fingerprint)));
+        let authorities = config.authorities.as_deref().map(reqwest::Certificate::from_pem_bundle);
+        let authorities = authorities.map(Result::unwrap_or_default);
+        if authorities.as_ref().is_some_and(Vec::is_empty) {
+            return Err(RemoteError::Authorities);
+        }
         let client = |http1: bool| {
             let mut builder = Client::builder()
                 .no_proxy()
@@ -172,12 +173,8 @@ impl RemoteLink {
                 let tls = pinned_tls(Arc::clone(pinned), http1).map_err(RemoteError::Client)?;
                 builder = builder.tls_backend_preconfigured(tls);
             }
-            if let Some(pem) = &config.authorities {
-                let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
-                if certificates.is_empty() {
-                    return Err(RemoteError::Authorities);
-                }
-                builder = builder.tls_certs_merge(certificates);
+            if let Some(authorities) = &authorities {
+                builder = builder.tls_certs_merge(authorities.iter().cloned());
             }
             if let Some(proxy) = &config.proxy {
                 let proxy = reqwest::Proxy::all(proxy.clone());

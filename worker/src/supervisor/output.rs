@@ -16,9 +16,9 @@ const LONGEST_LINE: usize = 64 << 10;
 pub(crate) struct Output {
     spool: SpoolWriter,
     /// A piece that the disk had no room for.
-    stuck: Option<(LogStream, Vec<u8>, Errno)>,
-    /// The spool's end in the last message, while it was not answered.
-    announced: Option<u64>,
+    stuck: Option<(LogStream, Vec<u8>)>,
+    /// The last message was not answered.
+    announced: bool,
     /// Output is left out when the spool is full; nobody waits.
     thin: bool,
     /// Bytes that were left out, and not yet said so.
@@ -38,7 +38,7 @@ impl Output {
         Self {
             spool: SpoolWriter::new(file, bound),
             stuck: None,
-            announced: None,
+            announced: false,
             thin: false,
             left_out: 0,
             in_line: [0; 2],
@@ -65,7 +65,7 @@ impl Output {
 
     /// The ant is gone, and another one is waited for.
     pub(crate) fn go_on_alone(&mut self, bound: u64) {
-        self.announced = None;
+        self.announced = false;
         self.set_bound(bound, true);
     }
 
@@ -78,7 +78,7 @@ impl Output {
     /// The ant has taken the output up to here.
     pub(crate) fn take(&mut self, position: u64, now: UnixMillis) {
         self.spool.taken(position);
-        self.announced = None;
+        self.announced = false;
         self.retry_stuck(now);
     }
 
@@ -95,14 +95,13 @@ impl Output {
 
     /// Tries again to store what the disk had no room for; when there is nothing left to free, it fails.
     fn retry_stuck(&mut self, now: UnixMillis) {
-        let Some((stream, mut piece, _)) = self.stuck.take() else { return };
+        let Some((stream, mut piece)) = self.stuck.take() else { return };
         let cut = self.spool.cut();
         if let Err(error) = self.spool.append(stream, now, &mut piece) {
-            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
             if cut || self.spool.is_settled() {
-                self.failed.get_or_insert(errno);
+                self.failed.get_or_insert(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
             } else {
-                self.stuck = Some((stream, piece, errno));
+                self.stuck = Some((stream, piece));
             }
         }
     }
@@ -160,14 +159,14 @@ impl Output {
     }
 
     fn append(&mut self, stream: LogStream, record: &mut [u8], now: UnixMillis) {
-        if let Some((_, piece, _)) = &mut self.stuck {
+        if let Some((_, piece)) = &mut self.stuck {
             // Two pieces can wait only when the first one is about a gap; they are stored together.
             piece.extend_from_slice(&record[HEADER..]);
             return;
         }
-        if let Err(error) = self.spool.append(stream, now, record) {
-            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-            self.stuck = Some((stream, record.to_vec(), errno));
+        // Why it does not go in is said when it does not the second time either.
+        if self.spool.append(stream, now, record).is_err() {
+            self.stuck = Some((stream, record.to_vec()));
             self.retry_stuck(now);
         }
     }
@@ -175,11 +174,11 @@ impl Output {
     /// What to tell the ant about the output; one message at a time, the answer makes room for the next.
     pub(crate) fn announcement(&mut self) -> Option<FromShim> {
         let checkpoint = !self.spool.is_settled() && (self.stuck.is_some() || self.spool.wants_checkpoint());
-        if self.announced.is_some() || (self.spool.is_taken() && !checkpoint) {
+        if self.announced || (self.spool.is_taken() && !checkpoint) {
             return None;
         }
         let (base, end) = self.spool.range();
-        self.announced = Some(end);
+        self.announced = true;
         Some(FromShim::Output { base, end, checkpoint })
     }
 

@@ -23,8 +23,7 @@ impl Case {
     pub(super) async fn chunks(&self) -> (Vec<Chunk>, Counts, i64) {
         let mut dump = Dump::open(self.dir.path(), &self.database()).await.unwrap();
         let (to, mut from) = mpsc::channel(1_000);
-        let counts = dump.send(&to).await.unwrap();
-        drop(to);
+        let counts = dump.send(to).await.unwrap();
         let mut chunks = Vec::new();
         while let Some(chunk) = from.recv().await {
             // As it lies in a backup.

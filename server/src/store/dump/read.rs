@@ -34,13 +34,6 @@ pub(crate) struct Dump {
     alone: Option<(Option<DirectoryLock>, Option<Connection>)>,
 }
 
-/// What the rows name in the data directory.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct StoredFiles {
-    pub(crate) artifacts: u64,
-    pub(crate) attempts: u64,
-}
-
 impl Dump {
     /// Of a database that a server may be active on, and whose moment is now.
     pub(crate) async fn open(dir: &Path, database: &Database) -> Result<Self, DumpError> {
@@ -123,7 +116,7 @@ impl Dump {
     }
 
     /// Sends all rows, table by table, each table behind those that it refers to. Ends early when nobody takes them.
-    pub(crate) async fn send(&mut self, to: &mpsc::Sender<Chunk>) -> Result<Counts, DumpError> {
+    pub(crate) async fn send(&mut self, to: mpsc::Sender<Chunk>) -> Result<Counts, DumpError> {
         let mut counts = Counts::new();
         let name = self.name.clone();
         for table in &self.schema.tables {
@@ -168,7 +161,7 @@ impl Dump {
         &mut self,
         mut artifact: impl FnMut(Digest, u64) -> Result<(), E>,
         mut attempt: impl FnMut(AttemptId) -> Result<(), E>,
-    ) -> Result<StoredFiles, E> {
+    ) -> Result<(), E> {
         /// Both errors in one.
         struct Either<E>(E);
         impl<E: From<StoreError>> From<sqlx::Error> for Either<E> {
@@ -176,11 +169,9 @@ impl Dump {
                 Self(StoreError::from(error).into())
             }
         }
-        let mut found = StoredFiles::default();
         query("SELECT digest, max(size) FROM artifacts WHERE expired_at IS NULL GROUP BY digest")
             .for_each(&mut self.transaction, async |row| -> Result<(), Either<E>> {
                 let size = unsigned("artifacts", "size", row.try_get(1)?).map_err(|error| Either(error.into()))?;
-                found.artifacts += 1;
                 artifact(Digest(row.try_get(0)?), size).map_err(Either)
             })
             .await
@@ -188,12 +179,11 @@ impl Dump {
         query("SELECT job_id, number FROM attempts")
             .for_each(&mut self.transaction, async |row| -> Result<(), Either<E>> {
                 let number = unsigned("attempts", "number", row.try_get(1)?).map_err(|error| Either(error.into()))?;
-                found.attempts += 1;
                 attempt(AttemptId::new(&JobId(row.try_get(0)?), AttemptNumber(number))).map_err(Either)
             })
             .await
             .map_err(|Either(error)| error)?;
-        Ok(found)
+        Ok(())
     }
 
     /// Its rows are in another database now. A server that is started on these all the same takes them for restored.
