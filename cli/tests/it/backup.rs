@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, TestDatabase};
-use crate::live_server::{LiveServer, atta, wait_for};
+use crate::live_server::{LiveServer, atta, path, wait_for};
 use crate::scratch::{Done, Scratch};
 
 /// Something of everything: a secret, a log, an artifact, outputs.
@@ -48,10 +48,6 @@ tasks:
 "#;
 
 const QUICK: &str = "job_type: quick\ntasks:\n  - {task_type: say, script: [echo said]}\n";
-
-fn path() -> String {
-    std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned()
-}
 
 fn run(scratch: &Scratch, arguments: &[&str], database: Option<&TestDatabase>) -> Done {
     let mut command = scratch.command(arguments);
@@ -244,25 +240,11 @@ fn a_disk_that_is_full_leaves_neither_half_a_backup_nor_half_a_server() {
     let archive = scratch.path("backup.tar.zst");
     run(&scratch, &["backup", "--data-dir", "data", text(&archive)], None).says(0, &[]);
     server.stop();
-    fs::create_dir(scratch.path("small")).unwrap();
-    // A mount namespace of its own: the file system goes with the process.
-    let script = "mount -t tmpfs -o size=4m tmpfs small || { echo cannot-mount >&2; exit 99; }; \"$@\"; code=$?; \
-                  echo \"left: $(ls -A small | tr '\\n' ' ')\" >&2; exit $code";
+    let script = "\"$@\"; code=$?; echo \"left: $(ls -A small | tr '\\n' ' ')\" >&2; exit $code";
     for arguments in
         [["backup", "--data-dir", "data", "small/b.tar.zst"], ["restore", "backup.tar.zst", "--data-dir", "small/data"]]
     {
-        let output = Command::new("unshare")
-            .args(["-m", "sh", "-c", script, "sh"])
-            .arg(atta())
-            .args(arguments)
-            .current_dir(scratch.root())
-            .stdin(Stdio::null())
-            .output();
-        let Ok(output) = output else { return };
-        let done: Done = output.into();
-        if done.code == 99 || done.stderr.contains("unshare:") {
-            return;
-        }
+        let Some(done) = scratch.on_a_small_disk("4m", script, &arguments) else { return };
         done.says(1, &["cannot be written", "the disk is full"]);
         assert!(done.stderr.trim_end().ends_with("left:"), "{done:#?}");
     }

@@ -14,8 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::cluster::{Cluster, TestDatabase};
-use crate::live_server::{LiveServer, atta, wait_for};
-use crate::postgres::{Second, YAML, path, submit};
+use crate::live_server::{LiveServer, atta, path, wait_for};
+use crate::postgres::{Second, YAML, submit};
 use crate::scratch::Scratch;
 
 /// Between a server and its database. Cuts connections while something is committed: before the database hears of it, or

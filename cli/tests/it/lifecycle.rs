@@ -10,12 +10,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
-use crate::live_server::{LiveServer, atta, wait_for};
+use crate::live_server::{LiveServer, atta, path, wait_for};
 use crate::scratch::{Done, Scratch};
-
-fn path() -> String {
-    std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned()
-}
 
 #[test]
 fn a_port_in_use_is_named() {
@@ -250,22 +246,8 @@ fn a_full_disk_is_a_clear_failure_and_leaves_nothing() {
         "job.yaml",
         "job_type: filler\ndefaults: {shell: [sh, -eu]}\ntasks:\n  - {task_type: fill, timeout: 20s, script: ['head -c 64000000 /dev/zero >big'], artifacts: {paths: [big]}}\n",
     );
-    fs::create_dir(scratch.path("small")).expect("writable");
-    // A mount namespace of its own: the file system goes with the process.
-    let script =
-        "mount -t tmpfs -o size=16m tmpfs small || { echo cannot-mount >&2; exit 99; }; TMPDIR=$PWD/small exec \"$@\"";
-    let output = Command::new("unshare")
-        .args(["-m", "sh", "-c", script, "sh"])
-        .arg(atta())
-        .args(["run", &file, "--json"])
-        .current_dir(scratch.root())
-        .stdin(Stdio::null())
-        .output();
-    let Ok(output) = output else { return };
-    let done: Done = output.into();
-    if done.code == 99 || done.stderr.contains("unshare:") {
-        return;
-    }
+    let script = "TMPDIR=$PWD/small exec \"$@\"";
+    let Some(done) = scratch.on_a_small_disk("16m", script, &["run", &file, "--json"]) else { return };
     // Either the job still could be written to its end, or the run says why not.
     assert_eq!(done.code, 1, "{done:#?}");
     let document = done.json();

@@ -15,6 +15,27 @@ pub(crate) fn atta() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_atta"))
 }
 
+/// Where the programs of this machine are.
+pub(crate) fn path() -> String {
+    std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A switch for whoever runs a test by hand.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "switches for whoever runs the test")]
+    let given = std::env::var(name).ok();
+    given.map(|text| text.parse().unwrap_or_else(|error| panic!("{name} is no number: {text:?} ({error})")))
+}
+
+/// Kills what would wait for the next server or ant.
+pub(crate) fn kill_processes_of(directory: &Path) {
+    for process in processes_of(directory) {
+        if let Some(pid) = process.split(' ').next().and_then(|pid| pid.parse().ok()) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
 /// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
@@ -156,8 +177,7 @@ impl LiveServer {
 
     /// Kills it with a signal that leaves a core dump where one is allowed; says how it ended.
     pub(crate) fn crash(mut self) -> std::process::ExitStatus {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid is an i32"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGABRT).expect("the server runs");
+        nix::sys::signal::kill(self.pid(), nix::sys::signal::Signal::SIGABRT).expect("the server runs");
         self.child.wait().expect("a killed child can be waited for")
     }
 
@@ -169,8 +189,7 @@ impl LiveServer {
 
     /// SIGTERM, and waits for the end.
     pub(crate) fn stop(mut self) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid is an i32"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("the server runs");
+        nix::sys::signal::kill(self.pid(), nix::sys::signal::Signal::SIGTERM).expect("the server runs");
         let status =
             wait_for("the server to stop", || self.child.try_wait().expect("a child can be asked for its state"));
         assert!(status.success(), "the server ended with {status}");
@@ -182,12 +201,7 @@ impl Drop for LiveServer {
         if let Ok(None) = self.child.try_wait() {
             let _ = self.child.kill();
             let _ = self.child.wait();
-            // What runs would wait for the next server.
-            for process in processes_of(&self.directory) {
-                if let Some(pid) = process.split(' ').next().and_then(|pid| pid.parse().ok()) {
-                    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-                }
-            }
+            kill_processes_of(&self.directory);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
-use crate::live_server::{LiveServer, repository};
+use crate::live_server::{LiveServer, path, repository};
 
 const ONE: &str = "job_type: one\ntasks:\n  - task_type: only\n    script: [\"echo hello\"]\n";
 
@@ -22,7 +22,7 @@ fn get(server: &LiveServer, path: &str) -> String {
 }
 
 fn start(directory: &tempfile::TempDir) -> LiveServer {
-    LiveServer::start(directory.path(), &std::env::var_os("PATH").unwrap_or_default().to_string_lossy())
+    LiveServer::start(directory.path(), &path())
 }
 
 #[test]

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, TestDatabase};
-use crate::live_server::{LiveServer, atta, wait_for};
+use crate::live_server::{LiveServer, atta, path, wait_for};
 use crate::scratch::Scratch;
 
 pub(crate) const YAML: &str = r#"
@@ -31,10 +31,6 @@ tasks:
     dependencies: [second]
     script: ['echo third >>"$SIDE"']
 "#;
-
-pub(crate) fn path() -> String {
-    std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned()
-}
 
 /// A server that may have to wait for its turn.
 pub(crate) struct Second {

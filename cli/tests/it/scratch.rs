@@ -106,6 +106,27 @@ impl Scratch {
         self.command(arguments).output().expect("atta starts").into()
     }
 
+    /// Has `sh` do the script, in which `"$@"` is the program, beside a small disk that is mounted at `small`; it goes with
+    /// the process. `None` where nothing may be mounted.
+    pub(crate) fn on_a_small_disk(&self, size: &str, script: &str, arguments: &[&str]) -> Option<Done> {
+        fs::create_dir_all(self.path("small")).expect("the directory is writable");
+        let mount =
+            format!("mount -t tmpfs -o size={size} tmpfs small || {{ echo cannot-mount >&2; exit 99; }}; {script}");
+        let output = Command::new("unshare")
+            .args(["-m", "sh", "-c", &mount, "sh"])
+            .arg(atta())
+            .args(arguments)
+            .current_dir(self.root())
+            .stdin(Stdio::null())
+            .output();
+        let done: Option<Done> = output.ok().map(Done::from);
+        let done = done.filter(|done| done.code != 99 && !done.stderr.contains("unshare:"));
+        if done.is_none() {
+            eprintln!("nothing can be mounted here: a full disk is not tested");
+        }
+        done
+    }
+
     /// Runs a definition with `--json`: the exit code and the document.
     pub(crate) fn job(&self, yaml: &str, params: &[&str]) -> (i32, Value) {
         let file = self.write("job.yaml", yaml);

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::live_server::LiveServer;
+use crate::live_server::{LiveServer, path};
 use crate::scratch::{Done, Scratch};
 
 const BUILD: &str = r#"
@@ -23,10 +23,6 @@ tasks:
     script: ['echo testing', 'exit "$CODE"']
     on_exit_code: {2: END_BLOCKED}
 "#;
-
-fn path() -> String {
-    std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned()
-}
 
 /// The promise about `atta run --json`.
 fn report_schema() -> Value {

@@ -13,19 +13,13 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::RcvBuf;
 use nix::unistd::Pid;
 
-use crate::live_server::{LiveServer, wait_for};
+use crate::live_server::{LiveServer, number, path, wait_for};
 use crate::remote::cutting::CuttingProxy;
 use crate::remote::rig::{Queen, digest};
 use crate::scratch::{Done, Scratch};
 
 /// What a process may grow by, whatever goes through it.
 const GROWTH_KIB: u64 = 64 << 10;
-
-fn number(name: &str, default: u64) -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "switches for whoever runs the test")]
-    let given = std::env::var(name).ok();
-    given.map_or(default, |text| text.parse().expect("a number"))
-}
 
 /// The most memory that a process has had.
 fn peak_kib(pid: Pid) -> u64 {
@@ -46,7 +40,7 @@ fn large(artifact: u64, log: u64) -> String {
 
 #[test]
 fn large_artifacts_and_logs_go_through_queen_and_ant_in_bounded_memory() {
-    let (artifact, log) = (number("ATTA_ARTIFACT_MIB", 256), number("ATTA_LOG_MIB", 32));
+    let (artifact, log) = (number("ATTA_ARTIFACT_MIB").unwrap_or(256), number("ATTA_LOG_MIB").unwrap_or(32));
     let queen = Queen::start();
     let ant = queen.ant("one", &["--slots", "2"]);
     // What both need anyway.
@@ -152,7 +146,7 @@ fn narrow(address: &str) -> TcpStream {
 #[test]
 fn viewers_that_never_read_do_not_hold_up_a_task() {
     let scratch = Scratch::new();
-    let path = std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned();
+    let path = path();
     let go = scratch.path("go");
     // Much more than the buffers of connections that nobody reads from.
     let yaml = format!(
@@ -170,7 +164,7 @@ fn viewers_that_never_read_do_not_hold_up_a_task() {
     });
     let address = server.url.trim_start_matches("http://").to_owned();
     let before = peak_kib(server.pid());
-    let count = number("ATTA_VIEWERS", 24);
+    let count = number("ATTA_VIEWERS").unwrap_or(24);
     let viewers: Vec<TcpStream> = (0..count)
         .map(|_| {
             let mut viewer = narrow(&address);

@@ -13,13 +13,9 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::live_server::{LiveServer, atta, processes_of, repository, wait_for};
+use crate::live_server::{LiveServer, atta, path, processes_of, repository, wait_for};
 use crate::remote::rig::{Queen, ant_of};
 use crate::scratch::{Done, Scratch, task};
-
-fn path() -> String {
-    std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned()
-}
 
 /// The earlier build, if there is one.
 fn previous() -> Option<PathBuf> {

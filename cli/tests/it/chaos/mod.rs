@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 
 use crate::cluster::Cluster;
 use crate::dice::Dice;
-use crate::live_server::{processes_of, wait_for};
+use crate::live_server::{number, processes_of, wait_for};
 use jobs::{BAD, Counts, GOOD, Submitted, check};
 use world::{Who, World};
 
@@ -188,15 +188,9 @@ fn open_jobs(world: &mut World) -> usize {
     open["items"].as_array().or_else(|| open.as_array()).map_or(0, Vec::len)
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "switches for whoever runs the test")]
-    let given = std::env::var(name).ok();
-    given.map_or(default, |text| text.parse().expect("a number"))
-}
-
 #[test]
 fn whatever_is_killed_each_command_runs_once_per_attempt_and_nothing_stays_behind() {
-    let (seed, kills) = (number("CHAOS_SEED", 1), number("CHAOS_KILLS", 10));
+    let (seed, kills) = (number("CHAOS_SEED").unwrap_or(1), number("CHAOS_KILLS").unwrap_or(10));
     eprintln!("CHAOS_SEED={seed} CHAOS_KILLS={kills}");
     let mut dice = Dice(seed);
     let mut world = World::start(seed % 2 == 1, seed, (seed % 4 == 0).then(|| Cluster::own().database()));

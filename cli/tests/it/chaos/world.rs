@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::disk::Disk;
 use super::line::{Line, Namespaces};
 use crate::cluster::TestDatabase;
-use crate::live_server::{processes_of, wait_for};
+use crate::live_server::{kill_processes_of, wait_for};
 use crate::scratch::{Done, Scratch};
 
 /// One of the processes that are started, killed and started again.
@@ -332,12 +332,7 @@ impl Drop for World {
             self.kill(who);
         }
         if std::thread::panicking() {
-            // What runs would wait for the next ants.
-            for process in processes_of(self.scratch.root()) {
-                if let Some(pid) = process.split(' ').next().and_then(|pid| pid.parse().ok()) {
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                }
-            }
+            kill_processes_of(self.scratch.root());
         }
     }
 }

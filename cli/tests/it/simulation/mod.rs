@@ -19,13 +19,11 @@ use std::time::Instant;
 use atta_server::simulation::Sabotage;
 use schedule::play;
 
+use crate::live_server::number;
+
 const SEEDS: u64 = 40;
 /// A faulty queen is caught within so many.
 const CAUGHT_WITHIN: u64 = 400;
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var_os(name)?.to_str()?.parse().ok()
-}
 
 #[test]
 fn whatever_fails_every_job_ends_and_nothing_is_begun_twice_or_lost() {

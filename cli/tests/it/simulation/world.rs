@@ -42,7 +42,6 @@ pub(super) struct Weather {
 #[derive(Debug, Default)]
 pub(super) struct Ran {
     pub(super) begun: u32,
-    pub(super) code: u8,
     /// What it writes when it runs to its end.
     pub(super) lines: Vec<String>,
     pub(super) ended: Option<Ended>,
@@ -278,7 +277,7 @@ impl Programs for Machines {
             let mut ran = locked(&world.ran);
             let entry = ran.entry((attempt.clone(), name.to_owned())).or_default();
             entry.begun += 1;
-            (entry.code, entry.lines) = (program.code, lines);
+            entry.lines = lines;
             entry.begun
         };
         if begun > 1 {

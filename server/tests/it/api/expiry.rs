@@ -141,12 +141,7 @@ async fn a_content_that_no_report_has_named_is_removed_once_it_is_old_and_an_art
     config.keeping.stored_lately = Duration::ZERO;
     let again = TestServer::with(server.dir, config).await.unwrap();
     let file = |digest: &str| again.dir.path().join("artifacts").join(&digest[..2]).join(&digest[2..]);
-    let gone = async {
-        while file(&lost.digest.0).exists() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), gone).await.unwrap();
+    until("the content is gone", async || !file(&lost.digest.0).exists()).await;
     assert!(file(&kept.digest.0).exists());
     let content = again.get(&format!("/api/v1/jobs/{id}/attempts/1/artifacts/plan.md")).await;
     assert_eq!(content.body, b"# plan");

@@ -1,11 +1,12 @@
 //! PostgreSQL whose sessions end at any moment, and two queens on one database.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use atta_server::scheduler::Queen;
 use sqlx::{Connection, PgConnection};
+use tokio::sync::Notify;
 
 use super::rig::{Ant, Rig, definition, on_postgres, request};
 
@@ -72,14 +73,12 @@ fn a_second_queen_waits_and_one_that_was_overtaken_stores_nothing() {
 async fn two_queens() {
     let rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")])).await;
-    let waits = Arc::new(AtomicBool::new(false));
+    let waits = Arc::new(Notify::new());
     let mut config = rig.config();
     let told = waits.clone();
-    config.on_standby = Some(Box::new(move || told.store(true, Ordering::SeqCst)));
+    config.on_standby = Some(Box::new(move || told.notify_one()));
     let second = tokio::spawn(Queen::open(config));
-    while !waits.load(Ordering::SeqCst) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    tokio::time::timeout(Duration::from_mins(1), waits.notified()).await.unwrap();
     // The session of the first one ends unseen, and the second one is quicker: the first one is told what happened.
     let holder = rig.rows("SELECT value FROM meta WHERE key = 'epoch'").await.concat();
     assert_eq!(holder, "1");
