@@ -146,6 +146,9 @@ pub struct AgentOrder {
     pub directory: Option<String>,
     /// The commit that its changes are measured against is the one that is checked out there when it begins.
     pub track_changes: bool,
+    /// A `DONE` that left neither a changed file nor a commit is `NO_CHANGE`.
+    #[serde(default)]
+    pub expect_changes: bool,
 }
 
 /// A program and a model.

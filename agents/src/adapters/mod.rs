@@ -1,0 +1,152 @@
+//! Agent CLIs: one file each, with its arguments, its environment and its wire format.
+
+mod claude;
+mod custom;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use atta_core::protocol::agent::{AgentChoice, AgentCli, AgentPermission, MicroUsd};
+use atta_core::time::UnixMillis;
+use serde_json::Value;
+
+use crate::event::Event;
+use crate::process::Invocation;
+
+/// What an adapter has to know to build a command line.
+pub(crate) struct Launch<'a> {
+    pub(crate) choice: &'a AgentChoice,
+    pub(crate) prompt: &'a str,
+    pub(crate) system: Option<&'a str>,
+    pub(crate) permission: AgentPermission,
+    pub(crate) allowed_tools: &'a [String],
+    /// The session to go on with.
+    pub(crate) resume: Option<&'a str>,
+    /// What is left of the limits, for programs that keep them themselves as well.
+    pub(crate) turns_left: Option<u32>,
+    pub(crate) usd_left: Option<MicroUsd>,
+    /// A directory for files that the program is given, absolute.
+    pub(crate) files: &'a Path,
+    /// Where it works.
+    pub(crate) directory: &'a Path,
+    /// Tells this run from the others of the same attempt.
+    pub(crate) run: usize,
+}
+
+impl Launch<'_> {
+    /// The prompt with the system's part before it, for programs that have no place of its own for it.
+    fn whole_prompt(&self) -> String {
+        match self.system {
+            Some(system) => format!("{system}\n\n{}", self.prompt),
+            None => self.prompt.to_owned(),
+        }
+    }
+
+    /// The program: as ordered, or by its usual name.
+    fn program(&self, usual: &str) -> Vec<OsString> {
+        if self.choice.command.is_empty() {
+            vec![usual.into()]
+        } else {
+            self.choice.command.iter().map(OsString::from).collect()
+        }
+    }
+}
+
+/// Understands the stream of one run.
+pub(crate) trait Adapter {
+    /// An event.
+    fn json(&mut self, event: &Value, now: UnixMillis, out: &mut Vec<Event>);
+
+    /// A line that is not JSON.
+    fn text(&mut self, _line: &str, _now: UnixMillis, out: &mut Vec<Event>) {
+        out.push(Event::Garbage);
+    }
+
+    /// The program has ended, and nothing more will come.
+    fn end(&mut self, _exit_code: Option<i32>, _now: UnixMillis, _out: &mut Vec<Event>) {}
+
+    /// Whether its stream is JSON lines.
+    fn speaks_json(&self) -> bool {
+        true
+    }
+}
+
+/// How to start it, and who understands it.
+pub(crate) fn prepare(launch: &Launch<'_>) -> std::io::Result<(Invocation, Box<dyn Adapter>)> {
+    Ok(match launch.choice.cli {
+        AgentCli::Claude => (claude::invoke(launch), Box::new(claude::Claude::default())),
+        AgentCli::Custom => (custom::invoke(launch), Box::new(custom::Custom::default())),
+        other => return Err(std::io::Error::other(format!("there is no adapter for {other} yet"))),
+    })
+}
+
+/// Variables by which agents tell the programs that they start that they are started by an agent. An agent that is
+/// started from within another one must not take itself for a part of it.
+const INHERITED: &[&str] = &[
+    "AI_AGENT",
+    "CLAUDECODE",
+    "CLAUDE_CODE_CHILD_SESSION",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_CODE_EXECPATH",
+    "CLAUDE_CODE_PARENT_SESSION_ID",
+    "CLAUDE_CODE_SESSION_ACCESS_TOKEN",
+    "CLAUDE_CODE_SESSION_ID",
+    "CLAUDE_CODE_SSE_PORT",
+    "CLAUDE_EFFORT",
+    "CODEX_CI",
+    "CODEX_INTERNAL_ORIGINATOR_OVERRIDE",
+    "CODEX_MANAGED_BY_NPM",
+    "CODEX_SANDBOX",
+    "CODEX_SANDBOX_NETWORK_DISABLED",
+    "CODEX_THREAD_ID",
+    "COPILOT_AGENT_SESSION_ID",
+    "COPILOT_CLI",
+    "CURSOR_AGENT",
+    "CURSOR_INVOKED_AS",
+    "CURSOR_TRACE_ID",
+    "GEMINI_CLI",
+    "GEMINI_CLI_NO_RELAUNCH",
+    "GOOSE_TERMINAL",
+    "OPENCODE",
+    "OPENCODE_CALLER",
+    "OPENCODE_PID",
+    "OPENCODE_PROCESS_ROLE",
+    "OPENCODE_RUN_ID",
+];
+
+/// The environment of an agent: what the runner was given, without what only another agent's children should see.
+pub(crate) fn environment(inherited: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+    inherited.iter().filter(|(name, _)| !INHERITED.iter().any(|stripped| name == stripped)).cloned().collect()
+}
+
+/// A string in an event.
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// A count in an event.
+fn count(value: &Value, pointer: &str) -> u64 {
+    value.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// Dollars in an event.
+fn dollars(value: &Value, pointer: &str) -> Option<MicroUsd> {
+    value.pointer(pointer).and_then(Value::as_f64).and_then(MicroUsd::from_dollars)
+}
+
+/// What a tool is called for, in a few words.
+fn detail(input: &Value) -> String {
+    const TELLING: [&str; 10] =
+        ["command", "cmd", "file_path", "filePath", "absolute_path", "path", "pattern", "query", "url", "description"];
+    let told = TELLING.iter().find_map(|key| match input.get(key)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(words) => Some(words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
+        _ => None,
+    });
+    let told = told.unwrap_or_else(|| match input {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    crate::transcript::on_one_line(&told, 300)
+}

@@ -1,0 +1,94 @@
+//! The record of an attempt, kept on disk while it comes to be.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use atta_core::protocol::agent::{AgentRecord, AgentUsage};
+
+/// How many warnings are kept.
+const MOST_WARNINGS: usize = 100;
+
+/// How long news that are not urgent may wait for others.
+const GATHERING: Duration = Duration::from_millis(200);
+
+/// A record and its file.
+pub(crate) struct Ledger {
+    pub(crate) record: AgentRecord,
+    path: PathBuf,
+    changed: bool,
+    written_at: Option<Duration>,
+    left_out: usize,
+}
+
+impl Ledger {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { record: empty(), path: path.to_owned(), changed: true, written_at: None, left_out: 0 }
+    }
+
+    /// Something has changed that can wait a moment.
+    pub(crate) fn touch(&mut self) {
+        self.changed = true;
+    }
+
+    /// Adds a warning unless there are too many.
+    pub(crate) fn warn(&mut self, warning: String) {
+        self.changed = true;
+        if self.record.warnings.contains(&warning) {
+            return;
+        }
+        if self.record.warnings.len() < MOST_WARNINGS {
+            self.record.warnings.push(warning);
+        } else {
+            self.left_out += 1;
+            let last = format!("and {} more warnings", self.left_out);
+            self.record.warnings.truncate(MOST_WARNINGS - 1);
+            self.record.warnings.push(last);
+        }
+    }
+
+    /// Writes what has changed, if the last time is long enough ago.
+    pub(crate) fn write_soon(&mut self, now: Duration) -> io::Result<()> {
+        if self.changed && self.written_at.is_none_or(|at| now.saturating_sub(at) >= GATHERING) {
+            self.write(now)?;
+        }
+        Ok(())
+    }
+
+    /// Writes it now.
+    pub(crate) fn write(&mut self, now: Duration) -> io::Result<()> {
+        replace(&self.path, &self.record)?;
+        self.changed = false;
+        self.written_at = Some(now);
+        Ok(())
+    }
+}
+
+/// A record of nothing.
+pub(crate) fn empty() -> AgentRecord {
+    AgentRecord {
+        class: None,
+        message: String::new(),
+        runs: Vec::new(),
+        session: None,
+        usage: AgentUsage::default(),
+        verdict: None,
+        final_message: String::new(),
+        limit: None,
+        denials: Vec::new(),
+        files_changed: Vec::new(),
+        commits: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// Puts a record in the place of an older one; a reader sees the one or the other.
+pub(crate) fn replace(path: &Path, record: &AgentRecord) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(record)?;
+    text.push(b'\n');
+    let mut next = path.as_os_str().to_owned();
+    next.push(".next");
+    fs::write(&next, text)?;
+    fs::rename(&next, path)
+}

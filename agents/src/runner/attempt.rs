@@ -1,0 +1,416 @@
+//! An order from its first run to its record: prompt, re-asks, fallbacks, votes, changes.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use atta_core::engine::AgentClass;
+use atta_core::protocol::agent::{
+    AgentChoice, AgentOrder, AgentPrompt, AgentRecord, AgentRun, AgentUsage, MicroUsd, RunPurpose,
+};
+use atta_core::time::Clock;
+use serde_json::Value;
+
+use super::run::{RunEnd, RunOrder, run, used_tokens};
+use crate::changes::{Start, path_of};
+use crate::prices::Prices;
+use crate::record::{self, Ledger};
+use crate::skills;
+use crate::transcript::{Transcript, cut_in_the_middle};
+use crate::verdict::{self, Judge, Missing};
+
+/// The longest final message in a record.
+const LONGEST_FINAL_MESSAGE: usize = 64 << 10;
+
+/// The longest prompt that is read from a file.
+const LONGEST_PROMPT: u64 = 8 << 20;
+
+/// An attempt while it runs.
+pub(super) struct Attempt<'a> {
+    pub(super) order: &'a AgentOrder,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) environment: Vec<(OsString, OsString)>,
+    pub(super) prices: Prices,
+    pub(super) told_to_end: Arc<AtomicBool>,
+    pub(super) task_dir: PathBuf,
+    /// `TASK_DIR/agent`, absolute.
+    pub(super) files: PathBuf,
+    pub(super) ledger: Ledger,
+    pub(super) transcript: Transcript,
+}
+
+/// What a choice has come to.
+struct Ended {
+    /// Absent when the attempt was told to end.
+    class: Option<AgentClass>,
+    message: String,
+    verdict: Option<Value>,
+}
+
+impl Ended {
+    fn error(message: String) -> Self {
+        Self { class: Some(AgentClass::Error), message, verdict: None }
+    }
+}
+
+/// What every session of the attempt is told.
+struct Briefing {
+    prompt: String,
+    judge: Option<Judge>,
+}
+
+impl Attempt<'_> {
+    /// Runs everything; what comes of it stands in the record.
+    pub(super) fn perform(&mut self) {
+        self.write_now();
+        let start = match self.order.track_changes || self.order.expect_changes {
+            true => self.directory().ok().and_then(|directory| Start::look(&directory, &self.environment)),
+            false => None,
+        };
+        let mut ended = match self.briefing() {
+            Ok(briefing) if self.order.vote > 1 => self.vote(&briefing),
+            Ok(briefing) => self.with_fallbacks(&briefing, RunPurpose::Work),
+            Err(message) => Ended::error(message),
+        };
+        if let Some(start) = &start {
+            let changes = start.changes(&self.environment);
+            if changes.left_out > 0 {
+                self.ledger.warn(format!("{} more files were changed than are named here", changes.left_out));
+            }
+            self.ledger.record.files_changed = changes.files;
+            self.ledger.record.commits = changes.commits;
+            if ended.class == Some(AgentClass::Done) && self.order.expect_changes && !changes.any {
+                ended.class = Some(AgentClass::NoChange);
+                ended.message = "the agent says that it is done, but it changed nothing".to_owned();
+            }
+        } else if self.order.expect_changes && ended.class == Some(AgentClass::Done) {
+            self.ledger.warn("the agent works in no git repository, so nobody knows what it changed".to_owned());
+        }
+        if let Some(class) = ended.class
+            && ended.message.is_empty()
+        {
+            ended.message = class.sentence().to_owned();
+        }
+        self.ledger.record.class = ended.class;
+        self.ledger.record.message = ended.message;
+        self.ledger.record.verdict = ended.verdict;
+    }
+
+    /// Writes the record in its last form.
+    pub(super) fn finish(mut self) -> AgentRecord {
+        let record = &self.ledger.record;
+        let class = record.class.map_or("ended", AgentClass::as_str);
+        let cost = record.usage.cost.map_or_else(|| "unknown cost".to_owned(), |cost| cost.to_string());
+        let line = format!("{class}: {} ({} turns, {cost})", record.message, record.usage.turns);
+        self.transcript.show("=", &line);
+        self.transcript.flush(true);
+        let beside = record::replace(&self.files.join("record.json"), record);
+        if let Err(error) = beside {
+            self.ledger.warn(format!("agent/record.json cannot be written: {error}"));
+        }
+        self.write_now();
+        self.ledger.record
+    }
+
+    /// Where it works.
+    pub(super) fn directory(&self) -> Result<PathBuf, String> {
+        let directory = match self.order.directory.as_deref() {
+            Some(directory) => self.resolve(directory)?,
+            None => self.task_dir.clone(),
+        };
+        let known = directory.canonicalize().ok().filter(|directory| directory.is_dir());
+        known.ok_or_else(|| format!("the agent's directory {} is not there", directory.display()))
+    }
+
+    /// A path of the order: relative to TASK_DIR, or below the workspace.
+    fn resolve(&self, path: &str) -> Result<PathBuf, String> {
+        let in_workspace = path.strip_prefix("$JOB_WORKSPACE").or_else(|| path.strip_prefix("${JOB_WORKSPACE}"));
+        match in_workspace {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                let workspace = path_of(&self.environment, "JOB_WORKSPACE");
+                let workspace = workspace.ok_or_else(|| format!("{path}: this attempt has no JOB_WORKSPACE"))?;
+                Ok(workspace.join(rest.trim_start_matches('/')))
+            }
+            _ => Ok(self.task_dir.join(path)),
+        }
+    }
+
+    /// Skills, the prompt, and what is said about the verdict.
+    fn briefing(&self) -> Result<Briefing, String> {
+        let mut parts = Vec::new();
+        let home = path_of(&self.environment, "HOME");
+        let repository = self.directory()?;
+        for name in &self.order.skills {
+            parts.push(skills::find(name, &repository, home.as_deref()).map_err(|error| error.to_string())?);
+        }
+        parts.push(match &self.order.prompt {
+            AgentPrompt::Text(text) => text.clone(),
+            AgentPrompt::File(path) => self.read_prompt(&self.resolve(path)?)?,
+        });
+        let mut judge = None;
+        if let Some(order) = &self.order.verdict {
+            judge = Some(Judge::new(&order.schema).map_err(|error| error.to_string())?);
+            parts.push(verdict::request(order));
+        }
+        Ok(Briefing { prompt: parts.join("\n\n---\n\n"), judge })
+    }
+
+    fn read_prompt(&self, path: &Path) -> Result<String, String> {
+        let shown = path.display();
+        let length = fs::metadata(path).map_err(|error| format!("the prompt {shown} cannot be read: {error}"))?.len();
+        if length > LONGEST_PROMPT {
+            return Err(format!("the prompt {shown} is longer than {} MiB", LONGEST_PROMPT >> 20));
+        }
+        let bytes = fs::read(path).map_err(|error| format!("the prompt {shown} cannot be read: {error}"))?;
+        String::from_utf8(bytes).map_err(|_| format!("the prompt {shown} is not UTF-8"))
+    }
+
+    /// The first choice, and the next one as long as the one before ended in one of its classes.
+    fn with_fallbacks(&mut self, briefing: &Briefing, purpose: RunPurpose) -> Ended {
+        let order = self.order;
+        let mut ended = self.one_choice(briefing, &order.choice, purpose);
+        for fallback in &order.fallback {
+            let Some(class) = ended.class else { break };
+            if !fallback.on.contains(&class) {
+                continue;
+            }
+            if let Some(exhausted) = self.exhausted() {
+                return exhausted;
+            }
+            self.ledger.warn(format!("{} ended with {class:?}: {}", purpose_of(purpose), ended.message));
+            let next = &fallback.choice;
+            let model = next.model.as_deref().unwrap_or("its default model");
+            self.transcript.show("·", &format!("{}: trying {} with {model}", class.as_str(), next.cli));
+            ended = self.one_choice(briefing, next, RunPurpose::Fallback);
+        }
+        ended
+    }
+
+    /// One session with a program, re-asks included.
+    fn one_choice(&mut self, briefing: &Briefing, choice: &AgentChoice, purpose: RunPurpose) -> Ended {
+        let order = self.order;
+        let resume = order.resume.as_ref().filter(|session| session.cli == choice.cli).map(|session| session.id.as_str());
+        if let (Some(session), None) = (&order.resume, resume) {
+            self.ledger.warn(format!("{} cannot go on with a session of {}; it begins a new one", choice.cli, session.cli));
+        }
+        let first = RunOrder {
+            choice,
+            purpose,
+            prompt: &briefing.prompt,
+            system: order.system.as_deref(),
+            resume,
+            before: None,
+        };
+        let index = self.ledger.record.runs.len();
+        let end = run(self, &first);
+        self.note_end(&end);
+        let (Some(AgentClass::Done), Some(judge), Some(wanted)) = (end.class, &briefing.judge, &order.verdict) else {
+            return Ended { class: end.class, message: end.message, verdict: None };
+        };
+        let mut found = judge.find(&end.final_message);
+        for _ in 0..wanted.asks {
+            let (Err(missing), Some(session)) = (&found, self.ledger.record.runs[index].session_id.clone()) else { break };
+            if self.told_to_end.load(Ordering::SeqCst) {
+                return Ended { class: None, message: "the attempt was ended".to_owned(), verdict: None };
+            }
+            if let Some(exhausted) = self.exhausted() {
+                return exhausted;
+            }
+            let prompt = verdict::request_again(wanted, missing);
+            let same = |run: &&AgentRun| run.session_id.as_ref() == Some(&session);
+            let runs = self.ledger.record.runs.iter().filter(same).map(|run| &run.usage);
+            let before = crate::usage::sum(runs).tokens;
+            let again = RunOrder {
+                choice,
+                purpose: RunPurpose::Reask,
+                prompt: &prompt,
+                system: order.system.as_deref(),
+                resume: Some(&session),
+                before,
+            };
+            let end = run(self, &again);
+            if end.class != Some(AgentClass::Done) {
+                self.note_end(&end);
+                return Ended { class: end.class, message: end.message, verdict: None };
+            }
+            found = judge.find(&end.final_message);
+            if found.is_ok() {
+                self.note_end(&end);
+            }
+        }
+        match found {
+            Ok(verdict) => Ended { class: Some(verdict::class_of(&verdict)), message: said(&verdict), verdict: Some(verdict) },
+            Err(_) if !wanted.required => Ended { class: Some(AgentClass::Done), message: String::new(), verdict: None },
+            Err(missing) => {
+                let message = match missing {
+                    Missing::NoObject => "the final message holds no JSON object".to_owned(),
+                    Missing::Invalid(errors) => format!("the JSON object in the final message does not match the schema: {errors}"),
+                };
+                Ended { class: Some(AgentClass::NoVerdict), message, verdict: None }
+            }
+        }
+    }
+
+    /// Independent sessions one after the other, and what most of them say.
+    fn vote(&mut self, briefing: &Briefing) -> Ended {
+        let voters = self.order.vote;
+        let mut verdicts = Vec::new();
+        for _ in 0..voters {
+            if self.told_to_end.load(Ordering::SeqCst) {
+                return Ended { class: None, message: "the attempt was ended".to_owned(), verdict: None };
+            }
+            if let Some(exhausted) = self.exhausted() {
+                return exhausted;
+            }
+            let ended = self.with_fallbacks(briefing, RunPurpose::Vote);
+            match (ended.class, ended.verdict) {
+                (_, Some(verdict)) => verdicts.push(verdict),
+                // An agent that fails has no vote; what would stop the others as well stops the attempt.
+                (Some(AgentClass::Error | AgentClass::NoVerdict | AgentClass::Done | AgentClass::Stalled | AgentClass::Context), None) => {
+                    self.ledger.warn(format!("a voter has no vote: {}", ended.message));
+                }
+                (class, None) => return Ended { class, message: ended.message, verdict: None },
+            }
+        }
+        let fields = self.order.verdict.as_ref().map(|order| order.vote_fields.as_slice()).unwrap_or_default();
+        let cast: Vec<&Value> = verdicts.iter().collect();
+        match verdict::majority(&cast, fields, voters) {
+            Some(verdict) => Ended {
+                class: Some(verdict::class_of(verdict)),
+                message: said(verdict),
+                verdict: Some(verdict.clone()),
+            },
+            None => Ended {
+                class: Some(AgentClass::NoVerdict),
+                message: format!("of {voters} voters, {} had a vote, and no verdict has more than half of them all", verdicts.len()),
+                verdict: None,
+            },
+        }
+    }
+
+    /// What a run leaves for the whole attempt.
+    fn note_end(&mut self, end: &RunEnd) {
+        self.ledger.record.final_message = cut_in_the_middle(&end.final_message, LONGEST_FINAL_MESSAGE);
+        if end.limit.is_some() {
+            self.ledger.record.limit.clone_from(&end.limit);
+        }
+        self.write_now();
+    }
+
+    /// What is left of turns and money.
+    pub(super) fn left(&self) -> (Option<u32>, Option<MicroUsd>) {
+        let (limits, usage) = (&self.order.limits, &self.ledger.record.usage);
+        let turns = limits.turns.map(|turns| turns.saturating_sub(usage.turns));
+        let usd = limits.usd.map(|usd| MicroUsd(usd.0.saturating_sub(usage.cost.unwrap_or_default().0)));
+        (turns, usd)
+    }
+
+    /// Whether more was used than allowed.
+    pub(super) fn overrun(&self) -> Option<(AgentClass, String)> {
+        let (limits, usage) = (&self.order.limits, &self.ledger.record.usage);
+        if let Some(most) = limits.turns.filter(|most| usage.turns > *most) {
+            return Some((AgentClass::MaxTurns, format!("it took more than {most} turns")));
+        }
+        self.spent(usage, |used, most| used > most)
+    }
+
+    /// Whether nothing is left for another run.
+    fn exhausted(&self) -> Option<Ended> {
+        let (limits, usage) = (&self.order.limits, &self.ledger.record.usage);
+        let over = match limits.turns.filter(|most| usage.turns >= *most) {
+            Some(most) => Some((AgentClass::MaxTurns, format!("all {most} turns are used"))),
+            None => self.spent(usage, |used, most| used >= most),
+        };
+        over.map(|(class, message)| Ended { class: Some(class), message, verdict: None })
+    }
+
+    fn spent(&self, usage: &AgentUsage, over: fn(u64, u64) -> bool) -> Option<(AgentClass, String)> {
+        let limits = &self.order.limits;
+        // What only some of the runs say is a lower bound of what all of them used.
+        let sum_of = |of: &dyn Fn(&AgentUsage) -> Option<u64>| self.ledger.record.runs.iter().filter_map(|run| of(&run.usage)).sum::<u64>();
+        let tokens = used_tokens(usage).unwrap_or_else(|| sum_of(&used_tokens));
+        if let Some(most) = limits.tokens.filter(|most| over(tokens, *most)) {
+            return Some((AgentClass::Budget, format!("it used {tokens} tokens of {most}")));
+        }
+        let cost = usage.cost.map_or_else(|| sum_of(&|usage| usage.cost.map(|cost| cost.0)), |cost| cost.0);
+        let most = limits.usd.filter(|most| over(cost, most.0))?;
+        Some((AgentClass::Budget, format!("it used {} of {most}", MicroUsd(cost))))
+    }
+
+    pub(super) fn begin_run(&mut self, order: &RunOrder<'_>) {
+        self.ledger.record.runs.push(AgentRun {
+            choice: order.choice.clone(),
+            purpose: order.purpose,
+            class: None,
+            session_id: None,
+            model: None,
+            usage: AgentUsage::default(),
+            exit_code: None,
+            started_at: self.clock.now(),
+            ended_at: None,
+        });
+        let number = self.ledger.record.runs.len();
+        let model = order.choice.model.as_deref().unwrap_or("its default model");
+        self.transcript.begin_run(number, order.choice.cli.as_str());
+        self.transcript.show("·", &format!("run {number}: {} with {model} ({})", order.choice.cli, purpose_of(order.purpose)));
+        self.write_now();
+    }
+
+    pub(super) fn end_run(&mut self, index: usize, end: &RunEnd, status: Option<ExitStatus>) {
+        let ended_at = self.clock.now();
+        let run = &mut self.ledger.record.runs[index];
+        run.class = end.class;
+        run.exit_code = status.and_then(|status| status.code());
+        run.ended_at = Some(ended_at);
+        let limits = &self.order.limits;
+        let run = &self.ledger.record.runs[index];
+        if (limits.usd.is_some() && run.usage.turns > 0 && run.usage.cost.is_none())
+            || (limits.tokens.is_some() && run.usage.turns > 0 && run.usage.tokens.is_none())
+        {
+            let cli = run.choice.cli;
+            self.ledger.warn(format!("{cli} did not say what it used, so its limits could not be kept"));
+        }
+        if end.class == Some(AgentClass::Done)
+            && let Some((_, message)) = self.overrun()
+        {
+            self.ledger.warn(format!("only its end told that {message}"));
+        }
+        self.transcript.flush(false);
+        self.write_now();
+    }
+
+    pub(super) fn write_now(&mut self) {
+        let written = self.ledger.write(self.clock.monotonic());
+        self.complain(written);
+    }
+
+    pub(super) fn write_soon(&mut self, now: Duration) {
+        let written = self.ledger.write_soon(now);
+        self.complain(written);
+    }
+
+    fn complain(&mut self, written: std::io::Result<()>) {
+        if let Err(error) = written {
+            self.transcript.show("!", &format!("the record cannot be written: {error}"));
+        }
+    }
+}
+
+/// What a verdict says in words, if it does.
+fn said(verdict: &Value) -> String {
+    let said = ["message", "summary", "reason"].iter().find_map(|field| verdict.get(field)?.as_str());
+    said.map(|said| crate::transcript::on_one_line(said, 500)).unwrap_or_default()
+}
+
+fn purpose_of(purpose: RunPurpose) -> &'static str {
+    match purpose {
+        RunPurpose::Work => "to work",
+        RunPurpose::Reask => "to be asked again",
+        RunPurpose::Fallback => "as a fallback",
+        RunPurpose::Vote => "to vote",
+    }
+}
