@@ -45,9 +45,11 @@ struct Differing {
 impl Start {
     /// Looks at a directory; `None` when it is in no repository.
     pub(crate) fn look(directory: &Path, environment: &[(OsString, OsString)]) -> Option<Self> {
-        git(directory, environment, &["rev-parse", "--is-inside-work-tree"]).filter(|answer| answer.starts_with(b"true"))?;
+        git(directory, environment, &["rev-parse", "--is-inside-work-tree"])
+            .filter(|answer| answer.starts_with(b"true"))?;
         let commit = git(directory, environment, &["rev-parse", "--verify", "-q", "HEAD^{commit}"]);
-        let commit = commit.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).filter(|name| !name.is_empty());
+        let commit =
+            commit.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).filter(|name| !name.is_empty());
         let mut start = Self { directory: directory.to_owned(), commit, files: Vec::new() };
         start.files = start.differing(environment);
         Some(start)
@@ -68,12 +70,28 @@ impl Start {
     fn differing(&self, environment: &[(OsString, OsString)]) -> Vec<Differing> {
         let mut paths = Vec::new();
         if let Some(commit) = &self.commit {
-            let diff = ["diff", "--name-only", "--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=all", "--relative", "-z", commit, "--", "."];
+            let diff = [
+                "diff",
+                "--name-only",
+                "--no-ext-diff",
+                "--no-textconv",
+                "--no-renames",
+                "--ignore-submodules=all",
+                "--relative",
+                "-z",
+                commit,
+                "--",
+                ".",
+            ];
             paths.extend(names(git(&self.directory, environment, &diff)));
         } else {
             paths.extend(names(git(&self.directory, environment, &["ls-files", "-z", "--", "."])));
         }
-        paths.extend(names(git(&self.directory, environment, &["ls-files", "--others", "--exclude-standard", "-z", "--", "."])));
+        paths.extend(names(git(
+            &self.directory,
+            environment,
+            &["ls-files", "--others", "--exclude-standard", "-z", "--", "."],
+        )));
         paths.sort();
         paths.dedup();
         let found = paths.into_iter().map(|path| {
@@ -111,7 +129,16 @@ fn names(output: Option<Vec<u8>>) -> Vec<String> {
 fn git(directory: &Path, environment: &[(OsString, OsString)], arguments: &[&str]) -> Option<Vec<u8>> {
     let mut command = Command::new("git");
     command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false"]);
-    command.args(["-c", "diff.external=", "-c", "core.pager=cat", "-c", "core.attributesFile=/dev/null", "-c", "safe.directory=*"]);
+    command.args([
+        "-c",
+        "diff.external=",
+        "-c",
+        "core.pager=cat",
+        "-c",
+        "core.attributesFile=/dev/null",
+        "-c",
+        "safe.directory=*",
+    ]);
     command.args(["-c", "log.showSignature=false", "-c", "core.quotePath=false", "--no-pager"]).args(arguments);
     command.current_dir(directory).env_clear();
     command.envs(environment.iter().filter(|(name, _)| name == "PATH" || name == "HOME").cloned());
@@ -141,7 +168,12 @@ mod tests {
     }
 
     fn run(directory: &Path, line: &str) {
-        let done = Command::new("bash").args(["-ec", line]).current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").status().unwrap();
+        let done = Command::new("bash")
+            .args(["-ec", line])
+            .current_dir(directory)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .status()
+            .unwrap();
         assert!(done.success(), "{line}");
     }
 
@@ -156,7 +188,10 @@ mod tests {
         let start = Start::look(path, &environment()).unwrap();
         let none = start.changes(&environment());
         assert_eq!((none.any, none.files, none.commits.len()), (false, vec!["dirty".to_owned()], 0));
-        run(path, "echo 2 > old; git commit -qam 'Second line'; mkdir -p 'sub dir'; echo x > 'sub dir/neü'; echo t > .gitignore; touch t");
+        run(
+            path,
+            "echo 2 > old; git commit -qam 'Second line'; mkdir -p 'sub dir'; echo x > 'sub dir/neü'; echo t > .gitignore; touch t",
+        );
         let some = start.changes(&environment());
         assert_eq!(some.files, [".gitignore", "dirty", "old", "sub dir/neü"]);
         assert_eq!(some.commits.len(), 1);

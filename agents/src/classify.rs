@@ -112,12 +112,14 @@ pub(crate) fn class_of_status(status: u16) -> Option<AgentClass> {
 
 /// A status that a text names as one: `API Error: 429`, `status 429`, `HTTP 429`, `status code 401`.
 fn status_in(text: &str) -> Option<u16> {
-    ["error: ", "error (", "error ", "status ", "status: ", "http ", "code ", "code: ", "\"code\":"].iter().find_map(|before| {
-        text.match_indices(before).find_map(|(at, _)| {
-            let digits: String = text[at + before.len()..].chars().take_while(char::is_ascii_digit).collect();
-            (digits.len() == 3).then(|| digits.parse().ok()).flatten()
-        })
-    })
+    ["error: ", "error (", "error ", "status ", "status: ", "http ", "code ", "code: ", "\"code\":"].iter().find_map(
+        |before| {
+            text.match_indices(before).find_map(|(at, _)| {
+                let digits: String = text[at + before.len()..].chars().take_while(char::is_ascii_digit).collect();
+                (digits.len() == 3).then(|| digits.parse().ok()).flatten()
+            })
+        },
+    )
 }
 
 /// What an error message says, as a problem; `Error` when its words say nothing.
@@ -145,7 +147,15 @@ pub(crate) fn resets_at(message: &str, now: UnixMillis) -> Option<UnixMillis> {
     epoch(&text)
         .or_else(|| instant(message))
         .or_else(|| {
-            let starts = ["try again in ", "retry in ", "reset after ", "resets in ", "reset in ", "retry after ", "available in "];
+            let starts = [
+                "try again in ",
+                "retry in ",
+                "reset after ",
+                "resets in ",
+                "reset in ",
+                "retry after ",
+                "available in ",
+            ];
             let from = starts.iter().find_map(|start| Some(text.find(start)? + start.len()))?;
             Some(now.plus(duration(&text[from..])?))
         })
@@ -288,7 +298,10 @@ mod tests {
             ("API Error: 401 nothing more", Some(Auth)),
             ("Prompt is too long", Some(Context)),
             ("Your input exceeds the context window of this model.", Some(Context)),
-            ("Claude Code is unable to respond to this request, which appears to violate our Usage Policy", Some(Policy)),
+            (
+                "Claude Code is unable to respond to this request, which appears to violate our Usage Policy",
+                Some(Policy),
+            ),
             ("Reached max turns (3)", Some(MaxTurns)),
             ("Reached maximum budget ($1)", Some(Budget)),
             ("API Error: 500 Internal server error", None),
@@ -318,7 +331,14 @@ mod tests {
         ] {
             assert_eq!(at(text).as_deref(), Some(expected), "{text}");
         }
-        for text in ["Too many requests", "resets soon", "try again in a while", "a|b", "retry in 99999999999s", "resets 3pm (Nowhere/Atall)"] {
+        for text in [
+            "Too many requests",
+            "resets soon",
+            "try again in a while",
+            "a|b",
+            "retry in 99999999999s",
+            "resets 3pm (Nowhere/Atall)",
+        ] {
             assert_eq!(at(text), None, "{text}");
         }
     }

@@ -19,4 +19,4 @@ mod usage;
 mod verdict;
 
 pub use prices::{PriceError, Prices};
-pub use runner::{TOLD_TO_END, Surroundings, run_from_files, run_order};
+pub use runner::{Surroundings, TOLD_TO_END, run_from_files, run_order};

@@ -127,16 +127,15 @@ mod tests {
     fn tokens_are_priced_by_kind_and_rounded_up() {
         let tokens = AgentTokens { input: 1000, output: 200, cache_read: 10_000, cache_write: 400 };
         assert_eq!(prices().cost("small", &tokens), Some(MicroUsd(1000 + 1000 + 1000 + 500)));
-        assert_eq!(
-            prices().cost("small", &AgentTokens { cache_read: 1, ..AgentTokens::default() }),
-            Some(MicroUsd(1))
-        );
+        assert_eq!(prices().cost("small", &AgentTokens { cache_read: 1, ..AgentTokens::default() }), Some(MicroUsd(1)));
     }
 
     #[test]
     fn editions_and_sellers_of_a_model_cost_the_same_and_other_models_nothing_known() {
         let one = AgentTokens { output: 1, ..AgentTokens::default() };
-        for name in ["small-20250929", "vendor/small@20250929", "us.anthropic.small-20250929-v1:0", "Small[1m]", "small-latest"] {
+        for name in
+            ["small-20250929", "vendor/small@20250929", "us.anthropic.small-20250929-v1:0", "Small[1m]", "small-latest"]
+        {
             assert_eq!(prices().cost(name, &one), Some(MicroUsd(5)), "{name}");
         }
         assert_eq!(prices().cost("small-mini-2026-01-01", &one), Some(MicroUsd(2)));

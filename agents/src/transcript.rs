@@ -129,10 +129,7 @@ mod tests {
             transcript.keep(line.as_bytes());
         }
         transcript.flush(true);
-        assert_eq!(
-            std::fs::read_to_string(path).unwrap(),
-            "12345\n{\"atta\":\"rest_left_out\",\"bytes\":7}\n"
-        );
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "12345\n{\"atta\":\"rest_left_out\",\"bytes\":7}\n");
     }
 
     #[test]

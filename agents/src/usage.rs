@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn a_total_of_the_whole_session_is_counted_from_where_this_run_began() {
         let mut meter = Meter::new(Some(tokens(100, 10)), None);
-        let whole = |input, output| Total { tokens: Some(tokens(input, output)), whole_session: true, ..Total::default() };
+        let whole =
+            |input, output| Total { tokens: Some(tokens(input, output)), whole_session: true, ..Total::default() };
         meter.total(whole(130, 15));
         meter.total(whole(150, 20));
         assert_eq!(meter.usage(&prices()).tokens, Some(tokens(50, 10)));

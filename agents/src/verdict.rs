@@ -118,7 +118,9 @@ pub(crate) fn request(order: &VerdictOrder) -> String {
 pub(crate) fn request_again(order: &VerdictOrder, missing: &Missing) -> String {
     let why = match missing {
         Missing::NoObject => "Your last message did not contain the JSON object that was asked for.".to_owned(),
-        Missing::Invalid(errors) => format!("The JSON object in your last message does not match its schema: {errors}."),
+        Missing::Invalid(errors) => {
+            format!("The JSON object in your last message does not match its schema: {errors}.")
+        }
     };
     format!(
         "{why} Do not work on anything else now. Answer with nothing but one JSON object that says how your work ended and \
@@ -212,7 +214,11 @@ mod tests {
         assert_eq!(majority(&[&no, &yes, &also], &ok, 3), Some(&yes));
         assert_eq!(majority(&[&no, &yes, &also], &[], 3), None);
         assert_eq!(majority(&[&yes], &ok, 3), None, "two voters had no verdict");
-        assert_eq!(majority(&[&yes, &json!({"why": "a", "ok": true})], &[], 2), Some(&yes), "the order of keys is nothing");
+        assert_eq!(
+            majority(&[&yes, &json!({"why": "a", "ok": true})], &[], 2),
+            Some(&yes),
+            "the order of keys is nothing"
+        );
     }
 
     #[test]

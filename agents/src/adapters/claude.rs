@@ -86,7 +86,10 @@ impl Adapter for Claude {
                 }
             }
             ("system", "permission_denied") => out.extend(denial(event).map(Event::Denied)),
-            ("system" | "stream_event" | "tool_progress" | "auth_status" | "tool_use_summary" | "prompt_suggestion", _) => {
+            (
+                "system" | "stream_event" | "tool_progress" | "auth_status" | "tool_use_summary" | "prompt_suggestion",
+                _,
+            ) => {
                 out.push(Event::Ignored);
             }
             ("assistant", _) => self.answer(event, now, out),
@@ -238,10 +241,15 @@ impl Claude {
         let problem = match subtype {
             "error_max_turns" => problem_of(AgentClass::MaxTurns, "it reached the turns that it was given", now),
             "error_max_budget_usd" => problem_of(AgentClass::Budget, "it reached the budget that it was given", now),
-            _ if refused => problem_of(AgentClass::Policy, if words.is_empty() { "the model refused the work" } else { &words }, now),
+            _ if refused => problem_of(
+                AgentClass::Policy,
+                if words.is_empty() { "the model refused the work" } else { &words },
+                now,
+            ),
             _ => {
                 let words = if words.is_empty() { format!("it ended with {subtype}") } else { words };
-                let status = event.get("api_error_status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+                let status =
+                    event.get("api_error_status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
                 match class_of(&words).or_else(|| status.and_then(class_of_status)) {
                     Some(class) => problem_of(class, &words, now),
                     None => Problem { class: AgentClass::Error, message: words, resets_at: None },

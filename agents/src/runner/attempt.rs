@@ -193,9 +193,11 @@ impl Attempt<'_> {
     /// One session with a program, re-asks included.
     fn one_choice(&mut self, briefing: &Briefing, choice: &AgentChoice, purpose: RunPurpose) -> Ended {
         let order = self.order;
-        let resume = order.resume.as_ref().filter(|session| session.cli == choice.cli).map(|session| session.id.as_str());
+        let resume =
+            order.resume.as_ref().filter(|session| session.cli == choice.cli).map(|session| session.id.as_str());
         if let (Some(session), None) = (&order.resume, resume) {
-            self.ledger.warn(format!("{} cannot go on with a session of {}; it begins a new one", choice.cli, session.cli));
+            self.ledger
+                .warn(format!("{} cannot go on with a session of {}; it begins a new one", choice.cli, session.cli));
         }
         let first = RunOrder {
             choice,
@@ -213,7 +215,9 @@ impl Attempt<'_> {
         };
         let mut found = judge.find(&end.final_message);
         for _ in 0..wanted.asks {
-            let (Err(missing), Some(session)) = (&found, self.ledger.record.runs[index].session_id.clone()) else { break };
+            let (Err(missing), Some(session)) = (&found, self.ledger.record.runs[index].session_id.clone()) else {
+                break;
+            };
             if self.told_to_end.load(Ordering::SeqCst) {
                 return Ended { class: None, message: "the attempt was ended".to_owned(), verdict: None };
             }
@@ -243,12 +247,18 @@ impl Attempt<'_> {
             }
         }
         match found {
-            Ok(verdict) => Ended { class: Some(verdict::class_of(&verdict)), message: said(&verdict), verdict: Some(verdict) },
-            Err(_) if !wanted.required => Ended { class: Some(AgentClass::Done), message: String::new(), verdict: None },
+            Ok(verdict) => {
+                Ended { class: Some(verdict::class_of(&verdict)), message: said(&verdict), verdict: Some(verdict) }
+            }
+            Err(_) if !wanted.required => {
+                Ended { class: Some(AgentClass::Done), message: String::new(), verdict: None }
+            }
             Err(missing) => {
                 let message = match missing {
                     Missing::NoObject => "the final message holds no JSON object".to_owned(),
-                    Missing::Invalid(errors) => format!("the JSON object in the final message does not match the schema: {errors}"),
+                    Missing::Invalid(errors) => {
+                        format!("the JSON object in the final message does not match the schema: {errors}")
+                    }
                 };
                 Ended { class: Some(AgentClass::NoVerdict), message, verdict: None }
             }
@@ -270,7 +280,16 @@ impl Attempt<'_> {
             match (ended.class, ended.verdict) {
                 (_, Some(verdict)) => verdicts.push(verdict),
                 // An agent that fails has no vote; what would stop the others as well stops the attempt.
-                (Some(AgentClass::Error | AgentClass::NoVerdict | AgentClass::Done | AgentClass::Stalled | AgentClass::Context), None) => {
+                (
+                    Some(
+                        AgentClass::Error
+                        | AgentClass::NoVerdict
+                        | AgentClass::Done
+                        | AgentClass::Stalled
+                        | AgentClass::Context,
+                    ),
+                    None,
+                ) => {
                     self.ledger.warn(format!("a voter has no vote: {}", ended.message));
                 }
                 (class, None) => return Ended { class, message: ended.message, verdict: None },
@@ -286,7 +305,10 @@ impl Attempt<'_> {
             },
             None => Ended {
                 class: Some(AgentClass::NoVerdict),
-                message: format!("of {voters} voters, {} had a vote, and no verdict has more than half of them all", verdicts.len()),
+                message: format!(
+                    "of {voters} voters, {} had a vote, and no verdict has more than half of them all",
+                    verdicts.len()
+                ),
                 verdict: None,
             },
         }
@@ -331,7 +353,9 @@ impl Attempt<'_> {
     fn spent(&self, usage: &AgentUsage, over: fn(u64, u64) -> bool) -> Option<(AgentClass, String)> {
         let limits = &self.order.limits;
         // What only some of the runs say is a lower bound of what all of them used.
-        let sum_of = |of: &dyn Fn(&AgentUsage) -> Option<u64>| self.ledger.record.runs.iter().filter_map(|run| of(&run.usage)).sum::<u64>();
+        let sum_of = |of: &dyn Fn(&AgentUsage) -> Option<u64>| {
+            self.ledger.record.runs.iter().filter_map(|run| of(&run.usage)).sum::<u64>()
+        };
         let tokens = used_tokens(usage).unwrap_or_else(|| sum_of(&used_tokens));
         if let Some(most) = limits.tokens.filter(|most| over(tokens, *most)) {
             return Some((AgentClass::Budget, format!("it used {tokens} tokens of {most}")));
@@ -356,7 +380,8 @@ impl Attempt<'_> {
         let number = self.ledger.record.runs.len();
         let model = order.choice.model.as_deref().unwrap_or("its default model");
         self.transcript.begin_run(number, order.choice.cli.as_str());
-        self.transcript.show("·", &format!("run {number}: {} with {model} ({})", order.choice.cli, purpose_of(order.purpose)));
+        self.transcript
+            .show("·", &format!("run {number}: {} with {model} ({})", order.choice.cli, purpose_of(order.purpose)));
         self.write_now();
     }
 

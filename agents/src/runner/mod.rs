@@ -101,8 +101,7 @@ pub fn run_order(order: &AgentOrder, record: &Path, surroundings: Surroundings) 
 /// What ends the runner before it has begun.
 fn give_up(path: &Path, message: &str) -> i32 {
     println!("! {message}");
-    let record =
-        AgentRecord { class: Some(AgentClass::Error), message: message.to_owned(), ..record::empty() };
+    let record = AgentRecord { class: Some(AgentClass::Error), message: message.to_owned(), ..record::empty() };
     if let Err(error) = record::replace(path, &record) {
         println!("! the record cannot be written: {error}");
     }

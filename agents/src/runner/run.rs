@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use atta_core::engine::AgentClass;
-use atta_core::protocol::agent::{AccountLimit, AgentChoice, AgentRun, AgentSession, AgentTokens, AgentUsage, RunPurpose};
+use atta_core::protocol::agent::{
+    AccountLimit, AgentChoice, AgentRun, AgentSession, AgentTokens, AgentUsage, RunPurpose,
+};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -130,7 +132,9 @@ pub(super) fn run(attempt: &mut Attempt<'_>, order: &RunOrder<'_>) -> RunEnd {
         Err(error) => {
             let message = match error.kind() {
                 std::io::ErrorKind::NotFound => {
-                    format!("the program `{shown}` is not there: install it, or name it with `agent: {{command: [...]}}`")
+                    format!(
+                        "the program `{shown}` is not there: install it, or name it with `agent: {{command: [...]}}`"
+                    )
                 }
                 _ => format!("the program `{shown}` cannot be started: {error}"),
             };
@@ -436,9 +440,13 @@ impl Running<'_, '_> {
 
     /// The problem that it ended with: its own judgement, else the last one that was seen.
     fn blame(&self) -> Option<&Problem> {
-        self.result.as_ref().and_then(|result| result.problem.as_ref()).filter(|problem| problem.class != AgentClass::Error).or_else(|| {
-            self.problem.as_ref().filter(|_| self.result.as_ref().is_none_or(|result| result.problem.is_some()))
-        })
+        self.result
+            .as_ref()
+            .and_then(|result| result.problem.as_ref())
+            .filter(|problem| problem.class != AgentClass::Error)
+            .or_else(|| {
+                self.problem.as_ref().filter(|_| self.result.as_ref().is_none_or(|result| result.problem.is_some()))
+            })
     }
 
     /// Neither the exit code nor the result is believed alone.

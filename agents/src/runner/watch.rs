@@ -120,12 +120,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn watch(directory: &Path) -> Watch {
-        let limits = AgentWatch {
-            start: 10 * SECOND,
-            idle: Some(4 * SECOND),
-            after_result: 2 * SECOND,
-            kill_grace: SECOND,
-        };
+        let limits =
+            AgentWatch { start: 10 * SECOND, idle: Some(4 * SECOND), after_result: 2 * SECOND, kill_grace: SECOND };
         Watch::new(limits, directory, Duration::ZERO)
     }
 
