@@ -194,6 +194,14 @@ impl Server {
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
+        // What rustls says is behind two errors that hide it from `source`.
+        if cause.to_string().contains("invalid peer certificate") {
+            let message = format!("The certificate of {} is not trusted: {cause}.", self.url());
+            return Failure::new(Exit::Refused, "CERTIFICATE", message).with_help(
+                "Give the fingerprint that the server prints when it starts by --queen-fingerprint, or the certificates of \
+                 its authority by --ca-file.",
+            );
+        }
         let what = if error.is_connect() { "No server answers at" } else { "The connection broke with" };
         Failure::new(Exit::Unreachable, "UNREACHABLE", format!("{what} {}: {cause}.", self.url()))
             .with_help("Start one with `atta serve`, or name another one with --server URL or ATTA_SERVER.")

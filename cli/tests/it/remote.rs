@@ -233,6 +233,28 @@ fn an_ant_that_is_not_let_in_says_why() {
 }
 
 #[test]
+fn clients_and_ants_trust_the_certificates_of_a_file() {
+    let queen = Queen::start();
+    let made = fs::read_to_string(queen.scratch.path("data").join("tls.pem")).expect("the certificate was made");
+    let (certificate, _key) = made.split_once("-----BEGIN PRIVATE").expect("it lies beside its key");
+    let trusted = queen.scratch.write("trusted.pem", certificate);
+    let jobs = |arguments: &[&str]| {
+        let mut command = queen.scratch.command(&["jobs", "--server", &queen.url, "--token-file"]);
+        command.arg(&queen.token_file).args(arguments);
+        crate::scratch::Done::from(command.output().expect("atta starts"))
+    };
+    assert_eq!(jobs(&["--ca-file", &trusted]).code, 0);
+    jobs(&[]).says(4, &["The certificate of https://127.0.0.1:", "is not trusted", "--ca-file"]);
+    let empty = queen.scratch.write("empty.pem", "nothing");
+    jobs(&["--ca-file", &empty]).says(2, &["empty.pem holds no certificates in PEM form"]);
+    jobs(&["--ca-file", "/nowhere/ca.pem"]).says(2, &["The certificates cannot be read from /nowhere/ca.pem"]);
+
+    let ant = queen.ant_that_trusts("one", &trusted);
+    let job = queen.run("job_type: one\ntasks:\n- task_type: one\n  script: [echo done]\n");
+    assert_eq!((&job["state"], ant_of(&job, "one")), (&"COMPLETED".into(), "one".to_owned()), "{}", ant.log());
+}
+
+#[test]
 fn an_ant_waits_for_a_queen_that_is_not_there_yet_and_says_so_once() {
     let mut queen = Queen::start();
     queen.kill();

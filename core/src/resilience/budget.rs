@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// A token bucket that requests fill and repetitions empty: when everything fails, repetitions are a small share of all
-/// that is sent instead of a multiple of it.
+/// A token bucket that answers fill and repetitions empty: when everything fails, only the reserve is said again at once,
+/// and what has been answered since allows for more.
 ///
-/// Over any time, `retries ≤ reserve + percent / 100 × requests`.
+/// Over any time, `retries ≤ reserve + percent / 100 × answers`.
 #[derive(Debug)]
 pub struct RetryBudget {
     percent: u32,
@@ -15,14 +15,14 @@ pub struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// Repetitions are at most this share of requests, beyond a reserve for times with few requests.
+    /// Repetitions are at most this share of answers, beyond a reserve for times with few of them.
     pub const fn new(percent: u32, reserve: u32) -> Self {
         let most = reserve as u64 * 100;
         Self { percent, most, tokens: Mutex::new(most) }
     }
 
-    /// Something is sent for the first time.
-    pub fn request(&self) {
+    /// Something was answered.
+    pub fn answered(&self) {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         *tokens = tokens.saturating_add(u64::from(self.percent)).min(self.most);
     }
@@ -51,28 +51,28 @@ mod tests {
             percent in 0_u32..=100, reserve in 0_u32..20, steps in proptest::collection::vec(any::<bool>(), 0..2_000),
         ) {
             let budget = RetryBudget::new(percent, reserve);
-            let (mut requests, mut retries) = (0_u64, 0_u64);
-            for is_request in steps {
-                if is_request {
-                    budget.request();
-                    requests += 1;
+            let (mut answers, mut retries) = (0_u64, 0_u64);
+            for is_answer in steps {
+                if is_answer {
+                    budget.answered();
+                    answers += 1;
                 } else {
                     retries += u64::from(budget.retry());
                 }
-                prop_assert!(retries * 100 <= u64::from(reserve) * 100 + requests * u64::from(percent));
+                prop_assert!(retries * 100 <= u64::from(reserve) * 100 + answers * u64::from(percent));
             }
         }
     }
 
     #[test]
-    fn an_empty_budget_fills_with_requests() {
+    fn an_empty_budget_fills_with_answers() {
         let budget = RetryBudget::new(10, 2);
         assert!(budget.retry() && budget.retry() && !budget.retry());
         for _ in 0..9 {
-            budget.request();
+            budget.answered();
         }
         assert!(!budget.retry());
-        budget.request();
+        budget.answered();
         assert!(budget.retry() && !budget.retry());
     }
 }

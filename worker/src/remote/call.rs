@@ -91,10 +91,12 @@ impl RemoteLink {
 
     /// Waits for the answer to what can be said again, unless the queen is left alone.
     async fn careful<T>(&self, answer: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
-        self.budget.request();
         let permit = self.permit().await?;
         let result = answer.await;
         self.settle(permit, &result);
+        if result.is_ok() {
+            self.budget.answered();
+        }
         result
     }
 

@@ -198,13 +198,19 @@ impl Queen {
     }
 
     pub(crate) fn ant_at(&self, url: &str, id: &str, arguments: &[&str]) -> AntProcess {
+        self.ant_token(id);
+        self.ant_again(atta(), url, id, arguments)
+    }
+
+    /// A token for an ant, in a file.
+    fn ant_token(&self, id: &str) -> PathBuf {
         let token = self.scratch.path(&format!("{id}.token"));
         // The token of an ant that was here before.
         let _ = fs::remove_file(&token);
         let file = token.to_str().expect("the path is text");
         let made = self.atta(&["token", "create", id, "--role", "ant", "--ant", id, "-o", file]);
         assert_eq!(made.code, 0, "{made:#?}");
-        self.ant_again(atta(), url, id, arguments)
+        token
     }
 
     /// An ant with the token that it has, and by another build of the program.
@@ -225,12 +231,33 @@ impl Queen {
         self.begin(atta(), &self.url, id, &token, arguments)
     }
 
+    /// An ant that knows the queen by the certificates of a file.
+    pub(crate) fn ant_that_trusts(&self, id: &str, certificates: &str) -> AntProcess {
+        let token = self.ant_token(id);
+        let ant = self.begin_trusting(&["--ca-file", certificates], atta(), &self.url, id, &token, &[]);
+        wait_for("the ant to be ready", || ant.log().contains("is ready for").then_some(()));
+        ant
+    }
+
     fn begin(&self, program: &Path, url: &str, id: &str, token: &Path, arguments: &[&str]) -> AntProcess {
+        self.begin_trusting(&["--queen-fingerprint", &self.fingerprint], program, url, id, token, arguments)
+    }
+
+    fn begin_trusting(
+        &self,
+        trusted: &[&str],
+        program: &Path,
+        url: &str,
+        id: &str,
+        token: &Path,
+        arguments: &[&str],
+    ) -> AntProcess {
         let output = self.scratch.path(&format!("{id}.log"));
         let file = File::create(&output).expect("the directory is writable");
         let child = self
             .scratch
-            .command_of(program, &["ant", "--queen", url, "--id", id, "--queen-fingerprint", &self.fingerprint])
+            .command_of(program, &["ant", "--queen", url, "--id", id])
+            .args(trusted)
             .arg("--token-file")
             .arg(token)
             .arg("--data-dir")

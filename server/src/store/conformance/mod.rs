@@ -4,6 +4,7 @@ mod binding;
 #[path = "../../../tests/it/cluster.rs"]
 mod cluster;
 mod dump;
+mod silence;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

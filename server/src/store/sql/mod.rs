@@ -177,6 +177,15 @@ impl Pool {
         }
     }
 
+    /// Connections that wait for somebody to ask them.
+    #[cfg(test)]
+    pub(super) fn idle_connections(&self) -> usize {
+        match self {
+            Self::Sqlite(pool) => pool.num_idle(),
+            Self::Postgres(pool) => pool.num_idle(),
+        }
+    }
+
     /// Closes all connections.
     pub(super) async fn close(&self) {
         match self {

@@ -4,8 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgPoolOptions, PgSeverity};
 use sqlx::{Arguments as _, ConnectOptions as _, PgConnection, PgPool, Postgres};
+
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::{Query, Value, query};
 
@@ -14,7 +18,7 @@ const READERS: u32 = 8;
 /// How long a read waits for a connection, and how long it takes to connect.
 const CONNECT: Duration = Duration::from_secs(5);
 /// A statement that takes longer has lost its server.
-const STATEMENT: Duration = Duration::from_mins(1);
+pub(super) const STATEMENT: Duration = Duration::from_mins(1);
 
 /// Where a PostgreSQL database is. Its password is shown nowhere.
 #[derive(Clone)]
@@ -75,7 +79,7 @@ impl PostgresUrl {
     /// A connection for writing. What it commits is on disk even if the server is set up for less.
     pub(in crate::store) async fn connect(&self) -> Result<PostgresConnection, sqlx::Error> {
         let connecting = self.options.connect();
-        let connection = tokio::time::timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(timed_out()))?;
+        let connection = timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(timed_out()))?;
         let mut connection = PostgresConnection { connection, broken: false };
         let durable = "SELECT set_config('synchronous_commit', 'on', false)
              WHERE current_setting('synchronous_commit') = 'off'";
@@ -115,7 +119,7 @@ impl PostgresConnection {
     ) -> Result<T, sqlx::Error> {
         // A question that is given up half-way leaves a connection that cannot be used.
         let before = std::mem::replace(broken, true);
-        let result = tokio::time::timeout(STATEMENT, asked).await.unwrap_or_else(|_| Err(timed_out()));
+        let result = within(asked).await;
         *broken = before || result.as_ref().is_err_and(is_lost);
         result
     }
@@ -123,6 +127,23 @@ impl PostgresConnection {
     pub(super) fn split(&mut self) -> (&mut PgConnection, &mut bool) {
         (&mut self.connection, &mut self.broken)
     }
+}
+
+/// Waits for an answer, but not for ever.
+pub(super) async fn within<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(STATEMENT, asked).await.unwrap_or_else(|_| Err(timed_out()))
+}
+
+/// What a connection of a pool answered, within the time. One that does not answer is dropped and not given back: whoever
+/// came next would wait for it too.
+pub(super) fn give_back<T>(
+    connection: PoolConnection<Postgres>,
+    answer: Result<Result<T, sqlx::Error>, Elapsed>,
+) -> Result<T, sqlx::Error> {
+    answer.unwrap_or_else(|_| {
+        drop(connection.detach());
+        Err(timed_out())
+    })
 }
 
 fn timed_out() -> sqlx::Error {

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use sqlx::{SqlSafeStr, SqlStr};
-
 use futures_util::TryStreamExt as _;
+use sqlx::{SqlSafeStr, SqlStr};
+use tokio::time::timeout;
 
+use super::postgres::{self, STATEMENT};
 use super::{AssertSqlSafe, PostgresConnection, Row, Target, Transaction, Value};
 
 /// A statement with what is bound to it. Every text is prepared once per connection.
@@ -59,9 +60,13 @@ impl<'q> Query<'q> {
                     .rows_affected()
             }
             Target::PostgresReads(connection) => {
-                Box::pin(self.into_postgres()?.execute(connection)).await?.rows_affected()
+                Box::pin(postgres::within(self.into_postgres()?.execute(connection))).await?.rows_affected()
             }
-            Target::PostgresPool(pool) => Box::pin(self.into_postgres()?.execute(pool)).await?.rows_affected(),
+            Target::PostgresPool(pool) => {
+                let (asked, mut connection) = (self.into_postgres()?, pool.acquire().await?);
+                let answer = Box::pin(timeout(STATEMENT, asked.execute(&mut *connection))).await;
+                postgres::give_back(connection, answer)?.rows_affected()
+            }
         };
         Ok(Done { rows_affected })
     }
@@ -78,11 +83,13 @@ impl<'q> Query<'q> {
                 return Ok(rows.into_iter().map(Row::Postgres).collect());
             }
             Target::PostgresReads(connection) => {
-                let rows = Box::pin(self.into_postgres()?.fetch_all(connection)).await?;
+                let rows = Box::pin(postgres::within(self.into_postgres()?.fetch_all(connection))).await?;
                 return Ok(rows.into_iter().map(Row::Postgres).collect());
             }
             Target::PostgresPool(pool) => {
-                let rows = Box::pin(self.into_postgres()?.fetch_all(pool)).await?;
+                let (asked, mut connection) = (self.into_postgres()?, pool.acquire().await?);
+                let answer = Box::pin(timeout(STATEMENT, asked.fetch_all(&mut *connection))).await;
+                let rows = postgres::give_back(connection, answer)?;
                 return Ok(rows.into_iter().map(Row::Postgres).collect());
             }
         };
@@ -105,12 +112,13 @@ impl<'q> Query<'q> {
                 return Ok(row.map(Row::Postgres));
             }
             Target::PostgresReads(connection) => {
-                let row = Box::pin(self.into_postgres()?.fetch_optional(connection)).await?;
+                let row = Box::pin(postgres::within(self.into_postgres()?.fetch_optional(connection))).await?;
                 return Ok(row.map(Row::Postgres));
             }
             Target::PostgresPool(pool) => {
-                let row = Box::pin(self.into_postgres()?.fetch_optional(pool)).await?;
-                return Ok(row.map(Row::Postgres));
+                let (asked, mut connection) = (self.into_postgres()?, pool.acquire().await?);
+                let answer = Box::pin(timeout(STATEMENT, asked.fetch_optional(&mut *connection))).await;
+                return Ok(postgres::give_back(connection, answer)?.map(Row::Postgres));
             }
         };
         Ok(row.map(Row::Sqlite))
