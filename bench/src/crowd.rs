@@ -244,6 +244,7 @@ fn told(assignment: &Assignment) -> [Report; 2] {
         warnings: Vec::new(),
         log_bytes: 0,
         retry_after: None,
+        agent: None,
     };
     [report(1, ReportBody::Started { isolation: "none".to_owned() }), report(2, ReportBody::Finished(Box::new(end)))]
 }

@@ -14,7 +14,7 @@ mod supervisor;
 mod workspace;
 pub mod workspaces;
 
-pub use ant::{Ant, AntConfig, Orphans, RunningAttempt, SpoolUse, StartError};
+pub use ant::{AgentRunner, Ant, AntConfig, Orphans, RunningAttempt, SpoolUse, StartError};
 pub use executor::{HostResolver, HttpPolicy, PrivateAddresses, SystemResolver};
 pub use link::*;
 pub use supervisor::{IsolationLevel, Launcher, isolation_level};

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use atta_core::protocol::agent::{AgentTokens, CostSource, MicroUsd};
+use atta_core::protocol::agents_api::{AgentResource, AgentTotals};
 use atta_core::protocol::api::{AttemptResource, FanOutResource, JobDetail, JobSummary, TaskResource};
 use owo_colors::OwoColorize;
 
@@ -87,6 +89,60 @@ async fn show(args: JobsShowArgs) -> CommandResult {
     Ok(Exit::Success)
 }
 
+/// `claude sonnet  DONE  12 turns  34567 tokens  $0.42 reported  session 7d1e…  2 files  1 commit`
+fn of_agent(agent: &AgentResource) -> String {
+    let mut parts =
+        vec![[agent.cli.as_deref(), agent.model.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")];
+    parts.extend(agent.class.map(|class| class.as_str().to_owned()));
+    parts.push(plural(u64::from(agent.turns), "turn"));
+    parts.push(agent.tokens.map_or_else(|| "tokens unknown".to_owned(), |tokens| plural(used(tokens), "token")));
+    parts.push(match (agent.cost_usd.and_then(MicroUsd::from_dollars), &agent.cost_source) {
+        (Some(cost), Some(CostSource::Priced(date))) => format!("{cost} by the prices of {date}"),
+        (Some(cost), Some(CostSource::Reported)) => format!("{cost} reported"),
+        (Some(cost), _) => cost.to_string(),
+        (None, _) => "cost unknown".to_owned(),
+    });
+    parts.extend(agent.session.as_ref().map(|session| format!("session {}", session.id)));
+    if !agent.files_changed.is_empty() {
+        parts.push(plural(agent.files_changed.len() as u64, "file"));
+    }
+    if !agent.commits.is_empty() {
+        parts.push(plural(agent.commits.len() as u64, "commit"));
+    }
+    if !agent.denials.is_empty() {
+        parts.push(format!("{} refused", plural(agent.denials.len() as u64, "tool call")));
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join("  ")
+}
+
+/// `3 attempts, 41 turns, 120000 tokens, $1.23 (1 of unknown cost)`
+fn of_agents(totals: &AgentTotals) -> String {
+    let known = MicroUsd::from_dollars(totals.cost_usd).unwrap_or_default();
+    let all_unknown = |count: u32| count == totals.attempts;
+    let tokens = match totals.tokens_unknown {
+        count if all_unknown(count) => "tokens unknown".to_owned(),
+        0 => plural(used(totals.tokens), "token"),
+        count => format!("{} (and those of {count} unknown)", plural(used(totals.tokens), "token")),
+    };
+    let cost = match totals.cost_unknown {
+        count if all_unknown(count) => "cost unknown".to_owned(),
+        0 => known.to_string(),
+        count => format!("{known} (and {count} of unknown cost)"),
+    };
+    let attempts = plural(u64::from(totals.attempts), "attempt");
+    format!("{attempts}, {}, {tokens}, {cost}", plural(totals.turns, "turn"))
+}
+
+/// Tokens in and out, without those read from a cache.
+fn used(tokens: AgentTokens) -> u64 {
+    tokens.input.saturating_add(tokens.output).saturating_add(tokens.cache_write)
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Attempts of instances that are shown; those that succeeded are only counted.
 const INSTANCES_SHOWN: usize = 20;
 
@@ -138,6 +194,7 @@ fn human(job: &JobDetail) -> String {
     field("scheduled", summary.scheduled_at.as_deref());
     field("started", summary.started_at.as_deref());
     field("finished", summary.finished_at.as_deref());
+    field("agents", job.agents.as_ref().map(of_agents).as_deref());
     for (name, value) in &job.params {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let _ = writeln!(text, "  {:<12} {name} = {}", "param:".dimmed(), output::harmless(&shown).replace('\n', "⏎"));
@@ -201,6 +258,9 @@ fn human(job: &JobDetail) -> String {
             text.push('\n');
             if let Some(error) = attempt.error.as_ref().filter(|_| attempt.item_key.is_some()) {
                 let _ = writeln!(text, "      {}: {}", error.code, output::harmless(&error.message));
+            }
+            if let Some(agent) = &attempt.agent {
+                let _ = writeln!(text, "      {}", output::harmless(&of_agent(agent)).replace('\n', " ").dimmed());
             }
             for warning in &attempt.warnings {
                 let _ = writeln!(text, "      {} {}", "warning:".yellow(), output::harmless(warning));

@@ -230,6 +230,7 @@ impl<'d, 'p> Checker<'d, 'p> {
             Method::ForkJob(options) => self.fork(options, here),
             Method::AwaitForkedJob(options) => self.awaited(index, task, options),
             Method::Http(request) => self.request(request, task, here),
+            Method::Agent(agent) => self.agent(index, task, agent, here, created),
             Method::ExpireArtifacts(expire) => self.field(&expire.older_than, created),
             Method::Approval(approval) => {
                 self.optional(approval.message.as_ref(), here);
@@ -303,7 +304,7 @@ impl<'d, 'p> Checker<'d, 'p> {
         }
     }
 
-    fn field<T>(&mut self, field: &'d Field<T>, place: Place<'d>) {
+    pub(super) fn field<T>(&mut self, field: &'d Field<T>, place: Place<'d>) {
         if let Field::Template(template) = field {
             self.configs_allowed = false;
             self.text(template, place);
@@ -311,7 +312,7 @@ impl<'d, 'p> Checker<'d, 'p> {
         }
     }
 
-    fn optional_field<T>(&mut self, field: Option<&'d Field<T>>, place: Place<'d>) {
+    pub(super) fn optional_field<T>(&mut self, field: Option<&'d Field<T>>, place: Place<'d>) {
         if let Some(field) = field {
             self.field(field, place);
         }

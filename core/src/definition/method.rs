@@ -18,6 +18,7 @@ pub(super) struct Word {
 pub(super) enum MethodKind {
     Shell,
     Http(&'static str),
+    Agent,
     SubmitJobs,
     ForkJob,
     AwaitForkedJob,
@@ -44,7 +45,7 @@ const WORDS: [Word; 17] = [
     word("APPROVAL", MethodKind::Approval),
     word("MANUAL", MethodKind::Approval),
     word("EXPIRE_ARTIFACTS", MethodKind::ExpireArtifacts),
-    word("AGENT", MethodKind::Later),
+    word("AGENT", MethodKind::Agent),
     word("DOCKER", MethodKind::Later),
     word("KUBERNETES", MethodKind::Later),
     word("GITHUB", MethodKind::Later),
@@ -74,8 +75,6 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("agent", &["AGENT"]),
     ("container", &["DOCKER", "KUBERNETES"]),
     ("image", &["DOCKER", "KUBERNETES"]),
-    ("prompt", &["AGENT"]),
-    ("model", &["AGENT"]),
 ];
 
 const HTTP: &[&str] = &["HTTP_GET", "HTTP_POST", "HTTP_PUT", "HTTP_PATCH", "HTTP_DELETE"];
@@ -86,7 +85,7 @@ const IMPLIED: [(&str, MethodKind); 6] = [
     ("submit", MethodKind::SubmitJobs),
     ("await_forked_tasks", MethodKind::AwaitForkedJob),
     ("approval", MethodKind::Approval),
-    ("agent", MethodKind::Later),
+    ("agent", MethodKind::Agent),
     ("container", MethodKind::Later),
 ];
 
@@ -127,6 +126,7 @@ impl Walk {
         self.refuse_foreign_options(keys, kind, defaults);
         match kind {
             MethodKind::Shell => self.shell_options(keys, task_span),
+            MethodKind::Agent => self.agent_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::Http(verb) => self.http_options(keys, verb, task_span),
             MethodKind::SubmitJobs => self.submit_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::ForkJob => self.fork_options(keys, task_span).unwrap_or_else(nothing),
@@ -168,7 +168,7 @@ impl Walk {
             .collect();
         for (entry, (key, methods)) in foreign {
             // Some of them are keys of the language that come later: those are refused by name.
-            if matches!(*key, "agent" | "container") {
+            if *key == "container" {
                 continue;
             }
             keys.take(key);
@@ -200,7 +200,7 @@ impl Walk {
         let script = entry.map(|entry| self.templates("script", &entry.value)).unwrap_or_default();
         let program = self.program(keys);
         // Keys that choose another method are refused by name, so a missing script says nothing new.
-        let other = ["agent", "container"].iter().any(|key| keys.has(key));
+        let other = keys.has("container");
         match entry {
             None if !other => self.problems.error_with_help(
                 code::MISSING_KEY,

@@ -28,6 +28,7 @@ impl TaskDefinition {
         let always: &[&str] = match &self.method {
             Method::ForkJob(_) => &FORK_OUTPUTS,
             Method::Approval(_) => &["approved_by", "rejected_by", "comments", "timed_out"],
+            Method::Agent(_) => &super::AGENT_OUTPUTS,
             Method::Http(_) => &["status", "headers", "body", "json"],
             Method::SubmitJobs(_) => &["submitted", "duplicate", "refused"],
             Method::ExpireArtifacts(_) => &["artifacts", "bytes"],

@@ -5,9 +5,11 @@
 //! [`sarif`] to programs.
 
 mod addresses;
+mod agent;
 mod approval;
 mod cache;
 mod check;
+mod check_agents;
 mod check_configs;
 mod check_jobs;
 mod check_sources;
@@ -48,6 +50,7 @@ mod walk;
 mod workspace;
 
 pub use addresses::{AddressKind, AddressRule, parse_rule as parse_address_rule};
+pub use agent::{AGENT_OUTPUTS, AgentOptions, FallbackOptions, PromptSource, ResumedTask, VerdictOptions};
 pub use approval::is_person_name;
 pub use cache::{CacheSpec, IN_WORKSPACE, check_cache_key, check_cache_path};
 pub use check_configs::{ConfigUses, KnownConfigs};

@@ -421,6 +421,8 @@ pub enum Method {
     ForkJob(ForkOptions),
     /// Waits for forked jobs.
     AwaitForkedJob(AwaitOptions),
+    /// A coding agent at work, on the ant.
+    Agent(Box<super::AgentOptions>),
     /// Waits for people.
     Approval(ApprovalOptions),
     /// Removes stored artifacts.
@@ -436,9 +438,22 @@ impl Method {
         }
     }
 
+    /// The agent's options, when that is what it is.
+    pub fn agent(&self) -> Option<&super::AgentOptions> {
+        match self {
+            Self::Agent(options) => Some(options),
+            _ => None,
+        }
+    }
+
+    /// Whether it can use the workspace of its job.
+    pub fn uses_workspace(&self) -> bool {
+        matches!(self, Self::Shell(_) | Self::Agent(_))
+    }
+
     /// Whether an ant does it; the queen does the others herself.
     pub fn runs_on_ant(&self) -> bool {
-        matches!(self, Self::Shell(_) | Self::Http(_))
+        matches!(self, Self::Shell(_) | Self::Http(_) | Self::Agent(_))
     }
 }
 

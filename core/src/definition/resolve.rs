@@ -3,10 +3,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::agent::read_dollars;
 use super::{
-    Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy, TemplateText, code, parse_duration,
-    parse_size,
+    AgentOptions, Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy, TemplateText, code,
+    parse_duration, parse_size,
 };
+
+use crate::protocol::agent::AgentCli;
 
 /// Renders a template to text, or says why it cannot.
 type Render<'r> = dyn FnMut(&TemplateText) -> Result<String, String> + 'r;
@@ -42,6 +45,9 @@ impl JobDefinition {
             }
             resolver.duration(&format!("kill_grace{of}"), &mut task.kill_grace, true);
             resolver.retry(&of, &mut task.retry);
+            if let Method::Agent(agent) = &mut task.method {
+                resolver.agent(&of, agent);
+            }
             if let Method::Approval(approval) = &mut task.method {
                 resolver.optional_duration(&format!("approval.timeout{of}"), &mut approval.timeout, false);
             }
@@ -56,6 +62,44 @@ struct Resolver<'a, 'r> {
 }
 
 impl Resolver<'_, '_> {
+    fn agent(&mut self, of: &str, agent: &mut AgentOptions) {
+        self.cli(&format!("agent.cli{of}"), &mut agent.cli, !agent.command.is_empty());
+        for fallback in &mut agent.fallback {
+            if let Some(cli) = &mut fallback.cli {
+                self.cli(&format!("agent.fallback.cli{of}"), cli, !fallback.command.is_empty());
+            }
+        }
+        if let Some(turns) = &mut agent.max_turns {
+            self.number(&format!("agent.max_turns{of}"), turns, 1..=100_000);
+        }
+        if let Some(tokens) = &mut agent.max_tokens {
+            self.number(&format!("agent.max_tokens{of}"), tokens, 1..=u32::MAX);
+        }
+        if let Some(usd) = &mut agent.max_usd {
+            self.field(&format!("agent.max_usd{of}"), usd, |text| {
+                let number = text.trim().parse::<f64>();
+                let number = number.map_err(|_| format!("\"{}\" is no number", super::scalar::shortened(text)))?;
+                read_dollars(number).map_err(|message| format!("it {message}"))
+            });
+        }
+        self.duration(&format!("agent.start_timeout{of}"), &mut agent.start_timeout, false);
+        self.duration(&format!("agent.after_result{of}"), &mut agent.after_result, true);
+    }
+
+    fn cli(&mut self, key: &str, field: &mut Field<AgentCli>, has_command: bool) {
+        self.field(key, field, |text| match AgentCli::parse(text.trim()) {
+            Some(AgentCli::Custom) if !has_command => {
+                Err("it is custom, and there is no `command` that says which program that is".to_owned())
+            }
+            Some(cli) => Ok(cli),
+            None => {
+                let names = AgentCli::ALL.map(AgentCli::as_str);
+                let known = super::walk::one_of(&names);
+                Err(format!("it must be {known}, and \"{}\" is not", super::scalar::shortened(text)))
+            }
+        });
+    }
+
     fn retry(&mut self, of: &str, retry: &mut RetryPolicy) {
         self.number(&format!("retry{of}"), &mut retry.retries, 0..=1_000);
         if let RetryDelay::Constant(delay) = &mut retry.delay {

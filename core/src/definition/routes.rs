@@ -76,6 +76,15 @@ impl Walk {
             _ => {}
         }
         if let Some(class) = AgentClass::parse(text) {
+            if !self.agent_task {
+                self.problems.error_with_help(
+                    code::ROUTE_RESULT,
+                    span,
+                    format!("{text} is a class of an agent's work, and this is no AGENT task"),
+                    "other tasks have exit codes, COMPLETED, FAILED and results such as TIMED_OUT",
+                );
+                return None;
+            }
             return Some(RouteMatch::Agent(class));
         }
         if let Some(result) = ResultName::ALL.into_iter().find(|result| result.as_str() == text) {
@@ -84,10 +93,9 @@ impl Walk {
         if text.starts_with(|c: char| c.is_ascii_digit()) || text.starts_with('-') {
             return self.code_match(text, span);
         }
-        let names = ResultName::ALL
-            .iter()
-            .map(|result| result.as_str())
-            .chain(AgentClass::ALL.iter().map(|class| class.as_str()));
+        let classes: &[AgentClass] = if self.agent_task { &AgentClass::ALL } else { &[] };
+        let names =
+            ResultName::ALL.iter().map(|result| result.as_str()).chain(classes.iter().map(|class| class.as_str()));
         let names = names.chain(["COMPLETED", "FAILED"]);
         let help = match self.problems.suggestion(text, names) {
             Some(meant) => format!("did you mean {meant}?"),
@@ -124,10 +132,19 @@ impl Walk {
             );
             return None;
         };
-        let (least, most) = if self.http_task { (100, 599) } else { (0, 255) };
+        let (least, most) = match (self.http_task, self.agent_task) {
+            (true, _) => (100, 599),
+            (_, true) => (0, 12),
+            _ => (0, 255),
+        };
         if let Some(wrong) = [low, high].into_iter().find(|code| !(least..=most).contains(code)) {
             let (what, help) = if self.http_task {
                 ("an HTTP status", "a request that got no answer has a result such as TIMED_OUT or START_FAILED")
+            } else if self.agent_task {
+                (
+                    "the number of an agent's class",
+                    "the exit code of its program is no result; see the classes in docs/reference/routes.md",
+                )
             } else {
                 ("an exit code", "a process that a signal ended has the result KILLED; a timeout has TIMED_OUT")
             };
@@ -448,6 +465,11 @@ fn overlap(earlier: &RouteMatch, later: &RouteMatch) -> Option<String> {
         }
         (RouteMatch::Completed, RouteMatch::Completed) => Some("`on_completed` stands beside COMPLETED".to_owned()),
         (RouteMatch::Failed, RouteMatch::Failed) => Some("`on_failed` stands beside FAILED".to_owned()),
+        (RouteMatch::Code(code), RouteMatch::Agent(class)) | (RouteMatch::Agent(class), RouteMatch::Code(code))
+            if *code == class.code() =>
+        {
+            Some(format!("{code} is the number of {}", class.as_str()))
+        }
         (a, b) if a == b => Some("the same result is listed twice".to_owned()),
         _ => None,
     }

@@ -16,6 +16,8 @@ pub(super) struct Walk {
     pub(super) graph_incomplete: bool,
     /// The task that is read makes an HTTP request: its results are statuses, its outputs come from the answer.
     pub(super) http_task: bool,
+    /// The task that is read is an agent's.
+    pub(super) agent_task: bool,
 }
 
 /// The keys of a mapping that are not read yet.
@@ -48,7 +50,7 @@ impl<'n, 's> Keys<'n, 's> {
 
 impl Walk {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { problems: Problems::default(), limits, graph_incomplete: false, http_task: false }
+        Self { problems: Problems::default(), limits, graph_incomplete: false, http_task: false, agent_task: false }
     }
 
     /// Reports every key that nobody has read.

@@ -217,6 +217,7 @@ fn node(task: &TaskDefinition) -> DiagramNode {
     let method = match &task.method {
         Method::Shell(_) => None,
         Method::Http(options) => Some(options.verb.as_str()),
+        Method::Agent(_) => Some("agent"),
         Method::SubmitJobs(_) => Some("submits jobs"),
         Method::ForkJob(_) => Some("forks a job"),
         Method::AwaitForkedJob(_) => Some("awaits forked jobs"),

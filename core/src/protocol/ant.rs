@@ -250,6 +250,8 @@ pub enum Action {
     },
     /// Make an HTTP request.
     Http(Box<HttpRequest>),
+    /// Let a coding agent work.
+    Agent(Box<super::agent::AgentOrder>),
 }
 
 /// A request with everything rendered but what only the environment holds.
@@ -445,9 +447,12 @@ pub struct AttemptReport {
     pub warnings: Vec<String>,
     /// Bytes of log that were produced (0: there is no log).
     pub log_bytes: u64,
-    /// Another attempt should not begin earlier than so long after this one's end; at most an hour.
+    /// Another attempt should not begin earlier than so long after this one's end; at most a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
+    /// What is known of an agent, however its attempt ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<super::agent::AgentRecord>>,
 }
 
 /// A piece of an attempt's log: both streams in order of arrival.

@@ -199,6 +199,9 @@ pub struct JobDetail {
     /// Jobs that run it again, the oldest first (the first 100).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reruns: Vec<JobId>,
+    /// What its agents have used, when there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<super::agents_api::AgentTotals>,
     /// Its tasks: in order of first start, then those that never started, in declaration order.
     pub tasks: Vec<TaskResource>,
     /// Where all attempts are listed; absent when all of them stand with their tasks.
@@ -339,6 +342,9 @@ pub struct AttemptResource {
     pub warnings: Vec<String>,
     /// Bytes of log.
     pub log_bytes: u64,
+    /// What is known of its agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<super::agents_api::AgentResource>>,
 }
 
 /// A stored artifact file.

@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod agent;
+mod agent_outputs;
+pub mod agents_api;
 pub mod ant;
 pub mod ants;
 pub mod api;

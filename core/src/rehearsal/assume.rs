@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::definition::{JobDefinition, Method};
-use crate::engine::{AttemptResult, ResultName};
+use crate::engine::{AgentClass, AttemptResult, ResultName};
 
 /// What is assumed about the tasks of a definition.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,10 @@ pub enum AssumeError {
     #[error("{0} assumes something of the task {1}, which the definition does not have{2}")]
     UnknownTask(String, String, String),
     /// A result that no task can have.
-    #[error("\"{0}\" is no result: write an exit code from 0 to 255, COMPLETED, FAILED, or a name such as TIMED_OUT")]
+    #[error(
+        "\"{0}\" is no result: write an exit code from 0 to 255, COMPLETED, FAILED, a name such as TIMED_OUT, or for an agent \
+         a class such as NO_VERDICT"
+    )]
     Result(String),
 }
 
@@ -68,14 +71,22 @@ fn result(method: &Method, word: &str) -> Result<AttemptResult, AssumeError> {
     if let Some(name) = ResultName::ALL.into_iter().find(|name| name.as_str() == word) {
         return Ok(AttemptResult::Named(name));
     }
+    let agent = matches!(method, Method::Agent(_));
+    if let Some(class) = AgentClass::parse(word).filter(|_| agent) {
+        return Ok(AttemptResult::Agent(class));
+    }
     match word {
         "COMPLETED" => return Ok(success(method)),
+        "FAILED" if agent => return Ok(AttemptResult::Agent(AgentClass::Error)),
         "FAILED" if http => return Ok(AttemptResult::Http(500)),
         "FAILED" => return Ok(AttemptResult::Exit(1)),
         _ => {}
     }
     let code: u16 = word.parse().map_err(|_| AssumeError::Result(word.to_owned()))?;
     match code {
+        _ if agent => {
+            AgentClass::from_code(code).map(AttemptResult::Agent).ok_or_else(|| AssumeError::Result(word.to_owned()))
+        }
         100..=599 if http => Ok(AttemptResult::Http(code)),
         0..=255 if !http => Ok(AttemptResult::Exit(code)),
         _ => Err(AssumeError::Result(word.to_owned())),
@@ -86,6 +97,7 @@ fn result(method: &Method, word: &str) -> Result<AttemptResult, AssumeError> {
 pub(super) fn success(method: &Method) -> AttemptResult {
     match method {
         Method::Http(_) => AttemptResult::Http(200),
+        Method::Agent(_) => AttemptResult::Agent(AgentClass::Done),
         Method::Approval(_) => AttemptResult::Named(ResultName::Approved),
         _ => AttemptResult::Exit(0),
     }

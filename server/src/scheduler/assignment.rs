@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use atta_core::definition::{Field, HttpBody, Method, Program, ShellOptions, TaskDefinition, TemplateText};
+use atta_core::definition::{
+    AgentOptions, Field, HttpBody, Method, Program, ShellOptions, TaskDefinition, TemplateText,
+};
 use atta_core::engine::AttemptNumber;
 use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{Action, ArtifactInput, ArtifactRules, Assignment, GivenSecrets, RenderedScript};
@@ -30,6 +32,7 @@ impl LiveJob {
         let scope = self.variables_of(row, renderer, self.needs_names(task));
         let action = match &task.method {
             Method::Shell(shell) => self.shell_action(shell, renderer, &scope)?,
+            Method::Agent(agent) => self.agent_action(row, agent, renderer, &scope)?,
             Method::Http(request) => Action::Http(Box::new(self.request(request, renderer, &scope)?)),
             _ => return Err("an ant cannot do what this task does".to_owned()),
         };
@@ -48,11 +51,17 @@ impl LiveJob {
             secrets,
             inherit_env: self.definition.inherit_env.clone(),
             timeout: duration("timeout", &task.timeout)?,
-            idle_timeout: task.idle_timeout.as_ref().map(|field| duration("idle_timeout", field)).transpose()?,
+            // What an agent does is watched by what drives it, which knows more.
+            idle_timeout: task
+                .idle_timeout
+                .as_ref()
+                .filter(|_| task.method.agent().is_none())
+                .map(|field| duration("idle_timeout", field))
+                .transpose()?,
             kill_grace: duration("kill_grace", &task.kill_grace)?,
             inputs: self.inputs(row, always_run),
             artifacts: self.artifact_rules(task, renderer, &scope)?,
-            workspace: if task.method.shell().is_some() { self.workspace_order(renderer)? } else { None },
+            workspace: if task.method.uses_workspace() { self.workspace_order(renderer)? } else { None },
             cache: self.cache_order(task, renderer, &scope)?,
             outputs: task.outputs.clone(),
         })
@@ -73,7 +82,8 @@ impl LiveJob {
             _ => None,
         };
         let request = request.into_iter().flat_map(atta_core::definition::HttpOptions::templates);
-        let mut templates = scripts.chain(environment).chain(paths).chain(cache).chain(request);
+        let agent = task.method.agent().into_iter().flat_map(AgentOptions::templates);
+        let mut templates = scripts.chain(environment).chain(paths).chain(cache).chain(request).chain(agent);
         !task.env_from.is_empty() || templates.any(|template| template.source.contains('{'))
     }
 
@@ -230,7 +240,7 @@ impl LiveJob {
     }
 }
 
-fn duration(key: &str, field: &Field<Duration>) -> Result<Duration, String> {
+pub(super) fn duration(key: &str, field: &Field<Duration>) -> Result<Duration, String> {
     field.value().copied().ok_or_else(|| format!("{key}: its template was not resolved when the job was created"))
 }
 

@@ -8,11 +8,13 @@ use atta_core::engine::{
     AttemptNumber, Effect, EngineError, Event, JobRun, JobState, Stamped, TaskIndex, Timer, decide,
 };
 use atta_core::graph::Plan;
+use atta_core::protocol::agent::AgentRecord;
 use atta_core::protocol::ant::ArtifactFile;
 use atta_core::time::UnixMillis;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+use super::agents::Sessions;
 use super::definitions::LoadedVersion;
 use super::fan_out::Instances;
 use super::project::Projection;
@@ -39,6 +41,8 @@ pub(super) struct LiveJob {
     pub(super) results: HashMap<TaskIndex, TaskData>,
     /// The instances of tasks with `fan_out` whose items are known.
     pub(super) fan_outs: HashMap<TaskIndex, Instances>,
+    /// What agents can go on with.
+    pub(super) sessions: Sessions,
     /// Configs, and the secrets that attempts are given.
     pub(super) secrets: Arc<Secrets>,
     /// What templates see of the tasks.
@@ -102,6 +106,8 @@ pub(super) struct Finish {
     pub(super) artifacts: Vec<ArtifactFile>,
     pub(super) warnings: Vec<String>,
     pub(super) log_bytes: u64,
+    /// What is known of an agent.
+    pub(super) agent: Option<Box<AgentRecord>>,
 }
 
 /// An event that the engine accepted, with what it decided.
@@ -135,6 +141,7 @@ impl LiveJob {
             attempts: BTreeMap::new(),
             results: HashMap::new(),
             fan_outs: HashMap::new(),
+            sessions: Sessions::default(),
             timers: BTreeMap::new(),
             held_timers: BTreeSet::new(),
             queued: HashMap::new(),

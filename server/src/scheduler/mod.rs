@@ -23,6 +23,7 @@
 //! * `figures`: how much there is to do, for metrics
 
 mod admission;
+mod agents;
 mod ant_commands;
 mod ants;
 mod approvals;

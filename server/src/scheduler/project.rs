@@ -8,7 +8,7 @@ use atta_core::time::UnixMillis;
 
 use super::fan_out::Left;
 use super::live::{LiveJob, TaskData, Told};
-use crate::store::{ArtifactRows, AttemptRow, json};
+use crate::store::{AgentRow, ArtifactRows, AttemptRow, json};
 
 /// What of an event's effects concerns more than the job's own rows.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) struct Projection {
     pub(super) timers: Vec<TimerUpdate>,
     /// What was kept.
     pub(super) artifacts: Option<ArtifactRows>,
+    /// What is known of an agent.
+    pub(super) agent: Option<AgentRow>,
     /// A workspace that the job does not need any more.
     pub(super) released_workspace: Option<WorkspaceRelease>,
 }
@@ -76,6 +78,7 @@ impl LiveJob {
                     self.row.attempt = *job_attempt;
                     self.row.nonce = Some(nonce.clone());
                     self.dirty.row = true;
+                    self.sessions.forget(reset);
                     for task in reset {
                         if let Some(data) = self.results.get_mut(task) {
                             data.current = false;
@@ -205,6 +208,13 @@ impl LiveJob {
                             let files = finish.artifacts.clone();
                             let expires_at = kept.map(|time| at.plus(time));
                             out.artifacts = Some(ArtifactRows { job, attempt: *attempt, files, group, expires_at });
+                        }
+                        let visit = row.visit;
+                        if let Some(record) = finish.agent {
+                            if let Some(session) = &record.session {
+                                self.sessions.learn((task, instance), *attempt, visit, session.clone());
+                            }
+                            out.agent = Some(AgentRow { job: self.row.id.clone(), attempt: *attempt, record });
                         }
                         // An interrupted attempt left nothing, what came before it still counts.
                         if interrupted {

@@ -27,7 +27,7 @@ use super::state::{Staged, State};
 use super::variables::{JobCounts, QueenFunctions, submission_variables};
 use crate::directory::Directory;
 use crate::secrets::Secrets;
-use crate::store::{InstanceRow, StoreError, StoreWriter, StoredJob, Which, adopted_attempt};
+use crate::store::{AttemptRow, InstanceRow, StoreError, StoreWriter, StoredJob, Which, adopted_attempt};
 
 /// How long an Idempotency-Key is remembered.
 pub(super) const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
@@ -228,7 +228,7 @@ impl State {
 
     /// Replays a stored job and checks it against its rows.
     pub(super) fn replay(&self, stored: StoredJob, version: Arc<LoadedVersion>) -> Result<LiveJob, String> {
-        let StoredJob { row, tasks, attempts, artifacts, adopted, events, timers, broken } = stored;
+        let StoredJob { row, tasks, attempts, artifacts, sessions, adopted, events, timers, broken } = stored;
         if let Some(broken) = broken {
             return Err(broken);
         }
@@ -258,6 +258,9 @@ impl State {
         // Tasks that were taken over from another job, and whether that still counts.
         let mut taken_over: HashMap<TaskIndex, bool> = HashMap::new();
         let mut gathered: HashMap<TaskIndex, Gathered> = HashMap::new();
+        let rows_by_number: HashMap<AttemptNumber, &AttemptRow> =
+            attempts.iter().map(|row| (row.number, row)).collect();
+        let mut sessions: HashMap<AttemptNumber, _> = sessions.into_iter().collect();
         for (position, stamped) in events.iter().enumerate() {
             let effects = decide(&live.plan, &mut live.run, stamped)
                 .map_err(|error| format!("event {} of its history is refused: {error}", position + 1))?;
@@ -290,6 +293,7 @@ impl State {
                         }
                     }
                     Effect::JobAttemptBegan { reset, .. } => {
+                        live.sessions.forget(&reset);
                         for task in reset {
                             if let Some((_, current)) = latest.get_mut(&(task, None)) {
                                 *current = false;
@@ -305,6 +309,9 @@ impl State {
                     Effect::AttemptClosed { attempt, .. }
                         if !matches!(stamped.event, Event::AttemptInterrupted { .. }) =>
                     {
+                        if let (Some(row), Some(session)) = (rows_by_number.get(&attempt), sessions.remove(&attempt)) {
+                            live.sessions.learn((row.task, row.instance), attempt, row.visit, session);
+                        }
                         if let Some(info) = live.run.attempt(attempt) {
                             latest.insert((info.task, instances.get(&attempt).copied()), (attempt, true));
                         }

@@ -182,6 +182,7 @@ impl State {
                     mut warnings,
                     log_bytes,
                     retry_after,
+                    mut agent,
                 } = *end;
                 if let Some(held) = self.secrets.held().of(&report.attempt_id) {
                     held.clean(Said {
@@ -189,6 +190,7 @@ impl State {
                         outputs: &mut outputs,
                         artifacts: &mut artifacts,
                         warnings: &mut warnings,
+                        agent: &mut agent,
                     });
                 }
                 let fits = check_artifacts(&artifacts)
@@ -203,7 +205,7 @@ impl State {
                     }
                 };
                 let event = Event::AttemptFinished { attempt: number, result, failure, retry_after };
-                let finish = Finish { outputs, artifacts, warnings, log_bytes };
+                let finish = Finish { outputs, artifacts, warnings, log_bytes, agent };
                 self.feed(&job, event, Some(Told { at: report.at, finish: Some(finish) }))
             }
             _ => Ok(()),

@@ -36,8 +36,8 @@ use crate::auth::Tokens;
 use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
-    AdoptedRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DeliveryChange, DeliveryRow,
-    EventRow, IdempotencyRow, JobRow, OutboxRow, TimerChange, TokenRow, VersionRow, VoteRow, json,
+    AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DeliveryChange,
+    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, TimerChange, TokenRow, VersionRow, VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -49,6 +49,7 @@ pub(super) struct Staged {
     pub(super) touched: BTreeSet<JobId>,
     pub(super) events: Vec<EventRow>,
     pub(super) artifacts: Vec<ArtifactRows>,
+    pub(super) agents: Vec<AgentRow>,
     pub(super) adopted: Vec<AdoptedRow>,
     pub(super) timers: BTreeMap<(JobId, Timer), Option<UnixMillis>>,
     pub(super) versions: Vec<VersionRow>,
@@ -261,6 +262,7 @@ impl State {
         if let Some(artifacts) = projection.artifacts {
             self.staged.artifacts.push(artifacts);
         }
+        self.staged.agents.extend(projection.agent);
         if let Some(was) = projection.job_was {
             let state = live.row.state;
             let job_type = live.row.job_type.clone();
@@ -329,6 +331,7 @@ impl State {
                 .map(|entry| &entry.row)
                 .collect(),
             artifacts: self.staged.artifacts.iter().collect(),
+            agents: self.staged.agents.iter().collect(),
             adopted: self.staged.adopted.iter().collect(),
             events: self.staged.events.iter().collect(),
             timers: self

@@ -93,7 +93,7 @@ impl LiveJob {
         match event {
             Event::AttemptStarted { attempt } => self.workspace.made |= self.uses_workspace(*attempt),
             // An ant may say with one word that an attempt started and finished.
-            Event::AttemptFinished { attempt, result: AttemptResult::Exit(_), .. } => {
+            Event::AttemptFinished { attempt, result: AttemptResult::Exit(_) | AttemptResult::Agent(_), .. } => {
                 self.workspace.made |= self.uses_workspace(*attempt);
             }
             // A job that takes over what another one has done has none of that one's files.
@@ -134,7 +134,7 @@ impl LiveJob {
 
     /// Whether the task works in the workspace.
     fn is_of_ants(&self, task: TaskIndex) -> bool {
-        self.task(task).method.shell().is_some()
+        self.task(task).method.uses_workspace()
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use atta_core::engine::Failure;
 use atta_core::protocol::AttemptId;
+use atta_core::protocol::agent::AgentRecord;
 use atta_core::protocol::ant::{ArtifactFile, LogChunk, LogSegment};
 use atta_core::redact::{Mask, Redactor, Stream};
 use atta_core::secret::SecretValue;
@@ -34,6 +35,7 @@ pub(crate) struct Said<'a> {
     pub(crate) outputs: &'a mut IndexMap<String, Value>,
     pub(crate) artifacts: &'a mut Vec<ArtifactFile>,
     pub(crate) warnings: &'a mut Vec<String>,
+    pub(crate) agent: &'a mut Option<Box<AgentRecord>>,
 }
 
 impl HeldSecrets {
@@ -130,6 +132,12 @@ impl Held {
             let outputs = std::mem::take(said.outputs);
             *said.outputs =
                 outputs.into_iter().map(|(name, value)| (redactor.text(&name).into_owned(), value)).collect();
+        }
+        if let Some(record) = said.agent.take() {
+            *said.agent = record.without_secrets(redactor).map(Box::new);
+            if said.agent.is_none() {
+                said.warnings.push("what is known of the agent is left out: there is a secret in it".to_owned());
+            }
         }
         let warnings = said.warnings;
         said.artifacts.retain(|file| {
@@ -349,6 +357,7 @@ mod tests {
             outputs: &mut outputs,
             artifacts: &mut artifacts,
             warnings: &mut warnings,
+            agent: &mut None,
         });
         assert_eq!(failure.message, "no ***");
         assert_eq!(outputs, IndexMap::from([("k***".to_owned(), Value::from("v ***"))]));

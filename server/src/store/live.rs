@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use atta_core::engine::{
     AttemptNumber, AttemptState, Failure, JobState, SkipReason, Stamped, TaskIndex, TaskState, Timer,
 };
+use atta_core::protocol::agent::AgentSession;
 use atta_core::protocol::ant::ArtifactFile;
 use atta_core::protocol::{AntId, Digest, JobId};
 use atta_core::time::UnixMillis;
@@ -22,6 +23,8 @@ pub(crate) struct StoredJob {
     pub(crate) tasks: Vec<TaskRow>,
     pub(crate) attempts: Vec<AttemptRow>,
     pub(crate) artifacts: Vec<ArtifactRows>,
+    /// The sessions that its agents had.
+    pub(crate) sessions: Vec<(AttemptNumber, AgentSession)>,
     /// Outputs of tasks that it took over.
     pub(crate) adopted: Vec<(TaskIndex, String)>,
     pub(crate) events: Vec<Stamped>,
@@ -37,6 +40,7 @@ impl StoredJob {
             tasks: Vec::new(),
             attempts: Vec::new(),
             artifacts: Vec::new(),
+            sessions: Vec::new(),
             adopted: Vec::new(),
             events: Vec::new(),
             timers: Vec::new(),
@@ -270,6 +274,14 @@ impl StoreWriter {
                     });
                 }
             });
+        }
+        let text = format!(
+            "SELECT job_id, attempt, session_cli, session_id FROM agent_attempts WHERE session_id IS NOT NULL AND {condition}"
+        );
+        for row in self.select(text, which).await? {
+            if let Some(at) = find(&row)? {
+                jobs[at].take(super::agents::session_row(&row), |job, row| job.sessions.push(row));
+            }
         }
         let text = format!("SELECT job_id, task, outputs FROM adopted_tasks WHERE {condition}");
         for row in self.select(text, which).await? {

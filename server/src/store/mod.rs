@@ -4,6 +4,7 @@
 //! * [`Store`]: for reads, with a pool of its own
 //! * `StoreWriter`: for writes; there is one, and the queen's writer task owns it
 
+mod agents;
 mod ants;
 mod approvals;
 mod binding;
@@ -40,6 +41,7 @@ mod sql;
 mod tokens;
 mod write;
 
+pub(crate) use agents::AgentRow;
 pub(crate) use ants::AntRow;
 pub use approvals::{ApprovalFilter, Via};
 pub(crate) use approvals::{ApprovalPolicy, ApprovalRow, Asked, VoteRow};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use atta_core::engine::{AttemptState, Failure};
 use atta_core::protocol::JobId;
+use atta_core::protocol::agent::AgentRecord;
 use atta_core::protocol::api::{ArtifactResource, AttemptResource, JobAttemptResource};
 
 use super::read_model::{Reads, instant, json, maybe_instant};
@@ -14,7 +15,8 @@ use atta_core::protocol::Digest;
 /// The columns that [`attempt`] reads.
 const COLUMNS: &str = "SELECT a.task, a.number, a.job_attempt, a.visit, a.task_attempt, a.state, a.result, a.exit_code, a.error_code,
     a.error_message, a.routed_from, a.ant, a.isolation, a.created_at, a.started_at, a.finished_at, a.outputs, a.warnings,
-    a.log_bytes, a.instance, a.item_key, a.reason";
+    a.log_bytes, a.instance, a.item_key, a.reason,
+    (SELECT g.record FROM agent_attempts g WHERE g.job_id = a.job_id AND g.attempt = a.number)";
 
 /// The columns that [`files`] reads.
 const FILES: &str =
@@ -54,6 +56,8 @@ fn files(rows: &[Row]) -> Result<Files, StoreError> {
 
 fn attempt(row: &Row, files: &mut Files) -> Result<AttemptResource, StoreError> {
     let number = unsigned("attempts", "number", row.try_get(1)?)?;
+    let agent: Option<&str> = row.try_get(22)?;
+    let agent: Option<AgentRecord> = agent.map(|text| json("agent_attempts", "record", text)).transpose()?;
     Ok(AttemptResource {
         number,
         job_attempt: unsigned("attempts", "job_attempt", row.try_get(2)?)?,
@@ -76,6 +80,7 @@ fn attempt(row: &Row, files: &mut Files) -> Result<AttemptResource, StoreError> 
         artifacts: files.remove(&number).unwrap_or_default(),
         warnings: json("attempts", "warnings", row.try_get(17)?)?,
         log_bytes: unsigned("attempts", "log_bytes", row.try_get(18)?)?,
+        agent: agent.map(|record| Box::new(record.resource())),
     })
 }
 
@@ -123,7 +128,7 @@ impl Reads {
         text.push(" ORDER BY attempt, path");
         let mut files = files(&text.build().fetch_all(self.store.readers()).await?)?;
         rows.iter()
-            .map(|row| Ok(JobAttemptResource { task_type: row.try_get(22)?, attempt: attempt(row, &mut files)? }))
+            .map(|row| Ok(JobAttemptResource { task_type: row.try_get(23)?, attempt: attempt(row, &mut files)? }))
             .collect()
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use atta_core::engine::{JobState, SkipReason, TaskState};
+use atta_core::protocol::agents_api::AgentTotals;
 use atta_core::protocol::api::{
     ArtifactResource, AttemptResource, ChildResource, JobArtifactResource, JobDetail, TaskResource,
 };
@@ -40,6 +41,7 @@ impl Reads {
             return Ok(None);
         };
         let mut attempts = attempts_by_task(&mut transaction, id).await?;
+        let agents = AgentTotals::of(attempts.values().flatten().filter_map(|attempt| attempt.agent.as_deref()));
         let mut instances = if attempts.values().flatten().any(|attempt| attempt.instance.is_some()) {
             instances_by_task(&mut transaction, id).await?
         } else {
@@ -102,6 +104,7 @@ impl Reads {
             error: failure(summary.error_code.clone(), row.try_get(21)?),
             children,
             attempts_href: None,
+            agents,
             rerun_of: rerun_of.map(JobId),
             reruns,
             tasks: started.into_iter().map(|(.., task)| task).chain(never.into_iter().map(|(_, task)| task)).collect(),

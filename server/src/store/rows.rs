@@ -245,6 +245,7 @@ pub(crate) struct Changes<'a> {
     /// Instances from this one on are no more.
     pub(crate) instances_removed: Vec<(&'a JobId, TaskIndex, u32)>,
     pub(crate) artifacts: Vec<&'a ArtifactRows>,
+    pub(crate) agents: Vec<&'a super::AgentRow>,
     pub(crate) adopted: Vec<&'a AdoptedRow>,
     pub(crate) events: Vec<&'a EventRow>,
     pub(crate) timers: Vec<TimerChange>,
@@ -282,6 +283,7 @@ impl Changes<'_> {
             instances,
             instances_removed,
             artifacts,
+            agents,
             adopted,
             events,
             timers,
@@ -311,6 +313,7 @@ impl Changes<'_> {
             && instances.is_empty()
             && instances_removed.is_empty()
             && artifacts.is_empty()
+            && agents.is_empty()
             && adopted.is_empty()
             && events.is_empty()
             && timers.is_empty()

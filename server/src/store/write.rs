@@ -545,6 +545,7 @@ impl StoreWriter {
             ]);
         })
         .await?;
+        self.write_agents(&changes.agents).await?;
         self.many(&ADOPTED, &changes.adopted, |row, cells| {
             cells.extend([(&row.job.0).into(), row.task.0.into(), (&row.source_job.0).into(), (&row.outputs).into()]);
         })

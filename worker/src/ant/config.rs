@@ -49,8 +49,26 @@ pub struct AntConfig {
     pub spool_limit: u64,
     /// Where the parts of the ant show how they are; `None`: on one of its own.
     pub board: Option<Arc<Board>>,
+    /// What drives the agents of AGENT tasks.
+    pub agent_runner: AgentRunner,
     /// What tells this start of the machine from others; `None` asks the kernel.
     pub boot_id: Option<String>,
+}
+
+/// The program that drives an agent: it gets the files of the order and of the record as its last two arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentRunner {
+    /// Its file.
+    pub program: PathBuf,
+    /// What it is called with before those.
+    pub arguments: Vec<String>,
+}
+
+impl Default for AgentRunner {
+    /// This program itself, whichever version of it lies on the disk by now.
+    fn default() -> Self {
+        Self { program: "/proc/self/exe".into(), arguments: vec!["agent-runner".to_owned()] }
+    }
 }
 
 /// What becomes of process trees when the ant dies, also by force.
@@ -85,6 +103,7 @@ impl AntConfig {
             orphans: Orphans::default(),
             spool_limit: 1 << 30,
             board: None,
+            agent_runner: AgentRunner::default(),
             boot_id: None,
         }
     }

@@ -30,7 +30,7 @@ use core::Parts;
 use outbox::Outbox;
 use retry::SAY_AGAIN;
 
-pub use config::{AntConfig, Orphans, RunningAttempt, SpoolUse, StartError};
+pub use config::{AgentRunner, AntConfig, Orphans, RunningAttempt, SpoolUse, StartError};
 pub(crate) use core::{Core, Order};
 pub(crate) use retry::{Said, say};
 pub(crate) use seal::{Kind, Seal};

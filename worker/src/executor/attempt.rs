@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use atta_core::definition::{ArtifactsWhen, OutputSource};
 use atta_core::engine::{AttemptResult, Failure, ResultName};
+use atta_core::protocol::agent::AgentRecord;
 use atta_core::protocol::ant::{Action, ArtifactFile, Assignment, AttemptReport};
 use atta_core::redact::Redactor;
 use futures_util::{StreamExt as _, stream};
@@ -68,6 +69,8 @@ pub(super) struct Attempt {
     pub(super) left: Option<Left>,
     /// The end of the last program's spool.
     pub(super) position: u64,
+    /// What is known of an agent.
+    pub(super) agent: Option<Box<AgentRecord>>,
 }
 
 impl Attempt {
@@ -94,6 +97,7 @@ impl Attempt {
             shim: None,
             left: None,
             position: 0,
+            agent: None,
         }
     }
 
@@ -189,9 +193,13 @@ impl Attempt {
         &mut self,
         result: AttemptResult,
         failure: Option<Failure>,
-        outputs: IndexMap<String, Value>,
+        mut outputs: IndexMap<String, Value>,
         artifacts: Vec<ArtifactFile>,
     ) -> AttemptReport {
+        let agent = self.agent.take();
+        if let Some(record) = &agent {
+            outputs.extend(record.outputs());
+        }
         let more = self.warnings.len().saturating_sub(MOST_WARNINGS);
         if more > 0 {
             self.warnings.truncate(MOST_WARNINGS);
@@ -205,6 +213,7 @@ impl Attempt {
             warnings: std::mem::take(&mut self.warnings),
             log_bytes: self.log.bytes(),
             retry_after: None,
+            agent,
         };
         if let Some(redactor) = &self.redactor {
             clean(&mut report, redactor);
@@ -392,6 +401,12 @@ fn clean(report: &mut AttemptReport, redactor: &Redactor) {
     }
     for warning in &mut report.warnings {
         redactor.clean(warning);
+    }
+    if let Some(record) = report.agent.take() {
+        report.agent = record.without_secrets(redactor).map(Box::new);
+        if report.agent.is_none() {
+            report.warnings.push("what is known of the agent is left out: there is a secret in it".to_owned());
+        }
     }
     let mut found = false;
     for value in report.outputs.values_mut() {

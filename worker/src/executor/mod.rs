@@ -1,5 +1,6 @@
 //! What an attempt does, one file per method, and what the methods share.
 
+mod agent;
 mod attempt;
 mod environment;
 mod exchange;
@@ -45,7 +46,7 @@ pub(crate) struct Finished {
 /// Executes an attempt to its end: its log and artifacts are delivered when this returns.
 pub(crate) async fn execute(core: &Arc<Core>, assignment: Assignment, orders: watch::Receiver<Order>) -> Finished {
     match &assignment.action {
-        Action::Shell { .. } => shell::execute(core, assignment, orders).await,
+        Action::Shell { .. } | Action::Agent(_) => shell::execute(core, assignment, orders).await,
         Action::Http(_) => http::execute(core, assignment, orders).await,
     }
 }

@@ -1,4 +1,4 @@
-//! `method: SHELL`: the directory, the script in one process, `after_script` in another, then outputs and artifacts.
+//! `method: SHELL`, and the program that stands for a script in `method: AGENT`: the directory, the script in one process, `after_script` in another, then outputs and artifacts.
 
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -13,6 +13,7 @@ use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{Action, Assignment, AttemptReport, ReportBody};
 use tokio::sync::watch;
 
+use super::agent::without_other_agents;
 use super::attempt::{Attempt, Interruption, blocking, invalid, start_failed};
 use super::environment::{Environment, c_path};
 use super::memory::{Adopted, AdoptedFrom, Record, Stage};
@@ -27,11 +28,11 @@ use crate::workspace::{AttemptDirectory, Lease};
 const AFTER_SCRIPT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// What the commands of an attempt are started with.
-struct Prepared {
-    directory: AttemptDirectory,
-    environment: Environment,
-    words: Vec<String>,
-    executable: PathBuf,
+pub(super) struct Prepared {
+    pub(super) directory: AttemptDirectory,
+    pub(super) environment: Environment,
+    pub(super) words: Vec<String>,
+    pub(super) executable: PathBuf,
 }
 
 pub(super) async fn execute(core: &Arc<Core>, assignment: Assignment, orders: watch::Receiver<Order>) -> Finished {
@@ -69,7 +70,7 @@ pub(super) async fn resume(
 
 impl Attempt {
     async fn run(&mut self) -> Result<AttemptReport, Interruption> {
-        let prepared = self.prepare().await?;
+        let prepared = if self.agent_order().is_some() { self.prepare_agent().await? } else { self.prepare().await? };
         let mut environment = prepared.environment;
         let workspace = self.enter_workspace(&mut environment).await?;
         let prepared = Prepared { environment, ..prepared };
@@ -115,7 +116,10 @@ impl Attempt {
         workspace: Option<&Lease>,
         outcome: Outcome,
     ) -> Result<AttemptReport, Interruption> {
+        // First of all: whatever the result is, what is known of an agent belongs to it.
+        self.read_record(directory).await?;
         let (result, end) = self.judge(outcome)?;
+        let (result, end) = self.classified(result, end);
         if let Some(failure) = &end
             && matches!(result, AttemptResult::Named(name) if name != ResultName::Killed)
             && !self.memory.end_said
@@ -155,19 +159,21 @@ impl Attempt {
             self.save_cache(directory, workspace).await?;
         }
         let outputs = self.read_outputs(directory, None, &mut problems).await?;
-        let artifacts = self.keep_artifacts(directory, result, &mut problems).await?;
-        self.conclude(result, end, outputs, artifacts, problems)
+        let mut artifacts = self.keep_artifacts(directory, result, &mut problems).await?;
+        self.keep_agent_files(directory, &mut artifacts).await?;
+        let wait = self.wait_for_account(result);
+        let report = self.conclude(result, end, outputs, artifacts, problems)?;
+        Ok(AttemptReport { retry_after: wait, ..report })
     }
 
-    fn compose(&self) -> Result<Environment, Interruption> {
+    pub(super) fn compose(&self) -> Result<Environment, Interruption> {
         let assignment = &self.assignment;
-        Environment::compose(
-            &self.core.config.environment,
-            &assignment.inherit_env,
-            &assignment.environment,
-            &assignment.secrets.environment,
-        )
-        .map_err(invalid)
+        let mut ant = Cow::Borrowed(self.core.config.environment.as_slice());
+        if self.agent_order().is_some() {
+            ant = Cow::Owned(without_other_agents(&ant));
+        }
+        Environment::compose(&ant, &assignment.inherit_env, &assignment.environment, &assignment.secrets.environment)
+            .map_err(invalid)
     }
 
     /// What is needed to start one more program in the directory of another ant.
@@ -325,8 +331,10 @@ impl Attempt {
         let name = stage.name();
         let after = stage == Stage::After;
         let mut arguments = prepared.words.clone();
-        let file = prepared.directory.root().join(name);
-        arguments.push(file.to_str().ok_or("the data directory's path is not UTF-8")?.to_owned());
+        if self.agent_order().is_none() {
+            let file = prepared.directory.root().join(name);
+            arguments.push(file.to_str().ok_or("the data directory's path is not UTF-8")?.to_owned());
+        }
         let arguments: Result<Vec<CString>, _> = arguments.into_iter().map(CString::new).collect();
         Ok(SpawnRequest {
             name: self.cgroup(stage),
@@ -430,9 +438,10 @@ impl Attempt {
     fn start_fault(&self, fault: StartFault, error: &std::io::Error) -> String {
         let program = match &self.assignment.action {
             Action::Shell { program, .. } => program,
-            Action::Http(_) => &Program::DefaultShell,
+            Action::Http(_) | Action::Agent(_) => &Program::DefaultShell,
         };
         let name = match program {
+            _ if self.agent_order().is_some() => "the agent's runner".to_owned(),
             Program::DefaultShell => "the default shell".to_owned(),
             Program::Shell(words) | Program::Interpreter(words) => {
                 format!("the program `{}`", words.first().map_or("", String::as_str))

@@ -65,6 +65,24 @@ impl AttemptDirectory {
         self.root.join(format!("{script}.spool"))
     }
 
+    /// Where the runner of an agent keeps what it knows.
+    pub(crate) fn agent(&self) -> PathBuf {
+        self.root.join("agent")
+    }
+
+    /// The runner's record.
+    pub(crate) fn agent_record(&self) -> PathBuf {
+        self.agent().join("record.json")
+    }
+
+    /// Writes what an agent's runner is told; the names of that file and of the record that it is to write.
+    pub(crate) fn write_order(&self, order: &[u8]) -> io::Result<(PathBuf, PathBuf)> {
+        make(&self.agent())?;
+        let path = self.root.join("agent.order");
+        write_private(&path, 0o600, order)?;
+        Ok((path, self.agent_record()))
+    }
+
     /// Writes a script, and what binds its values, which the script's first line reads.
     pub(crate) fn write_script(&self, name: &str, script: &RenderedScript) -> io::Result<PathBuf> {
         let path = self.root.join(name);

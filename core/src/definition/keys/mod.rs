@@ -4,6 +4,7 @@
 //! generated from it. A new key is one entry, `key(name, shape, example, doc)`, in the vocabulary of its mapping; a new
 //! mapping is a vocabulary that the shape of some key leads to.
 
+mod agent;
 mod approval;
 mod control;
 mod data;
@@ -23,6 +24,7 @@ mod workspace;
 pub use pages::{ReferencePage, reference_pages};
 pub use schema::json_schema;
 
+pub(super) use agent::{AGENT, FALLBACK, VERDICT};
 pub(super) use approval::APPROVAL;
 pub(super) use control::{CONCURRENCY, FAN_OUT};
 pub(super) use data::{ARTIFACTS, OUTPUT, PARAM};

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use super::word::RESULTS;
+use crate::engine::AgentClass;
+
 use super::{JOB, Key, TASK, Vocabulary, WORDS, reached_from};
 
 /// A generated page: the name of its file under `docs/reference/`, and its text.
@@ -105,6 +107,16 @@ fn routes() -> String {
     );
     for (name, meaning) in RESULTS {
         let _ = writeln!(text, "| `{name}` | {meaning} |");
+    }
+    text.push_str(
+        "\nAn AGENT task ends in one of these classes, which routes name by word or by number. `DONE` is a success:\n\n\
+         | Class | Number | Meaning |\n|---|---|---|\n",
+    );
+    for class in AgentClass::ALL {
+        let sentence = class.sentence();
+        let mut letters = sentence.chars();
+        let first = letters.next().map(|c| c.to_ascii_uppercase()).unwrap_or_default();
+        let _ = writeln!(text, "| `{}` | {} | {first}{}. |", class.as_str(), class.code(), letters.as_str());
     }
     text
 }

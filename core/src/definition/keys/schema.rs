@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::route::{RESULT, WORD_OR_TASK};
 use super::{ANY_NAME, JOB, Key, Shape, TASK, Vocabulary, WORDS, vocabularies};
 use crate::definition::task::ALTERNATIVES;
-use crate::engine::ResultName;
+use crate::engine::{AgentClass, ResultName};
 
 /// The JSON Schema (draft 2020-12) of a job definition.
 pub fn json_schema() -> Value {
@@ -108,7 +108,8 @@ fn of_shape(shape: &Shape) -> Value {
                 ANY_NAME => {}
                 RESULT => {
                     let results = ResultName::ALL.iter().map(|result| result.as_str());
-                    let words: Vec<&str> = results.chain(["COMPLETED", "FAILED", "*"]).collect();
+                    let classes = AgentClass::ALL.iter().map(|class| class.as_str());
+                    let words: Vec<&str> = results.chain(classes).chain(["COMPLETED", "FAILED", "*"]).collect();
                     schema["propertyNames"] = json!({"anyOf": [{"enum": words}, {"pattern": "^[0-9]"}]});
                 }
                 pattern => schema["propertyNames"] = json!({"pattern": pattern}),

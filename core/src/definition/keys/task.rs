@@ -1,5 +1,6 @@
 //! The keys of a task.
 
+use super::agent::AGENT;
 use super::approval::APPROVAL;
 use super::control::FAN_OUT;
 use super::data::{ARTIFACTS, OUTPUT};
@@ -28,6 +29,7 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
             "method",
             Shape::Choice(&[
                 "SHELL",
+                "AGENT",
                 "HTTP_GET",
                 "HTTP_POST",
                 "HTTP_PUT",
@@ -102,6 +104,14 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
             "approval",
             "For APPROVAL: who decides, how many of them, and how long they have. The result is `APPROVED` (a success) or \
              `REJECTED`, and both can be routed. Alone it says that the method is APPROVAL.",
+        ),
+        key(
+            "agent",
+            Shape::Mapping(&AGENT),
+            "agent",
+            "Makes it an AGENT task: a coding agent is told what to do, watched and counted. Its class is the result \
+             (`DONE` is a success, the others can be routed by name or number), and the outputs are `verdict`, `message`, \
+             `session_id`, `turns`, `cost_usd`, `files_changed`, `commits` and `limit`.",
         ),
         key(
             "url",
@@ -276,7 +286,6 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
         .default("true"),
     ],
     later: &[
-        "agent",
         "container",
         "env_value_from",
         "node_selector",

@@ -1,6 +1,7 @@
 //! What the loader accepts and what it says.
 
 mod accepted;
+mod agents;
 mod approvals;
 mod control;
 mod documented;

@@ -330,16 +330,9 @@ mod keys {
                 ),
             );
         }
-        for key in [
-            "agent",
-            "container",
-            "node_selector",
-            "resources",
-            "sandbox",
-            "service_account",
-            "services",
-            "start_timeout",
-        ] {
+        for key in
+            ["container", "node_selector", "resources", "sandbox", "service_account", "services", "start_timeout"]
+        {
             let found = problems(&shell(&format!("{key}: {{}}")));
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].starts_with(&format!("7:3 E-UNSUPPORTED: the key `{key}` of a task")), "{found:?}");
@@ -350,7 +343,7 @@ mod keys {
 
     #[test]
     fn methods_other_than_shell_are_refused_by_name_and_their_options_too() {
-        for method in ["AGENT", "DOCKER", "KUBERNETES", "GITHUB"] {
+        for method in ["DOCKER", "KUBERNETES", "GITHUB"] {
             let found = problems(&task(&format!("method: {method}\nurl: x")));
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].contains(&format!("E-UNSUPPORTED: the method {method} is not supported")), "{found:?}");

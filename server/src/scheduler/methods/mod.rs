@@ -171,7 +171,7 @@ impl State {
             Method::AwaitForkedJob(options) => self.await_forked(database, job, attempt, &options).await?,
             Method::Approval(options) => self.ask_for_approval(job, attempt, &options),
             Method::ExpireArtifacts(options) => self.expire_artifacts(database, &options).await?,
-            Method::Shell(_) | Method::Http(_) => Performed::invalid("this is a task for an ant"),
+            Method::Shell(_) | Method::Http(_) | Method::Agent(_) => Performed::invalid("this is a task for an ant"),
         })
     }
 
@@ -187,9 +187,11 @@ impl State {
             Method::ForkJob(options) => self.fork_over(database, job, attempt, &options).await?,
             Method::AwaitForkedJob(options) => self.await_forked(database, job, attempt, &options).await?,
             Method::Approval(_) => self.approval_over(job, attempt),
-            Method::SubmitJobs(_) | Method::ExpireArtifacts(_) | Method::Shell(_) | Method::Http(_) => {
-                Performed::invalid("this does not wait")
-            }
+            Method::SubmitJobs(_)
+            | Method::ExpireArtifacts(_)
+            | Method::Shell(_)
+            | Method::Http(_)
+            | Method::Agent(_) => Performed::invalid("this does not wait"),
         })
     }
 

@@ -97,6 +97,7 @@ fn finished(assignment: &Assignment) -> Report {
         warnings: Vec::new(),
         log_bytes: 0,
         retry_after: None,
+        agent: None,
     };
     Report {
         attempt_id: assignment.attempt_id.clone(),

@@ -11,6 +11,7 @@ use std::fmt::Debug;
 
 use atta_core::definition::Retention;
 use atta_core::engine::{AttemptNumber, Event, JobState, Stamped, TaskIndex, TaskState, Timer};
+use atta_core::protocol::agent::AgentRecord;
 use atta_core::protocol::{AntId, Digest, JobId};
 use atta_core::time::UnixMillis;
 
@@ -368,6 +369,7 @@ async fn write_everything(writer: &mut StoreWriter) {
     let ants = writer.load_ants().await.unwrap();
     let ant = AntRow { session: Some(u64::MAX), ..ants[0].clone() };
     let expiring = writer.overdue_artifacts(UnixMillis(1_000), 10).await.unwrap();
+    let agent = AgentRow { job: job2.clone(), attempt: AttemptNumber(7), record: Box::new(agent_record()) };
     let changes = Changes {
         versions: vec![&version],
         definitions: vec![&definition],
@@ -380,6 +382,7 @@ async fn write_everything(writer: &mut StoreWriter) {
         instances: vec![(&job1, &instance)],
         instances_removed: vec![(&job1, TaskIndex(1), 1)],
         artifacts: vec![&artifacts],
+        agents: vec![&agent],
         adopted: vec![&adopted],
         events: vec![&event],
         timers: vec![timer(2, None), timer(3, Some(UnixMillis(600)))],
@@ -405,8 +408,24 @@ async fn write_everything(writer: &mut StoreWriter) {
     writer.write(&changes).await.unwrap();
 }
 
+/// With a value in every column.
+fn agent_record() -> AgentRecord {
+    let usage = serde_json::json!({
+        "turns": 4, "cost": 1_300, "cost_source": "mixed", "by_model": {},
+        "tokens": {"input": 1, "output": 2, "cache_read": 3, "cache_write": 4},
+    });
+    let choice = serde_json::json!({"cli": "gemini", "command": [], "model": "m"});
+    serde_json::from_value(serde_json::json!({
+        "class": "DONE", "message": "why", "usage": usage, "session": {"cli": "gemini", "id": "s3"},
+        "limit": {"resets_at": 77, "message": "later"}, "verdict": {"ok": true},
+        "runs": [{"choice": choice, "purpose": "work", "usage": usage, "started_at": 5}],
+    }))
+    .unwrap()
+}
+
 /// Methods that are not asked by name above: they are parts of others, or open and close.
-const ELSEWHERE: [&str; 39] = [
+const ELSEWHERE: [&str; 40] = [
+    "write_agents",
     "write_ant",
     "remove_ant",
     "write_approval",

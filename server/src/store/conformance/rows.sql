@@ -39,6 +39,11 @@ INSERT INTO task_instances (job_id, task, instance, visit, item_key, state, atte
 INSERT INTO artifacts (job_id, attempt, path, digest, size, executable, group_name, expires_at, expired_at) VALUES
 ('job_1', 1, 'Out/b', 'd1', 5, true, 'g', 90, NULL), ('job_1', 1, 'out/a', 'd2', 6, false, NULL, NULL, 15),
 ('job_1', 2, 'x', 'd1', 5, false, NULL, NULL, NULL), ('job_2', 2147483648, 'kept', 'd3', 7, false, NULL, NULL, NULL), ('job_3', 1, 'late', 'd4', 1, false, NULL, 80, NULL);
+INSERT INTO agent_attempts (job_id, attempt, cli, model, class, message, session_cli, session_id, turns, input_tokens, output_tokens,
+cache_read_tokens, cache_write_tokens, cost_micros, cost_source, limit_resets_at, record) VALUES
+('job_1', 2, 'claude', 'm', 'RATE_LIMITED', 'why', 'claude', 's1', 3, 10, 20, 30, 40, 9007199254740993, 'priced:2026-11-01', 99,
+'{"class":"RATE_LIMITED","message":"why","runs":[],"session":{"cli":"claude","id":"s1"},"usage":{"turns":3,"cost":1250000,"cost_source":{"priced":"2026-11-01"}}}'),
+('job_2', 1, '', NULL, NULL, '', 'codex', 's2', 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"runs":[],"usage":{}}');
 INSERT INTO adopted_tasks (job_id, task, source_job, outputs) VALUES ('job_2', 0, 'job_1', '{"o":1}');
 INSERT INTO events (sequence, job_id, at, entropy, event, effects) VALUES
 (1, 'job_1', 10, -1, '{"type":"admitted"}', '[{"type":"something","task":0}]'), (2, 'job_2', 30, 7, '{"type":"admitted"}', '[]'),

@@ -355,6 +355,7 @@ impl Ant {
             warnings: Vec::new(),
             log_bytes: 0,
             retry_after: None,
+            agent: None,
         }))
     }
 

@@ -1,0 +1,249 @@
+//! `method: AGENT`: what differs from a script. The runner takes the script's place under the shim; what it writes into its
+//! record survives whatever ends it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use atta_core::engine::{AgentClass, AttemptResult, Failure};
+use atta_core::protocol::agent::{AgentOrder, AgentRecord};
+use atta_core::protocol::ant::{Action, ArtifactFile};
+use atta_core::redact::Redactor;
+
+use super::attempt::{Attempt, Interruption, blocking, start_failed};
+use super::phrase::failure;
+use super::shell::Prepared;
+use crate::workspace::{AttemptDirectory, Found};
+
+/// Bytes of a record that are read: all that it may hold is bounded, and this is far beyond.
+const LONGEST_RECORD: u64 = 64 << 20;
+/// An attempt after a rejected limit begins no later than so long after it.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+/// What is kept of every agent attempt, as it is listed, and the name of the file.
+const KEPT: [(&str, &str); 2] =
+    [("agent/record.json", "record.kept.json"), ("agent/transcript.jsonl", "transcript.kept.jsonl")];
+
+/// Variables by which agent programs tell the processes below them who they are. An agent that inherits those of another
+/// one refuses to start, reports to it, or believes to be inside its sandbox.
+const OF_OTHER_AGENTS: [&str; 14] = [
+    "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_CODE_SSE_PORT",
+    "CLAUDE_CODE_SESSION_ID",
+    "CODEX_SANDBOX",
+    "CODEX_SANDBOX_NETWORK_DISABLED",
+    "CODEX_THREAD_ID",
+    "GEMINI_CLI",
+    "OPENCODE",
+    "GOOSE_TERMINAL",
+    "CURSOR_AGENT",
+    "CURSOR_TRACE_ID",
+    "AGENT",
+    "AI_AGENT",
+];
+
+/// An ant's environment without what other agents left in it.
+pub(super) fn without_other_agents(environment: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+    let foreign = |name: &OsStr| OF_OTHER_AGENTS.iter().any(|other| name == OsStr::new(other));
+    environment.iter().filter(|(name, _)| !foreign(name)).cloned().collect()
+}
+
+impl Attempt {
+    /// What the agent is told, when that is what it is.
+    pub(super) fn agent_order(&self) -> Option<&AgentOrder> {
+        match &self.assignment.action {
+            Action::Agent(order) => Some(order),
+            _ => None,
+        }
+    }
+
+    /// Writes the order down and names the runner.
+    pub(super) async fn prepare_agent(&mut self) -> Result<Prepared, Interruption> {
+        let mut environment = self.compose()?;
+        let order = self.agent_order().map(serde_json::to_vec).transpose();
+        let order = order.map_err(|error| start_failed(format!("the agent's order cannot be written: {error}")))?;
+        let (core, id) = (self.core.clone(), self.assignment.attempt_id.clone());
+        blocking(move || {
+            let directory = AttemptDirectory::create(&core.attempts_dir, &id, &core.spares)
+                .map_err(|error| start_failed(format!("the attempt's directory cannot be made: {error}")))?;
+            let (order, record) = directory
+                .write_order(&order.unwrap_or_default())
+                .map_err(|error| start_failed(format!("the agent's order cannot be written: {error}")))?;
+            environment.set("TASK_DIR", directory.work());
+            environment.set("ATTA_OUTPUT", directory.output_file());
+            let mut words = vec!["atta".to_owned()];
+            words.extend(core.config.agent_runner.arguments.iter().cloned());
+            for file in [order, record] {
+                let file = file.into_os_string().into_string();
+                words.push(file.map_err(|_| start_failed("the data directory's path is not UTF-8"))?);
+            }
+            let executable = core.config.agent_runner.program.clone();
+            Ok(Prepared { directory, environment, words, executable })
+        })
+        .await
+    }
+
+    /// Reads what the runner wrote last, once it has ended, however that was.
+    pub(super) async fn read_record(&mut self, directory: &AttemptDirectory) -> Result<(), Interruption> {
+        if self.agent_order().is_none() || self.agent.is_some() {
+            return Ok(());
+        }
+        let file = directory.agent_record();
+        match blocking(move || Ok(read(&file))).await? {
+            Ok(record) => {
+                if let Some(record) = &record {
+                    for warning in &record.warnings {
+                        self.warn(format!("agent: {warning}"));
+                    }
+                }
+                self.agent = record.map(Box::new);
+            }
+            Err(error) => self.warn(format!("what is known of the agent cannot be read: {error}")),
+        }
+        Ok(())
+    }
+
+    /// The result of an agent whose runner ended by itself: the class of its record. Others stay as they are.
+    pub(super) fn classified(
+        &mut self,
+        result: AttemptResult,
+        end: Option<Failure>,
+    ) -> (AttemptResult, Option<Failure>) {
+        let AttemptResult::Exit(code) = result else { return (result, end) };
+        if self.agent_order().is_none() {
+            return (result, end);
+        }
+        let error = |message: String| {
+            (AttemptResult::Agent(AgentClass::Error), Some(failure(AgentClass::Error.as_str(), message)))
+        };
+        let Some(record) = &self.agent else {
+            return error(format!("the agent's runner exited with code {code} and left no record: its log says more"));
+        };
+        match record.class {
+            None => error(format!("the agent's runner exited with code {code} before the agent's work had ended")),
+            Some(AgentClass::Done) if code != 0 => {
+                error(format!("the agent's runner exited with code {code} after the agent's work"))
+            }
+            Some(AgentClass::Done) => (AttemptResult::Agent(AgentClass::Done), None),
+            Some(class) => {
+                let message = match record.message.trim() {
+                    "" => class.sentence().to_owned(),
+                    message => message.to_owned(),
+                };
+                (AttemptResult::Agent(class), Some(failure(class.as_str(), message)))
+            }
+        }
+    }
+
+    /// How long another attempt should wait: until the account's limit is over, if that was said.
+    pub(super) fn wait_for_account(&self, result: AttemptResult) -> Option<Duration> {
+        let record = self.agent.as_ref().filter(|_| result == AttemptResult::Agent(AgentClass::RateLimited))?;
+        let wait = record.limit.as_ref()?.resets_at?.since(self.core.config.clock.now());
+        (!wait.is_zero()).then(|| wait.min(LONGEST_WAIT))
+    }
+
+    /// Keeps the record and the transcript, without secrets. What is wrong with them is a warning.
+    pub(super) async fn keep_agent_files(
+        &mut self,
+        directory: &AttemptDirectory,
+        artifacts: &mut Vec<ArtifactFile>,
+    ) -> Result<(), Interruption> {
+        if self.agent_order().is_none() {
+            return Ok(());
+        }
+        let (record, redactor, place) = (self.agent.clone(), self.redactor.clone(), directory.agent());
+        let written = blocking(move || Ok(write_kept(&place, record.as_deref(), redactor.as_ref()))).await?;
+        for (number, ((path, file), written)) in KEPT.into_iter().zip(written).enumerate() {
+            match written {
+                Ok(false) => continue,
+                Ok(true) => {}
+                Err(error) => {
+                    self.warn(format!("the artifact `{path}` cannot be made: {error}"));
+                    continue;
+                }
+            }
+            if artifacts.iter().any(|artifact| artifact.path == path) {
+                self.warn(format!("the task's own file `{path}` is not kept: every AGENT task has that artifact"));
+                artifacts.retain(|artifact| artifact.path != path);
+            }
+            let found = Found { path: path.to_owned(), source: directory.agent().join(file), executable: false };
+            match self.keep(&[found], number).await? {
+                Ok(files) => artifacts.extend(files),
+                Err(problem) => self.warn(problem),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the runner wrote last; `None` when it never wrote anything.
+fn read(file: &Path) -> io::Result<Option<AgentRecord>> {
+    let opened = match File::open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut text = Vec::new();
+    opened.take(LONGEST_RECORD).read_to_end(&mut text)?;
+    Ok(Some(serde_json::from_slice(&text)?))
+}
+
+/// Lays out what is kept, each with whether there is anything.
+fn write_kept(
+    place: &Path,
+    record: Option<&AgentRecord>,
+    redactor: Option<&Redactor>,
+) -> [io::Result<bool>; KEPT.len()] {
+    let written = || {
+        let Some(record) = record else { return Ok(false) };
+        let clean = match redactor {
+            Some(redactor) => record.without_secrets(redactor),
+            None => Some(record.clone()),
+        };
+        let Some(clean) = clean else { return Ok(false) };
+        private(&place.join(KEPT[0].1))?.write_all(&serde_json::to_vec_pretty(&clean)?)?;
+        Ok(true)
+    };
+    [written(), transcript(place, redactor)]
+}
+
+fn transcript(place: &Path, redactor: Option<&Redactor>) -> io::Result<bool> {
+    let from = match File::open(place.join("transcript.jsonl")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    let mut to = BufWriter::new(private(&place.join(KEPT[1].1))?);
+    let mut from = BufReader::new(from);
+    let Some(redactor) = redactor else {
+        io::copy(&mut from, &mut to)?;
+        to.flush()?;
+        return Ok(true);
+    };
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        to.write_all(redactor.text(&String::from_utf8_lossy(&line)).as_bytes())?;
+        line.clear();
+    }
+    to.flush()?;
+    Ok(true)
+}
+
+fn private(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_inherits_nothing_of_the_agent_around_it() {
+        let ant =
+            ["PATH", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "ANTHROPIC_API_KEY", "CLAUDE_CONFIG_DIR", "CODEX_SANDBOX"];
+        let ant: Vec<(OsString, OsString)> = ant.iter().map(|name| (name.into(), "1".into())).collect();
+        let left: Vec<OsString> = without_other_agents(&ant).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(left, ["PATH", "ANTHROPIC_API_KEY", "CLAUDE_CONFIG_DIR"]);
+    }
+}
