@@ -321,13 +321,13 @@ impl Walk {
     fn skills(&mut self, node: &Node<'_>) -> Vec<String> {
         let names = self.words("skills", node);
         for name in &names {
-            let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-            if name.len() > 100 || name.starts_with('.') || name.is_empty() || !name.bytes().all(valid) {
+            let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+            if name.len() > 100 || name.is_empty() || !name.bytes().all(valid) {
                 self.problems.error_with_help(
                     code::NAME,
                     node.span,
                     format!("\"{}\" cannot be the name of a skill", shortened(name)),
-                    "names take letters, digits, `.`, `_` and `-`, at most 100",
+                    "names take letters, digits, `_` and `-`, at most 100",
                 );
             }
         }

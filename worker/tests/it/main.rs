@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests end where something is not as they say")]
 
 mod addresses;
+mod agents;
 mod artifacts;
 mod caches;
 mod earlier;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut tests = Vec::new();
     tests.extend(addresses::TESTS);
+    tests.extend(agents::TESTS);
     tests.extend(artifacts::TESTS);
     tests.extend(caches::TESTS);
     tests.extend(earlier::TESTS);

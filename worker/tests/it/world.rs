@@ -17,14 +17,14 @@ use atta_core::protocol::ant::{
 };
 use atta_core::protocol::{AntId, AttemptId, Digest, JobId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
-use atta_worker::{Ant, AntConfig, IsolationLevel, Launcher, LinkError, QueenLink, StartError};
+use atta_worker::{AgentRunner, Ant, AntConfig, IsolationLevel, Launcher, LinkError, QueenLink, StartError};
 use indexmap::IndexMap;
 use tokio::sync::watch;
 
 /// Longer than anything should take; a test that gets here has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(50);
 
-struct WallClock;
+pub(crate) struct WallClock;
 
 impl Clock for WallClock {
     #[expect(clippy::disallowed_methods, reason = "the edge of the tests")]
@@ -404,6 +404,9 @@ pub(crate) fn config(directory: &Path) -> AntConfig {
         Arc::new(WallClock),
         Arc::new(Counting(AtomicU64::new(u64::from(std::process::id())))),
     );
+    // A script in a variable of the attempt, with the files of order and record as $1 and $2.
+    let arguments = ["-c", "eval \"$RUNNER\"", "runner"].map(str::to_owned).to_vec();
+    config.agent_runner = AgentRunner { program: "/bin/sh".into(), arguments };
     config.environment = ["PATH", "HOME"]
         .into_iter()
         .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))

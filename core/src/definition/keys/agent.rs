@@ -64,7 +64,7 @@ pub(in super::super) const AGENT: Vocabulary = Vocabulary {
         ),
         key(
             "skills",
-            list(&Shape::Form("name", "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")),
+            list(&Shape::Form("name", "^[A-Za-z0-9_-]{1,100}$")),
             "agent-limits",
             "Methods of work by name, whose texts are put before the prompt; see docs/agents.md for where they are looked \
              for.",
@@ -114,7 +114,7 @@ pub(in super::super) const AGENT: Vocabulary = Vocabulary {
             TASK_NAME,
             "agent-session",
             "The AGENT task whose session it goes on with: one that comes before it, or itself, which lets later attempts \
-             and visits go on where the earlier ones stopped. Without a known session it begins anew.",
+             of the same visit go on where the earlier ones stopped. Without a known session it begins anew.",
         ),
         key(
             "verdict",

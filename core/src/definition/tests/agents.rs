@@ -46,7 +46,7 @@ tasks:
     command: [/opt/agent, 7]
     prompt: \"{{ tasks.plan.outputs.verdict | tojson }}\"
     system: Be brief.
-    skills: [plan, two-pass.review]
+    skills: [plan, two-pass]
     model: \"{{ Model }}\"
     max_turns: 20
     max_tokens: 500000
@@ -136,7 +136,7 @@ fn limits_of_an_agent_are_amounts() {
     only(&told("max_turns: 0"), "7:16 E-RANGE: `max_turns` must be between 1 and 100000, and 0 is not");
     only(
         &told("skills: [\"../x\"]"),
-        "7:13 E-NAME: \"../x\" cannot be the name of a skill (names take letters, digits, `.`, `_` and `-`, at most 100)",
+        "7:13 E-NAME: \"../x\" cannot be the name of a skill (names take letters, digits, `_` and `-`, at most 100)",
     );
     let source = "job_type: a\nparams: {Most: {}}\ntasks:\n- task_type: t\n  agent: {cli: claude, prompt: x, max_usd: \"{{ Most }}\"}\n";
     let job = definition(source);

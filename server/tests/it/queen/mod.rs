@@ -1,5 +1,6 @@
 //! The queen with a scripted ant and a clock that stands still until it is moved.
 
+mod agents;
 mod approvals;
 mod clocks;
 mod commands;

@@ -14,6 +14,11 @@ macro_rules! on_postgres {
 }
 
 on_postgres! {
+    agents:
+        agents_are_told_all_and_what_is_known_of_them_is_kept
+        what_agents_say_is_from_outside
+        classes_are_routed_by_name_and_by_number
+        what_cannot_be_told_to_an_agent_is_invalid_and_says_so;
     approvals:
         enough_approvals_lead_on_and_fewer_do_not
         one_rejection_rejects_and_needs_a_comment
