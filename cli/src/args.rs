@@ -41,6 +41,9 @@ pub(crate) enum Command {
     Ant(AntArgs),
     /// Run a definition to its end, here, without a server.
     Run(RunArgs),
+    /// Run the agent of one attempt: ants start it in place of a script.
+    #[command(hide = true)]
+    AgentRunner(AgentRunnerArgs),
     /// Check definitions; shows schedules in words.
     Validate(ValidateArgs),
     /// Format definitions; comments and texts stay as they are.
@@ -707,4 +710,13 @@ pub(crate) struct DeliveryArgs {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+}
+
+/// Arguments of the runner of agents.
+#[derive(Debug, Args)]
+pub(crate) struct AgentRunnerArgs {
+    /// What the agent is told.
+    pub(crate) order: PathBuf,
+    /// Where what is known of it is written.
+    pub(crate) record: PathBuf,
 }

@@ -42,6 +42,11 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
         }
     };
+    // In place of a script: its exit code is its own, and so are this process's signals and children.
+    if let Command::AgentRunner(args) = &cli.command {
+        let code = atta_agents::run_from_files(&args.order, &args.record);
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
     match perform(cli.command) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -110,6 +115,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Serve(_)
         | Command::Ant(_)
         | Command::Run(_)
+        | Command::AgentRunner(_)
         | Command::Validate(_)
         | Command::Fmt(_)
         | Command::Graph(_)

@@ -27,6 +27,7 @@ mod scratch;
 mod secrets;
 mod shipped;
 mod shipped_again;
+mod shipped_agents;
 mod shipped_control;
 mod shipped_ends;
 mod shipped_http;

@@ -11,6 +11,10 @@ use crate::live_server::{atta, repository};
 
 /// These need a server, somebody who answers, secrets or a repository: other tests run them and say how they end.
 const ELSEWHERE: &[&str] = &[
+    "agent",
+    "agent-limits",
+    "agent-session",
+    "agent-vote",
     "approval",
     "approval-roles",
     "http-form",

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::agent::{AgentRecord, AgentRun};
 use crate::redact::Redactor;
 
+/// What is kept of every agent attempt beside its own artifacts. For people: no later task gets them.
+pub const KEPT_OF_AGENTS: [&str; 2] = ["agent/record.json", "agent/transcript.jsonl"];
+
 impl AgentRecord {
     /// A record of nothing: its runner never wrote one.
     pub fn empty() -> Self {

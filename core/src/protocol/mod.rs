@@ -2,7 +2,7 @@
 
 pub mod access;
 pub mod agent;
-mod agent_outputs;
+pub mod agent_outputs;
 pub mod agents_api;
 pub mod ant;
 pub mod ants;

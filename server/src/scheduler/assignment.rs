@@ -7,6 +7,7 @@ use atta_core::definition::{
 };
 use atta_core::engine::AttemptNumber;
 use atta_core::protocol::AttemptId;
+use atta_core::protocol::agent_outputs::KEPT_OF_AGENTS;
 use atta_core::protocol::ant::{Action, ArtifactInput, ArtifactRules, Assignment, GivenSecrets, RenderedScript};
 use atta_core::template::{Renderer, Scope, ShellDialect, TemplateProblem, Variables};
 use indexmap::IndexMap;
@@ -236,7 +237,14 @@ impl LiveJob {
                 files: data.artifacts.clone(),
             })
         });
-        sources.filter(|input| !input.files.is_empty()).collect()
+        let agents = sources.map(|mut input| {
+            let source = self.plan.task_index(&input.task);
+            if source.is_some_and(|source| self.task(source).method.agent().is_some()) {
+                input.files.retain(|file| !KEPT_OF_AGENTS.contains(&file.path.as_str()));
+            }
+            input
+        });
+        agents.filter(|input| !input.files.is_empty()).collect()
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use atta_core::engine::{AgentClass, AttemptResult, Failure};
 use atta_core::protocol::agent::{AgentOrder, AgentRecord};
+use atta_core::protocol::agent_outputs::KEPT_OF_AGENTS;
 use atta_core::protocol::ant::{Action, ArtifactFile};
 use atta_core::redact::Redactor;
 
@@ -22,9 +23,10 @@ use crate::workspace::{AttemptDirectory, Found};
 const LONGEST_RECORD: u64 = 64 << 20;
 /// An attempt after a rejected limit begins no later than so long after it.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
+/// A link is no file, and opening something else does not wait.
+const NOT_ELSEWHERE: i32 = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
 /// What is kept of every agent attempt, as it is listed, and the name of the file.
-const KEPT: [(&str, &str); 2] =
-    [("agent/record.json", "record.kept.json"), ("agent/transcript.jsonl", "transcript.kept.jsonl")];
+const KEPT: [(&str, &str); 2] = [(KEPT_OF_AGENTS[0], "record.kept.json"), (KEPT_OF_AGENTS[1], "transcript.kept.jsonl")];
 
 /// Variables by which agent programs tell the processes below them who they are. An agent that inherits those of another
 /// one refuses to start, reports to it, or believes to be inside its sandbox.
@@ -154,8 +156,9 @@ impl Attempt {
         if self.agent_order().is_none() {
             return Ok(());
         }
-        let (record, redactor, place) = (self.agent.clone(), self.redactor.clone(), directory.agent());
-        let written = blocking(move || Ok(write_kept(&place, record.as_deref(), redactor.as_ref()))).await?;
+        let (record, redactor) = (self.agent.clone(), self.redactor.clone());
+        let (place, work) = (directory.agent(), directory.work());
+        let written = blocking(move || Ok(write_kept(&place, &work, record.as_deref(), redactor.as_ref()))).await?;
         for (number, ((path, file), written)) in KEPT.into_iter().zip(written).enumerate() {
             match written {
                 Ok(false) => continue,
@@ -193,6 +196,7 @@ fn read(file: &Path) -> io::Result<Option<AgentRecord>> {
 /// Lays out what is kept, each with whether there is anything.
 fn write_kept(
     place: &Path,
+    work: &Path,
     record: Option<&AgentRecord>,
     redactor: Option<&Redactor>,
 ) -> [io::Result<bool>; KEPT.len()] {
@@ -206,14 +210,28 @@ fn write_kept(
         private(&place.join(KEPT[0].1))?.write_all(&serde_json::to_vec_pretty(&clean)?)?;
         Ok(true)
     };
-    [written(), transcript(place, redactor)]
+    [written(), transcript(place, work, redactor)]
 }
 
-fn transcript(place: &Path, redactor: Option<&Redactor>) -> io::Result<bool> {
-    let from = match File::open(place.join("transcript.jsonl")) {
+/// The transcript lies beside the record, or in the task's directory: there somebody may have put something else in its
+/// place, which must not lead elsewhere.
+fn transcript(place: &Path, work: &Path, redactor: Option<&Redactor>) -> io::Result<bool> {
+    let name = "transcript.jsonl";
+    let inside = |directory: &Path| fs::symlink_metadata(directory).is_ok_and(|metadata| metadata.is_dir());
+    let open = |path: &Path| fs::OpenOptions::new().read(true).custom_flags(NOT_ELSEWHERE).open(path);
+    let from = match open(&place.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && inside(&work.join("agent")) => {
+            open(&work.join("agent").join(name))
+        }
+        opened => opened,
+    };
+    let from = match from {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         opened => opened?,
     };
+    if !from.metadata()?.is_file() {
+        return Ok(false);
+    }
     let mut to = BufWriter::new(private(&place.join(KEPT[1].1))?);
     let mut from = BufReader::new(from);
     let Some(redactor) = redactor else {

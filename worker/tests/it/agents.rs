@@ -79,7 +79,7 @@ async fn the_class_of_the_record_is_the_result_and_what_it_holds_are_outputs(mut
     let script = format!(
         "stat -c %a \"$1\" \"${{2%/*}}\"; grep -c 'Do it.' \"$1\"; pwd; echo ${{CLAUDECODE-none}} ${{AI_AGENT-none}} $OTHER; \
          echo '{{\"type\":\"session\"}}' > \"${{2%/*}}/transcript.jsonl\"; echo mine > kept; mkdir agent; \
-         echo forged > agent/record.json; echo '{done}' > \"$2\""
+         echo forged > agent/record.json; ln -s /etc/passwd agent/transcript.jsonl; echo '{done}' > \"$2\""
     );
     let mut assignment = agent(world.assignment(""), &script);
     assignment.inherit_env = InheritEnv::All;

@@ -1,0 +1,50 @@
+//! The examples of agents are run, each with a stand-in that it brings along.
+
+use serde_json::{Value, json};
+
+use crate::shipped::{outline, run, task};
+
+fn artifacts(job: &Value, name: &str) -> Vec<String> {
+    let list = task(job, name)["artifacts"].as_array().cloned().unwrap_or_default();
+    list.iter().filter_map(|file| Some(file["name"].as_str()?.to_owned())).collect()
+}
+
+#[test]
+fn the_verdict_of_an_agent_decides() {
+    let (code, job) = run("agent.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    let outputs = &task(&job, "review")["outputs"];
+    assert_eq!(outputs["verdict"], json!({"approved": true, "reason": "It is right."}), "{job:#}");
+    assert_eq!((&outputs["session_id"], &outputs["cost_usd"]), (&json!("session-1"), &json!(0.01)));
+    assert_eq!(artifacts(&job, "review"), ["agent/record.json", "agent/transcript.jsonl"]);
+    let (code, job) = run("agent.yaml", &["Text=Two and two are five."]);
+    assert_eq!((code, job["state"].as_str()), (4, Some("BLOCKED")), "{job:#}");
+}
+
+#[test]
+fn another_agent_goes_on_when_an_account_is_used_up() {
+    let (code, job) = run("agent-limits.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    assert_eq!(outline(&job), ["stand-in COMPLETED -", "work COMPLETED -"]);
+    let outputs = &task(&job, "work")["outputs"];
+    assert_eq!((&outputs["message"], &outputs["cost_usd"]), (&json!("Done."), &Value::Null), "{job:#}");
+}
+
+#[test]
+fn a_task_goes_on_with_the_session_of_another_one() {
+    let (code, job) = run("agent-session.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    let (first, second) = (&task(&job, "implement")["outputs"], &task(&job, "refine")["outputs"]);
+    assert_eq!((&first["session_id"], &first["message"]), (&json!("session-1"), &json!("After nobody.")));
+    assert_eq!((&second["session_id"], &second["message"]), (&json!("session-1"), &json!("After session-1.")));
+    assert_eq!(first["files_changed"], json!(["notes"]));
+    assert_eq!(first["commits"][0]["subject"], "Write a note");
+}
+
+#[test]
+fn the_majority_of_independent_agents_counts() {
+    let (code, job) = run("agent-vote.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    assert_eq!(task(&job, "judge")["outputs"]["verdict"]["approved"], true, "{job:#}");
+    assert_eq!(task(&job, "judge")["outputs"]["turns"], 3, "{job:#}");
+}
