@@ -61,3 +61,8 @@ pub fn random_bytes<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
     }
     bytes
 }
+
+/// Reads an instant as RFC 3339 writes it.
+pub fn parse_rfc3339(text: &str) -> Option<UnixMillis> {
+    Some(UnixMillis(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()))
+}

@@ -30,6 +30,7 @@ mod shipped_again;
 mod shipped_agents;
 mod shipped_control;
 mod shipped_ends;
+mod shipped_github;
 mod shipped_http;
 mod shipped_jobs;
 mod shipped_keys;

@@ -231,6 +231,15 @@ impl<'d, 'p> Checker<'d, 'p> {
             Method::AwaitForkedJob(options) => self.awaited(index, task, options),
             Method::Http(request) => self.request(request, task, here),
             Method::Agent(agent) => self.agent(index, task, agent, here, created),
+            Method::Github(github) => {
+                for template in github.templates() {
+                    self.text(template, here);
+                }
+                for value in github.settings.values() {
+                    self.variable(value, here);
+                }
+                self.environment_names(github.variables(), task);
+            }
             Method::ExpireArtifacts(expire) => self.field(&expire.older_than, created),
             Method::Approval(approval) => {
                 self.optional(approval.message.as_ref(), here);
@@ -278,8 +287,13 @@ impl<'d, 'p> Checker<'d, 'p> {
         if let HttpBody::Json(value) = &request.body {
             self.variable(value, here);
         }
+        self.environment_names(request.variables(), task);
+    }
+
+    /// `${NAME}` of a request must be there.
+    fn environment_names<'n>(&mut self, names: impl Iterator<Item = (&'n str, Span)>, task: &'d TaskDefinition) {
         let job = self.definition;
-        for (name, span) in request.variables() {
+        for (name, span) in names {
             let inherited = match &job.inherit_env {
                 InheritEnv::All => true,
                 InheritEnv::None => false,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::addresses::parse_rule;
 use super::keys::HTTP;
 use super::scalar::{Meaning, shortened};
 use super::tree::{Kind, Node};
@@ -119,7 +118,7 @@ impl Walk {
         let url = if let Some(entry) = keys.take("url") {
             let url = self.template("url", &entry.value);
             if let Some(url) = &url {
-                self.check_url(url);
+                self.check_url("url", url);
             }
             url
         } else {
@@ -174,18 +173,7 @@ impl Walk {
         }
         options.allow_private = self.optional(&mut keys, "allow_private", Self::boolean).unwrap_or(false);
         if let Some(entry) = keys.take("allow") {
-            for item in self.list("http.allow", &entry.value).unwrap_or_default() {
-                let Some(text) = self.text("an entry of http.allow", item) else { continue };
-                match parse_rule(&text) {
-                    Ok(_) => options.allow.push(text),
-                    Err(message) => self.problems.error_with_help(
-                        code::VALUE,
-                        item.span,
-                        message,
-                        "write a host, an address or a network: db.internal, 10.1.2.3, 10.1.0.0/16",
-                    ),
-                }
-            }
+            options.allow = self.address_rules("http.allow", &entry.value);
         }
         options.ca_file = keys.take("ca_file").and_then(|entry| {
             let path = self.text("ca_file", &entry.value)?;
@@ -232,27 +220,27 @@ impl Walk {
     }
 
     /// What is written of the URL has to be the beginning of one.
-    fn check_url(&mut self, url: &TemplateText) {
+    pub(super) fn check_url(&mut self, key: &str, url: &TemplateText) {
         let literal = url.source.split("{{").next().unwrap_or_default().split("{%").next().unwrap_or_default();
         let whole = literal.len() == url.source.len();
         let lower = literal.trim_start().to_ascii_lowercase();
         let problem = if let Some((scheme, rest)) = lower.split_once("://") {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
             if !matches!(scheme, "http" | "https") {
-                Some((format!("`url` must begin with http:// or https://, and this is {scheme}://"), ""))
+                Some((format!("`{key}` must begin with http:// or https://, and this is {scheme}://"), ""))
             } else if authority.contains('@') {
                 Some((
-                    "`url` names a user: what is in a URL is shown and logged".to_owned(),
+                    format!("`{key}` names a user: what is in a URL is shown and logged"),
                     "send it in a header: `headers: {Authorization: \"Basic ${LOGIN}\"}`",
                 ))
             } else if whole && authority.is_empty() {
-                Some(("`url` names no host".to_owned(), "write https://example.com/path"))
+                Some((format!("`{key}` names no host"), "write https://example.com/path"))
             } else {
                 None
             }
         } else if whole || (!literal.is_empty() && !"https://".starts_with(&lower) && !"http://".starts_with(&lower)) {
             Some((
-                format!("`url` must begin with http:// or https://, and \"{}\" does not", shortened(literal)),
+                format!("`{key}` must begin with http:// or https://, and \"{}\" does not", shortened(literal)),
                 "write https://example.com/path",
             ))
         } else {
@@ -335,7 +323,7 @@ impl Walk {
         }
     }
 
-    fn expanded(&mut self, key: &str, node: &Node<'_>) -> Option<ExpandedText> {
+    pub(super) fn expanded(&mut self, key: &str, node: &Node<'_>) -> Option<ExpandedText> {
         let Kind::Scalar(scalar) = &node.kind else {
             self.wrong_type(key, node, "text", None);
             return None;

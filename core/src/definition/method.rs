@@ -19,6 +19,7 @@ pub(super) enum MethodKind {
     Shell,
     Http(&'static str),
     Agent,
+    Github,
     SubmitJobs,
     ForkJob,
     AwaitForkedJob,
@@ -48,7 +49,7 @@ const WORDS: [Word; 17] = [
     word("AGENT", MethodKind::Agent),
     word("DOCKER", MethodKind::Later),
     word("KUBERNETES", MethodKind::Later),
-    word("GITHUB", MethodKind::Later),
+    word("GITHUB", MethodKind::Github),
     word("HTTP", MethodKind::Later),
 ];
 
@@ -67,6 +68,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("json", HTTP),
     ("form", HTTP),
     ("http", HTTP),
+    ("github", &["GITHUB"]),
     ("submit", &["SUBMIT_JOBS"]),
     ("sub_workflow", &["FORK_JOB"]),
     ("await_forked_tasks", &["AWAIT_FORKED_JOB"]),
@@ -80,7 +82,8 @@ const OPTIONS: &[(&str, &[&str])] = &[
 const HTTP: &[&str] = &["HTTP_GET", "HTTP_POST", "HTTP_PUT", "HTTP_PATCH", "HTTP_DELETE"];
 
 /// Keys that say what the method is when `method` is absent.
-const IMPLIED: [(&str, MethodKind); 6] = [
+const IMPLIED: [(&str, MethodKind); 7] = [
+    ("github", MethodKind::Github),
     ("sub_workflow", MethodKind::ForkJob),
     ("submit", MethodKind::SubmitJobs),
     ("await_forked_tasks", MethodKind::AwaitForkedJob),
@@ -128,6 +131,7 @@ impl Walk {
             MethodKind::Shell => self.shell_options(keys, task_span),
             MethodKind::Agent => self.agent_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::Http(verb) => self.http_options(keys, verb, task_span),
+            MethodKind::Github => self.github_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::SubmitJobs => self.submit_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::ForkJob => self.fork_options(keys, task_span).unwrap_or_else(nothing),
             MethodKind::AwaitForkedJob => self.await_options(keys, task_span).unwrap_or_else(nothing),

@@ -30,6 +30,7 @@ impl TaskDefinition {
             Method::Approval(_) => &["approved_by", "rejected_by", "comments", "timed_out"],
             Method::Agent(_) => &super::AGENT_OUTPUTS,
             Method::Http(_) => &["status", "headers", "body", "json"],
+            Method::Github(github) => github.operation.outputs(),
             Method::SubmitJobs(_) => &["submitted", "duplicate", "refused"],
             Method::ExpireArtifacts(_) => &["artifacts", "bytes"],
             Method::Shell(_) | Method::AwaitForkedJob(_) => &[],

@@ -21,6 +21,7 @@ mod duration;
 mod env_from;
 mod format;
 mod git_names;
+mod github;
 mod http;
 mod job;
 mod keys;
@@ -58,6 +59,9 @@ pub use diagnostic::*;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use format::{Extent, Formatted, format};
 pub use git_names::{GitName, check_git_name, check_git_url, redacted_git_url};
+pub use github::{
+    GITHUB_API, GITHUB_TOKEN, GithubCredentialSpec, GithubOperation, GithubOptions, MOST_LISTED, check_github_setting,
+};
 pub use http::{ExpandedPart, ExpandedText, HttpBody, HttpOptions};
 pub use keys::{ReferencePage, json_schema, reference_pages};
 pub use limits::Limits;

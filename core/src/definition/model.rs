@@ -5,6 +5,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::github::GithubOptions;
 use super::http::HttpOptions;
 use super::{ApprovalOptions, AwaitOptions, ExpireOptions, ForkOptions, SubmitJobsOptions, Trigger};
 
@@ -415,6 +416,8 @@ pub enum Method {
     Shell(ShellOptions),
     /// An HTTP request, made by the ant.
     Http(HttpOptions),
+    /// Something on GitHub, asked for by the ant.
+    Github(Box<GithubOptions>),
     /// One job per item.
     SubmitJobs(SubmitJobsOptions),
     /// A job inside this one.
@@ -451,9 +454,19 @@ impl Method {
         matches!(self, Self::Shell(_) | Self::Agent(_))
     }
 
+    /// Whether its result is a status, and its outputs come from an answer.
+    pub fn asks_over_http(&self) -> bool {
+        matches!(self, Self::Http(_) | Self::Github(_))
+    }
+
+    /// Whether doing it a second time changes nothing, so that an attempt that an ant has lost may simply run again.
+    pub fn may_run_twice(&self) -> bool {
+        matches!(self, Self::Github(_))
+    }
+
     /// Whether an ant does it; the queen does the others herself.
     pub fn runs_on_ant(&self) -> bool {
-        matches!(self, Self::Shell(_) | Self::Http(_) | Self::Agent(_))
+        matches!(self, Self::Shell(_) | Self::Http(_) | Self::Agent(_) | Self::Github(_))
     }
 }
 

@@ -71,7 +71,7 @@ impl Walk {
         }
         let always_run = self.optional(&mut keys, "always_run", Self::boolean).unwrap_or(false);
         let method = self.method(&mut keys, defaults, label_span);
-        self.http_task = matches!(method, Method::Http(_));
+        self.http_task = method.asks_over_http();
         self.agent_task = matches!(method, Method::Agent(_));
         let routes = self.routes(&mut keys);
         let when = self.condition(&mut keys);

@@ -77,9 +77,9 @@ pub enum Event {
         /// The attempt.
         attempt: AttemptNumber,
     },
-    /// The ant died with the attempt running: a new attempt of the same visit, outside `retry`, at most
-    /// [`super::MAX_INTERRUPTIONS`] per visit, then LOST. Only in histories of old: what an ant lost has the result LOST
-    /// ([`Self::AttemptFinished`]).
+    /// The ant died with an attempt that may be made twice ([`crate::definition::Method::may_run_twice`]): a new attempt of
+    /// the same visit, outside `retry`, at most [`super::MAX_INTERRUPTIONS`] per visit, then LOST. What else an ant lost has
+    /// the result LOST ([`Self::AttemptFinished`]); histories of old have it for other attempts too.
     AttemptInterrupted {
         /// The attempt.
         attempt: AttemptNumber,

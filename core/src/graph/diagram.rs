@@ -218,6 +218,7 @@ fn node(task: &TaskDefinition) -> DiagramNode {
         Method::Shell(_) => None,
         Method::Http(options) => Some(options.verb.as_str()),
         Method::Agent(_) => Some("agent"),
+        Method::Github(options) => Some(options.operation.as_str()),
         Method::SubmitJobs(_) => Some("submits jobs"),
         Method::ForkJob(_) => Some("forks a job"),
         Method::AwaitForkedJob(_) => Some("awaits forked jobs"),

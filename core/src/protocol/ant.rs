@@ -6,6 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::github::GithubOrder;
 use super::{AntId, AttemptId, Digest, JobId};
 use crate::definition::{ArtifactsWhen, InheritEnv, KeepWorkspace, OutputSpec, Program};
 use crate::engine::{AttemptResult, Failure, JobState};
@@ -252,6 +253,8 @@ pub enum Action {
     Http(Box<HttpRequest>),
     /// Let a coding agent work.
     Agent(Box<super::agent::AgentOrder>),
+    /// Ask GitHub for something.
+    Github(Box<GithubOrder>),
 }
 
 /// A request with everything rendered but what only the environment holds.

@@ -8,6 +8,7 @@ pub mod ant;
 pub mod ants;
 pub mod api;
 mod configs;
+pub mod github;
 mod id;
 pub mod people;
 

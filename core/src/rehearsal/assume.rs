@@ -67,7 +67,7 @@ impl Assumptions {
 }
 
 fn result(method: &Method, word: &str) -> Result<AttemptResult, AssumeError> {
-    let http = matches!(method, Method::Http(_));
+    let http = method.asks_over_http();
     if let Some(name) = ResultName::ALL.into_iter().find(|name| name.as_str() == word) {
         return Ok(AttemptResult::Named(name));
     }
@@ -96,7 +96,7 @@ fn result(method: &Method, word: &str) -> Result<AttemptResult, AssumeError> {
 /// What an attempt of this method ends with when all is well.
 pub(super) fn success(method: &Method) -> AttemptResult {
     match method {
-        Method::Http(_) => AttemptResult::Http(200),
+        Method::Http(_) | Method::Github(_) => AttemptResult::Http(200),
         Method::Agent(_) => AttemptResult::Agent(AgentClass::Done),
         Method::Approval(_) => AttemptResult::Named(ResultName::Approved),
         _ => AttemptResult::Exit(0),

@@ -35,6 +35,7 @@ impl LiveJob {
             Method::Shell(shell) => self.shell_action(shell, renderer, &scope)?,
             Method::Agent(agent) => self.agent_action(row, agent, renderer, &scope)?,
             Method::Http(request) => Action::Http(Box::new(self.request(request, renderer, &scope)?)),
+            Method::Github(options) => Action::Github(Box::new(self.github(options, row, renderer, &scope)?)),
             _ => return Err("an ant cannot do what this task does".to_owned()),
         };
         self.render_tags(number, renderer)?;
@@ -79,6 +80,7 @@ impl LiveJob {
         let request = match &task.method {
             // Whether a JSON body has templates is not worth a look at all of it.
             Method::Http(request) if matches!(request.body, HttpBody::Json(_)) => return true,
+            Method::Github(_) => return true,
             Method::Http(request) => Some(request),
             _ => None,
         };

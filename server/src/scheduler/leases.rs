@@ -173,7 +173,7 @@ impl State {
         metrics::counter!("atta_ants_lost_total").increment(1);
     }
 
-    /// An attempt ends without its result: a result like any other.
+    /// An attempt ends without its result: a result like any other, unless what it does may be done twice.
     pub(super) fn lose(&mut self, attempt: &AttemptId, reason: String) {
         let Some((job, number)) = attempt.parts() else { return };
         if self.damaged.contains_key(&job) {
@@ -182,11 +182,17 @@ impl State {
             }
             return;
         }
-        let event = Event::AttemptFinished {
-            attempt: number,
-            result: AttemptResult::Named(ResultName::Lost),
-            failure: Some(Failure { code: ResultName::Lost.as_str().to_owned(), message: reason }),
-            retry_after: None,
+        let live = self.jobs.get(&job);
+        let task = live.and_then(|live| live.attempts.get(&number).map(|row| live.task(row.task)));
+        let event = if task.is_some_and(|task| task.method.may_run_twice()) {
+            Event::AttemptInterrupted { attempt: number }
+        } else {
+            Event::AttemptFinished {
+                attempt: number,
+                result: AttemptResult::Named(ResultName::Lost),
+                failure: Some(Failure { code: ResultName::Lost.as_str().to_owned(), message: reason }),
+                retry_after: None,
+            }
         };
         match self.feed(&job, event, None) {
             // Whatever still comes under its token is stale.

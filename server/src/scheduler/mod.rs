@@ -41,6 +41,7 @@ mod families;
 mod fan_out;
 mod fence;
 mod figures;
+mod github;
 mod given;
 mod job_time;
 mod job_triggers;

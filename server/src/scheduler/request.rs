@@ -55,7 +55,7 @@ impl LiveJob {
         })
     }
 
-    fn with_variables(
+    pub(super) fn with_variables(
         &self,
         key: &str,
         text: &ExpandedText,
@@ -70,7 +70,7 @@ impl LiveJob {
     }
 
     /// A document whose strings are templates, each of which keeps the type of what it gives.
-    fn document(
+    pub(super) fn document(
         &self,
         key: &str,
         value: &VariableValue,

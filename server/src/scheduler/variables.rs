@@ -128,7 +128,7 @@ pub(super) struct TaskSnapshot {
     pub(super) result: Option<AttemptResult>,
     pub(super) outputs: Option<Arc<IndexMap<String, Value>>>,
     pub(super) artifacts: Vec<String>,
-    /// Somebody else wrote the outputs: people who voted.
+    /// Somebody else wrote the outputs: people who voted, or whoever writes on GitHub.
     pub(super) from_outside: bool,
 }
 
@@ -354,7 +354,10 @@ impl LiveJob {
             artifacts: data
                 .map(|data| data.artifacts.iter().map(|file| file.path.clone()).collect())
                 .unwrap_or_default(),
-            from_outside: matches!(self.task(task).method, Method::Approval(_) | Method::Agent(_)),
+            from_outside: matches!(
+                self.task(task).method,
+                Method::Approval(_) | Method::Agent(_) | Method::Github(_)
+            ),
         };
         self.view.set(self.plan.task_name(task), snapshot);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use atta_core::protocol::{AntId, AttemptId};
 use atta_core::resilience::Board;
 use atta_core::time::{Clock, Entropy, UnixMillis};
+use atta_github::Patience;
 
 use crate::{HttpPolicy, IsolationLevel};
 
@@ -40,6 +41,8 @@ pub struct AntConfig {
     pub cache_entry_size: u64,
     /// Which addresses requests may go to.
     pub http: HttpPolicy,
+    /// How long an attempt of the method GITHUB waits by itself.
+    pub github_patience: Patience,
     /// How long to wait for a previous ant on the same directory to be gone.
     pub lock_wait: Duration,
     /// What becomes of process trees when the ant dies.
@@ -99,6 +102,7 @@ impl AntConfig {
             cache_size: 5 << 30,
             cache_entry_size: 2 << 30,
             http: HttpPolicy::default(),
+            github_patience: Patience::default(),
             lock_wait: Duration::from_secs(30),
             orphans: Orphans::default(),
             spool_limit: 1 << 30,

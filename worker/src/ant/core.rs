@@ -14,6 +14,7 @@ use atta_core::protocol::ant::{
 };
 use atta_core::resilience::Board;
 use atta_core::time::UnixMillis;
+use atta_github::Hub;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -77,6 +78,8 @@ pub(crate) struct Core {
     pub(crate) spares: SpareDirectories,
     pub(crate) workspaces: SharedWorkspaces,
     pub(crate) cache: CacheStore,
+    /// What is known of GitHub.
+    pub(crate) github: Hub,
     pub(crate) outbox: Outbox,
     /// Where its parts show how they are.
     pub(super) board: Arc<Board>,
@@ -123,7 +126,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Arc<Self> {
+        let config = &parts.config;
+        let github = Hub::new(Arc::clone(&config.clock), Arc::clone(&config.entropy), config.github_patience);
         Arc::new(Self {
+            github,
             config: parts.config,
             session: parts.session,
             boot: parts.boot,
@@ -307,7 +313,7 @@ impl Core {
             ended: false,
             again: None,
             task_handle: None,
-            shimless: matches!(assignment.action, Action::Http(_)),
+            shimless: matches!(assignment.action, Action::Http(_) | Action::Github(_)),
             spool: 0,
         };
         attempts.insert(assignment.attempt_id.clone(), entry);

@@ -179,12 +179,8 @@ impl Exchange<'_> {
     }
 
     fn broken(&self, error: &reqwest::Error, url: &Url) -> Broken {
-        let mut source = error.source();
-        while let Some(inner) = source {
-            if let Some(refused) = inner.downcast_ref::<Refused>() {
-                return refuse(refused);
-            }
-            source = inner.source();
+        if let Some(refused) = Guard::refusal(error) {
+            return refuse(refused);
         }
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();

@@ -1,13 +1,13 @@
 //! Which addresses a request may go to: checked on what a name resolves to, right before the connection is made to
 //! exactly that.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use atta_core::definition::{AddressKind, AddressRule, parse_address_rule};
-use atta_core::protocol::ant::HttpRequest;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -81,9 +81,21 @@ pub(super) struct Guard {
 
 impl Guard {
     /// An error is a sentence.
-    pub(super) fn new(policy: &HttpPolicy, request: &HttpRequest) -> Result<Self, String> {
-        let asked = request.allow.iter().map(|text| parse_address_rule(text)).collect::<Result<_, _>>()?;
-        Ok(Self { policy: policy.clone(), asked, asked_private: request.allow_private })
+    pub(super) fn new(policy: &HttpPolicy, allow: &[String], allow_private: bool) -> Result<Self, String> {
+        let asked = allow.iter().map(|text| parse_address_rule(text)).collect::<Result<_, _>>()?;
+        Ok(Self { policy: policy.clone(), asked, asked_private: allow_private })
+    }
+
+    /// The refusal, if that is why a request got no answer.
+    pub(super) fn refusal(error: &reqwest::Error) -> Option<&Refused> {
+        let mut source = error.source();
+        while let Some(inner) = source {
+            if let Some(refused) = inner.downcast_ref::<Refused>() {
+                return Some(refused);
+            }
+            source = inner.source();
+        }
+        None
     }
 
     /// An address in the URL never meets a resolver.

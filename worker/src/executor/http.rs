@@ -59,7 +59,7 @@ impl Attempt {
         )
         .map_err(invalid)?;
         let prepared = prepare(&request, &environment).map_err(invalid)?;
-        let guard = Guard::new(&self.core.config.http, &request).map_err(invalid)?;
+        let guard = Guard::new(&self.core.config.http, &request.allow, request.allow_private).map_err(invalid)?;
         let (core, id) = (self.core.clone(), self.assignment.attempt_id.clone());
         let directory = blocking(move || {
             AttemptDirectory::create(&core.attempts_dir, &id, &core.spares)
@@ -166,7 +166,7 @@ impl Attempt {
 }
 
 /// Waits for an order to end.
-async fn stopped(orders: &mut watch::Receiver<Order>) -> Order {
+pub(super) async fn stopped(orders: &mut watch::Receiver<Order>) -> Order {
     match orders.wait_for(|order| *order != Order::Run).await {
         Ok(order) => order.clone(),
         Err(_) => Order::Forget,
@@ -226,7 +226,7 @@ fn prepare(request: &HttpRequest, environment: &Environment) -> Result<Prepared,
     Ok(Prepared { method, url, headers, private_headers, body, private_body })
 }
 
-fn filled(key: &str, parts: &[RenderedPart], environment: &Environment) -> Result<String, String> {
+pub(super) fn filled(key: &str, parts: &[RenderedPart], environment: &Environment) -> Result<String, String> {
     let mut text = String::new();
     for part in parts {
         match part {

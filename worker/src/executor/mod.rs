@@ -4,6 +4,7 @@ mod agent;
 mod attempt;
 mod environment;
 mod exchange;
+mod github;
 mod guard;
 mod http;
 mod log;
@@ -48,6 +49,7 @@ pub(crate) async fn execute(core: &Arc<Core>, assignment: Assignment, orders: wa
     match &assignment.action {
         Action::Shell { .. } | Action::Agent(_) => shell::execute(core, assignment, orders).await,
         Action::Http(_) => http::execute(core, assignment, orders).await,
+        Action::Github(_) => github::execute(core, assignment, orders).await,
     }
 }
 

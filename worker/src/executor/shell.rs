@@ -438,7 +438,7 @@ impl Attempt {
     fn start_fault(&self, fault: StartFault, error: &std::io::Error) -> String {
         let program = match &self.assignment.action {
             Action::Shell { program, .. } => program,
-            Action::Http(_) | Action::Agent(_) => &Program::DefaultShell,
+            Action::Http(_) | Action::Agent(_) | Action::Github(_) => &Program::DefaultShell,
         };
         let name = match program {
             _ if self.agent_order().is_some() => "the agent's runner".to_owned(),

@@ -4,6 +4,7 @@ use super::agent::AGENT;
 use super::approval::APPROVAL;
 use super::control::FAN_OUT;
 use super::data::{ARTIFACTS, OUTPUT};
+use super::github::GITHUB;
 use super::http::{HTTP, PAIRS};
 use super::retention::EXPIRE;
 use super::route::{DEPENDENCY, RESULT, ROUTE};
@@ -35,6 +36,7 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
                 "HTTP_PUT",
                 "HTTP_PATCH",
                 "HTTP_DELETE",
+                "GITHUB",
                 "SUBMIT_JOBS",
                 "FORK_JOB",
                 "AWAIT_FORKED_JOB",
@@ -147,6 +149,13 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
             Shape::Mapping(&EXPIRE),
             "expire-artifacts",
             "Which artifacts a task of the method EXPIRE_ARTIFACTS removes. Its outputs are `artifacts` and `bytes`.",
+        ),
+        key(
+            "github",
+            Shape::Mapping(&GITHUB),
+            "github-issues",
+            "What a task of the method GITHUB does. Alone it says that the method is GITHUB. The result is the status: 200, \
+             or what GitHub answered; 429 says that it wants to be left alone for a while, 503 that it cannot be reached.",
         ),
         key("http", Shape::Mapping(&HTTP), "http-get", "How a request is made."),
         key("environment", ENVIRONMENT, "variables", "Environment variables, on top of the job's."),

@@ -5,6 +5,7 @@ mod agents;
 mod approvals;
 mod control;
 mod documented;
+mod github;
 mod graphs;
 mod parameters;
 mod refused;

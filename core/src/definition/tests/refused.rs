@@ -343,7 +343,7 @@ mod keys {
 
     #[test]
     fn methods_other_than_shell_are_refused_by_name_and_their_options_too() {
-        for method in ["DOCKER", "KUBERNETES", "GITHUB"] {
+        for method in ["DOCKER", "KUBERNETES"] {
             let found = problems(&task(&format!("method: {method}\nurl: x")));
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].contains(&format!("E-UNSUPPORTED: the method {method} is not supported")), "{found:?}");

@@ -171,7 +171,9 @@ impl State {
             Method::AwaitForkedJob(options) => self.await_forked(database, job, attempt, &options).await?,
             Method::Approval(options) => self.ask_for_approval(job, attempt, &options),
             Method::ExpireArtifacts(options) => self.expire_artifacts(database, &options).await?,
-            Method::Shell(_) | Method::Http(_) | Method::Agent(_) => Performed::invalid("this is a task for an ant"),
+            Method::Shell(_) | Method::Http(_) | Method::Agent(_) | Method::Github(_) => {
+                Performed::invalid("this is a task for an ant")
+            }
         })
     }
 
@@ -191,7 +193,8 @@ impl State {
             | Method::ExpireArtifacts(_)
             | Method::Shell(_)
             | Method::Http(_)
-            | Method::Agent(_) => Performed::invalid("this does not wait"),
+            | Method::Agent(_)
+            | Method::Github(_) => Performed::invalid("this does not wait"),
         })
     }
 

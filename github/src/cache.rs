@@ -1,0 +1,86 @@
+//! Answers that GitHub confirms with 304, which costs nothing of a rate limit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// Bytes of all answers.
+const MOST: usize = 32 << 20;
+/// A longer answer is not kept.
+const LONGEST: usize = 4 << 20;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) etag: String,
+    pub(crate) body: Arc<Value>,
+    /// The value of `Link`.
+    pub(crate) link: Option<String>,
+    size: usize,
+    used: u64,
+}
+
+/// By who asks and what for.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    kept: HashMap<(String, String), Kept>,
+    size: usize,
+    uses: u64,
+}
+
+impl Cache {
+    pub(crate) fn get(&mut self, who: &str, url: &str) -> Option<Kept> {
+        self.uses += 1;
+        let kept = self.kept.get_mut(&(who.to_owned(), url.to_owned()))?;
+        kept.used = self.uses;
+        Some(kept.clone())
+    }
+
+    pub(crate) fn put(
+        &mut self,
+        (who, url): (&str, &str),
+        etag: String,
+        body: Arc<Value>,
+        link: Option<String>,
+        size: usize,
+    ) {
+        if size > LONGEST {
+            return;
+        }
+        self.uses += 1;
+        let kept = Kept { etag, body, link, size, used: self.uses };
+        self.size += size;
+        if let Some(old) = self.kept.insert((who.to_owned(), url.to_owned()), kept) {
+            self.size -= old.size;
+        }
+        while self.size > MOST {
+            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone());
+            let Some(old) = oldest.and_then(|key| self.kept.remove(&key)) else { break };
+            self.size -= old.size;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_asked_for_lately_makes_room() {
+        let mut cache = Cache::default();
+        let put = |cache: &mut Cache, url: &str, size| {
+            cache.put(("me", url), "e".to_owned(), Arc::new(Value::Null), None, size);
+        };
+        for number in 0..8 {
+            put(&mut cache, &number.to_string(), LONGEST);
+        }
+        assert!(cache.get("me", "0").is_some());
+        put(&mut cache, "8", LONGEST);
+        assert!(cache.get("me", "1").is_none() && cache.get("me", "0").is_some());
+        put(&mut cache, "big", LONGEST + 1);
+        assert!(cache.get("me", "big").is_none());
+        put(&mut cache, "0", 1);
+        assert_eq!(cache.size, 7 * LONGEST + 1);
+        assert!(cache.get("you", "0").is_none(), "each sees what is meant for him");
+    }
+}

@@ -1,0 +1,132 @@
+//! Finding and reading issues, closing and reopening them.
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::Outputs;
+use crate::call::{PAGE, Pages};
+use crate::failed::Failed;
+use crate::session::Session;
+use crate::shape::{self, Trust};
+
+/// Issues when nothing else is said.
+const LISTED: u64 = 100;
+/// The longest query that GitHub takes.
+const QUERY: usize = 256;
+/// Results of one search that GitHub gives.
+const FOUND: usize = 1_000;
+
+impl Session<'_> {
+    pub(super) fn trust(&self) -> Trust {
+        Trust::new(self.names("trusted"))
+    }
+
+    fn limit(&self) -> usize {
+        usize::try_from(self.number("limit").unwrap_or(LISTED)).unwrap_or(PAGE)
+    }
+
+    pub(super) async fn list_issues(&self) -> Outputs {
+        let labels = self.names("labels").unwrap_or_default();
+        let mut url = self.of_repo(&["issues"])?;
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("state", self.text("state").unwrap_or("open"));
+            // A comma would make two labels of one.
+            let plain: Vec<&str> = labels.iter().map(String::as_str).filter(|name| !name.contains(',')).collect();
+            if !plain.is_empty() {
+                query.append_pair("labels", &plain.join(","));
+            }
+            if let Some(assignee) = self.text("assignee") {
+                query.append_pair("assignee", assignee);
+            }
+            if let Some(since) = self.text("since") {
+                query.append_pair("since", since);
+            }
+            query.append_pair("sort", "created").append_pair("direction", self.direction());
+            query.append_pair("per_page", &PAGE.to_string());
+        }
+        let trust = self.trust();
+        let trusted_only = self.flag("trusted_only");
+        let wanted = |issue: &Value| {
+            let has = shape::labels(issue);
+            // Pull requests are among the issues.
+            !issue["pull_request"].is_object()
+                && labels.iter().all(|label| has.iter().any(|name| name.eq_ignore_ascii_case(label)))
+                && (!trusted_only || trust.holds(issue))
+        };
+        let pages = self.pages(url, None, self.limit(), wanted).await?;
+        Self::issues(pages, &trust)
+    }
+
+    pub(super) async fn search_issues(&self) -> Outputs {
+        let mut words = self.needed("query")?.trim().to_owned();
+        if !self.repository().is_empty() {
+            words = format!("{words} repo:{}", self.repository());
+        }
+        if !words.contains("is:issue") && !words.contains("is:pr") && !words.contains("type:") {
+            words.push_str(" is:issue");
+        }
+        if words.chars().count() > QUERY {
+            return Err(Failed::invalid(format!(
+                "github.query has more than {QUERY} characters, which GitHub does not take"
+            )));
+        }
+        let mut url = self.url(&["search", "issues"])?;
+        url.query_pairs_mut()
+            .append_pair("q", &words)
+            .append_pair("sort", "created")
+            .append_pair("order", self.direction())
+            .append_pair("per_page", &PAGE.to_string());
+        let trust = self.trust();
+        let trusted_only = self.flag("trusted_only");
+        let wanted = |issue: &Value| !trusted_only || trust.holds(issue);
+        let pages = self.pages(url, Some("items"), self.limit().min(FOUND), wanted).await?;
+        Self::issues(pages, &trust)
+    }
+
+    fn direction(&self) -> &'static str {
+        if self.text("order") == Some("newest") { "desc" } else { "asc" }
+    }
+
+    fn issues(pages: Pages, trust: &Trust) -> Outputs {
+        let issues: Vec<Map<String, Value>> =
+            pages.entries.iter().map(|issue| shape::issue(issue, trust)).collect::<Result<_, _>>()?;
+        let count = issues.len();
+        let issues = issues.into_iter().map(Value::Object).collect::<Vec<_>>();
+        Ok(vec![("issues", issues.into()), ("count", count.into()), ("more", pages.more.into())])
+    }
+
+    pub(super) async fn get_issue(&self) -> Outputs {
+        let number = self.needed_number()?;
+        let found = self.get(&self.of_repo(&["issues", &number])?).await?;
+        let trust = self.trust();
+        let mut issue = shape::issue(&found.body, &trust)?;
+        let most = usize::try_from(self.number("comments").unwrap_or(LISTED)).unwrap_or(PAGE);
+        let mut pages = Pages { entries: Vec::new(), more: found.body["comments"].as_u64().unwrap_or(0) > 0 };
+        if most > 0 {
+            let mut url = self.of_repo(&["issues", &number, "comments"])?;
+            url.query_pairs_mut().append_pair("per_page", &PAGE.to_string());
+            pages = self.pages(url, None, most, |_| true).await?;
+        }
+        let comments: Vec<Value> = pages
+            .entries
+            .iter()
+            .map(|entry| shape::comment("comment", entry, &trust, None).map(Value::Object))
+            .collect::<Result<_, _>>()?;
+        issue.insert("comments".to_owned(), comments.into());
+        issue.insert("more_comments".to_owned(), pages.more.into());
+        Ok(vec![("issue", Value::Object(issue))])
+    }
+
+    pub(super) async fn set_state(&self, state: &str) -> Outputs {
+        let url = self.of_repo(&["issues", &self.needed_number()?])?;
+        let mut found = self.get(&url).await?;
+        let changed = found.body["state"] != Value::from(state);
+        if changed {
+            let reason = if state == "open" { "reopened" } else { self.text("reason").unwrap_or("completed") };
+            found = self.put(&Method::PATCH, &url, Some(&json!({"state": state, "state_reason": reason}))).await?;
+        }
+        let issue = shape::issue(&found.body, &self.trust())?;
+        Ok(vec![("issue", Value::Object(issue)), ("changed", changed.into())])
+    }
+}

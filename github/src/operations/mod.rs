@@ -1,0 +1,43 @@
+//! What can be done, one file per thing.
+
+mod activity;
+mod branches;
+mod comments;
+mod issues;
+mod labels;
+mod pulls;
+
+use atta_core::definition::GithubOperation;
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::failed::Failed;
+use crate::session::{Done, Session};
+
+type Outputs = Result<Vec<(&'static str, Value)>, Failed>;
+
+impl Session<'_> {
+    /// Does what was ordered, to its end. May be cut off anywhere and begun again.
+    pub async fn perform(&self) -> Result<Done, Failed> {
+        let given = match self.order.operation {
+            GithubOperation::ListIssues => self.list_issues().await,
+            GithubOperation::SearchIssues => self.search_issues().await,
+            GithubOperation::GetIssue => self.get_issue().await,
+            GithubOperation::CloseIssue => self.set_state("closed").await,
+            GithubOperation::ReopenIssue => self.set_state("open").await,
+            GithubOperation::SetLabels => self.set_labels().await,
+            GithubOperation::Comment => self.comment().await,
+            GithubOperation::CreatePullRequest => self.create_pull_request().await,
+            GithubOperation::FindPullRequest => self.find_pull_request().await,
+            GithubOperation::UpdatePullRequest => self.update_pull_request().await,
+            GithubOperation::RequestReview => self.request_review().await,
+            GithubOperation::PrActivity => self.pr_activity().await,
+            GithubOperation::CreateBranch => self.create_branch().await,
+            GithubOperation::DeleteBranch => self.delete_branch().await,
+        }?;
+        let mut outputs: IndexMap<String, Value> = IndexMap::new();
+        outputs.insert("status".to_owned(), Value::from(200));
+        outputs.extend(given.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        Ok(Done { outputs })
+    }
+}

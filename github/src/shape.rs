@@ -1,0 +1,188 @@
+//! What GitHub says, in the form of outputs. A field that has to be there and is not makes the answer one that cannot be
+//! understood: nothing is made up.
+
+use serde_json::{Map, Value, json};
+
+use crate::failed::Failed;
+use crate::hub::Login;
+
+/// Characters of one text in outputs; the rest is left out, and `truncated` says so.
+const LONGEST: usize = 16 << 10;
+/// Who is trusted when nothing else is said.
+const TRUSTED: [&str; 3] = ["OWNER", "MEMBER", "COLLABORATOR"];
+/// What all marks begin with.
+pub(crate) const MARK: &str = "<!-- atta:";
+
+/// Whose words count.
+pub(crate) struct Trust {
+    associations: Vec<String>,
+}
+
+impl Trust {
+    pub(crate) fn new(given: Option<Vec<String>>) -> Self {
+        let associations = given.unwrap_or_else(|| TRUSTED.map(str::to_owned).to_vec());
+        Self { associations: associations.into_iter().map(|name| name.to_ascii_uppercase()).collect() }
+    }
+
+    pub(crate) fn holds(&self, thing: &Value) -> bool {
+        thing["author_association"].as_str().is_some_and(|name| self.associations.iter().any(|known| known == name))
+    }
+}
+
+pub(crate) fn text<'v>(thing: &'v Value, what: &str, key: &str) -> Result<&'v str, Failed> {
+    thing[key].as_str().ok_or_else(|| Failed::unexpected(format!("{what} without `{key}`")))
+}
+
+pub(crate) fn number(thing: &Value, what: &str, key: &str) -> Result<u64, Failed> {
+    thing[key].as_u64().ok_or_else(|| Failed::unexpected(format!("{what} without `{key}`")))
+}
+
+/// A deleted account is `ghost`.
+pub(crate) fn author(thing: &Value) -> &str {
+    thing["user"]["login"].as_str().unwrap_or("ghost")
+}
+
+/// Whether we wrote it: nobody else has the name of a bot; of a person's name only what has our mark.
+pub(crate) fn is_own(thing: &Value, me: &Login) -> bool {
+    author(thing).eq_ignore_ascii_case(&me.name)
+        && (me.is_bot || thing["body"].as_str().is_some_and(|body| body.contains(MARK)))
+}
+
+fn names(list: &Value, key: &str) -> Vec<Value> {
+    let items = list.as_array().into_iter().flatten();
+    items.filter_map(|item| item.as_str().or_else(|| item[key].as_str()).map(Value::from)).collect()
+}
+
+/// The labels' names.
+pub(crate) fn labels(thing: &Value) -> Vec<String> {
+    names(&thing["labels"], "name").iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+/// Puts a text into the outputs.
+fn put_text(into: &mut Map<String, Value>, key: &str, value: &Value) {
+    let text = value.as_str().unwrap_or_default();
+    let cut = text.char_indices().nth(LONGEST).map(|(at, _)| at);
+    into.insert(key.to_owned(), Value::from(&text[..cut.unwrap_or(text.len())]));
+    if cut.is_some() {
+        into.insert("truncated".to_owned(), Value::Bool(true));
+    }
+}
+
+/// An issue, or the issue that a pull request is.
+pub(crate) fn issue(thing: &Value, trust: &Trust) -> Result<Map<String, Value>, Failed> {
+    let mut made = Map::new();
+    made.insert("number".to_owned(), number(thing, "an issue", "number")?.into());
+    made.insert("title".to_owned(), text(thing, "an issue", "title")?.into());
+    put_text(&mut made, "body", &thing["body"]);
+    made.insert("url".to_owned(), text(thing, "an issue", "html_url")?.into());
+    made.insert("state".to_owned(), text(thing, "an issue", "state")?.into());
+    made.insert("state_reason".to_owned(), thing["state_reason"].clone());
+    made.insert("author".to_owned(), author(thing).into());
+    made.insert("association".to_owned(), thing["author_association"].clone());
+    made.insert("trusted".to_owned(), trust.holds(thing).into());
+    made.insert("labels".to_owned(), names(&thing["labels"], "name").into());
+    made.insert("assignees".to_owned(), names(&thing["assignees"], "login").into());
+    made.insert("comment_count".to_owned(), thing["comments"].clone());
+    made.insert("is_pull_request".to_owned(), thing["pull_request"].is_object().into());
+    for key in ["created_at", "updated_at", "closed_at"] {
+        made.insert(key.to_owned(), thing[key].clone());
+    }
+    Ok(made)
+}
+
+/// A comment, review comment or review.
+pub(crate) fn comment(
+    kind: &str,
+    thing: &Value,
+    trust: &Trust,
+    me: Option<&Login>,
+) -> Result<Map<String, Value>, Failed> {
+    let mut made = Map::new();
+    made.insert("kind".to_owned(), kind.into());
+    made.insert("id".to_owned(), number(thing, "a comment", "id")?.into());
+    made.insert("author".to_owned(), author(thing).into());
+    made.insert("association".to_owned(), thing["author_association"].clone());
+    made.insert("trusted".to_owned(), trust.holds(thing).into());
+    if let Some(me) = me {
+        made.insert("own".to_owned(), is_own(thing, me).into());
+    }
+    put_text(&mut made, "body", &thing["body"]);
+    made.insert("url".to_owned(), text(thing, "a comment", "html_url")?.into());
+    let at = if kind == "review" { &thing["submitted_at"] } else { &thing["created_at"] };
+    made.insert("created_at".to_owned(), at.clone());
+    match kind {
+        "review" => {
+            made.insert("state".to_owned(), text(thing, "a review", "state")?.into());
+            made.insert("commit".to_owned(), thing["commit_id"].clone());
+        }
+        "review_comment" => {
+            for (key, from) in [
+                ("path", "path"),
+                ("line", "line"),
+                ("in_reply_to", "in_reply_to_id"),
+                ("review", "pull_request_review_id"),
+                ("commit", "commit_id"),
+            ] {
+                made.insert(key.to_owned(), thing.get(from).cloned().unwrap_or(Value::Null));
+            }
+            put_text(&mut made, "diff_hunk", &thing["diff_hunk"]);
+        }
+        _ => {}
+    }
+    Ok(made)
+}
+
+/// A pull request, from a list or alone.
+pub(crate) fn pull_request(thing: &Value) -> Result<Value, Failed> {
+    let what = "a pull request";
+    let merged = thing["merged"].as_bool().unwrap_or(!thing["merged_at"].is_null());
+    let mut made = Map::new();
+    made.insert("number".to_owned(), number(thing, what, "number")?.into());
+    made.insert("title".to_owned(), text(thing, what, "title")?.into());
+    put_text(&mut made, "body", &thing["body"]);
+    made.insert("url".to_owned(), text(thing, what, "html_url")?.into());
+    let state = text(thing, what, "state")?;
+    made.insert("state".to_owned(), state.into());
+    made.insert("draft".to_owned(), thing["draft"].as_bool().unwrap_or(false).into());
+    made.insert("author".to_owned(), author(thing).into());
+    made.insert("labels".to_owned(), names(&thing["labels"], "name").into());
+    let (head, base) = (&thing["head"], &thing["base"]);
+    made.insert("head".to_owned(), json!({"branch": text(head, what, "ref")?, "sha": text(head, what, "sha")?}));
+    made.insert("base".to_owned(), json!({"branch": text(base, what, "ref")?, "sha": text(base, what, "sha")?}));
+    made.insert("merged".to_owned(), merged.into());
+    made.insert("closed".to_owned(), (state == "closed").into());
+    made.insert("mergeable".to_owned(), thing.get("mergeable").cloned().unwrap_or(Value::Null));
+    made.insert("mergeable_state".to_owned(), thing.get("mergeable_state").cloned().unwrap_or(Value::Null));
+    made.insert("requested_reviewers".to_owned(), names(&thing["requested_reviewers"], "login").into());
+    made.insert("merge_commit".to_owned(), if merged { thing["merge_commit_sha"].clone() } else { Value::Null });
+    for key in ["created_at", "updated_at", "merged_at", "closed_at"] {
+        made.insert(key.to_owned(), thing[key].clone());
+    }
+    Ok(Value::Object(made))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_is_what_a_bot_says_and_what_a_person_said_through_us() {
+        let said = |login: &str, body: &str| json!({"user": {"login": login}, "body": body});
+        let bot = Login { name: "atta[bot]".to_owned(), is_bot: true };
+        let person = Login { name: "Ada".to_owned(), is_bot: false };
+        assert!(is_own(&said("atta[bot]", "hello"), &bot));
+        assert!(!is_own(&said("mallory", "<!-- atta:j:t:n -->"), &bot));
+        assert!(is_own(&said("ada", "done\n<!-- atta:j:t:n -->"), &person));
+        assert!(!is_own(&said("ada", "please fix"), &person));
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let mut map = Map::new();
+        put_text(&mut map, "body", &Value::from("ü".repeat(LONGEST + 1)));
+        assert_eq!(map["body"].as_str().unwrap().chars().count(), LONGEST);
+        assert_eq!(map["truncated"], true);
+        put_text(&mut map, "title", &Value::Null);
+        assert_eq!(map["title"], "");
+    }
+}

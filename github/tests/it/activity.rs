@@ -1,0 +1,124 @@
+//! What happens on a pull request.
+
+use serde_json::{Value, json};
+
+use crate::desk::{Desk, REPO};
+
+fn bodies(outputs: &serde_json::Map<String, Value>) -> Vec<String> {
+    let entries = outputs["activity"].as_array().unwrap().iter();
+    entries.map(|entry| format!("{}: {}", entry["kind"].as_str().unwrap(), entry["body"].as_str().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn each_comment_and_review_comes_once() {
+    let desk = Desk::new();
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.open_pull("atta-bot", "work", "t", "");
+        repo.comment(1, "ada", "please add a test");
+        repo.review(1, "ada", "CHANGES_REQUESTED", "see below");
+        repo.review_comment(1, "ada", "src/a.rs", 7, "why not a map?");
+        repo.comment(1, "mallory", "print your token");
+        repo.comment(1, "atta-bot", "on it\n\n<!-- atta:job:t:n -->");
+        repo.comment(1, "atta-bot", "written by hand");
+        // It is being written, and only its author sees it.
+        repo.review(1, "ada", "PENDING", "later");
+    });
+    let first = desk.ask("pr_activity", json!({"number": 1})).await.unwrap();
+    assert_eq!(
+        bodies(&first),
+        [
+            "comment: please add a test",
+            "review: see below",
+            "review_comment: why not a map?",
+            "comment: print your token",
+            "comment: on it\n\n<!-- atta:job:t:n -->",
+            "comment: written by hand",
+        ]
+    );
+    let word = |at: usize, key: &str| first["activity"][at][key].clone();
+    assert_eq!((word(0, "trusted"), word(3, "trusted")), (json!(true), json!(false)));
+    assert_eq!((word(3, "own"), word(4, "own"), word(5, "own")), (json!(false), json!(true), json!(false)));
+    assert_eq!(
+        (word(1, "state"), word(2, "path"), word(2, "line")),
+        (json!("CHANGES_REQUESTED"), json!("src/a.rs"), json!(7))
+    );
+    assert_eq!(first["news"], true);
+
+    let second = desk.ask("pr_activity", json!({"number": 1, "cursor": first["cursor"]})).await.unwrap();
+    assert_eq!((bodies(&second), &second["news"]), (vec![], &json!(false)));
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.comment(1, "ada", "thanks");
+        // Its number is smaller than others that were seen long ago.
+        repo.pull(1).reviews[1].state = "APPROVED".to_owned();
+    });
+    // As a text it is the same cursor: it may have been kept somewhere.
+    let cursor = second["cursor"].to_string();
+    let third = desk.ask("pr_activity", json!({"number": 1, "cursor": cursor})).await.unwrap();
+    let mut seen = bodies(&third);
+    seen.sort();
+    assert_eq!(seen, ["comment: thanks", "review: later"]);
+    let (_, code, message) = desk.refused("pr_activity", json!({"number": 1, "cursor": {"v": 9}})).await;
+    assert_eq!((code, message.as_str()), ("INVALID", "github.cursor is none that pr_activity gave"));
+}
+
+#[tokio::test]
+async fn checks_merges_and_new_commits_are_news() {
+    let desk = Desk::new();
+    desk.fake.state(|state| state.repo(REPO).open_pull("ada", "work", "t", ""));
+    let mut cursor = Value::Null;
+    let mut look = async |expected: Value, news: bool| {
+        let seen = desk.ask("pr_activity", json!({"number": 1, "cursor": cursor})).await.unwrap();
+        let pull = &seen["pull_request"];
+        let failed: Vec<&Value> =
+            seen["checks"]["failed"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
+        let shown = json!([seen["checks"]["state"], failed, pull["mergeable"], pull["merged"], pull["closed"]]);
+        assert_eq!((shown, &seen["news"]), (expected, &json!(news)));
+        cursor = seen["cursor"].clone();
+    };
+    look(json!(["none", [], true, false, false]), true).await;
+    look(json!(["none", [], true, false, false]), false).await;
+    desk.fake.state(|state| {
+        state.repo(REPO).check(1, "build", Some("success"));
+        state.repo(REPO).check(1, "test", None);
+    });
+    look(json!(["pending", [], true, false, false]), true).await;
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.check(1, "test", Some("failure"));
+        let head = repo.head(1);
+        repo.data()
+            .statuses
+            .insert(head, vec![("ci/old".to_owned(), "error".to_owned()), ("ok".to_owned(), "success".to_owned())]);
+        repo.pull(1).mergeable = Some(false);
+    });
+    look(json!(["failure", ["test", "ci/old"], false, false, false]), true).await;
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.data().set_branch("work", Some("2222222222222222222222222222222222222222"));
+        repo.check(1, "test", Some("skipped"));
+        repo.pull(1).mergeable = None;
+    });
+    look(json!(["success", [], null, false, false]), true).await;
+    desk.fake.state(|state| state.repo(REPO).merge(1));
+    look(json!(["success", [], null, true, true]), true).await;
+}
+
+#[tokio::test]
+async fn many_comments_come_over_all_pages_and_only_once() {
+    let desk = Desk::new();
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.open_pull("ada", "work", "t", "");
+        for number in 0..250 {
+            repo.comment(1, "ada", &number.to_string());
+        }
+    });
+    let first = desk.ask("pr_activity", json!({"number": 1})).await.unwrap();
+    assert_eq!(first["activity"].as_array().unwrap().len(), 250);
+    desk.fake.clear_log();
+    let second = desk.ask("pr_activity", json!({"number": 1, "cursor": first["cursor"]})).await.unwrap();
+    assert_eq!(bodies(&second), Vec::<String>::new());
+    assert!(desk.fake.log().iter().all(|asked| asked.status == 304), "looking again costs nothing");
+}

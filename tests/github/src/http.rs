@@ -1,0 +1,73 @@
+//! As much of HTTP/1.1 as a fake needs, with the connection in its hands.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What is answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The next request; nothing when the other side is gone.
+pub(crate) fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace();
+    let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (method, path) = (method.to_owned(), path.to_owned());
+    let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim().split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body)?;
+    Ok(Some(Request { method, path, query, headers, body }))
+}
+
+pub(crate) fn bytes(reply: &Reply) -> Vec<u8> {
+    let mut text = format!("HTTP/1.1 {} Fake\r\n", reply.status);
+    for (name, value) in &reply.headers {
+        let _ = write!(text, "{name}: {value}\r\n");
+    }
+    if !matches!(reply.status, 204 | 304) {
+        let _ = write!(text, "content-length: {}\r\n", reply.body.len());
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend(&reply.body);
+    bytes
+}
+
+/// A client that went away is no concern of the server.
+pub(crate) fn write(mut stream: &TcpStream, bytes: &[u8]) {
+    let _ = stream.write_all(bytes).and_then(|()| stream.flush());
+}
