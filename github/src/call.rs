@@ -207,7 +207,6 @@ impl Session<'_> {
             );
             Failed::new(Kind::Unavailable, message).after(wait.max(Duration::from_secs(1)))
         })?;
-        host.budget.request();
         let is_get = *method == Method::GET;
         let kept = if is_get { self.hub.cache().get(&bearer.who, url.as_str()) } else { None };
         let mut request = self
@@ -243,6 +242,7 @@ impl Session<'_> {
             permit.failed(self.hub.clock.monotonic(), &*self.hub.entropy);
         } else {
             permit.succeeded();
+            host.budget.answered();
         }
         let taken = self.hub.clock.monotonic().saturating_sub(begun);
         let left = header_text(&answer.headers, "x-ratelimit-remaining");
