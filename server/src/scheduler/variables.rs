@@ -354,10 +354,7 @@ impl LiveJob {
             artifacts: data
                 .map(|data| data.artifacts.iter().map(|file| file.path.clone()).collect())
                 .unwrap_or_default(),
-            from_outside: matches!(
-                self.task(task).method,
-                Method::Approval(_) | Method::Agent(_) | Method::Github(_)
-            ),
+            from_outside: matches!(self.task(task).method, Method::Approval(_) | Method::Agent(_) | Method::Github(_)),
         };
         self.view.set(self.plan.task_name(task), snapshot);
     }
