@@ -23,6 +23,7 @@ const WORDS: &[(AgentClass, &[&str])] = &[
             "too many tokens in the prompt",
             "input is too long",
             "contextoverflow",
+            "hit a token limit",
         ],
     ),
     (
@@ -79,6 +80,7 @@ const WORDS: &[(AgentClass, &[&str])] = &[
             "content filter",
             "content_filter",
             "contentfilter",
+            "contentpolicy",
             "prohibited_content",
             "cyber_policy",
             "safety system",

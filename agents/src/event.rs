@@ -34,8 +34,6 @@ pub(crate) enum Event {
     Result(Outcome),
     /// For whoever reads along.
     Note(String),
-    /// For whoever reads the record.
-    Warning(String),
     /// Nothing of interest.
     Ignored,
     /// An event that the adapter does not know.

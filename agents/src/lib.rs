@@ -7,6 +7,7 @@
 mod adapters;
 mod changes;
 mod classify;
+pub mod conformance;
 mod event;
 mod lines;
 mod prices;

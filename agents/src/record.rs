@@ -1,7 +1,8 @@
 //! The record of an attempt, kept on disk while it comes to be.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -89,6 +90,8 @@ pub(crate) fn replace(path: &Path, record: &AgentRecord) -> io::Result<()> {
     text.push(b'\n');
     let mut next = path.as_os_str().to_owned();
     next.push(".next");
-    fs::write(&next, text)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+    file.write_all(&text)?;
+    drop(file);
     fs::rename(&next, path)
 }

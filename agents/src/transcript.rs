@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde_json::json;
@@ -27,7 +28,8 @@ pub(crate) struct Transcript {
 
 impl Transcript {
     pub(crate) fn new(shown: Box<dyn Write + Send>, raw: &Path) -> io::Result<Self> {
-        let raw = BufWriter::new(File::create(raw)?);
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(raw)?;
+        let raw = BufWriter::new(file);
         Ok(Self { shown, shown_bytes: 0, raw: Some(raw), raw_bytes: 0, most_raw: MOST_RAW, left_out: 0 })
     }
 
@@ -39,7 +41,7 @@ impl Transcript {
         let mut line = format!("{mark} {}\n", on_one_line(text, LONGEST_SHOWN));
         self.shown_bytes += line.len() as u64;
         if self.shown_bytes >= MOST_SHOWN {
-            line.push_str("· the rest is not shown here; see agent/transcript.jsonl\n");
+            line.push_str("· the rest is not shown here; see the artifact agent/transcript.jsonl\n");
         }
         // Nobody may be reading any more; the record and the raw stream stay.
         let _ = self.shown.write_all(line.as_bytes()).and_then(|()| self.shown.flush());

@@ -8,22 +8,31 @@ use indexmap::IndexMap;
 use crate::event::{Total, Used};
 use crate::prices::Prices;
 
+/// What a session had used before this run, for totals that count from its beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// It begins with this run.
+    #[default]
+    Nothing,
+    Tokens(AgentTokens),
+    Unknown,
+}
+
 /// Counts for one run.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     turns: u32,
     answered: HashSet<String>,
-    /// What earlier runs of the same session used, for totals that count from its beginning.
-    before: Option<AgentTokens>,
-    settled: Vec<Used>,
-    /// The answer that may still be repeated with other numbers.
-    open: Option<Used>,
+    before: Before,
+    /// By id; those without one are all different.
+    answers: IndexMap<String, Used>,
+    without_id: Vec<Used>,
     total: Option<Total>,
     model: Option<String>,
 }
 
 impl Meter {
-    pub(crate) fn new(before: Option<AgentTokens>, model: Option<String>) -> Self {
+    pub(crate) fn new(before: Before, model: Option<String>) -> Self {
         Self { before, model, ..Self::default() }
     }
 
@@ -39,18 +48,35 @@ impl Meter {
     }
 
     pub(crate) fn used(&mut self, used: Used) {
-        if let Some(open) = self.open.take() {
-            if open.id.is_none() || open.id != used.id {
-                self.settled.push(open);
+        match used.id.clone() {
+            Some(id) => {
+                let known = self.answers.entry(id).or_default();
+                let output = known.tokens.output.max(used.tokens.output);
+                *known = used;
+                known.tokens.output = output;
             }
+            None => self.without_id.push(used),
         }
-        self.open = Some(used);
     }
 
-    pub(crate) fn total(&mut self, mut total: Total) {
-        if let (true, Some(before), Some(tokens)) = (total.whole_session, &self.before, &mut total.tokens) {
-            *tokens = minus(tokens, before);
-            total.by_model.clear();
+    /// A total; whether it could be counted.
+    pub(crate) fn total(&mut self, mut total: Total) -> bool {
+        let mut counted = true;
+        if total.whole_session {
+            match &self.before {
+                Before::Nothing => {}
+                Before::Tokens(before) => {
+                    total.tokens = total.tokens.map(|tokens| minus(&tokens, before));
+                    for tokens in total.by_model.values_mut() {
+                        *tokens = minus(tokens, before);
+                    }
+                    total.cost = None;
+                }
+                Before::Unknown => {
+                    counted = total.tokens.is_none() && total.cost.is_none();
+                    total = Total::default();
+                }
+            }
         }
         // A total without tokens or without money does not take back what an earlier one said.
         if let Some(earlier) = self.total.take() {
@@ -61,11 +87,12 @@ impl Meter {
             }
         }
         self.total = Some(total);
+        counted
     }
 
     /// Everything so far.
     pub(crate) fn usage(&self, prices: &Prices) -> AgentUsage {
-        let answers = || self.settled.iter().chain(&self.open);
+        let answers = || self.answers.values().chain(&self.without_id);
         let mut added: Option<AgentTokens> = None;
         let mut by_model: IndexMap<String, AgentTokens> = IndexMap::new();
         for used in answers() {
@@ -184,9 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_repeated_counts_once_with_its_last_numbers() {
-        let mut meter = Meter::new(None, None);
-        for used in [used("a", 10, 1), used("a", 10, 7), used("b", 5, 5)] {
+    fn an_answer_that_is_repeated_counts_once() {
+        let mut meter = Meter::new(Before::Nothing, None);
+        for used in [used("a", 10, 1), used("b", 5, 5), used("a", 10, 7), used("a", 10, 1)] {
             meter.turn(used.id.clone());
             meter.used(used);
         }
@@ -197,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_program_s_own_total_replaces_what_was_added_up() {
-        let mut meter = Meter::new(None, Some("claude-haiku-4-5".to_owned()));
+        let mut meter = Meter::new(Before::Nothing, Some("claude-haiku-4-5".to_owned()));
         meter.used(used("a", 10, 1));
         let usage = meter.usage(&prices());
         assert_eq!(usage.cost, Some(MicroUsd(15)));
@@ -211,12 +238,15 @@ mod tests {
 
     #[test]
     fn a_total_of_the_whole_session_is_counted_from_where_this_run_began() {
-        let mut meter = Meter::new(Some(tokens(100, 10)), None);
+        let mut meter = Meter::new(Before::Tokens(tokens(100, 10)), None);
         let whole =
             |input, output| Total { tokens: Some(tokens(input, output)), whole_session: true, ..Total::default() };
         meter.total(whole(130, 15));
         meter.total(whole(150, 20));
         assert_eq!(meter.usage(&prices()).tokens, Some(tokens(50, 10)));
+        let mut meter = Meter::new(Before::Unknown, None);
+        assert!(!meter.total(whole(150, 20)));
+        assert_eq!(meter.usage(&prices()).tokens, None, "nobody knows how much of it is this run's");
     }
 
     #[test]

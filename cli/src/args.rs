@@ -1,6 +1,7 @@
 //! The command line.
 
 mod access;
+mod agents;
 mod ants;
 mod backup;
 mod people;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::author::{FmtArgs, GraphArgs, PlanArgs};
 use crate::config_args::{ConfigArgs, GivenConfigArgs, KeyArgs, SecretArgs};
 pub(crate) use access::*;
+pub(crate) use agents::*;
 pub(crate) use ants::*;
 pub(crate) use backup::*;
 pub(crate) use people::*;
@@ -108,6 +110,11 @@ pub(crate) enum Command {
     MigrateStore(MigrateStoreArgs),
     /// Check whether this machine has what Atta needs.
     Doctor(DoctorArgs),
+    /// Try adapters for agent CLIs.
+    Agents(AgentsArgs),
+    /// Stand in for an agent.
+    #[command(hide = true)]
+    AgentStandIn(AgentStandInArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
 }

@@ -1,5 +1,6 @@
 //! The one binary: `atta`.
 
+mod agents;
 mod ambient;
 mod ant;
 mod args;
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
         let code = atta_agents::run_from_files(&args.order, &args.record);
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
+    if let Command::AgentStandIn(args) = &cli.command {
+        return agents::stand_in_for(args);
+    }
     match perform(cli.command) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -78,6 +82,7 @@ fn perform(command: Command) -> CommandResult {
         Command::Graph(args) => author::graph(&args),
         Command::Plan(args) => author::plan(&args),
         Command::Schema => author::schema(),
+        Command::Agents(args) => agents::agents(args),
         Command::Completions(args) => completions(args.shell),
         other => runtime()?.block_on(ask_server(other)),
     }
@@ -121,6 +126,8 @@ async fn ask_server(command: Command) -> CommandResult {
         | Command::Graph(_)
         | Command::Plan(_)
         | Command::Schema
+        | Command::Agents(_)
+        | Command::AgentStandIn(_)
         | Command::Completions(_) => {
             unreachable!("performed without a server")
         }

@@ -1,7 +1,7 @@
 //! Claude Code: `claude --print --verbose --output-format stream-json`.
 //!
 //! Each answer of the model comes as one `assistant` line per block of content, all with the same `message.id` and the
-//! usage of that one answer. The `result` has the totals of this process, also after a resume.
+//! usage at its beginning; how many tokens it had in the end stands in a `message_delta` between the pieces. The `result` has the totals of this process, also after a resume.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,8 @@ const WRITING: &str = "Edit,Write,MultiEdit,NotebookEdit,Bash";
 pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
     let mut command = launch.program("claude");
     let mut add = |arguments: &[&str]| command.extend(arguments.iter().map(std::convert::Into::into));
-    add(&["--print", "--verbose", "--output-format", "stream-json"]);
+    // Without partial messages it never tells how many tokens an answer had before the very end.
+    add(&["--print", "--verbose", "--output-format", "stream-json", "--include-partial-messages"]);
     if let Some(session) = launch.resume {
         add(&["--resume", session]);
     }
@@ -64,11 +65,17 @@ pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
 /// Understands its stream.
 #[derive(Debug, Default)]
 pub(crate) struct Claude {
-    tools: HashMap<String, String>,
     limit: Option<AccountLimit>,
+    /// The answer that comes in pieces, by the tool call that it belongs to.
+    answers: HashMap<String, Used>,
 }
 
 impl Adapter for Claude {
+    fn keeps(&self, event: &Value) -> bool {
+        // Whole messages follow their pieces.
+        text(event, "/type") != Some("stream_event") || text(event, "/event/type") == Some("message_delta")
+    }
+
     fn json(&mut self, event: &Value, now: UnixMillis, out: &mut Vec<Event>) {
         if let Some(session) = text(event, "/session_id") {
             out.push(Event::Session(session.to_owned()));
@@ -102,6 +109,31 @@ impl Adapter for Claude {
 }
 
 impl Claude {
+    /// How many tokens an answer has had so far.
+    fn piece(&mut self, event: &Value, out: &mut Vec<Event>) {
+        let within = text(event, "/parent_tool_use_id").unwrap_or_default().to_owned();
+        match text(event, "/event/type") {
+            Some("message_start") => {
+                let message = &event["event"]["message"];
+                let used = Used {
+                    id: text(message, "/id").map(str::to_owned),
+                    model: text(message, "/model").map(str::to_owned),
+                    tokens: tokens(&message["usage"]),
+                    cost: None,
+                };
+                self.answers.insert(within, used.clone());
+                out.push(Event::Used(used));
+            }
+            Some("message_delta") => {
+                if let Some(used) = self.answers.get_mut(&within) {
+                    used.tokens.output = used.tokens.output.max(count(event, "/event/usage/output_tokens"));
+                    out.push(Event::Used(used.clone()));
+                }
+            }
+            _ => out.push(Event::Ignored),
+        }
+    }
+
     fn answer(&mut self, event: &Value, now: UnixMillis, out: &mut Vec<Event>) {
         let id = text(event, "/message/id").map(str::to_owned);
         // Messages that it writes itself, such as errors, come from a model of this name.
@@ -128,9 +160,6 @@ impl Claude {
                 }
                 Some("tool_use" | "server_tool_use") => {
                     let name = text(block, "/name").unwrap_or("?").to_owned();
-                    if let Some(id) = text(block, "/id") {
-                        self.tools.insert(id.to_owned(), name.clone());
-                    }
                     out.push(Event::ToolCall { name, detail: detail(&block["input"]) });
                 }
                 _ => {}

@@ -1,12 +1,19 @@
 //! Agent CLIs: one file each, with its arguments, its environment and its wire format.
 
+mod aider;
 mod claude;
+mod codex;
+mod copilot;
+mod cursor;
 mod custom;
+mod gemini;
+mod goose;
+mod opencode;
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use atta_core::protocol::agent::{AgentChoice, AgentCli, AgentPermission, MicroUsd};
+use atta_core::protocol::agent::{AgentChoice, AgentCli, AgentPermission, AgentTokens, MicroUsd};
 use atta_core::time::UnixMillis;
 use serde_json::Value;
 
@@ -27,8 +34,10 @@ pub(crate) struct Launch<'a> {
     pub(crate) usd_left: Option<MicroUsd>,
     /// A directory for files that the program is given, absolute.
     pub(crate) files: &'a Path,
-    /// Where it works.
-    pub(crate) directory: &'a Path,
+    /// The home directory of whoever runs it.
+    pub(crate) home: Option<&'a Path>,
+    /// A name for a session that nobody has used, for programs that are told theirs.
+    pub(crate) fresh_id: &'a str,
     /// Tells this run from the others of the same attempt.
     pub(crate) run: usize,
 }
@@ -65,6 +74,11 @@ pub(crate) trait Adapter {
     /// The program has ended, and nothing more will come.
     fn end(&mut self, _exit_code: Option<i32>, _now: UnixMillis, _out: &mut Vec<Event>) {}
 
+    /// Whether a line belongs into the raw stream.
+    fn keeps(&self, _event: &Value) -> bool {
+        true
+    }
+
     /// Whether its stream is JSON lines.
     fn speaks_json(&self) -> bool {
         true
@@ -73,11 +87,63 @@ pub(crate) trait Adapter {
 
 /// How to start it, and who understands it.
 pub(crate) fn prepare(launch: &Launch<'_>) -> std::io::Result<(Invocation, Box<dyn Adapter>)> {
+    let model = launch.choice.model.clone();
+    let session = || launch.resume.unwrap_or(launch.fresh_id).to_owned();
     Ok(match launch.choice.cli {
         AgentCli::Claude => (claude::invoke(launch), Box::new(claude::Claude::default())),
+        AgentCli::Codex => (codex::invoke(launch), Box::new(codex::Codex::new(model))),
+        AgentCli::Gemini => (gemini::invoke(launch), Box::new(gemini::Gemini::default())),
+        AgentCli::Opencode => (opencode::invoke(launch), Box::new(opencode::Opencode::default())),
+        AgentCli::Goose => (goose::invoke(launch), Box::new(goose::Goose::new(session(), model))),
+        AgentCli::Copilot => {
+            let usage = copilot::usage_file(launch.files, launch.run);
+            (copilot::invoke(launch), Box::new(copilot::Copilot::new(session(), usage)))
+        }
+        AgentCli::Cursor => (cursor::invoke(launch)?, Box::new(cursor::Cursor::default())),
+        AgentCli::Aider => (aider::invoke(launch)?, Box::new(aider::Aider::new(aider::session(launch)?))),
         AgentCli::Custom => (custom::invoke(launch), Box::new(custom::Custom::default())),
-        other => return Err(std::io::Error::other(format!("there is no adapter for {other} yet"))),
     })
+}
+
+/// What a session used before it is resumed, where its totals count from its beginning and it says so somewhere.
+pub(crate) fn used_before(cli: AgentCli, session: &str, environment: &[(OsString, OsString)]) -> Option<AgentTokens> {
+    match cli {
+        AgentCli::Codex => codex::used_before(session, environment),
+        _ => None,
+    }
+}
+
+/// The longest prompt that is given as an argument: the system allows 128 KiB.
+const LONGEST_ARGUMENT: usize = 100 << 10;
+
+/// Puts a prompt that is too long for an argument into a file, and says so.
+fn in_a_file(launch: &Launch<'_>, prompt: &str) -> std::io::Result<String> {
+    let path = launch.files.join(format!("prompt-{}.md", launch.run));
+    std::fs::write(&path, prompt)?;
+    Ok(format!("Read the file {} completely. It is your task; do what it says.", path.display()))
+}
+
+/// Counts turns of a model whose stream does not tell where one begins: it answers after it was asked, and after tools.
+#[derive(Debug, Default)]
+struct Answers {
+    answering: bool,
+}
+
+impl Answers {
+    fn asked(&mut self) {
+        self.answering = false;
+    }
+
+    fn answered(&mut self, out: &mut Vec<Event>) {
+        if !self.answering {
+            self.answering = true;
+            out.push(Event::Turn(None));
+        }
+    }
+
+    fn tool_answered(&mut self) {
+        self.answering = false;
+    }
 }
 
 /// Variables by which agents tell the programs that they start that they are started by an agent. An agent that is

@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use atta_core::engine::AgentClass;
 use atta_core::protocol::agent::{
-    AgentChoice, AgentOrder, AgentPrompt, AgentRecord, AgentRun, AgentUsage, MicroUsd, RunPurpose,
+    AgentChoice, AgentOrder, AgentPrompt, AgentRecord, AgentRun, AgentTokens, AgentUsage, MicroUsd, RunPurpose,
 };
 use atta_core::time::Clock;
 use serde_json::Value;
 
 use super::run::{RunEnd, RunOrder, run, used_tokens};
+use crate::adapters;
 use crate::changes::{Start, path_of};
 use crate::prices::Prices;
-use crate::record::{self, Ledger};
+use crate::record::Ledger;
 use crate::skills;
 use crate::transcript::{Transcript, cut_in_the_middle};
+use crate::usage::{self, Before};
 use crate::verdict::{self, Judge, Missing};
 
 /// The longest final message in a record.
@@ -37,7 +39,7 @@ pub(super) struct Attempt<'a> {
     pub(super) prices: Prices,
     pub(super) told_to_end: Arc<AtomicBool>,
     pub(super) task_dir: PathBuf,
-    /// `TASK_DIR/agent`, absolute.
+    /// Where the record lies, absolute.
     pub(super) files: PathBuf,
     pub(super) ledger: Ledger,
     pub(super) transcript: Transcript,
@@ -108,10 +110,6 @@ impl Attempt<'_> {
         let line = format!("{class}: {} ({} turns, {cost})", record.message, record.usage.turns);
         self.transcript.show("=", &line);
         self.transcript.flush(true);
-        let beside = record::replace(&self.files.join("record.json"), record);
-        if let Err(error) = beside {
-            self.ledger.warn(format!("agent/record.json cannot be written: {error}"));
-        }
         self.write_now();
         self.ledger.record
     }
@@ -205,7 +203,10 @@ impl Attempt<'_> {
             prompt: &briefing.prompt,
             system: order.system.as_deref(),
             resume,
-            before: None,
+            before: match resume {
+                None => Before::Nothing,
+                Some(session) => known(adapters::used_before(choice.cli, session, &self.environment)),
+            },
         };
         let index = self.ledger.record.runs.len();
         let end = run(self, &first);
@@ -227,7 +228,11 @@ impl Attempt<'_> {
             let prompt = verdict::request_again(wanted, missing);
             let same = |run: &&AgentRun| run.session_id.as_ref() == Some(&session);
             let runs = self.ledger.record.runs.iter().filter(same).map(|run| &run.usage);
-            let before = crate::usage::sum(runs).tokens;
+            // The runs of this attempt, unless the session was there before.
+            let before = match resume {
+                None => known(usage::sum(runs).tokens),
+                Some(_) => known(adapters::used_before(choice.cli, &session, &self.environment)),
+            };
             let again = RunOrder {
                 choice,
                 purpose: RunPurpose::Reask,
@@ -423,6 +428,10 @@ impl Attempt<'_> {
             self.transcript.show("!", &format!("the record cannot be written: {error}"));
         }
     }
+}
+
+fn known(tokens: Option<AgentTokens>) -> Before {
+    tokens.map_or(Before::Unknown, Before::Tokens)
 }
 
 /// What a verdict says in words, if it does.

@@ -70,9 +70,10 @@ pub fn run_from_files(order: &Path, record: &Path) -> i32 {
 pub fn run_order(order: &AgentOrder, record: &Path, surroundings: Surroundings) -> AgentRecord {
     let mut ledger = Ledger::new(record);
     let task_dir = path_of(&surroundings.environment, "TASK_DIR").unwrap_or_else(|| PathBuf::from("."));
-    let files = task_dir.join("agent");
-    let prepared = fs::create_dir_all(&files)
-        .and_then(|()| files.canonicalize())
+    // Beside the record, where the agent does not look and no glob of its task does.
+    let files = record.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let prepared = files
+        .canonicalize()
         .and_then(|files| Ok((Transcript::new(surroundings.shown, &files.join("transcript.jsonl"))?, files)));
     let (transcript, files) = match prepared {
         Ok(prepared) => prepared,

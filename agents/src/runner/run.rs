@@ -6,21 +6,20 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use atta_core::engine::AgentClass;
-use atta_core::protocol::agent::{
-    AccountLimit, AgentChoice, AgentRun, AgentSession, AgentTokens, AgentUsage, RunPurpose,
-};
+use atta_core::protocol::agent::{AccountLimit, AgentChoice, AgentRun, AgentSession, AgentUsage, RunPurpose};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::attempt::Attempt;
 use super::watch::{Silence, Watch};
 use crate::adapters::{self, Adapter, Launch};
+use crate::changes::path_of;
 use crate::classify;
 use crate::event::{Event, Outcome, Problem};
 use crate::lines::{LONGEST, Line};
 use crate::process::{self, Agent, Output};
 use crate::transcript::on_one_line;
-use crate::usage::{self, Meter};
+use crate::usage::{self, Before, Meter};
 
 /// How often a run looks around when nothing happens.
 const TICK: Duration = Duration::from_millis(25);
@@ -48,7 +47,7 @@ pub(super) struct RunOrder<'a> {
     pub(super) system: Option<&'a str>,
     pub(super) resume: Option<&'a str>,
     /// What this session used before, as far as this attempt knows.
-    pub(super) before: Option<AgentTokens>,
+    pub(super) before: Before,
 }
 
 /// How it ended.
@@ -107,6 +106,8 @@ pub(super) fn run(attempt: &mut Attempt<'_>, order: &RunOrder<'_>) -> RunEnd {
     };
     let (turns_left, usd_left) = attempt.left();
     let files = attempt.files.clone();
+    let fresh_id = fresh_id();
+    let home = path_of(&attempt.environment, "HOME");
     let launch = Launch {
         choice: order.choice,
         prompt: order.prompt,
@@ -117,7 +118,8 @@ pub(super) fn run(attempt: &mut Attempt<'_>, order: &RunOrder<'_>) -> RunEnd {
         turns_left,
         usd_left,
         files: &files,
-        directory: &directory,
+        home: home.as_deref(),
+        fresh_id: &fresh_id,
         run: index,
     };
     let (invocation, adapter) = match adapters::prepare(&launch) {
@@ -247,7 +249,6 @@ impl Running<'_, '_> {
                 return;
             }
         };
-        self.attempt.transcript.keep(&line);
         let mut events = Vec::new();
         let wall = self.attempt.clock.now();
         let trimmed = line.trim_ascii();
@@ -255,6 +256,9 @@ impl Running<'_, '_> {
             return;
         }
         let parsed = if trimmed.first() == Some(&b'{') { serde_json::from_slice::<Value>(trimmed).ok() } else { None };
+        if parsed.as_ref().is_none_or(|event| self.adapter.keeps(event)) {
+            self.attempt.transcript.keep(&line);
+        }
         if let (Some(event), true) = (parsed, self.adapter.speaks_json()) {
             self.adapter.json(&event, wall, &mut events);
         } else {
@@ -304,7 +308,10 @@ impl Running<'_, '_> {
                 self.count();
             }
             Event::Total(total) => {
-                self.meter.total(total);
+                if !self.meter.total(total) {
+                    let message = "the session was begun elsewhere, and its totals do not tell what this run used";
+                    self.attempt.ledger.warn(message.to_owned());
+                }
                 self.count();
             }
             Event::Denied(denial) => {
@@ -325,7 +332,6 @@ impl Running<'_, '_> {
                 self.result = Some(outcome);
             }
             Event::Note(note) => self.attempt.transcript.show("·", &note),
-            Event::Warning(warning) => self.attempt.ledger.warn(warning),
             Event::Ignored => {}
             Event::Unknown(kind) => {
                 let kind = on_one_line(&kind, 60);
@@ -428,7 +434,10 @@ impl Running<'_, '_> {
             (Some(AgentClass::RateLimited), Some(problem)) => {
                 Some(AccountLimit { resets_at: problem.resets_at, message: problem.message.clone() })
             }
-            (Some(AgentClass::RateLimited), None) => Some(AccountLimit { resets_at: None, message: message.clone() }),
+            (Some(AgentClass::RateLimited), None) => {
+                let resets_at = classify::resets_at(&self.stderr.join("\n"), wall);
+                Some(AccountLimit { resets_at, message: message.clone() })
+            }
             _ => None,
         };
         let told = self.result.as_ref().and_then(|result| result.text.clone());
@@ -502,6 +511,12 @@ impl Running<'_, '_> {
     fn last_stderr(&self) -> Option<String> {
         self.stderr.last().map(|line| on_one_line(line, 300))
     }
+}
+
+/// A UUID that the kernel makes.
+fn fresh_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
+    id.trim().to_owned()
 }
 
 /// A length of time for people.

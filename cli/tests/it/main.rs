@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "these are tests; clippy knows that of test functions only")]
 
+mod agents;
 mod author;
 mod backup;
 mod bad_definitions;

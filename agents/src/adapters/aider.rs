@@ -1,0 +1,166 @@
+//! aider: text only.
+//!
+//! What it says is its message. Tokens and cost stand in one line after each answer, rounded by aider; the session is the
+//! chat history that it is told to keep, so resuming restores it. There is no result: it ends, and its words and exit code
+//! are all there is.
+
+use atta_core::protocol::agent::{AgentPermission, AgentTokens, MicroUsd};
+use atta_core::time::UnixMillis;
+use serde_json::Value;
+
+use super::{Adapter, Launch};
+use crate::classify::{class_of, problem};
+use crate::event::{Event, Outcome, Problem, Used};
+use crate::process::Invocation;
+
+/// The file of a session: it has to be there when a later attempt resumes it.
+pub(super) fn session(launch: &Launch<'_>) -> std::io::Result<String> {
+    if let Some(session) = launch.resume {
+        return Ok(session.to_owned());
+    }
+    let files = launch.home.map_or_else(|| launch.files.to_owned(), |home| home.join(".aider/atta"));
+    std::fs::create_dir_all(&files)?;
+    Ok(files.join(format!("{}.md", launch.fresh_id)).to_string_lossy().into_owned())
+}
+
+pub(super) fn invoke(launch: &Launch<'_>) -> std::io::Result<Invocation> {
+    let prompt = launch.files.join(format!("aider-prompt-{}.md", launch.run));
+    std::fs::write(&prompt, launch.whole_prompt())?;
+    let mut command = launch.program("aider");
+    let (prompt, session) = (prompt.to_string_lossy().into_owned(), session(launch)?);
+    let mut add = |arguments: &[&str]| command.extend(arguments.iter().map(std::convert::Into::into));
+    add(&["--message-file", &prompt, "--chat-history-file", &session]);
+    add(&["--no-pretty", "--no-stream", "--no-check-update", "--no-show-release-notes", "--no-fancy-input"]);
+    add(&["--no-suggest-shell-commands", "--no-detect-urls", "--analytics-disable"]);
+    if launch.resume.is_some() {
+        add(&["--restore-chat-history"]);
+    }
+    match launch.permission {
+        AgentPermission::Read => add(&["--dry-run", "--no-auto-commits", "--chat-mode", "ask", "--yes-always"]),
+        AgentPermission::Edit | AgentPermission::Full => add(&["--yes-always"]),
+    }
+    if let Some(model) = &launch.choice.model {
+        add(&["--model", model]);
+    }
+    Ok(Invocation { command, set: Vec::new(), stdin: None })
+}
+
+/// Understands its text.
+#[derive(Debug, Default)]
+pub(crate) struct Aider {
+    session: String,
+    begun: bool,
+    said: String,
+    failure: Option<Problem>,
+    model: Option<String>,
+}
+
+impl Aider {
+    pub(super) fn new(session: String) -> Self {
+        Self { session, ..Self::default() }
+    }
+}
+
+impl Adapter for Aider {
+    fn speaks_json(&self) -> bool {
+        false
+    }
+
+    fn json(&mut self, _event: &Value, _now: UnixMillis, _out: &mut Vec<Event>) {}
+
+    fn text(&mut self, line: &str, now: UnixMillis, out: &mut Vec<Event>) {
+        if !self.begun {
+            self.begun = true;
+            out.push(Event::Session(self.session.clone()));
+        }
+        if let Some(rest) = line.strip_prefix("Model: ").or_else(|| line.strip_prefix("Main model: ")) {
+            let model = rest.split(" with ").next().unwrap_or(rest).trim();
+            self.model = Some(model.to_owned());
+            out.push(Event::Model(model.to_owned()));
+        } else if let Some((tokens, cost)) = line.strip_prefix("Tokens: ").and_then(usage) {
+            out.push(Event::Turn(None));
+            out.push(Event::Message(std::mem::take(&mut self.said)));
+            out.push(Event::Used(Used { id: None, model: self.model.clone(), tokens, cost }));
+            self.failure = None;
+        } else if let Some(told) = line.strip_prefix("Applied edit to ") {
+            out.push(Event::ToolCall { name: "edit".to_owned(), detail: told.to_owned() });
+        } else if let Some(told) = line.strip_prefix("Commit ") {
+            out.push(Event::ToolCall { name: "commit".to_owned(), detail: told.to_owned() });
+        } else if is_failure(line) {
+            let found = problem(line, now);
+            self.failure = Some(found.clone());
+            out.push(Event::Problem(found));
+        } else {
+            if self.said.len() < 1 << 20 {
+                self.said.push_str(line);
+                self.said.push('\n');
+            }
+            out.push(Event::Ignored);
+        }
+    }
+
+    fn end(&mut self, exit_code: Option<i32>, _now: UnixMillis, out: &mut Vec<Event>) {
+        if let Some(problem) = self.failure.take() {
+            out.push(Outcome::bad(problem));
+        } else if self.begun && exit_code == Some(0) {
+            if !self.said.trim().is_empty() {
+                out.push(Event::Message(std::mem::take(&mut self.said)));
+            }
+            out.push(Outcome::good(None));
+        }
+    }
+}
+
+/// Errors begin with the name of litellm's exception or with a phrase of aider's own.
+fn is_failure(line: &str) -> bool {
+    line.starts_with("litellm.")
+        || line.starts_with("The API provider")
+        || (line.starts_with("Model ") && line.contains("has hit a token limit"))
+        || (line.contains("Error") && class_of(line).is_some() && line.len() < 1000)
+}
+
+/// `2.1k sent, 1k cache hit, 345 received. Cost: $0.01 message, $0.05 session.`
+fn usage(line: &str) -> Option<(AgentTokens, Option<MicroUsd>)> {
+    let (counts, cost) = line.split_once(". Cost: $").map_or((line, None), |(counts, cost)| (counts, Some(cost)));
+    let mut tokens = AgentTokens::default();
+    let mut sent = None;
+    for part in counts.trim_end_matches('.').split(", ") {
+        let (number, what) = part.split_once(' ')?;
+        let number = number_of(number)?;
+        match what {
+            "sent" => sent = Some(number),
+            "received" => tokens.output = number,
+            "cache write" => tokens.cache_write = number,
+            "cache hit" => tokens.cache_read = number,
+            _ => {}
+        }
+    }
+    // What was sent has the cache in it.
+    tokens.input = sent?.saturating_sub(tokens.cache_read + tokens.cache_write);
+    let cost = cost.and_then(|cost| cost.split(' ').next()?.parse().ok()).and_then(MicroUsd::from_dollars);
+    Some((tokens, cost))
+}
+
+/// `345`, `2.1k`, `12k`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of tokens, never negative")]
+fn number_of(text: &str) -> Option<u64> {
+    let (digits, factor) = text.strip_suffix('k').map_or((text, 1.0), |digits| (digits, 1000.0));
+    let number: f64 = digits.replace(',', "").parse().ok()?;
+    (number >= 0.0).then_some((number * factor).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_about_tokens_is_read() {
+        let (tokens, cost) =
+            usage("2.1k sent, 1k cache hit, 345 received. Cost: $0.01 message, $0.05 session.").unwrap();
+        assert_eq!(tokens, AgentTokens { input: 1100, output: 345, cache_read: 1000, cache_write: 0 });
+        assert_eq!(cost, Some(MicroUsd(10_000)));
+        let (tokens, cost) = usage("12k sent, 1,234 received.").unwrap();
+        assert_eq!((tokens.input, tokens.output, cost), (12_000, 1234, None));
+        assert_eq!(usage("are what I count"), None);
+    }
+}

@@ -1,0 +1,237 @@
+//! Agents: the conformance kit, and what the runner makes of orders.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+const ATTA: &str = env!("CARGO_BIN_EXE_atta");
+
+fn conform(adapter: &str) {
+    let done = Command::new(ATTA).args(["agents", "conformance", "--as", adapter]).output().unwrap();
+    let shown = String::from_utf8_lossy(&done.stdout);
+    println!("{shown}");
+    assert!(done.status.success(), "{shown}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(shown.lines().count() > 25, "{shown}");
+}
+
+macro_rules! conforms {
+    ($($name:ident: $adapter:literal,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                conform($adapter);
+            }
+        )*
+    };
+}
+
+conforms! {
+    every_fault_of_claude_has_its_class: "claude",
+    every_fault_of_codex_has_its_class: "codex",
+    every_fault_of_gemini_has_its_class: "gemini",
+    every_fault_of_opencode_has_its_class: "opencode",
+    every_fault_of_goose_has_its_class: "goose",
+    every_fault_of_copilot_has_its_class: "copilot",
+    every_fault_of_cursor_has_its_class: "cursor",
+    every_fault_of_aider_has_its_class: "aider",
+    every_fault_of_a_program_with_the_line_protocol_has_its_class: "custom",
+}
+
+/// A directory with a home, a task directory and a place for the record.
+struct Scene(tempfile::TempDir);
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self(tempfile::tempdir().unwrap());
+        for part in ["work", "home", "agent"] {
+            std::fs::create_dir(scene.0.path().join(part)).unwrap();
+        }
+        scene
+    }
+
+    fn path(&self, part: &str) -> std::path::PathBuf {
+        self.0.path().join(part)
+    }
+
+    /// Writes an agent that speaks the line protocol.
+    fn agent(&self, script: &str) -> Value {
+        let path = self.path("an-agent");
+        std::fs::write(&path, format!("{script}\n")).unwrap();
+        json!({"cli": "custom", "command": ["bash", path]})
+    }
+
+    fn run(&self, order: &Value) -> (Value, Output) {
+        let mut whole = json!({
+            "prompt": {"text": "the prompt"}, "permission": "edit", "vote": 1, "limits": {}, "track_changes": false,
+            "watch": {"start": {"secs": 60, "nanos": 0}, "idle": null, "after_result": {"secs": 30, "nanos": 0},
+                "kill_grace": {"secs": 1, "nanos": 0}},
+        });
+        whole.as_object_mut().unwrap().extend(order.as_object().unwrap().clone());
+        std::fs::write(self.path("order"), whole.to_string()).unwrap();
+        let record = self.path("agent/record.json");
+        let done = Command::new(ATTA)
+            .arg("agent-runner")
+            .args([self.path("order"), record.clone()])
+            .env("TASK_DIR", self.path("work"))
+            .env("HOME", self.path("home"))
+            .env("JOB_WORKSPACE", self.path("work"))
+            .env("CLAUDECODE", "1")
+            .current_dir(self.path("work"))
+            .output()
+            .unwrap();
+        (read(&record), done)
+    }
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn verdict(fields: &[&str]) -> Value {
+    json!({"schema": {"type": "object", "required": ["ok"]}, "required": true, "asks": 1, "vote_fields": fields})
+}
+
+const SAY: &str = r#"echo '{"type":"session","id":"s1","model":"claude-haiku-4-5"}'; echo '{"type":"turn"}'
+say() { jq -nc --arg text "$1" '{type: "message", text: $text}'; }; end() { echo '{"type":"result"}'; }"#;
+
+#[test]
+fn the_prompt_has_the_skills_before_it_and_the_schema_behind_it() {
+    let scene = Scene::new();
+    std::fs::create_dir_all(scene.path("work/.atta/skills")).unwrap();
+    std::fs::write(scene.path("work/.atta/skills/ship.md"), "OUR WAY TO SHIP").unwrap();
+    let agent = scene
+        .agent(&format!(r#"cat > "$TASK_DIR/prompt"; env > "$TASK_DIR/environment"; {SAY}; say '{{"ok": 1}}'; end"#));
+    let order =
+        json!({"choice": agent, "skills": ["ship", "plan"], "verdict": verdict(&[]), "system": "You are careful."});
+    let (record, done) = scene.run(&order);
+    assert_eq!(record["class"], "DONE", "{record:#}");
+    assert_eq!(done.status.code(), Some(0));
+    let prompt = std::fs::read_to_string(scene.path("work/prompt")).unwrap();
+    let at = |part: &str| prompt.find(part).unwrap_or_else(|| panic!("{part} is not in {prompt}"));
+    assert!(at("OUR WAY TO SHIP") < at("acceptance criteria"));
+    assert!(at("acceptance criteria") < at("the prompt") && at("the prompt") < at("JSON Schema"));
+    let environment = std::fs::read_to_string(scene.path("work/environment")).unwrap();
+    assert!(environment.contains("ATTA_AGENT_SYSTEM=You are careful.") && !environment.contains("CLAUDECODE"));
+    assert_eq!(record["session"], json!({"cli": "custom", "id": "s1"}));
+}
+
+#[test]
+fn a_verdict_s_status_decides_the_class_and_the_exit_code() {
+    let scene = Scene::new();
+    let agent =
+        scene.agent(&format!(r#"{SAY}; say '{{"ok": 1, "status": "blocked", "message": "which database?"}}'; end"#));
+    let (record, done) = scene.run(&json!({"choice": agent, "verdict": verdict(&[])}));
+    assert_eq!((&record["class"], &record["message"]), (&json!("BLOCKED"), &json!("which database?")));
+    assert_eq!(done.status.code(), Some(2));
+}
+
+#[test]
+fn most_of_the_voters_decide_and_without_a_majority_there_is_no_verdict() {
+    let scene = Scene::new();
+    let count = r#"n=$(($(cat "$TASK_DIR/n" 2>/dev/null || echo 0) + 1)); echo $n > "$TASK_DIR/n""#;
+    let agent = scene.agent(&format!(r#"{count}; {SAY}; say "{{\"ok\": $((n % 2)), \"n\": $n}}"; end"#));
+    let (record, _) = scene.run(&json!({"choice": agent, "verdict": verdict(&["ok"]), "vote": 3}));
+    assert_eq!((&record["class"], &record["verdict"]), (&json!("DONE"), &json!({"ok": 1, "n": 1})), "{record:#}");
+    assert_eq!(record["runs"].as_array().unwrap().len(), 3);
+    let (record, done) = scene.run(&json!({"choice": agent, "verdict": verdict(&[]), "vote": 3}));
+    assert_eq!((&record["class"], done.status.code()), (&json!("NO_VERDICT"), Some(4)), "{record:#}");
+}
+
+#[test]
+fn the_next_choice_is_tried_after_the_classes_that_it_names() {
+    let scene = Scene::new();
+    let limited = r#"echo '{"type":"session","id":"a"}'; echo '{"type":"limit","message":"full","resets_at":1900000000}'; echo '{"type":"result","is_error":true,"class":"rate_limited","message":"full"}'"#;
+    let first =
+        scene.agent(&format!(r#"if [ -n "$ATTA_AGENT_MODEL" ]; then {SAY}; say done; end; else {limited}; fi"#));
+    let mut second = first.clone();
+    second["model"] = json!("other");
+    let order = json!({"choice": first, "fallback": [{"choice": second, "on": ["AUTH"]}, {"choice": second, "on": ["RATE_LIMITED"]}]});
+    let (record, _) = scene.run(&order);
+    assert_eq!(record["class"], "DONE", "{record:#}");
+    let purposes: Vec<&Value> = record["runs"].as_array().unwrap().iter().map(|run| &run["purpose"]).collect();
+    assert_eq!(purposes, ["work", "fallback"]);
+    assert_eq!(record["runs"][0]["class"], "RATE_LIMITED");
+    assert_eq!(record["limit"]["resets_at"], 1_900_000_000_000_u64);
+}
+
+#[test]
+fn money_is_counted_by_the_table_and_ends_the_agent() {
+    let scene = Scene::new();
+    let agent = scene.agent(&format!(
+        r#"{SAY}; for i in 1 2 3 4 5 6 7 8; do echo '{{"type":"turn"}}'; echo '{{"type":"usage","input":1000,"output":1000}}'; sleep 0.2; done; end"#
+    ));
+    let (record, done) = scene.run(&json!({"choice": agent, "limits": {"usd": 10_000}}));
+    assert_eq!((&record["class"], done.status.code()), (&json!("BUDGET"), Some(7)), "{record:#}");
+    let cost = record["usage"]["cost"].as_u64().unwrap();
+    assert!((12_000..=18_000).contains(&cost) && cost % 6000 == 0, "{cost}");
+    assert!(record["usage"]["cost_source"]["priced"].is_string(), "{record:#}");
+}
+
+#[test]
+fn an_agent_that_says_done_and_changed_nothing_is_told_apart() {
+    let scene = Scene::new();
+    let git = "git init -q -b main . && git config user.name a && git config user.email a@b && git commit -q --allow-empty -m first";
+    assert!(Command::new("bash").args(["-ec", git]).current_dir(scene.path("work")).status().unwrap().success());
+    let idle = scene.agent(&format!("{SAY}; say done; end"));
+    let order = |agent: &Value| json!({"choice": agent, "track_changes": true, "expect_changes": true, "directory": "$JOB_WORKSPACE"});
+    let (record, done) = scene.run(&order(&idle));
+    assert_eq!((&record["class"], done.status.code()), (&json!("NO_CHANGE"), Some(5)), "{record:#}");
+    let busy = scene.agent(&format!(
+        "{SAY}; echo 1 > new; git add new; git commit -qm 'Add a file'; echo 2 > other; say done; end"
+    ));
+    let (record, _) = scene.run(&order(&busy));
+    assert_eq!((&record["class"], &record["files_changed"]), (&json!("DONE"), &json!(["new", "other"])), "{record:#}");
+    assert_eq!(record["commits"][0]["subject"], "Add a file");
+}
+
+#[test]
+fn what_cannot_be_run_is_said() {
+    let scene = Scene::new();
+    for (order, words) in [
+        (
+            json!({"choice": {"cli": "claude", "command": ["/nowhere/claude"]}}),
+            "the program `/nowhere/claude` is not there: install it",
+        ),
+        (json!({"choice": {"cli": "claude"}, "directory": "gone"}), "is not there"),
+        (json!({"choice": {"cli": "claude"}, "prompt": {"file": "gone.md"}}), "gone.md cannot be read"),
+        (json!({"choice": {"cli": "claude"}, "skills": ["dance"]}), "there is no skill `dance`"),
+        (
+            json!({"choice": {"cli": "claude"}, "verdict": {"schema": {"type": 1}, "required": true, "asks": 0}}),
+            "the verdict's schema cannot be used",
+        ),
+    ] {
+        let (record, done) = scene.run(&order);
+        let message = record["message"].as_str().unwrap();
+        assert_eq!((&record["class"], done.status.code()), (&json!("ERROR"), Some(1)), "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+    std::fs::write(scene.path("order"), "{}").unwrap();
+    let done = Command::new(ATTA)
+        .arg("agent-runner")
+        .args([scene.path("order"), scene.path("agent/record.json")])
+        .output()
+        .unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    let message = read(&scene.path("agent/record.json"))["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("cannot be read: missing field"), "{message}");
+}
+
+#[test]
+fn a_program_of_one_s_own_can_be_tried() {
+    let scene = Scene::new();
+    let agent = scene.path("mine");
+    let script = format!("#!/bin/bash\n{SAY}\nsleep 1\nsay '{{\"answer\": 42}}'; end\n");
+    std::fs::write(&agent, script).unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(&agent).status().unwrap().success());
+    let tried =
+        |program: &Path| Command::new(ATTA).args(["agents", "conformance", "--cli"]).arg(program).output().unwrap();
+    let done = tried(&agent);
+    let shown = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{shown}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(shown.contains("ends-when-told"), "{shown}");
+    let done = tried(Path::new("/bin/true"));
+    assert_eq!(done.status.code(), Some(1));
+    let shown = String::from_utf8_lossy(&done.stdout);
+    assert!(shown.contains("✗ custom answers: it did not name its session"), "{shown}");
+}
