@@ -27,11 +27,11 @@ pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
     add(&["--usage-output-file", &usage, "--session-id", launch.resume.unwrap_or(launch.fresh_id)]);
     match launch.permission {
         AgentPermission::Read => {}
-        AgentPermission::Edit => add(&["--allow-tool", "write"]),
+        AgentPermission::Edit => add(&["--allow-tool=write"]),
         AgentPermission::Full => add(&["--allow-all-tools", "--allow-all-paths"]),
     }
     for tool in launch.allowed_tools {
-        add(&["--allow-tool", tool]);
+        add(&[&format!("--allow-tool={tool}")]);
     }
     if let Some(model) = &launch.choice.model {
         add(&["--model", model]);

@@ -73,10 +73,19 @@ impl Attempt<'_> {
             true => self.directory().ok().and_then(|directory| Start::look(&directory, &self.environment)),
             false => None,
         };
-        let mut ended = match self.briefing() {
-            Ok(briefing) if self.order.vote > 1 => self.vote(&briefing),
-            Ok(briefing) => self.with_fallbacks(&briefing, RunPurpose::Work),
-            Err(message) => Ended::error(message),
+        let mut ended = match (self.briefing(), &start) {
+            (Err(message), _) => Ended::error(message),
+            // A session that nobody could judge is not paid for.
+            (Ok(_), None) if self.order.expect_changes => {
+                let directory = self.directory().unwrap_or_else(|_| self.task_dir.clone());
+                let directory = directory.display();
+                Ended::error(format!(
+                    "{directory} is in no git repository, so nobody would know whether the agent changed anything: \
+                     check one out there, or leave `expect_changes` out"
+                ))
+            }
+            (Ok(briefing), _) if self.order.vote > 1 => self.vote(&briefing),
+            (Ok(briefing), _) => self.with_fallbacks(&briefing, RunPurpose::Work),
         };
         if let Some(start) = &start {
             let changes = start.changes(&self.environment);
@@ -89,8 +98,6 @@ impl Attempt<'_> {
                 ended.class = Some(AgentClass::NoChange);
                 ended.message = "the agent says that it is done, but it changed nothing".to_owned();
             }
-        } else if self.order.expect_changes && ended.class == Some(AgentClass::Done) {
-            self.ledger.warn("the agent works in no git repository, so nobody knows what it changed".to_owned());
         }
         if let Some(class) = ended.class
             && ended.message.is_empty()

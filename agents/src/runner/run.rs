@@ -255,7 +255,7 @@ impl Running<'_, '_> {
         if trimmed.is_empty() {
             return;
         }
-        let parsed = if trimmed.first() == Some(&b'{') { serde_json::from_slice::<Value>(trimmed).ok() } else { None };
+        let parsed = if trimmed.first() == Some(&b'{') { parse(trimmed) } else { None };
         if parsed.as_ref().is_none_or(|event| self.adapter.keeps(event)) {
             self.attempt.transcript.keep(&line);
         }
@@ -281,7 +281,7 @@ impl Running<'_, '_> {
                 self.attempt.ledger.touch();
             }
             Event::Turn(id) => {
-                self.watch.goes_on();
+                self.goes_on();
                 self.meter.turn(id);
                 self.count();
             }
@@ -296,7 +296,7 @@ impl Running<'_, '_> {
             }
             Event::ToolCall { name, detail } => {
                 self.end_pieces();
-                self.watch.goes_on();
+                self.goes_on();
                 self.attempt.transcript.show("→", &format!("{name} {detail}"));
             }
             Event::ToolResult { failed, detail } => {
@@ -341,6 +341,12 @@ impl Running<'_, '_> {
             }
             Event::Garbage => self.garbage += 1,
         }
+    }
+
+    /// It works, also when it had said that it was at its end: that was not the last word, and the limits hold on.
+    fn goes_on(&mut self) {
+        self.watch.goes_on();
+        self.result = None;
     }
 
     /// The session is known: that must not be lost.
@@ -510,6 +516,14 @@ impl Running<'_, '_> {
 
     fn last_stderr(&self) -> Option<String> {
         self.stderr.last().map(|line| on_one_line(line, 300))
+    }
+}
+
+/// An event; characters that are none are replaced.
+fn parse(line: &[u8]) -> Option<Value> {
+    match std::str::from_utf8(line) {
+        Ok(line) => serde_json::from_str(line).ok(),
+        Err(_) => serde_json::from_str(&String::from_utf8_lossy(line)).ok(),
     }
 }
 

@@ -196,6 +196,7 @@ fn what_cannot_be_run_is_said() {
         (json!({"choice": {"cli": "claude"}, "directory": "gone"}), "is not there"),
         (json!({"choice": {"cli": "claude"}, "prompt": {"file": "gone.md"}}), "gone.md cannot be read"),
         (json!({"choice": {"cli": "claude"}, "skills": ["dance"]}), "there is no skill `dance`"),
+        (json!({"choice": {"cli": "claude"}, "expect_changes": true}), "is in no git repository, so nobody would know"),
         (
             json!({"choice": {"cli": "claude"}, "verdict": {"schema": {"type": 1}, "required": true, "asks": 0}}),
             "the verdict's schema cannot be used",

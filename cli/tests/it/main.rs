@@ -22,6 +22,8 @@ mod mail;
 mod operations;
 mod postgres;
 mod random_jobs;
+#[cfg(feature = "real-agents")]
+mod real_agents;
 mod recovery;
 mod remote;
 mod scratch;
