@@ -93,10 +93,8 @@ impl Adapter for Claude {
                 }
             }
             ("system", "permission_denied") => out.extend(denial(event).map(Event::Denied)),
-            (
-                "system" | "stream_event" | "tool_progress" | "auth_status" | "tool_use_summary" | "prompt_suggestion",
-                _,
-            ) => {
+            ("stream_event", _) => self.piece(event, out),
+            ("system" | "tool_progress" | "auth_status" | "tool_use_summary" | "prompt_suggestion", _) => {
                 out.push(Event::Ignored);
             }
             ("assistant", _) => self.answer(event, now, out),
