@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -72,7 +72,7 @@ impl Agent {
         command.envs(invocation.set.iter().cloned());
         command.stdin(if invocation.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut child = command.spawn()?;
+        let mut child = with_default_signals(|| command.spawn())??;
         let pid = Pid::from_raw(child.id().cast_signed());
         let (sender, outputs) = sync_channel(WAITING_LINES);
         if let (Some(mut stdin), Some(text)) = (child.stdin.take(), invocation.stdin.clone()) {
@@ -125,6 +125,16 @@ impl Agent {
             }
         }
     }
+}
+
+/// Does something with no signal blocked: programs inherit what is blocked where they are started, and this process blocks
+/// those that it waits for. One that comes just then ends this process as if nobody waited for it.
+fn with_default_signals<T>(act: impl FnOnce() -> T) -> io::Result<T> {
+    let blocked = SigSet::thread_get_mask()?;
+    SigSet::empty().thread_set_mask()?;
+    let done = act();
+    blocked.thread_set_mask()?;
+    Ok(done)
 }
 
 fn read(mut from: impl Read, longest: usize, to: &SyncSender<Output>, wrap: fn(Line) -> Output) {

@@ -109,8 +109,7 @@ fn give_up(path: &Path, message: &str) -> i32 {
     i32::from(AgentClass::Error.code())
 }
 
-/// Blocks the signals that ask a process to end, and waits for them in a thread of its own. Programs that are started get
-/// an empty mask from the standard library.
+/// Blocks the signals that ask a process to end, and waits for them in a thread of its own.
 fn listen_for_signals(told: &Arc<AtomicBool>) -> io::Result<()> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {

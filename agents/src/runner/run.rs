@@ -438,7 +438,10 @@ impl Running<'_, '_> {
         let (class, message) = self.judge(status, program);
         let limit = match (&class, self.blame()) {
             (Some(AgentClass::RateLimited), Some(problem)) => {
-                Some(AccountLimit { resets_at: problem.resets_at, message: problem.message.clone() })
+                // The time may have been said before the end, which then only repeats that there is a limit.
+                let before = self.problem.as_ref().filter(|before| before.class == AgentClass::RateLimited);
+                let resets_at = problem.resets_at.or_else(|| before?.resets_at);
+                Some(AccountLimit { resets_at, message: problem.message.clone() })
             }
             (Some(AgentClass::RateLimited), None) => {
                 let resets_at = classify::resets_at(&self.stderr.join("\n"), wall);
