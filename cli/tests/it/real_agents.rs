@@ -246,7 +246,7 @@ fn codex_completes_a_session() {
         "model_providers.stub={{name=\"stub\",base_url=\"{}/v1\",wire_api=\"responses\",env_key=\"STUB_KEY\"}}",
         stub()
     );
-    let command = ["codex", "-c", "model_provider=stub", "-c", &provider];
+    let command = ["codex", "-c", "model_provider=stub", "-c", provider.as_str()];
     fs::create_dir_all(home.path().join(".codex")).unwrap();
     let record = session("codex", &command, "gpt-5.1-codex", &[("STUB_KEY", "no-key".to_owned())], &home);
     let tokens = json!({"input": 120, "output": 20, "cache_read": 80, "cache_write": 0});
