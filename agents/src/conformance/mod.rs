@@ -249,7 +249,8 @@ impl Scene {
     /// What people read must be no raw events.
     fn raw_events(&self) -> Option<String> {
         let shown = fs::read_to_string(self.path("shown")).unwrap_or_default();
-        let raw = shown.lines().find(|line| line.split_once(' ').is_some_and(|(_, text)| text.starts_with("{\"")))?;
+        let raw =
+            shown.lines().find(|line| line.split_once(' ').is_some_and(|(_, text)| text.starts_with("{\"type\"")))?;
         Some(format!("a raw event is shown: {raw}"))
     }
 }
