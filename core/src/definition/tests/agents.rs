@@ -167,7 +167,7 @@ fn verdicts_and_votes_are_checked_when_they_arrive() {
     );
     only(
         &told("vote: 3\nverdict: {schema: {properties: {okay: {}}}, vote_fields: [okey]}"),
-        "8:63 E-VALUE: `vote_fields` names okey, which the schema of the verdict does not have (did you mean okay?)",
+        "8:62 E-VALUE: `vote_fields` names okey, which the schema of the verdict does not have (did you mean okay?)",
     );
     only(
         &told("verdict: {schema: {}, vote_fields: [a]}"),
@@ -189,11 +189,11 @@ fn a_session_comes_from_an_agent_that_ran_before() {
     );
     only(
         &with("- {task_type: s, dependencies: [], agent: {cli: claude, prompt: x}}\n", "s"),
-        "5:43 E-VALUE: `resume` names the task s, and no path leads from it to t: there would be no session to go on with (add s to the dependencies of t)",
+        "5:43 E-VALUE: no path leads from s to t: there would be no session to go on with (add s to the dependencies of t)",
     );
     only(
         "job_type: a\ntasks:\n- {task_type: s, agent: {cli: codex, prompt: x}}\n- {task_type: t, dependencies: [s], agent: {cli: claude, prompt: x, resume: s}}\n",
-        "4:76 E-CONFLICT: the session of s is one of codex, and claude cannot go on with it (let both tasks have the same `cli`, or pass on what matters by an artifact or an output)",
+        "4:77 E-CONFLICT: the session of s is one of codex, and claude cannot go on with it (let both tasks have the same `cli`, or pass on what matters by an artifact or an output)",
     );
 }
 
