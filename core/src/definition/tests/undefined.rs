@@ -18,12 +18,14 @@ const PLAIN: &[&str] = &[
     "params.*.enum[]",
     "params.*.pattern",
     "tasks[].outputs.*.json_path",
+    "tasks[].agent.allowed_tools[]",
 ];
 
 fn is_plain(place: &str) -> bool {
     // The last ones are made of names of the other definition.
     PLAIN.contains(&place)
         || place.starts_with("tasks[].outputs.*.schema.")
+        || place.starts_with("tasks[].agent.verdict.schema.")
         || place == "tasks[].sub_workflow.outputs.*"
 }
 
@@ -114,6 +116,8 @@ fn a_name_that_nothing_declares_is_refused_in_every_place() {
         "tasks[].submit.params.*",
         "tasks[].approval.message",
         "tasks[].url",
+        "tasks[].agent.prompt",
+        "tasks[].agent.model",
         "tasks[].cache.key",
         "tasks[].artifacts.paths[]",
         "triggers[].filter",
