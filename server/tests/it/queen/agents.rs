@@ -60,7 +60,14 @@ fn record(class: AgentClass, session: Option<(AgentCli, &str)>) -> AgentRecord {
     record
 }
 
-async fn end(rig: &Rig, ant: &mut Ant, assignment: &Assignment, record: AgentRecord, wait: Option<Duration>) {
+/// Says that an attempt ended so; the answer may carry the next one.
+async fn end(
+    rig: &Rig,
+    ant: &mut Ant,
+    assignment: &Assignment,
+    record: AgentRecord,
+    wait: Option<Duration>,
+) -> Option<Assignment> {
     ant.start(&rig.queen, assignment).await;
     let class = record.class.expect("a class");
     let failure = (class != AgentClass::Done)
@@ -77,7 +84,9 @@ async fn end(rig: &Rig, ant: &mut Ant, assignment: &Assignment, record: AgentRec
     }));
     ant.held -= 1;
     let batch = ant.batch(vec![report(assignment, 2, body)]);
-    rig.queen.report(batch).await.expect("the report is taken");
+    let next = rig.queen.report(batch).await.expect("the report is taken").assignments.pop();
+    ant.held += u32::from(next.is_some());
+    next
 }
 
 async fn next(rig: &Rig, ant: &mut Ant) -> Assignment {
@@ -136,9 +145,7 @@ pub(crate) async fn agents_are_told_all_and_what_is_known_of_them_is_kept() {
     rig.advance(Duration::from_mins(2)).await;
     let work = next(&rig, &mut ant).await;
     assert_eq!(order(&work).resume.as_ref().map(|session| session.id.as_str()), Some("s-1"));
-    end(&rig, &mut ant, &work, record(AgentClass::Done, None), None).await;
-
-    let review = next(&rig, &mut ant).await;
+    let review = end(&rig, &mut ant, &work, record(AgentClass::Done, None), None).await.expect("the review");
     assert_eq!(order(&review).resume, None);
     end(&rig, &mut ant, &review, record(AgentClass::Error, Some((AgentCli::Claude, "r-1"))), None).await;
     rig.restart().await;
