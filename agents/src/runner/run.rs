@@ -24,6 +24,9 @@ use crate::usage::{self, Before, Meter};
 /// How often a run looks around when nothing happens.
 const TICK: Duration = Duration::from_millis(25);
 
+/// How often it looks around at least while there is something to read.
+const LOOK_AROUND: Duration = Duration::from_millis(250);
+
 /// How long the pipes may stay open after the last process that could hold them is gone.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -178,13 +181,29 @@ impl Running<'_, '_> {
     fn to_its_end(mut self, mut agent: Agent, program: &str) -> RunEnd {
         let mut ending: Option<Ending> = None;
         let mut gone_since: Option<Duration> = None;
+        let mut looked_at = Duration::ZERO;
         let status = loop {
-            match agent.next(TICK) {
+            let output = agent.next(TICK);
+            let heard = matches!(output, Some(Output::Stdout(_) | Output::Stderr(_)));
+            match output {
                 Some(Output::Stdout(line)) => self.line(line),
                 Some(Output::Stderr(line)) => self.stderr(&line),
                 Some(Output::Closed) | None => {}
             }
             let now = self.attempt.clock.monotonic();
+            if heard {
+                // What it wrote before it ended is read to the end, however long that takes on a busy machine.
+                gone_since = gone_since.map(|_| now);
+                if ending.is_none() && now.saturating_sub(looked_at) < LOOK_AROUND {
+                    if let Some((class, message)) = self.attempt.overrun().filter(|_| self.result.is_none()) {
+                        process::signal_all(Signal::SIGTERM);
+                        let grace = self.attempt.order.watch.kill_grace;
+                        ending = Some(Ending { cause: Cause::Limit(class, message), since: now, grace });
+                    }
+                    continue;
+                }
+            }
+            looked_at = now;
             self.attempt.write_soon(now);
             let status = agent.reap();
             if let Some(ending) = &mut ending {
