@@ -169,8 +169,13 @@ pub(super) fn request(asked: &mut Asked<'_>) -> Result<Known, Known> {
         ));
     }
     let pull = pull_of(asked)?;
-    pull.reviewers.extend(people);
-    pull.team_reviewers.extend(teams);
+    for (known, asked) in [(&mut pull.reviewers, people), (&mut pull.team_reviewers, teams)] {
+        for name in asked {
+            if !known.contains(&name) {
+                known.push(name);
+            }
+        }
+    }
     let (repo, issue, pull) = with_pull(asked)?;
     created(shapes::pull(repo, issue, pull, false))
 }
