@@ -16,7 +16,7 @@ pub(crate) struct Kept {
     pub(crate) body: Arc<Value>,
     /// The value of `Link`.
     pub(crate) link: Option<String>,
-    size: usize,
+    pub(crate) size: usize,
     used: u64,
 }
 

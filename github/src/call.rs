@@ -25,6 +25,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 const UNSAID_WAIT: Duration = Duration::from_mins(1);
 /// Renamed repositories redirect.
 const REDIRECTS: u32 = 3;
+/// Bytes of the texts in the entries of one list.
+const HEAVIEST: usize = 16 << 20;
 /// Entries of one page.
 pub(crate) const PAGE: usize = 100;
 
@@ -123,6 +125,7 @@ impl Session<'_> {
         let mut entries: Vec<Value> = Vec::new();
         let mut ids = std::collections::HashSet::new();
         let mut url = first;
+        let mut heavy = 0;
         // More pages than this are for a search.
         let bound = most.div_ceil(PAGE) * 2 + 20;
         for _ in 0..bound {
@@ -142,6 +145,11 @@ impl Session<'_> {
                 }
                 if entries.len() == most {
                     return Ok(Pages { entries, more: true });
+                }
+                heavy += weight(entry);
+                if heavy > HEAVIEST {
+                    let message = format!("the texts of {} have more than {} MiB", shown(&url), HEAVIEST >> 20);
+                    return Err(Failed::new(Kind::Incomplete, format!("{message}: ask for less at once")));
                 }
                 entries.push(entry.clone());
             }
@@ -265,8 +273,12 @@ impl Session<'_> {
         if status == StatusCode::NOT_MODIFIED
             && let Some(kept) = kept
         {
-            let next = self.next_page(kept.link.as_deref())?;
-            return Ok(Exchanged::Answer(Answer { body: kept.body, next }));
+            // The ETag is that of the body alone: the page may have got a next one.
+            let link = header_text(&answer.headers, "link").map(str::to_owned).or(kept.link);
+            let next = self.next_page(link.as_deref())?;
+            let body = Arc::clone(&kept.body);
+            self.hub.cache().put((&bearer.who, url.as_str()), kept.etag, kept.body, link, kept.size);
+            return Ok(Exchanged::Answer(Answer { body, next }));
         }
         if status.is_redirection() {
             return self.moved(&answer.headers, status, url);
@@ -287,7 +299,12 @@ impl Session<'_> {
             if wrote { failed.uncertain() } else { failed }
         })?;
         let body = Arc::new(document);
-        if !wrote && let Some(etag) = header_text(&answer.headers, "etag") {
+        // A full page may get a next one, and not everybody says so when he confirms it.
+        let may_grow = next.is_none() && is_full(&body);
+        if !wrote
+            && !may_grow
+            && let Some(etag) = header_text(&answer.headers, "etag")
+        {
             let size = answer.body.len();
             self.hub.cache().put((&bearer.who, url.as_str()), etag.to_owned(), Arc::clone(&body), link, size);
         }
@@ -462,6 +479,18 @@ fn json_document(answer: &Received) -> Result<Value, String> {
         return Err(format!("is {kind}, not JSON: does github.api_url lead to GitHub's API?"));
     }
     serde_json::from_slice(&answer.body).map_err(|error| format!("is no JSON: {error}"))
+}
+
+/// Whether it is a page of a list, or has one, to which nothing can be added.
+fn is_full(body: &Value) -> bool {
+    let full = |list: &Value| list.as_array().is_some_and(|list| list.len() >= PAGE);
+    full(body) || body.as_object().is_some_and(|body| body.values().any(full))
+}
+
+/// Bytes of the texts in an entry of a list, which somebody else has written.
+fn weight(entry: &Value) -> usize {
+    let texts = [&entry["body"], &entry["diff_hunk"], &entry["output"]["summary"], &entry["output"]["text"]];
+    texts.iter().filter_map(|text| text.as_str()).map(str::len).sum()
 }
 
 fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

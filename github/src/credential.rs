@@ -36,7 +36,7 @@ pub(crate) struct Minted {
 /// The word after `Authorization: Bearer`, and whom it stands for.
 pub(crate) struct Bearer {
     pub(crate) text: String,
-    /// Limits and answers belong to it.
+    /// Limits and answers belong to it, tokens too: of an App it has the key in it, because everybody may know its id.
     pub(crate) who: String,
 }
 
@@ -62,11 +62,11 @@ impl Session<'_> {
             }
             (Credential::App { id, private_key, .. }, Role::App) => {
                 let text = jwt(id, private_key, self.hub.now())?;
-                Ok(Bearer { text, who: fingerprint(&[self.base.as_str(), "app", id]) })
+                Ok(Bearer { text, who: fingerprint(&[self.base.as_str(), "app", id, private_key]) })
             }
-            (Credential::App { id, installation, .. }, Role::Ordinary) => {
+            (Credential::App { id, installation, private_key }, Role::Ordinary) => {
                 let of = installation.as_deref().unwrap_or_else(|| self.repository());
-                let who = fingerprint(&[self.base.as_str(), "installation", id, of]);
+                let who = fingerprint(&[self.base.as_str(), "installation", id, private_key, of]);
                 let text = self.installation_token(&who, installation.as_deref()).await?;
                 Ok(Bearer { text, who })
             }
@@ -132,7 +132,7 @@ impl Session<'_> {
         let app = matches!(self.credential, Credential::App { .. });
         let who = match &self.credential {
             Credential::Token(token) => fingerprint(&[self.base.as_str(), token]),
-            Credential::App { id, .. } => fingerprint(&[self.base.as_str(), "app", id]),
+            Credential::App { id, private_key, .. } => fingerprint(&[self.base.as_str(), "app", id, private_key]),
         };
         if let Some(known) = self.hub.login(&who) {
             return Ok(known);

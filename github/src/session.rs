@@ -78,8 +78,16 @@ impl<'a> Session<'a> {
         (self.say)(line);
     }
 
-    /// An address below the API's; each piece is one step of the path, whatever is in it.
+    /// An address below the API's; each piece is one step of the path, whatever is in it. What URLs leave out of a path
+    /// would lead to another thing.
     pub(crate) fn url(&self, path: &[&str]) -> Result<Url, Failed> {
+        if let Some(piece) =
+            path.iter().find(|piece| matches!(**piece, "" | "." | "..") || piece.contains(['\t', '\n', '\r']))
+        {
+            return Err(Failed::invalid(format!(
+                "{piece:?} cannot be a step of an address: no name may have one in it"
+            )));
+        }
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| Failed::invalid("github.api_url cannot have a path"))?

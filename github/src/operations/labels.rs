@@ -31,13 +31,17 @@ impl Session<'_> {
         }
         let add: Vec<String> = add.into_iter().filter(|label| !has(&before, label)).collect();
         let remove: Vec<String> = remove.into_iter().filter(|label| has(&before, label)).collect();
+        // What cannot be asked for is said before anything is written.
+        let removals: Vec<_> = remove
+            .iter()
+            .map(|label| Ok((label, self.of_repo(&["issues", &number, "labels", label])?)))
+            .collect::<Result<_, Failed>>()?;
         // First what is new: cut off between the two, an issue has a label too many rather than none.
         if !add.is_empty() {
             self.put(&Method::POST, &plain, Some(&json!({"labels": add}))).await?;
         }
-        for label in &remove {
-            let url = self.of_repo(&["issues", &number, "labels", label])?;
-            match self.put(&Method::DELETE, &url, None).await {
+        for (label, url) in &removals {
+            match self.put(&Method::DELETE, url, None).await {
                 // Somebody else was faster, or an earlier try was.
                 Err(failed) if failed.kind == Kind::NotFound => {
                     self.say(format!("the label {label} was not there any more"));

@@ -11,8 +11,25 @@ use atta_core::definition::GithubOperation;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::failed::Failed;
+use crate::failed::{Failed, Kind};
 use crate::session::{Done, Session};
+
+/// Bytes of all outputs: whoever floods an issue is not to flood what reports on it.
+const LARGEST: usize = 4 << 20;
+
+/// Takes so many bytes, and refuses the next.
+struct Room(usize);
+
+impl std::io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 type Outputs = Result<Vec<(&'static str, Value)>, Failed>;
 
@@ -38,6 +55,10 @@ impl Session<'_> {
         let mut outputs: IndexMap<String, Value> = IndexMap::new();
         outputs.insert("status".to_owned(), Value::from(200));
         outputs.extend(given.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        if serde_json::to_writer(Room(LARGEST), &outputs).is_err() {
+            let message = format!("the outputs would have more than {} MiB: ask for less at once", LARGEST >> 20);
+            return Err(Failed::new(Kind::Incomplete, message));
+        }
         Ok(Done { outputs })
     }
 }

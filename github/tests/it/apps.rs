@@ -49,6 +49,21 @@ async fn a_token_is_renewed_before_it_ends_and_when_it_is_taken_away() {
 }
 
 #[tokio::test]
+async fn the_token_of_an_app_is_for_those_who_have_its_key() {
+    for installation in [None, Some("815")] {
+        let mut desk = app("4711", installation);
+        desk.ask("comment", json!({"number": 1, "body": "hello"})).await.unwrap();
+        desk.secret = "nonsense".to_owned();
+        let asked = desk.fake.log().len();
+        for (operation, settings) in [("list_issues", json!({})), ("comment", json!({"number": 1, "body": "hello"}))] {
+            let (_, code, message) = desk.refused(operation, settings).await;
+            assert_eq!(code, "INVALID", "{message}");
+        }
+        assert_eq!(desk.fake.log().len(), asked, "nothing is asked without the key");
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_cannot_be_got_is_asked_for_again() {
     let desk = app("4711", None);
     desk.fake.inject(Rule::on("POST", "/access_tokens").times(2, Fault::CutAfter));

@@ -102,6 +102,24 @@ async fn a_look_that_finds_nothing_new_costs_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_too_much_at_once_is_said_and_a_smaller_part_is_given() {
+    let desk = Desk::new();
+    desk.fake.state(|state| {
+        for _ in 0..300 {
+            state.repo(REPO).open_issue("mallory", "t", &"x".repeat(60_000));
+        }
+    });
+    for (limit, sentence) in [
+        (270, "the outputs would have more than 4 MiB: ask for less at once"),
+        (300, "the texts of /repos/acme/shop/issues have more than 16 MiB: ask for less at once"),
+    ] {
+        let (status, code, message) = desk.refused("list_issues", json!({"limit": limit})).await;
+        assert_eq!((status, code, message.as_str()), (Some(503), "GITHUB_INCOMPLETE", sentence));
+    }
+    assert_eq!(desk.ask("list_issues", json!({"limit": 100})).await.unwrap()["count"], 100);
+}
+
+#[tokio::test]
 async fn a_search_is_within_the_repository_and_must_be_finished() {
     let desk = Desk::new();
     desk.fake.state(|state| {

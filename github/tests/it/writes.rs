@@ -140,6 +140,48 @@ async fn every_write_takes_effect_once_whatever_goes_wrong_with_it() {
 }
 
 #[tokio::test]
+async fn a_comment_that_begins_a_new_page_is_found_by_who_knows_the_page_before() {
+    let desk = Desk::new();
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.open_issue("ada", "t", "");
+        for number in 0..100 {
+            repo.comment(1, "ada", &format!("comment {number}"));
+        }
+    });
+    desk.fake.inject(Rule::on("POST", "/").once(Fault::CutAfter));
+    for _ in 0..2 {
+        let done = desk.ask("comment", json!({"number": 1, "body": "hello"})).await.unwrap();
+        assert_eq!(done["created"], false);
+    }
+    assert_eq!(desk.fake.state(|state| state.repo(REPO).issue(1).comments.len()), 101);
+}
+
+#[tokio::test]
+async fn a_name_that_would_vanish_from_an_address_leads_nowhere_else() {
+    let desk = seeded();
+    desk.fake.state(|state| {
+        state.repo(REPO).label(1, "..");
+        state.repo(REPO).data().set_branch("kept", Some("1111111111111111111111111111111111111111"));
+    });
+    for (operation, settings) in [
+        ("set_labels", json!({"number": 1, "replace": ["new"]})),
+        ("set_labels", json!({"number": 1, "remove": [".."], "add": ["new"]})),
+        ("delete_branch", json!({"branch": "kept/."})),
+        ("delete_branch", json!({"branch": "theirs/."})),
+        ("delete_branch", json!({"branch": "kept/x/.."})),
+        ("delete_branch", json!({"branch": "kept/"})),
+        ("create_branch", json!({"branch": "main/."})),
+        ("create_branch", json!({"branch": "new", "from": "./main"})),
+    ] {
+        let (_, code, message) = desk.refused(operation, settings.clone()).await;
+        assert_eq!(code, "INVALID", "{operation} {settings}: {message}");
+        assert!(message.ends_with("cannot be a step of an address: no name may have one in it"), "{message}");
+    }
+    assert!(desk.fake.log().iter().all(|asked| asked.method == "GET"), "nothing was written");
+}
+
+#[tokio::test]
 async fn a_mark_counts_only_in_our_own_comments_and_cannot_be_smuggled_into_them() {
     let desk = Desk::new();
     let mark = "<!-- atta:job:task:nonce -->";
