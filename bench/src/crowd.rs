@@ -163,6 +163,7 @@ impl CrowdAnt {
                 slots: SLOTS,
                 free_slots: SLOTS.saturating_sub(u32::try_from(self.has.len())?),
                 tags: Vec::new(),
+                methods: Vec::new(),
                 workspaces: Vec::new(),
                 roster: Roster {
                     held: self

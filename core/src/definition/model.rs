@@ -449,6 +449,18 @@ impl Method {
         }
     }
 
+    /// Methods of ants that the first ones with a line of their own did not have.
+    pub const BEYOND_EVERY_ANT: [&'static str; 2] = ["AGENT", "GITHUB"];
+
+    /// Its name, when there are ants that cannot do it.
+    pub fn beyond_every_ant(&self) -> Option<&'static str> {
+        match self {
+            Self::Agent(_) => Some(Self::BEYOND_EVERY_ANT[0]),
+            Self::Github(_) => Some(Self::BEYOND_EVERY_ANT[1]),
+            _ => None,
+        }
+    }
+
     /// Whether it can use the workspace of its job.
     pub fn uses_workspace(&self) -> bool {
         matches!(self, Self::Shell(_) | Self::Agent(_))

@@ -53,6 +53,12 @@ pub struct PollRequest {
     pub free_slots: u32,
     /// Its tags.
     pub tags: Vec<String>,
+    /// What it can do beyond what every ant can ([`Method::beyond_every_ant`]). An older program says nothing, and is given
+    /// nothing that it could not read.
+    ///
+    /// [`Method::beyond_every_ant`]: crate::definition::Method::beyond_every_ant
+    #[serde(default)]
+    pub methods: Vec<String>,
     /// Workspaces that it holds for jobs of which it has not heard that they are over.
     pub workspaces: Vec<WorkspaceId>,
     /// What it has of all that it was ever given.

@@ -6,6 +6,7 @@ use atta_core::protocol::ants::{AntMode, AntResource, AntState};
 use super::ants::Ant;
 use super::command::Command;
 use super::leases::Contact;
+use super::queue::method_needed;
 use super::state::State;
 use super::{Queen, Refusal};
 
@@ -67,7 +68,7 @@ impl State {
             last_heard_at: heard.then(|| last_heard.to_rfc3339()),
             slots: u32::try_from(ant.slots).unwrap_or(u32::MAX),
             used: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
-            tags: ant.tags.iter().cloned().collect(),
+            tags: ant.tags.iter().filter(|tag| method_needed(tag).is_none()).cloned().collect(),
             attempts,
         }
     }

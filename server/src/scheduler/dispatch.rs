@@ -8,7 +8,7 @@ use atta_core::protocol::ants::AntMode;
 use atta_core::protocol::{AntId, AttemptId};
 
 use super::ants::{Ant, Lease, Told};
-use super::queue::QueueKey;
+use super::queue::{QueueKey, method_needed, needed_method};
 use super::said::GivenBack;
 use super::state::State;
 
@@ -105,7 +105,14 @@ impl State {
             slots += ant.slots;
             busy += ant.held.len().min(ant.slots);
         }
-        match (ants, tags) {
+        if ants == 0
+            && let Some(method) = tags.iter().find_map(|tag| method_needed(tag))
+            && !self.ants.values().any(|ant| ant.is_in_service() && ant.tags.contains(&needed_method(method)))
+        {
+            return format!("waits for an ant that can do {method} tasks: no connected ant can; older versions cannot");
+        }
+        let tags: Vec<&str> = tags.iter().map(String::as_str).filter(|tag| method_needed(tag).is_none()).collect();
+        match (ants, &tags[..]) {
             (0, [tag]) => format!("waits for an ant with the tag {tag}: no connected ant has it"),
             (0, tags) => {
                 format!("waits for an ant with the tags {}: no connected ant has all of them", tags.join(", "))

@@ -43,6 +43,16 @@ pub(super) struct QueueKey {
     pub(super) attempt: AttemptNumber,
 }
 
+/// A method that not every ant has is needed like a tag; no tag has a comma.
+pub(super) fn needed_method(method: &str) -> String {
+    format!("method,{method}")
+}
+
+/// The method, when it is one that is needed.
+pub(super) fn method_needed(tag: &str) -> Option<&str> {
+    tag.strip_prefix("method,")
+}
+
 /// READY attempts, apart by the tags that they need.
 #[derive(Debug, Default)]
 pub(super) struct ReadyQueue {

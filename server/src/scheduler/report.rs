@@ -14,6 +14,7 @@ use super::Refusal;
 use super::ants::{Ant, Poll, Session, is_empty, merge};
 use super::command::Reply;
 use super::live::{Finish, Told};
+use super::queue::needed_method;
 use super::state::State;
 use crate::secrets::Said;
 use crate::store::{StoreError, StoreWriter};
@@ -44,7 +45,8 @@ impl State {
         ant.met = true;
         ant.slots = request.slots as usize;
         ant.workspaces = request.workspaces.iter().cloned().collect();
-        ant.tags = request.tags.iter().cloned().collect();
+        ant.tags =
+            request.tags.iter().cloned().chain(request.methods.iter().map(|method| needed_method(method))).collect();
         if let Some(old) = ant.poll.take() {
             // The newer poll of the same ant gets the orders.
             let _ = old.reply.send(Ok(Orders { epoch, ..Orders::default() }));

@@ -27,7 +27,7 @@ use super::leases::Losses;
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
 use super::project::Question;
-use super::queue::{QueueKey, Rank, ReadyQueue};
+use super::queue::{QueueKey, Rank, ReadyQueue, needed_method};
 use super::tier::InForce;
 use super::variables::JobCounts;
 use super::webhook::Buckets;
@@ -307,12 +307,17 @@ impl State {
             self.own.insert(QueueKey { rank, job: job.clone(), attempt: number });
             return;
         }
-        let tags = if task.tags.is_empty() {
+        let method = task.method.beyond_every_ant().map(needed_method);
+        let mut tags = if task.tags.is_empty() {
             Vec::new()
         } else {
             // Tags that cannot be rendered make the attempt INVALID when its assignment is made.
             live.render_tags(number, &self.renderer).unwrap_or_default()
         };
+        if let Some(method) = method {
+            tags.push(method);
+            tags.sort();
+        }
         let key = QueueKey { rank, job: job.clone(), attempt: number };
         self.ready.push(tags.clone(), key.clone());
         self.unoffered.push(key.clone());

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use atta_core::definition::Method;
 use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{
     Action, AntCondition, Assignment, AttemptReport, Heard, HeldAttempt, LostAttempt, Orders, PollRequest, Report,
@@ -421,6 +422,7 @@ impl Core {
             slots: if self.tasks.is_closed() { 0 } else { self.config.slots },
             free_slots,
             tags: self.config.tags.clone(),
+            methods: Method::BEYOND_EVERY_ANT.map(str::to_owned).to_vec(),
             workspaces: self.workspaces.held(),
             roster,
             heard,

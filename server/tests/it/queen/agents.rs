@@ -230,3 +230,18 @@ pub(crate) async fn what_cannot_be_told_to_an_agent_is_invalid_and_says_so() {
         assert_eq!(rig.rows("SELECT result, error_message FROM attempts").await, [format!("INVALID {sentence}")]);
     }
 }
+
+#[tokio::test]
+pub(crate) async fn an_ant_of_an_older_version_is_given_nothing_that_it_cannot_read() {
+    let rig = Rig::new().await;
+    rig.upload("job_type: flow\ntasks: [{task_type: think, agent: {cli: claude, prompt: Think.}}]").await;
+    let job = rig.submit("flow").await;
+    let mut old = Ant::new("old", 1);
+    old.methods.clear();
+    assert!(old.poll(&rig.queen).await.assignments.is_empty());
+    let reason = rig.rows(&format!("SELECT reason FROM attempts WHERE job_id = '{job}'")).await.concat();
+    assert_eq!(reason, "waits for an ant that can do AGENT tasks: no connected ant can; older versions cannot");
+    assert_eq!(rig.queen.ants().await.unwrap()[0].tags, Vec::<String>::new());
+    let mut new = Ant::new("new", 1);
+    assert_eq!(new.poll(&rig.queen).await.assignments[0].task, "think");
+}

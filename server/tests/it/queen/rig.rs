@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use atta_core::definition::Method;
 use atta_core::engine::{AttemptResult, Failure};
 use atta_core::protocol::ant::{
     Action, Assignment, AttemptReport, Heard, HeldAttempt, Orders, PollRequest, Report, ReportBatch, ReportBody,
@@ -273,6 +274,7 @@ pub(crate) struct Ant {
     pub(crate) session: u64,
     pub(crate) slots: u32,
     pub(crate) tags: Vec<String>,
+    pub(crate) methods: Vec<String>,
     /// Exit codes by task, first to last; 0 when there is none left.
     pub(crate) codes: HashMap<String, Vec<u16>>,
     pub(crate) outputs: HashMap<String, IndexMap<String, serde_json::Value>>,
@@ -295,6 +297,7 @@ impl Ant {
             session: 1,
             slots,
             tags: Vec::new(),
+            methods: Method::BEYOND_EVERY_ANT.map(str::to_owned).to_vec(),
             codes: HashMap::new(),
             outputs: HashMap::new(),
             artifacts: HashMap::new(),
@@ -318,6 +321,7 @@ impl Ant {
             slots: self.slots,
             free_slots: self.slots.saturating_sub(self.held),
             tags: self.tags.clone(),
+            methods: self.methods.clone(),
             workspaces: self.workspaces.clone(),
             roster: self.roster.clone(),
             heard: self.heard.clone(),
