@@ -248,7 +248,11 @@ impl Writer {
     /// When something is due without anybody saying anything.
     fn wake_at(&self) -> Option<Instant> {
         let state = &self.state;
-        let instants = [state.next_poll_deadline(), self.late_since.map(|since| since + LATE), self.retry_at];
+        let late = self.late_since.map(|since| since + LATE);
+        if self.retry_at.is_some() {
+            // While writing fails, only the next try is waited for: whatever else is due would fail at once, and be due again.
+            return late.into_iter().chain(self.retry_at).min();
+        }
         let by_clock = [state.admission.scheduled.first().map(|(due, _)| *due), state.next_tick()];
         let by_clock = by_clock.into_iter().flatten().min().map(|due| due.since(state.clock.now()));
         let timer = state.timers.first().map(|(due, _, _)| due.since(state.time.now()));
@@ -260,10 +264,7 @@ impl Writer {
             let rest = look.saturating_sub(state.clock.monotonic()) + Duration::from_millis(1);
             Instant::now() + rest
         });
-        let due = due.into_iter().chain(look).min();
-        // While writing fails, only the next try is waited for.
-        let due = if self.retry_at.is_some() { None } else { due };
-        instants.into_iter().flatten().chain(due).min()
+        due.into_iter().chain(look).chain(late).chain(state.next_poll_deadline()).min()
     }
 
     /// Whether something is to be done without anybody saying anything.
@@ -391,9 +392,10 @@ impl Writer {
         for (_, reply) in answers.heartbeats {
             let _ = reply.send(Err(refusal.clone()));
         }
-        // Their first polls are compared with what is leased to them once more.
-        for ant in self.state.ants.values_mut().filter(|ant| ant.settling) {
-            if let Some(poll) = ant.poll.take() {
+        // First polls are compared with what is leased to the ant once more, and nobody waits longer than agreed.
+        let now = Instant::now();
+        for ant in self.state.ants.values_mut() {
+            if let Some(poll) = ant.poll.take_if(|poll| ant.settling || poll.deadline <= now) {
                 let _ = poll.reply.send(Err(refusal.clone()));
             }
         }

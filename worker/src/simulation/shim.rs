@@ -191,9 +191,7 @@ impl Simulated {
         if task.status.is_none() || !task.output.finish(wall) {
             return;
         }
-        if let Some(errno) = task.output.take_failure() {
-            task.stopped.get_or_insert(StopCause::Spool(errno as i32));
-        }
+        task.note_failure();
         let Some(task) = self.task.take() else { return };
         let status = task.status.unwrap_or(ExitStatus::Unknown);
         let record = ExitRecord {
@@ -284,12 +282,14 @@ impl Simulated {
                 ToShim::Taken(position) => {
                     if let Some(task) = &mut self.task {
                         task.output.take(position, wall);
+                        task.note_failure();
                     }
                 }
                 ToShim::Checkpoint { position, state } => {
                     locked(&self.kept).checkpoint = Some((position, state));
                     if let Some(task) = &mut self.task {
                         task.output.settle(position, wall);
+                        task.note_failure();
                     }
                 }
                 ToShim::Stop(reason) => {
@@ -372,9 +372,8 @@ impl Task {
                     let mut piece = vec![0; HEADER];
                     piece.extend_from_slice(&bytes);
                     self.output.store(usize::from(to_stderr), &mut piece, wall);
-                    if let Some(errno) = self.output.take_failure() {
-                        self.stopped.get_or_insert(StopCause::Spool(errno as i32));
-                        self.status = Some(ExitStatus::Signal(KILL));
+                    self.note_failure();
+                    if self.status.is_some() {
                         return;
                     }
                 }
@@ -383,6 +382,14 @@ impl Task {
                     return;
                 }
             }
+        }
+    }
+
+    /// Ends a program whose output cannot be stored any more.
+    fn note_failure(&mut self) {
+        if let Some(errno) = self.output.take_failure() {
+            self.stopped.get_or_insert(StopCause::Spool(errno as i32));
+            self.status.get_or_insert(ExitStatus::Signal(KILL));
         }
     }
 

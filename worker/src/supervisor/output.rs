@@ -28,8 +28,10 @@ pub(crate) struct Output {
     in_line: [usize; 2],
     /// Nobody will ask for the output.
     abandoned: bool,
-    /// Why no more of it can be stored.
+    /// Why no more of it can be stored, and none is: a piece of it is gone.
     failed: Option<Errno>,
+    /// That was said.
+    failure_said: bool,
 }
 
 impl Output {
@@ -44,6 +46,7 @@ impl Output {
             in_line: [0; 2],
             abandoned: false,
             failed: None,
+            failure_said: false,
         }
     }
 
@@ -90,7 +93,7 @@ impl Output {
 
     /// Why the output cannot be stored any more: said once.
     pub(crate) fn take_failure(&mut self) -> Option<Errno> {
-        self.failed.take()
+        if std::mem::replace(&mut self.failure_said, self.failed.is_some()) { None } else { self.failed }
     }
 
     /// Tries again to store what the disk had no room for; when there is nothing left to free, it fails.
@@ -108,7 +111,7 @@ impl Output {
 
     /// Puts a piece of a stream (0: stdout) into the spool; in front of it there are [`HEADER`] bytes of room.
     pub(crate) fn store(&mut self, index: usize, piece: &mut [u8], now: UnixMillis) {
-        if self.abandoned {
+        if self.abandoned || self.failed.is_some() {
             return;
         }
         let count = piece.len() - HEADER;

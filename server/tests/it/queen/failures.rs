@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use atta_core::protocol::AntId;
 use atta_core::time::Clock;
@@ -68,6 +69,27 @@ pub(crate) async fn after_a_failed_write_memory_and_database_are_equal() {
     assert_eq!(rig.state(&job).await, "COMPLETED");
     rig.restart().await;
     assert_eq!(rig.rows("SELECT count(*) FROM jobs").await, ["1"]);
+}
+
+/// A writer that was woken by what is due anyway would try, fail and be woken again without a pause.
+#[tokio::test]
+async fn nobody_waits_longer_than_agreed_while_nothing_can_be_stored() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("params: {Text: {default: x}}", &[("a", "")])).await;
+    let mut ant = Ant::new("ant", 1);
+    ant.poll(&rig.queen).await;
+    rig.refuse("INSERT ON meta", "NEW.key = 'last_probe'").await;
+    rig.queen.limit_database_pages(Some(1)).await.unwrap();
+    let mut request = super::rig::request("flow");
+    request.params.insert("Text".to_owned(), "y".repeat(200_000).into());
+    rig.queen.submit(request, "test", None).await.unwrap_err();
+    let poll = rig.queen.poll(ant.poll_request(), Duration::from_millis(20));
+    let answer = tokio::time::timeout(Duration::from_mins(1), poll).await.expect("it is answered");
+    assert!(matches!(&answer, Err(Refusal::Unavailable { .. })), "{answer:?}");
+    rig.accept().await;
+    rig.queen.limit_database_pages(None).await.unwrap();
+    rig.queen.health_changes().wait_for(Result::is_ok).await.unwrap();
+    ant.poll(&rig.queen).await;
 }
 
 /// Pieces of logs come meanwhile: one that is refused is missing for good.
