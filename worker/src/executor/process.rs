@@ -120,12 +120,14 @@ pub(super) struct Followed<'a> {
     pub(super) spool: PathBuf,
     /// Where to go on in the spool.
     pub(super) position: u64,
+    /// Another ant may have delivered more than what lies before `position`.
+    pub(super) adopted: bool,
 }
 
 impl Followed<'_> {
     /// Follows a program to the end of its tree and delivers all of its output. `on_start` hears how it is contained.
     pub(super) async fn follow(self, line: &mut ShimLine, on_start: impl FnOnce(IsolationLevel)) -> Outcome {
-        let Self { core, id, memory, log, mut orders, obedience, spool, position } = self;
+        let Self { core, id, memory, log, mut orders, obedience, spool, position, adopted } = self;
         let (deliveries, mut to_deliver) = mpsc::unbounded_channel();
         let ShimLine { reader, writer, incoming } = line;
         let writer = &*writer;
@@ -136,21 +138,27 @@ impl Followed<'_> {
             let mut conversation = Conversation { core, id, reader, writer, deliveries, incoming, quiet, share };
             conversation.hold(&mut orders, &mut away, obedience, on_start).await
         };
+        let (mut behind, mut held) = (adopted, None);
         let deliver = async {
             let mut reader = SpoolReader::new(spool, position);
             log.say_pending().await;
             while let Some(delivery) = to_deliver.recv().await {
                 let answer = match delivery {
+                    // Between what the queen has already and the same once more there is no place for a line.
+                    Delivery::Stopping(line) if behind => {
+                        held = Some(line);
+                        continue;
+                    }
                     Delivery::Stopping(line) => {
-                        log.prepare(&line);
-                        memory.stopping_said = true;
-                        let checkpoint = checkpoint(&core.seal, id, memory, log, reader.position());
-                        tell(writer, checkpoint).await;
-                        log.say_pending().await;
+                        say_stopping(&line, reader.position(), core, id, memory, log, writer).await;
                         continue;
                     }
                     Delivery::Output { base, end, checkpoint: wanted } => {
                         log.spool(&mut reader, base, end).await;
+                        behind = false;
+                        if let Some(line) = held.take() {
+                            say_stopping(&line, end, core, id, memory, log, writer).await;
+                        }
                         if wanted { checkpoint(&core.seal, id, memory, log, end) } else { Ok(ToShim::Taken(end)) }
                     }
                 };
@@ -159,6 +167,9 @@ impl Followed<'_> {
             }
         };
         let (outcome, ()) = tokio::join!(control, deliver);
+        if let (Some(line), Outcome::Ended(record)) = (held, &outcome) {
+            say_stopping(&line, record.spool.1, core, id, memory, log, writer).await;
+        }
         log.end_of_output().await;
         outcome
     }
@@ -184,6 +195,22 @@ pub(super) fn checkpoint(
     memory.log = log.state();
     let state = seal.seal(id, Kind::Memory, &*memory)?;
     Ok(ToShim::Checkpoint { position, state })
+}
+
+/// Says that the attempt is being stopped, so that another ant would say it at the same place of the log, and once.
+async fn say_stopping(
+    line: &str,
+    position: u64,
+    core: &Core,
+    id: &AttemptId,
+    memory: &mut Memory,
+    log: &mut Log,
+    writer: &Mutex<ToShimHalf>,
+) {
+    log.prepare(line);
+    memory.stopping_said = true;
+    tell(writer, checkpoint(&core.seal, id, memory, log, position)).await;
+    log.say_pending().await;
 }
 
 async fn tell(writer: &Mutex<ToShimHalf>, message: io::Result<ToShim>) {

@@ -100,7 +100,7 @@ impl Attempt {
             // Its ant is there again. When this fails the shim is gone, which the next read shows.
             let _ = shim.say(&ToShim::Bound { bytes: SPOOL_BOUND, thin: false }).await;
         }
-        let outcome = self.follow(&directory, stage, position).await;
+        let outcome = self.follow(&directory, stage, position, true).await;
         if let (Stage::After, Some((result, end))) = (stage, self.memory.judged.clone()) {
             self.after_the_after_script(outcome)?;
             return self.wind_up(&directory, workspace, result, end).await;
@@ -264,11 +264,11 @@ impl Attempt {
             }
         }
         self.left = None;
-        Ok(self.follow(&prepared.directory, stage, 0).await)
+        Ok(self.follow(&prepared.directory, stage, 0, false).await)
     }
 
     /// Follows the program that was started.
-    async fn follow(&mut self, directory: &AttemptDirectory, stage: Stage, position: u64) -> Outcome {
+    async fn follow(&mut self, directory: &AttemptDirectory, stage: Stage, position: u64, adopted: bool) -> Outcome {
         let followed = Followed {
             core: &self.core,
             id: &self.assignment.attempt_id,
@@ -278,6 +278,7 @@ impl Attempt {
             obedience: if stage == Stage::After { Obedience::Forget } else { Obedience::All },
             spool: directory.spool(stage.name()),
             position,
+            adopted,
         };
         let outcome = match (&mut self.shim, &self.left) {
             (Some(shim), _) => {
