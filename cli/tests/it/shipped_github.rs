@@ -203,10 +203,9 @@ fn a_server_that_is_killed_between_request_and_answer_says_everything_once() {
     fake.heal();
     let job = server.finished(&job);
     assert_eq!(job["state"], "COMPLETED", "{job:#}");
+    // An attempt of which the server had not heard that it ran is dispatched again as the same one.
     for name in ["say", "open"] {
-        let task = task(&job, name);
-        assert_eq!(task["outputs"]["created"], false, "{job:#}");
-        assert!(task["attempts"].as_u64() > Some(1), "{job:#}");
+        assert_eq!(task(&job, name)["outputs"]["created"], false, "{job:#}");
     }
     assert_eq!(written(), (1, 1, 3), "once");
     server.stop();
