@@ -110,10 +110,10 @@ impl Meter {
             && !total.by_model.is_empty()
         {
             by_model.clone_from(&total.by_model);
-        } else if let (Some(tokens), [_] | []) = (tokens, by_model.keys().collect::<Vec<_>>().as_slice()) {
-            if let Some(model) = by_model.keys().next().or(self.model.as_ref()).cloned() {
-                by_model = IndexMap::from([(model, tokens)]);
-            }
+        } else if let (Some(tokens), [_] | []) = (tokens, by_model.keys().collect::<Vec<_>>().as_slice())
+            && let Some(model) = by_model.keys().next().or(self.model.as_ref()).cloned()
+        {
+            by_model = IndexMap::from([(model, tokens)]);
         }
         let told_cost = told.and_then(|total| total.cost).or_else(|| {
             let costs: Option<Vec<MicroUsd>> = answers().map(|used| used.cost).collect();

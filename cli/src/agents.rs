@@ -37,18 +37,15 @@ fn conformance(args: &ConformanceArgs) -> CommandResult {
         environment,
         clock: Box::new(SystemClock),
     };
-    let results = match &args.cli {
-        Some(program) => {
-            let cli = args.format.unwrap_or(AgentCli::Custom);
-            let mut command = vec![program.clone()];
-            command.extend(args.arguments.iter().cloned());
-            kit.run_own(cli, &command)
-        }
-        None => {
-            let clis = args.format.map_or_else(|| AgentCli::ALL.to_vec(), |cli| vec![cli]);
-            let faults = if args.faults.is_empty() { Fault::ALL.to_vec() } else { args.faults.clone() };
-            kit.run(&clis, &faults, args.at_once.into())
-        }
+    let results = if let Some(program) = &args.cli {
+        let cli = args.format.unwrap_or(AgentCli::Custom);
+        let mut command = vec![program.clone()];
+        command.extend(args.arguments.iter().cloned());
+        kit.run_own(cli, &command)
+    } else {
+        let clis = args.format.map_or_else(|| AgentCli::ALL.to_vec(), |cli| vec![cli]);
+        let faults = if args.faults.is_empty() { Fault::ALL.to_vec() } else { args.faults.clone() };
+        kit.run(&clis, &faults, args.at_once.into())
     };
     let results = results.map_err(|error| Failure::failed(format!("{error}.")))?;
     if args.json {

@@ -257,12 +257,12 @@ impl Session<'_> {
         let left = left.map(|left| format!(", {left} requests left")).unwrap_or_default();
         self.say(format!("< {} after {} ms{left}", answer.status, taken.as_millis()));
         self.note_limit(&bearer.who, resource, &answer.headers);
-        self.understand(answer, method, url, bearer, kept)
+        self.understand(&answer, method, url, bearer, kept)
     }
 
     fn understand(
         &self,
-        answer: Received,
+        answer: &Received,
         method: &Method,
         url: &Url,
         bearer: &Bearer,
@@ -281,10 +281,10 @@ impl Session<'_> {
             return Ok(Exchanged::Answer(Answer { body, next }));
         }
         if status.is_redirection() {
-            return self.moved(&answer.headers, status, url);
+            return moved(&answer.headers, status, url);
         }
         if !status.is_success() {
-            return Err(self.refusal(&answer, method, url, &bearer.who));
+            return Err(self.refusal(answer, method, url, &bearer.who));
         }
         let link = header_text(&answer.headers, "link").map(str::to_owned);
         let next = self.next_page(link.as_deref())?;
@@ -294,7 +294,7 @@ impl Session<'_> {
             }
             return Err(Failed::unexpected(format!("{} answered with nothing", shown(url))).answered(status.as_u16()));
         }
-        let document = json_document(&answer).map_err(|why| {
+        let document = json_document(answer).map_err(|why| {
             let failed = Failed::unexpected(format!("the answer of {} {why}", shown(url))).answered(status.as_u16());
             if wrote { failed.uncertain() } else { failed }
         })?;
@@ -386,19 +386,6 @@ impl Session<'_> {
             _ => Failed::new(Kind::Validation, format!("GitHub refuses {what} with {status}: {said}")),
         };
         failed.answered(status)
-    }
-
-    /// Renamed repositories have moved; what opens doors goes to no other host.
-    fn moved(&self, headers: &HeaderMap, status: StatusCode, url: &Url) -> Result<Exchanged, Failed> {
-        let code = status.as_u16();
-        let location = header_text(headers, "location").and_then(|text| url.join(text).ok());
-        match location {
-            Some(target) if matches!(code, 301 | 302 | 307 | 308) && target.origin() == url.origin() => {
-                Ok(Exchanged::Moved(target))
-            }
-            _ => Err(Failed::unexpected(format!("{} answered with {code} and no address of its own", shown(url)))
-                .answered(code)),
-        }
     }
 
     /// The address of the next page (RFC 8288), which must be one of the same host.
@@ -497,19 +484,35 @@ fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
+/// Renamed repositories have moved; what opens doors goes to no other host.
+fn moved(headers: &HeaderMap, status: StatusCode, url: &Url) -> Result<Exchanged, Failed> {
+    let code = status.as_u16();
+    let location = header_text(headers, "location").and_then(|text| url.join(text).ok());
+    match location {
+        Some(target) if matches!(code, 301 | 302 | 307 | 308) && target.origin() == url.origin() => {
+            Ok(Exchanged::Moved(target))
+        }
+        _ => {
+            Err(Failed::unexpected(format!("{} answered with {code} and no address of its own", shown(url)))
+                .answered(code))
+        }
+    }
+}
+
 /// GitHub's own words, on one line.
 fn said(document: &Value) -> String {
     let mut text = document["message"].as_str().unwrap_or("it gave no reason").to_owned();
     for error in document["errors"].as_array().into_iter().flatten().take(5) {
         let more = match error {
             Value::String(text) => text.clone(),
-            _ => match error["message"].as_str() {
-                Some(message) => message.to_owned(),
-                None => {
+            _ => {
+                if let Some(message) = error["message"].as_str() {
+                    message.to_owned()
+                } else {
                     let word = |key: &str| error[key].as_str().unwrap_or("?").to_owned();
                     format!("{}.{} is {}", word("resource"), word("field"), word("code"))
                 }
-            },
+            }
         };
         text = format!("{text}; {more}");
     }

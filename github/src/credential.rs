@@ -150,7 +150,7 @@ impl Session<'_> {
             _ => failed,
         })?;
         let name = answer.body[field].as_str().ok_or_else(|| Failed::unexpected(format!("/{path} has no {field}")))?;
-        let is_bot = app || answer.body["type"] == Value::from("Bot");
+        let is_bot = app || answer.body["type"] == "Bot";
         let login = Login { name: if app { format!("{name}[bot]") } else { name.to_owned() }, is_bot };
         self.hub.know_login(&who, login.clone());
         Ok(login)

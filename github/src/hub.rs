@@ -110,7 +110,7 @@ impl Hub {
         // What has no resource concerns them all.
         let concerning = blocked.iter().filter(|((of, what), _)| of == who && (what.is_empty() || what == resource));
         let found = concerning.max_by_key(|(_, block)| block.until);
-        found.map(|(_, block)| (block.until - now, block.why.clone()))
+        found.map(|(_, block)| (block.until.saturating_sub(now), block.why.clone()))
     }
 
     pub(crate) fn login(&self, who: &str) -> Option<Login> {

@@ -98,7 +98,7 @@ impl Adapter for Claude {
                 out.push(Event::Ignored);
             }
             ("assistant", _) => self.answer(event, now, out),
-            ("user", _) => self.tool_results(event, out),
+            ("user", _) => Self::tool_results(event, out),
             ("rate_limit_event", _) => self.limit(event, out),
             ("result", subtype) => self.result(event, subtype, now, out),
             (kind, _) => out.push(Event::Unknown(kind.to_owned())),
@@ -193,7 +193,7 @@ impl Claude {
         problem
     }
 
-    fn tool_results(&mut self, event: &Value, out: &mut Vec<Event>) {
+    fn tool_results(event: &Value, out: &mut Vec<Event>) {
         for block in event.pointer("/message/content").and_then(Value::as_array).into_iter().flatten() {
             if text(block, "/type") == Some("tool_result") {
                 let failed = block.get("is_error").and_then(Value::as_bool).unwrap_or(false);
@@ -260,7 +260,7 @@ impl Claude {
         let errors: Vec<&str> = errors.filter_map(Value::as_str).collect();
         let is_error = event.get("is_error").and_then(Value::as_bool).unwrap_or(subtype != "success");
         let refused = text(event, "/stop_reason") == Some("refusal");
-        let words = told.map(str::to_owned).unwrap_or_else(|| errors.join("; "));
+        let words = told.map_or_else(|| errors.join("; "), str::to_owned);
         if !is_error && subtype == "success" && !refused {
             out.push(Outcome::good(told.map(str::to_owned)));
             return;

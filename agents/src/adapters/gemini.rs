@@ -78,22 +78,21 @@ impl Adapter for Gemini {
             }
             "result" => {
                 out.push(Event::Total(total(&event["stats"])));
-                out.push(match text(event, "/status") {
-                    Some("success") => Outcome::good(None),
-                    _ => {
-                        let kind = text(event, "/error/type").unwrap_or_default();
-                        let message = text(event, "/error/message").unwrap_or("it failed and does not say why");
-                        let mut found = problem(message, now);
-                        if found.class == atta_core::engine::AgentClass::Error {
-                            let by_kind = match kind {
-                                "FatalTurnLimitedError" => Some(atta_core::engine::AgentClass::MaxTurns),
-                                "FatalAuthenticationError" => Some(atta_core::engine::AgentClass::Auth),
-                                _ => None,
-                            };
-                            found.class = by_kind.unwrap_or(found.class);
-                        }
-                        Outcome::bad(found)
+                out.push(if let Some("success") = text(event, "/status") {
+                    Outcome::good(None)
+                } else {
+                    let kind = text(event, "/error/type").unwrap_or_default();
+                    let message = text(event, "/error/message").unwrap_or("it failed and does not say why");
+                    let mut found = problem(message, now);
+                    if found.class == atta_core::engine::AgentClass::Error {
+                        let by_kind = match kind {
+                            "FatalTurnLimitedError" => Some(atta_core::engine::AgentClass::MaxTurns),
+                            "FatalAuthenticationError" => Some(atta_core::engine::AgentClass::Auth),
+                            _ => None,
+                        };
+                        found.class = by_kind.unwrap_or(found.class);
                     }
+                    Outcome::bad(found)
                 });
             }
             kind => out.push(Event::Unknown(kind.to_owned())),

@@ -83,7 +83,7 @@ impl Adapter for Opencode {
                 match text(part, "/reason") {
                     Some("tool-calls") => {}
                     Some("content-filter") => {
-                        out.push(Outcome::bad(problem("the content filter stopped the model", now)))
+                        out.push(Outcome::bad(problem("the content filter stopped the model", now)));
                     }
                     Some("length") => out.push(Outcome::bad(problem("the answer was cut at its greatest length", now))),
                     Some("error") => out.push(Outcome::bad(problem("the last step failed", now))),

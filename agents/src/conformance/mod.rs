@@ -27,10 +27,10 @@ pub use faults::Fault;
 pub use stand_in::stand_in;
 
 /// How long one case may take before the kit gives up on it.
-const LONGEST_CASE: Duration = Duration::from_secs(120);
+const LONGEST_CASE: Duration = Duration::from_mins(2);
 
 /// How long a real program may take for one case.
-const LONGEST_REAL_CASE: Duration = Duration::from_secs(900);
+const LONGEST_REAL_CASE: Duration = Duration::from_mins(15);
 
 /// By this variable the kit finds what a case left behind.
 const MARK: &str = "ATTA_CONFORMANCE";
@@ -89,10 +89,7 @@ impl Kit {
         thread::scope(|scope| {
             for _ in 0..at_once.max(1) {
                 scope.spawn(|| {
-                    loop {
-                        let Some((cli, fault)) = next.lock().ok().and_then(|mut next| next.next().copied()) else {
-                            break;
-                        };
+                    while let Some((cli, fault)) = next.lock().ok().and_then(|mut next| next.next().copied()) {
                         let result = self.fault(cli, fault);
                         if let Ok(mut results) = results.lock() {
                             results.push(result);
@@ -118,7 +115,7 @@ impl Kit {
                     .to_owned(),
             );
             if behaviour == Behaviour::Resumes {
-                order.resume = session.clone();
+                order.resume.clone_from(&session);
             }
             let scene = Scene::new(&order)?;
             let record = scene.run(self, behaviour == Behaviour::Ends, LONGEST_REAL_CASE)?;
@@ -283,8 +280,8 @@ fn order_for(cli: AgentCli, command: Vec<String>) -> AgentOrder {
         vote: 1,
         limits: atta_core::protocol::agent::AgentLimits::default(),
         watch: AgentWatch {
-            start: Duration::from_secs(120),
-            idle: Some(Duration::from_secs(300)),
+            start: Duration::from_mins(2),
+            idle: Some(Duration::from_mins(5)),
             after_result: Duration::from_secs(30),
             kill_grace: Duration::from_secs(5),
         },

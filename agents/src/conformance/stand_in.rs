@@ -67,7 +67,7 @@ impl StandIn {
             }
             _ => {}
         }
-        self.say(&self.wire.begin())?;
+        say(&self.wire.begin())?;
         match fault {
             Fault::RateLimit => return self.fail(AgentClass::RateLimited, None),
             Fault::RateLimitWithReset => return self.fail(AgentClass::RateLimited, Some(now / 1000 + RESETS_IN)),
@@ -76,13 +76,13 @@ impl StandIn {
             Fault::Policy => return self.fail(AgentClass::Policy, None),
             Fault::TooManyTurns => loop {
                 let lines = self.wire.answer("and on", true);
-                self.say(&lines)?;
+                say(&lines)?;
                 sleep(Duration::from_millis(150));
             },
             Fault::TooExpensive => {
                 for _ in 0..EXPENSIVE_TURNS {
                     let lines = self.wire.answer("and on", true);
-                    self.say(&lines)?;
+                    say(&lines)?;
                     if tells_usage_at_once(self.wire.cli) {
                         sleep(Duration::from_millis(300));
                     }
@@ -91,7 +91,7 @@ impl StandIn {
             _ if asked_again => {}
             _ => {
                 let lines = self.wire.answer("I will look.", true);
-                self.say(&lines)?;
+                say(&lines)?;
             }
         }
         match fault {
@@ -108,12 +108,12 @@ impl StandIn {
                 self.fail(AgentClass::Error, None)?;
                 return Ok(0);
             }
-            Fault::Garbage => self.say(&[
+            Fault::Garbage => say(&[
                 "this is no JSON".to_owned(),
                 "{\"neither\": is this".to_owned(),
                 "\u{1b}[31m!\u{1b}[0m".to_owned(),
             ])?,
-            Fault::UnknownEvents => self.say(&[self.wire.unknown()])?,
+            Fault::UnknownEvents => say(&[self.wire.unknown()])?,
             Fault::LongLine => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(b"{\"type\": \"user\", \"text\": \"")?;
@@ -134,12 +134,12 @@ impl StandIn {
         };
         let answer = self.wire.answer(&text, false);
         if fault == Fault::SplitUtf8 {
-            self.say_in_pieces(&answer)?;
+            say_in_pieces(&answer)?;
         } else {
-            self.say(&answer)?;
+            say(&answer)?;
         }
         let end = self.wire.end(&text);
-        self.say(&end)?;
+        say(&end)?;
         if self.wire.cli == AgentCli::Copilot {
             let file = self.arguments.iter().skip_while(|argument| *argument != "--usage-output-file").nth(1);
             if let Some(file) = file {
@@ -147,7 +147,7 @@ impl StandIn {
             }
         }
         match fault {
-            Fault::RepeatedTotals => self.say(&end)?,
+            Fault::RepeatedTotals => say(&end)?,
             // Where there is no result, a program that does not end is silent; it has to be let go.
             Fault::HangAfterResult | Fault::IgnoresTerm if self.wire.cli != AgentCli::Aider => {
                 if fault == Fault::IgnoresTerm {
@@ -163,41 +163,41 @@ impl StandIn {
 
     fn fail(&mut self, class: AgentClass, resets_at: Option<i64>) -> io::Result<i32> {
         let (lines, stderr) = self.wire.failure(class, resets_at);
-        self.say(&lines)?;
+        say(&lines)?;
         if let Some(stderr) = stderr {
             eprintln!("{stderr}");
         }
         Ok(1)
     }
+}
 
-    fn say(&self, lines: &[String]) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        for line in lines {
-            stdout.write_all(line.as_bytes())?;
-            stdout.write_all(b"\n")?;
-        }
-        stdout.flush()
+fn say(lines: &[String]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for line in lines {
+        stdout.write_all(line.as_bytes())?;
+        stdout.write_all(b"\n")?;
     }
+    stdout.flush()
+}
 
-    fn say_in_pieces(&self, lines: &[String]) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        for line in lines {
-            for byte in line.as_bytes() {
-                stdout.write_all(std::slice::from_ref(byte))?;
-                if *byte >= 0x80 {
-                    stdout.flush()?;
-                    sleep(Duration::from_millis(2));
-                }
+fn say_in_pieces(lines: &[String]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for line in lines {
+        for byte in line.as_bytes() {
+            stdout.write_all(std::slice::from_ref(byte))?;
+            if *byte >= 0x80 {
+                stdout.flush()?;
+                sleep(Duration::from_millis(2));
             }
-            stdout.write_all(b"\n")?;
         }
-        stdout.flush()
+        stdout.write_all(b"\n")?;
     }
+    stdout.flush()
 }
 
 fn hang() -> ! {
     loop {
-        sleep(Duration::from_secs(3600));
+        sleep(Duration::from_hours(1));
     }
 }
 

@@ -69,9 +69,10 @@ impl Attempt<'_> {
     /// Runs everything; what comes of it stands in the record.
     pub(super) fn perform(&mut self) {
         self.write_now();
-        let start = match self.order.track_changes || self.order.expect_changes {
-            true => self.directory().ok().and_then(|directory| Start::look(&directory, &self.environment)),
-            false => None,
+        let start = if self.order.track_changes || self.order.expect_changes {
+            self.directory().ok().and_then(|directory| Start::look(&directory, &self.environment))
+        } else {
+            None
         };
         let mut ended = match (self.briefing(), &start) {
             (Err(message), _) => Ended::error(message),
@@ -96,13 +97,13 @@ impl Attempt<'_> {
             self.ledger.record.commits = changes.commits;
             if ended.class == Some(AgentClass::Done) && self.order.expect_changes && !changes.any {
                 ended.class = Some(AgentClass::NoChange);
-                ended.message = "the agent says that it is done, but it changed nothing".to_owned();
+                "the agent says that it is done, but it changed nothing".clone_into(&mut ended.message);
             }
         }
         if let Some(class) = ended.class
             && ended.message.is_empty()
         {
-            ended.message = class.sentence().to_owned();
+            class.sentence().clone_into(&mut ended.message);
         }
         self.ledger.record.class = ended.class;
         self.ledger.record.message = ended.message;
@@ -154,7 +155,7 @@ impl Attempt<'_> {
         }
         parts.push(match &self.order.prompt {
             AgentPrompt::Text(text) => text.clone(),
-            AgentPrompt::File(path) => self.read_prompt(&self.resolve(path)?)?,
+            AgentPrompt::File(path) => read_prompt(&self.resolve(path)?)?,
         });
         let mut judge = None;
         if let Some(order) = &self.order.verdict {
@@ -162,16 +163,6 @@ impl Attempt<'_> {
             parts.push(verdict::request(order));
         }
         Ok(Briefing { prompt: parts.join("\n\n---\n\n"), judge })
-    }
-
-    fn read_prompt(&self, path: &Path) -> Result<String, String> {
-        let shown = path.display();
-        let length = fs::metadata(path).map_err(|error| format!("the prompt {shown} cannot be read: {error}"))?.len();
-        if length > LONGEST_PROMPT {
-            return Err(format!("the prompt {shown} is longer than {} MiB", LONGEST_PROMPT >> 20));
-        }
-        let bytes = fs::read(path).map_err(|error| format!("the prompt {shown} cannot be read: {error}"))?;
-        String::from_utf8(bytes).map_err(|_| format!("the prompt {shown} is not UTF-8"))
     }
 
     /// The first choice, and the next one as long as the one before ended in one of its classes.
@@ -435,6 +426,16 @@ impl Attempt<'_> {
             self.transcript.show("!", &format!("the record cannot be written: {error}"));
         }
     }
+}
+
+fn read_prompt(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let length = fs::metadata(path).map_err(|error| format!("the prompt {shown} cannot be read: {error}"))?.len();
+    if length > LONGEST_PROMPT {
+        return Err(format!("the prompt {shown} is longer than {} MiB", LONGEST_PROMPT >> 20));
+    }
+    let bytes = fs::read(path).map_err(|error| format!("the prompt {shown} cannot be read: {error}"))?;
+    String::from_utf8(bytes).map_err(|_| format!("the prompt {shown} is not UTF-8"))
 }
 
 fn known(tokens: Option<AgentTokens>) -> Before {

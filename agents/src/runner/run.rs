@@ -165,7 +165,7 @@ pub(super) fn run(attempt: &mut Attempt<'_>, order: &RunOrder<'_>) -> RunEnd {
         unknown: Vec::new(),
         cause: None,
     };
-    running.to_its_end(agent, &shown)
+    running.follow(agent, &shown)
 }
 
 /// A run that cannot even be tried.
@@ -178,7 +178,7 @@ fn failed(attempt: &mut Attempt<'_>, order: &RunOrder<'_>, message: String) -> R
 }
 
 impl Running<'_, '_> {
-    fn to_its_end(mut self, mut agent: Agent, program: &str) -> RunEnd {
+    fn follow(mut self, mut agent: Agent, program: &str) -> RunEnd {
         let mut ending: Option<Ending> = None;
         let mut gone_since: Option<Duration> = None;
         let mut looked_at = Duration::ZERO;

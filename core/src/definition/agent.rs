@@ -368,17 +368,16 @@ impl Walk {
     fn verdict(&mut self, node: &Node<'_>) -> Option<VerdictOptions> {
         let entries = self.mapping("verdict", node)?;
         let mut keys = Keys::new(entries);
-        let schema = match keys.take("schema") {
-            Some(entry) => self.verdict_schema(&entry.value),
-            None => {
-                self.problems.error_with_help(
-                    code::MISSING_KEY,
-                    node.span,
-                    "`verdict` does not say what a verdict looks like: it needs `schema`",
-                    "write `schema: {type: object, required: [ok], properties: {ok: {type: boolean}}}`",
-                );
-                None
-            }
+        let schema = if let Some(entry) = keys.take("schema") {
+            self.verdict_schema(&entry.value)
+        } else {
+            self.problems.error_with_help(
+                code::MISSING_KEY,
+                node.span,
+                "`verdict` does not say what a verdict looks like: it needs `schema`",
+                "write `schema: {type: object, required: [ok], properties: {ok: {type: boolean}}}`",
+            );
+            None
         };
         let required = self.optional(&mut keys, "required", Self::boolean).unwrap_or(true);
         let asks = keys.take("asks").and_then(|entry| self.integer("asks", &entry.value, 0..=5)).unwrap_or(1);

@@ -322,11 +322,10 @@ fn end_state(word: &RouteTarget) -> JobState {
 /// "failed with exit code 3", "ended with TIMED_OUT".
 pub(super) fn describe_result(result: AttemptResult) -> String {
     match result {
-        AttemptResult::Exit(0) => "completed".to_owned(),
+        AttemptResult::Exit(0) | AttemptResult::Agent(AgentClass::Done) => "completed".to_owned(),
         AttemptResult::Exit(code) => format!("failed with exit code {code}"),
         AttemptResult::Http(status) if result.is_success() => format!("completed with HTTP status {status}"),
         AttemptResult::Http(status) => format!("failed with HTTP status {status}"),
-        AttemptResult::Agent(AgentClass::Done) => "completed".to_owned(),
         AttemptResult::Agent(_) | AttemptResult::Named(_) => format!("ended with {}", result.as_str()),
     }
 }

@@ -67,7 +67,7 @@ impl Session<'_> {
             url.query_pairs_mut().append_pair("per_page", &PAGE.to_string());
             // A review that is being written is seen by its author only.
             let told = |entry: &Value| entry["id"].as_u64().is_some_and(|id| seen.contains(&id));
-            let wanted = |entry: &Value| entry["state"] != Value::from("PENDING") && !told(entry);
+            let wanted = |entry: &Value| entry["state"] != "PENDING" && !told(entry);
             let pages = self.pages(url, None, MOST, wanted).await?;
             if pages.more {
                 let message = format!("pull request #{number} has more than {MOST} new entries of the kind {kind}");

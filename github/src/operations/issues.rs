@@ -55,7 +55,7 @@ impl Session<'_> {
                 && (!trusted_only || trust.holds(issue))
         };
         let pages = self.pages(url, None, self.limit(), wanted).await?;
-        Self::issues(pages, &trust)
+        Self::issues(&pages, &trust)
     }
 
     pub(super) async fn search_issues(&self) -> Outputs {
@@ -81,14 +81,14 @@ impl Session<'_> {
         let trusted_only = self.flag("trusted_only");
         let wanted = |issue: &Value| !trusted_only || trust.holds(issue);
         let pages = self.pages(url, Some("items"), self.limit().min(FOUND), wanted).await?;
-        Self::issues(pages, &trust)
+        Self::issues(&pages, &trust)
     }
 
     fn direction(&self) -> &'static str {
         if self.text("order") == Some("newest") { "desc" } else { "asc" }
     }
 
-    fn issues(pages: Pages, trust: &Trust) -> Outputs {
+    fn issues(pages: &Pages, trust: &Trust) -> Outputs {
         let issues: Vec<Map<String, Value>> =
             pages.entries.iter().map(|issue| shape::issue(issue, trust)).collect::<Result<_, _>>()?;
         let count = issues.len();
@@ -121,7 +121,7 @@ impl Session<'_> {
     pub(super) async fn set_state(&self, state: &str) -> Outputs {
         let url = self.of_repo(&["issues", &self.needed_number()?])?;
         let mut found = self.get(&url).await?;
-        let changed = found.body["state"] != Value::from(state);
+        let changed = found.body["state"] != state;
         if changed {
             let reason = if state == "open" { "reopened" } else { self.text("reason").unwrap_or("completed") };
             found = self.put(&Method::PATCH, &url, Some(&json!({"state": state, "state_reason": reason}))).await?;

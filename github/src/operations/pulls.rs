@@ -22,7 +22,7 @@ impl Session<'_> {
     /// The newest pull request of a branch, an open one before all others.
     pub(super) async fn pull_of(&self, head: &str, base: Option<&str>, state: &str) -> Result<Option<Value>, Failed> {
         let pulls = self.pulls_of(head, base, state).await?;
-        let open = pulls.iter().find(|pull| pull["state"] == Value::from("open"));
+        let open = pulls.iter().find(|pull| pull["state"] == "open");
         Ok(open.or_else(|| pulls.first()).cloned())
     }
 
@@ -88,7 +88,7 @@ impl Session<'_> {
     async fn pull_made(&self, head: &str, base: &str, mark: &str) -> Result<Option<Value>, Failed> {
         let mut pulls = self.pulls_of(head, None, "all").await?;
         let ours = |pull: &Value| pull["body"].as_str().is_some_and(|body| body.trim_end().ends_with(mark));
-        let open = |pull: &Value| pull["state"] == Value::from("open") && pull["base"]["ref"].as_str() == Some(base);
+        let open = |pull: &Value| pull["state"] == "open" && pull["base"]["ref"].as_str() == Some(base);
         let found = pulls.iter().position(open).or_else(|| pulls.iter().position(ours));
         Ok(found.map(|at| pulls.swap_remove(at)))
     }

@@ -15,7 +15,7 @@ fn app(id: &str, installation: Option<&str>) -> Desk {
         installation: installation.map(str::to_owned),
         private_key: vec![RenderedPart::Variable("APP_KEY".to_owned())],
     };
-    desk.secret = APP_KEY.to_owned();
+    APP_KEY.clone_into(&mut desk.secret);
     desk.fake.state(|state| state.repo(REPO).open_issue("ada", "t", ""));
     desk
 }

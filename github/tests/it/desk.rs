@@ -79,7 +79,7 @@ impl Desk {
         self.hub = hub();
     }
 
-    pub(crate) fn order(&self, operation: &str, settings: Value) -> GithubOrder {
+    pub(crate) fn order(&self, operation: &str, settings: &Value) -> GithubOrder {
         let operation = *GithubOperation::ALL.iter().find(|(word, _)| *word == operation).map(|(_, op)| op).unwrap();
         let mut order = GithubOrder { operation, ..self.order.clone() };
         order.settings.insert("repo".to_owned(), REPO.into());
@@ -103,7 +103,7 @@ impl Desk {
     }
 
     pub(crate) async fn ask(&self, operation: &str, settings: Value) -> Result<Map<String, Value>, Failed> {
-        let done = self.give(&self.order(operation, settings)).await?;
+        let done = self.give(&self.order(operation, &settings)).await?;
         let promised = GithubOperation::ALL.iter().find(|(word, _)| *word == operation).unwrap().1.outputs();
         let given: Vec<&str> = done.outputs.keys().map(String::as_str).collect();
         assert_eq!(given, promised, "the outputs of {operation}");

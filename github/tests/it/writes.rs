@@ -36,8 +36,11 @@ fn seeded() -> Desk {
     desk
 }
 
+/// The texts that a write has left behind.
+type Effects = fn(&Desk) -> Vec<String>;
+
 /// Each write, and what says that it took effect exactly once.
-fn writes() -> Vec<(&'static str, Value, fn(&Desk) -> Vec<String>)> {
+fn writes() -> Vec<(&'static str, Value, Effects)> {
     vec![
         ("comment", json!({"number": 1, "body": "hello"}), |desk| {
             desk.fake

@@ -253,7 +253,7 @@ fn nullable(schema: &Value) -> Value {
     match schema {
         Value::Object(map) => {
             let inner = map.iter().filter(|(key, value)| {
-                !(matches!(key.as_str(), "example" | "examples" | "description" | "title") && !value.is_object())
+                !matches!(key.as_str(), "example" | "examples" | "description" | "title") || value.is_object()
             });
             let made: Map<String, Value> = inner.map(|(key, value)| (key.clone(), nullable(value))).collect();
             if map.get("nullable") == Some(&Value::Bool(true)) {
@@ -272,13 +272,16 @@ fn load() -> Value {
     let paths: BTreeSet<&str> =
         OPERATIONS.iter().filter_map(|(operation, _)| Some(operation.split_once(' ')?.1)).collect();
     let whole = here.join(DESCRIPTION);
-    let size = fs::metadata(&whole).map(|metadata| metadata.len()).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}. It is GitHub's description of its API; fetch it with scripts/setup, or with \
+    let size = fs::metadata(&whole).map_or_else(
+        |error| {
+            panic!(
+                "{}: {error}. It is GitHub's description of its API; fetch it with scripts/setup, or with \
              `npm ci --ignore-scripts --prefix tests/github`",
-            whole.display()
-        )
-    });
+                whole.display()
+            )
+        },
+        |metadata| metadata.len(),
+    );
     let mark = json!({"size": size, "paths": paths});
     let cut = here.join(CUT);
     if let Ok(bytes) = fs::read(&cut)

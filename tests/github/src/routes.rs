@@ -25,8 +25,8 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct Known {
     pub(crate) status: u16,
     pub(crate) body: Value,
-    /// The key under which the entries of a list are, when the list is to be given page by page.
-    pub(crate) list: Option<Option<&'static str>>,
+    /// Where the entries of a list are (a JSON pointer), when the list is to be given page by page.
+    pub(crate) list: Option<&'static str>,
 }
 
 pub(crate) type Handler = fn(&mut Asked<'_>) -> Result<Known, Known>;
@@ -77,7 +77,7 @@ pub(crate) fn created(body: Value) -> Result<Known, Known> {
 
 #[expect(clippy::unnecessary_wraps, reason = "it is the end of a handler")]
 pub(crate) fn page_of(entries: Vec<Value>) -> Result<Known, Known> {
-    Ok(Known { status: 200, body: Value::Array(entries), list: Some(None) })
+    Ok(Known { status: 200, body: Value::Array(entries), list: Some("") })
 }
 
 pub(crate) fn refused(status: u16, message: &str) -> Known {

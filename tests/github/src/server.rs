@@ -301,7 +301,7 @@ fn who(state: &State, token: &str) -> Option<String> {
     let claims = URL_SAFE_NO_PAD.decode(text.split_once('.')?.1).ok()?;
     let claims: Value = serde_json::from_slice(&claims).ok()?;
     let (issued, expires) = (claims["iat"].as_u64()?, claims["exp"].as_u64()?);
-    let good = issued <= now() && now() < expires && expires - issued <= 660 && claims["iss"] == APP_ID.to_string();
+    let good = issued <= now() && now() < expires && expires - issued <= 660 && claims["iss"] == APP_ID;
     good.then(|| format!("app:{APP_SLUG}"))
 }
 
@@ -401,11 +401,7 @@ fn page(mut known: Known, request: &Request, base: &str) -> (Known, Option<Strin
         given.and_then(|(_, value)| value.parse().ok()).unwrap_or(default)
     };
     let (size, page) = (number("per_page", 30).clamp(1, 100), number("page", 1).max(1));
-    let list = match under {
-        None => &mut known.body,
-        Some(key) => &mut known.body[key],
-    };
-    let Some(entries) = list.as_array_mut() else { return (known, None) };
+    let Some(entries) = known.body.pointer_mut(under).and_then(Value::as_array_mut) else { return (known, None) };
     let more = entries.len() > page * size;
     *entries = entries.drain(..).skip((page - 1) * size).take(size).collect();
     let link = more.then(|| {

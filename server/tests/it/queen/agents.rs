@@ -1,4 +1,5 @@
 //! AGENT tasks: what agents are told, and what becomes of what is known of them.
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 use std::time::Duration;
 
@@ -235,9 +236,10 @@ pub(crate) async fn what_cannot_be_told_to_an_agent_is_invalid_and_says_so() {
 pub(crate) async fn an_ant_of_an_older_version_is_given_nothing_that_it_cannot_read() {
     let rig = Rig::new().await;
     rig.upload("job_type: flow\ntasks: [{task_type: think, agent: {cli: claude, prompt: Think.}}]").await;
-    let job = rig.submit("flow").await;
     let mut old = Ant::new("old", 1);
     old.methods.clear();
+    old.poll(&rig.queen).await;
+    let job = rig.submit("flow").await;
     assert!(old.poll(&rig.queen).await.assignments.is_empty());
     let reason = rig.rows(&format!("SELECT reason FROM attempts WHERE job_id = '{job}'")).await.concat();
     assert_eq!(reason, "waits for an ant that can do AGENT tasks: no connected ant can; older versions cannot");

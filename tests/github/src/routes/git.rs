@@ -56,7 +56,7 @@ pub(super) fn check_runs(asked: &mut Asked<'_>) -> Result<Known, Known> {
     let runs: Vec<Value> =
         checks.iter().enumerate().map(|(number, check)| shapes::check(&sha, number, check)).collect();
     let body = json!({"total_count": runs.len(), "check_runs": runs});
-    Ok(Known { status: 200, body, list: Some(Some("check_runs")) })
+    Ok(Known { status: 200, body, list: Some("/check_runs") })
 }
 
 pub(super) fn status(asked: &mut Asked<'_>) -> Result<Known, Known> {
@@ -74,5 +74,5 @@ pub(super) fn status(asked: &mut Asked<'_>) -> Result<Known, Known> {
     let body = json!({
         "sha": sha, "state": state, "total_count": entries.len(), "statuses": entries, "repository": repository,
     });
-    Ok(Known { status: 200, body, list: Some(Some("statuses")) })
+    Ok(Known { status: 200, body, list: Some("/statuses") })
 }

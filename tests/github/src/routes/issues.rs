@@ -78,7 +78,7 @@ pub(super) fn search(asked: &mut Asked<'_>) -> Result<Known, Known> {
         "total_count": items.len(), "incomplete_results": query.contains("incomplete"), "items": items,
         "search_type": "lexical",
     });
-    Ok(Known { status: 200, body, list: Some(Some("items")) })
+    Ok(Known { status: 200, body, list: Some("/items") })
 }
 
 fn shown(asked: &mut Asked<'_>, param: &str) -> Result<Value, Known> {
