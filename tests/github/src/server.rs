@@ -301,7 +301,8 @@ fn who(state: &State, token: &str) -> Option<String> {
     let claims = URL_SAFE_NO_PAD.decode(text.split_once('.')?.1).ok()?;
     let claims: Value = serde_json::from_slice(&claims).ok()?;
     let (issued, expires) = (claims["iat"].as_u64()?, claims["exp"].as_u64()?);
-    let good = issued <= now() && now() < expires && expires - issued <= 660 && claims["iss"] == APP_ID;
+    let issuer: Option<u64> = claims["iss"].as_str().and_then(|id| id.parse().ok());
+    let good = issued <= now() && now() < expires && expires - issued <= 660 && issuer == Some(APP_ID);
     good.then(|| format!("app:{APP_SLUG}"))
 }
 
