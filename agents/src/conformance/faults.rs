@@ -127,8 +127,13 @@ impl Fault {
 
     /// The class that has to come of it; absent when the attempt was told to end.
     pub(super) fn class(self, cli: AgentCli) -> Option<AgentClass> {
-        // aider has no result: a good exit is one.
-        if self == Self::MissingResult && cli == AgentCli::Aider {
+        // aider has no result: a good exit is one. Who tells what was used at the end only has ended by then.
+        let ends_well = match self {
+            Self::MissingResult => cli == AgentCli::Aider,
+            Self::TooExpensive => !tells_usage_at_once(cli),
+            _ => false,
+        };
+        if ends_well {
             return Some(AgentClass::Done);
         }
         Some(match self {
@@ -151,10 +156,8 @@ impl Fault {
             Self::Context => AgentClass::Context,
             Self::Policy => AgentClass::Policy,
             Self::TooManyTurns => AgentClass::MaxTurns,
-            Self::TooExpensive if tells_usage_at_once(cli) => AgentClass::Budget,
-            Self::TooExpensive => AgentClass::Done,
+            Self::TooExpensive => AgentClass::Budget,
             Self::NeverBegins | Self::FallsSilent => AgentClass::Stalled,
-            // aider has no result to wait for: what hangs is silent.
             Self::NoVerdict | Self::InvalidVerdict => AgentClass::NoVerdict,
             Self::ToldToEnd => return None,
         })
