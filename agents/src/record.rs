@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use atta_core::protocol::agent::{AgentRecord, AgentUsage};
+use atta_core::protocol::agent::AgentRecord;
 
 /// How many warnings are kept.
 const MOST_WARNINGS: usize = 100;
@@ -25,7 +25,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { record: empty(), path: path.to_owned(), changed: true, written_at: None, left_out: 0 }
+        Self { record: AgentRecord::empty(), path: path.to_owned(), changed: true, written_at: None, left_out: 0 }
     }
 
     /// Something has changed that can wait a moment.
@@ -63,24 +63,6 @@ impl Ledger {
         self.changed = false;
         self.written_at = Some(now);
         Ok(())
-    }
-}
-
-/// A record of nothing.
-pub(crate) fn empty() -> AgentRecord {
-    AgentRecord {
-        class: None,
-        message: String::new(),
-        runs: Vec::new(),
-        session: None,
-        usage: AgentUsage::default(),
-        verdict: None,
-        final_message: String::new(),
-        limit: None,
-        denials: Vec::new(),
-        files_changed: Vec::new(),
-        commits: Vec::new(),
-        warnings: Vec::new(),
     }
 }
 

@@ -153,11 +153,6 @@ pub(crate) fn add(to: &mut AgentTokens, tokens: &AgentTokens) {
     to.cache_write += tokens.cache_write;
 }
 
-/// Tokens as limits count them: without those read from a cache.
-pub(crate) fn limited(tokens: &AgentTokens) -> u64 {
-    tokens.input + tokens.output + tokens.cache_write
-}
-
 /// All runs together. What one of them does not say is not known of all.
 pub(crate) fn sum<'a>(runs: impl Iterator<Item = &'a AgentUsage> + Clone) -> AgentUsage {
     let mut all = AgentUsage::default();

@@ -24,6 +24,7 @@ mod validate;
 mod workspaces;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use atta_core::protocol::people::Decision;
 use atta_worker::Launcher;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     };
     // In place of a script: its exit code is its own, and so are this process's signals and children.
     if let Command::AgentRunner(args) = &cli.command {
-        let code = atta_agents::run_from_files(&args.order, &args.record);
+        let code = atta_agents::run_from_files(&args.order, &args.record, Arc::new(SystemClock));
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
     if let Command::AgentStandIn(args) = &cli.command {

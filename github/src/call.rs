@@ -1,10 +1,9 @@
 //! One request: who may be asked, when, how often, and what an answer means.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::resilience::{Pauses, retry_after};
+use atta_core::resilience::{Pauses, causes, retry_after};
 use atta_core::time::UnixMillis;
 use reqwest::header::{self, HeaderMap};
 use reqwest::{Method, StatusCode};
@@ -535,21 +534,4 @@ fn in_words(wait: Duration) -> String {
 
 fn times(count: u32) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
-}
-
-/// An error with everything that caused it.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&said);
-        }
-        source = inner.source();
-    }
-    if text.is_empty() { error.to_string() } else { text }
 }

@@ -10,11 +10,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use atta_core::engine::AgentClass;
 use atta_core::protocol::agent::{AgentOrder, AgentRecord};
-use atta_core::time::{Clock, UnixMillis};
+use atta_core::time::Clock;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::changes::path_of;
@@ -43,7 +42,7 @@ pub struct Surroundings {
 /// Reads an order, runs it, keeps the record, and returns the number of its class: what the runner's process exits with.
 ///
 /// It takes this process over: signals, orphans and children are its own from here on.
-pub fn run_from_files(order: &Path, record: &Path) -> i32 {
+pub fn run_from_files(order: &Path, record: &Path, clock: Arc<dyn Clock>) -> i32 {
     let told_to_end = Arc::new(AtomicBool::new(false));
     if let Err(error) = listen_for_signals(&told_to_end).and_then(|()| process::adopt_orphans()) {
         return give_up(record, &format!("the runner cannot start: {error}"));
@@ -61,8 +60,7 @@ pub fn run_from_files(order: &Path, record: &Path) -> i32 {
         Ok(order) => order,
         Err(error) => return give_up(record, &format!("the order {} cannot be read: {error}", order.display())),
     };
-    let surroundings =
-        Surroundings { clock: Arc::new(SystemClock), environment, shown: Box::new(io::stdout()), prices, told_to_end };
+    let surroundings = Surroundings { clock, environment, shown: Box::new(io::stdout()), prices, told_to_end };
     run_order(&order, record, surroundings).class.map_or(TOLD_TO_END, |class| i32::from(class.code()))
 }
 
@@ -102,7 +100,7 @@ pub fn run_order(order: &AgentOrder, record: &Path, surroundings: Surroundings) 
 /// What ends the runner before it has begun.
 fn give_up(path: &Path, message: &str) -> i32 {
     println!("! {message}");
-    let record = AgentRecord { class: Some(AgentClass::Error), message: message.to_owned(), ..record::empty() };
+    let record = AgentRecord { class: Some(AgentClass::Error), message: message.to_owned(), ..AgentRecord::empty() };
     if let Err(error) = record::replace(path, &record) {
         println!("! the record cannot be written: {error}");
     }
@@ -123,20 +121,4 @@ fn listen_for_signals(told: &Arc<AtomicBool>) -> io::Result<()> {
         }
     })?;
     Ok(())
-}
-
-/// The machine's clock.
-struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> UnixMillis {
-        #[expect(clippy::disallowed_methods, reason = "this is the clock that is passed in everywhere else")]
-        let now = jiff::Timestamp::now();
-        UnixMillis(now.as_millisecond())
-    }
-
-    fn monotonic(&self) -> Duration {
-        static FIRST_LOOK: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-        FIRST_LOOK.elapsed()
-    }
 }

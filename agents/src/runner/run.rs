@@ -566,5 +566,5 @@ fn seconds(duration: Duration) -> String {
 
 /// What limits count of the usage of all runs.
 pub(super) fn used_tokens(usage: &AgentUsage) -> Option<u64> {
-    usage.tokens.as_ref().map(usage::limited)
+    usage.tokens.map(|tokens| tokens.counted())
 }

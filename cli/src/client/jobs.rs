@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use atta_core::protocol::agent::{AgentTokens, CostSource, MicroUsd};
+use atta_core::protocol::agent::{CostSource, MicroUsd};
 use atta_core::protocol::agents_api::{AgentResource, AgentTotals};
 use atta_core::protocol::api::{AttemptResource, FanOutResource, JobDetail, JobSummary, TaskResource};
 use owo_colors::OwoColorize;
@@ -95,7 +95,7 @@ fn of_agent(agent: &AgentResource) -> String {
         vec![[agent.cli.as_deref(), agent.model.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")];
     parts.extend(agent.class.map(|class| class.as_str().to_owned()));
     parts.push(plural(u64::from(agent.turns), "turn"));
-    parts.push(agent.tokens.map_or_else(|| "tokens unknown".to_owned(), |tokens| plural(used(tokens), "token")));
+    parts.push(agent.tokens.map_or_else(|| "tokens unknown".to_owned(), |tokens| plural(tokens.counted(), "token")));
     parts.push(match (agent.cost_usd.and_then(MicroUsd::from_dollars), &agent.cost_source) {
         (Some(cost), Some(CostSource::Priced(date))) => format!("{cost} by the prices of {date}"),
         (Some(cost), Some(CostSource::Reported)) => format!("{cost} reported"),
@@ -122,8 +122,8 @@ fn of_agents(totals: &AgentTotals) -> String {
     let all_unknown = |count: u32| count == totals.attempts;
     let tokens = match totals.tokens_unknown {
         count if all_unknown(count) => "tokens unknown".to_owned(),
-        0 => plural(used(totals.tokens), "token"),
-        count => format!("{} (and those of {count} unknown)", plural(used(totals.tokens), "token")),
+        0 => plural(totals.tokens.counted(), "token"),
+        count => format!("{} (and those of {count} unknown)", plural(totals.tokens.counted(), "token")),
     };
     let cost = match totals.cost_unknown {
         count if all_unknown(count) => "cost unknown".to_owned(),
@@ -132,11 +132,6 @@ fn of_agents(totals: &AgentTotals) -> String {
     };
     let attempts = plural(u64::from(totals.attempts), "attempt");
     format!("{attempts}, {}, {tokens}, {cost}", plural(totals.turns, "turn"))
-}
-
-/// Tokens in and out, without those read from a cache.
-fn used(tokens: AgentTokens) -> u64 {
-    tokens.input.saturating_add(tokens.output).saturating_add(tokens.cache_write)
 }
 
 fn plural(count: u64, what: &str) -> String {

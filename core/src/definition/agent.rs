@@ -8,7 +8,7 @@ use super::keys::{AGENT, FALLBACK, VERDICT};
 use super::scalar::{Meaning, shortened};
 use super::tree::{Entry, Kind, Node};
 use super::walk::{Keys, Walk, Zero, one_of, whole_template};
-use super::{Field, IN_WORKSPACE, Method, Span, TemplateText, check_schema, code};
+use super::{Field, IN_WORKSPACE, Method, Span, TemplateText, code};
 use crate::engine::AgentClass;
 use crate::protocol::agent::{AgentCli, AgentPermission, MicroUsd};
 
@@ -369,7 +369,7 @@ impl Walk {
         let entries = self.mapping("verdict", node)?;
         let mut keys = Keys::new(entries);
         let schema = if let Some(entry) = keys.take("schema") {
-            self.verdict_schema(&entry.value)
+            self.json_schema("the verdict", &entry.value)
         } else {
             self.problems.error_with_help(
                 code::MISSING_KEY,
@@ -401,22 +401,6 @@ impl Walk {
             }
         }
         Some(VerdictOptions { schema: schema?, required, asks, vote_fields })
-    }
-
-    fn verdict_schema(&mut self, node: &Node<'_>) -> Option<serde_json::Value> {
-        let schema = node.to_json();
-        match check_schema(&schema) {
-            Ok(()) => Some(schema),
-            Err(message) => {
-                self.problems.error_with_help(
-                    code::SCHEMA,
-                    node.span,
-                    format!("the schema of the verdict is not valid: {message}"),
-                    "it is a JSON Schema of the draft 2020-12, written as YAML",
-                );
-                None
-            }
-        }
     }
 
     fn check_vote(&mut self, options: &AgentOptions, has_verdict: bool, vote: Option<&Entry<'_>>) {

@@ -183,7 +183,7 @@ impl Walk {
         });
         let json_path = keys.take("json_path").and_then(|e| self.json_path(&e.value));
         let output_type = keys.take("type").and_then(|e| self.choice("type", &e.value, &TYPES));
-        let schema = keys.take("schema").and_then(|e| self.schema(&name, &e.value));
+        let schema = keys.take("schema").and_then(|e| self.json_schema(&format!("the output {name}"), &e.value));
         self.unknown_keys(&keys, &OUTPUT);
         let source = match (from, file) {
             (None | Some(From::File), Some(file)) => {
@@ -237,7 +237,8 @@ impl Walk {
         Some(path.to_owned())
     }
 
-    fn schema(&mut self, name: &str, node: &Node<'_>) -> Option<serde_json::Value> {
+    /// A JSON Schema; `of` is what it describes.
+    pub(super) fn json_schema(&mut self, of: &str, node: &Node<'_>) -> Option<serde_json::Value> {
         let schema = node.to_json();
         match check_schema(&schema) {
             Ok(()) => Some(schema),
@@ -245,7 +246,7 @@ impl Walk {
                 self.problems.error_with_help(
                     code::SCHEMA,
                     node.span,
-                    format!("the schema of the output {name} is not valid: {message}"),
+                    format!("the schema of {of} is not valid: {message}"),
                     "it is a JSON Schema of the draft 2020-12, written as YAML",
                 );
                 None

@@ -356,6 +356,13 @@ pub struct AgentTokens {
     pub cache_write: u64,
 }
 
+impl AgentTokens {
+    /// Those that limits and sums count: in and out, without those read from a cache.
+    pub fn counted(&self) -> u64 {
+        self.input.saturating_add(self.output).saturating_add(self.cache_write)
+    }
+}
+
 /// Where a cost comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -47,6 +47,23 @@ pub fn retry_after(text: &str, now: UnixMillis, longest: Duration) -> Option<Dur
     Some(wait.min(longest)).filter(|wait| !wait.is_zero())
 }
 
+/// What caused an error, from near to far, each once; the error itself when nothing did.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = String::new();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&said);
+        }
+        source = inner.source();
+    }
+    if text.is_empty() { error.to_string() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

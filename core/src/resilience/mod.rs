@@ -6,7 +6,7 @@
 //! * `backoff`: pauses that grow, with full jitter
 //! * `budget`: how many requests may be repetitions
 //! * `breaker`: leaves a remote alone that fails, and asks it by one probe at a time whether it is back
-//! * `class`: what a failure means for the next try
+//! * `class`: what a failure means for the next try, and what caused it
 //! * `limits`: how long to wait for what
 //! * `board`: the long-lived parts of a process, how they are, and how often they may be begun anew
 //! * `tiers`: what a server leaves out when it has too much to do, decided by what is measured
@@ -25,6 +25,6 @@ pub use backoff::{Backoff, Pauses};
 pub use board::{Board, Component, ComponentReport, ComponentState, RestartPolicy, Verdict, Working, panic_text};
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Permit};
 pub use budget::RetryBudget;
-pub use class::{Class, retry_after};
+pub use class::{Class, causes, retry_after};
 pub use limits::TimeLimits;
 pub use tiers::{Decision, Signals, Thresholds, Tier, Tiers};

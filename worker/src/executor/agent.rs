@@ -14,7 +14,7 @@ use atta_core::protocol::agent_outputs::KEPT_OF_AGENTS;
 use atta_core::protocol::ant::{Action, ArtifactFile};
 use atta_core::redact::Redactor;
 
-use super::attempt::{Attempt, Interruption, blocking, start_failed};
+use super::attempt::{Attempt, Interruption, blocking, make_directory, start_failed};
 use super::phrase::failure;
 use super::shell::Prepared;
 use crate::workspace::{AttemptDirectory, Found};
@@ -69,8 +69,7 @@ impl Attempt {
         let order = order.map_err(|error| start_failed(format!("the agent's order cannot be written: {error}")))?;
         let (core, id) = (self.core.clone(), self.assignment.attempt_id.clone());
         blocking(move || {
-            let directory = AttemptDirectory::create(&core.attempts_dir, &id, &core.spares)
-                .map_err(|error| start_failed(format!("the attempt's directory cannot be made: {error}")))?;
+            let directory = make_directory(&core, &id)?;
             let (order, record) = directory
                 .write_order(&order.unwrap_or_default())
                 .map_err(|error| start_failed(format!("the agent's order cannot be written: {error}")))?;

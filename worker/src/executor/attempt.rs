@@ -1,23 +1,27 @@
 //! What all methods share: an attempt's directory and orders, artifacts in and out, outputs, the report.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use atta_core::definition::{ArtifactsWhen, OutputSource};
 use atta_core::engine::{AttemptResult, Failure, ResultName};
+use atta_core::protocol::AttemptId;
 use atta_core::protocol::agent::AgentRecord;
 use atta_core::protocol::ant::{Action, ArtifactFile, Assignment, AttemptReport};
 use atta_core::redact::Redactor;
 use futures_util::{StreamExt as _, stream};
 use indexmap::IndexMap;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::Finished;
+use super::agent::without_other_agents;
+use super::environment::Environment;
 use super::log::Log;
 use super::memory::{Left, Memory};
-use super::phrase::failure;
+use super::phrase::{self, failure};
 use super::process::{self, ShimLine};
 use super::set_output::SetOutputs;
 use crate::LinkError;
@@ -233,6 +237,52 @@ impl Attempt {
         }
     }
 
+    /// What the attempt's programs and requests find in their environment, but for the directories.
+    pub(super) fn compose(&self) -> Result<Environment, Interruption> {
+        let assignment = &self.assignment;
+        let mut ant = Cow::Borrowed(self.core.config.environment.as_slice());
+        if self.agent_order().is_some() {
+            ant = Cow::Owned(without_other_agents(&ant));
+        }
+        Environment::compose(&ant, &assignment.inherit_env, &assignment.environment, &assignment.secrets.environment)
+            .map_err(invalid)
+    }
+
+    /// What is done without a process, within the timeout and as long as nobody stops it; what it says goes to the log meanwhile.
+    pub(super) async fn within_its_time<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        mut lines: mpsc::UnboundedReceiver<String>,
+    ) -> Result<Result<T, (ResultName, Failure)>, Interruption> {
+        let timeout = self.assignment.timeout;
+        let mut orders = self.orders.clone();
+        let control = async move {
+            let work = tokio::time::timeout(timeout, work);
+            tokio::select! {
+                biased;
+                order = stopped(&mut orders) => Err(order),
+                ended = work => Ok(ended.map_err(|_| {
+                    let message = format!("took longer than its timeout of {}", phrase::duration(timeout));
+                    (ResultName::TimedOut, failure("TIMED_OUT", message))
+                })),
+            }
+        };
+        let log = &mut self.log;
+        let deliver = async {
+            while let Some(line) = lines.recv().await {
+                log.system(&line).await;
+            }
+        };
+        let (ended, ()) = tokio::join!(control, deliver);
+        match ended {
+            Ok(ended) => Ok(ended),
+            Err(Order::Stop(reason)) => {
+                Ok(Err((ResultName::Cancelled, failure("CANCELLED", format!("was stopped: {reason}")))))
+            }
+            Err(Order::Run | Order::Forget) => Err(Interruption::Forget),
+        }
+    }
+
     pub(super) async fn lay_inputs(&mut self, directory: &AttemptDirectory) -> Result<(), Interruption> {
         if self.assignment.inputs.iter().all(|input| input.files.is_empty()) {
             return Ok(());
@@ -392,6 +442,20 @@ impl Attempt {
         }
         Ok(Err(format!("the artifact `{}` cannot be stored: {problem}", first.path)))
     }
+}
+
+/// Waits for an order to end.
+async fn stopped(orders: &mut watch::Receiver<Order>) -> Order {
+    match orders.wait_for(|order| *order != Order::Run).await {
+        Ok(order) => order.clone(),
+        Err(_) => Order::Forget,
+    }
+}
+
+/// The directory of an attempt that begins.
+pub(super) fn make_directory(core: &Core, id: &AttemptId) -> Result<AttemptDirectory, Interruption> {
+    AttemptDirectory::create(&core.attempts_dir, id, &core.spares)
+        .map_err(|error| start_failed(format!("the attempt's directory cannot be made: {error}")))
 }
 
 /// Replaces secrets in what is reported. Artifacts with secrets have not been kept.

@@ -1,7 +1,5 @@
 //! One HTTP exchange: the request, its redirects, the answer's body into a file.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +7,7 @@ use std::time::Duration;
 use atta_core::definition::format_size;
 use atta_core::engine::{Failure, ResultName};
 use atta_core::protocol::ant::HttpRequest;
+use atta_core::resilience::causes;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, redirect};
 use tokio::io::AsyncWriteExt;
@@ -68,7 +67,7 @@ pub(super) fn client(guard: &Guard, connect_timeout: Duration, authorities: Opti
     match authorities {
         Some(pem) => {
             let certificates = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| format!("`ca_file` holds no certificates: {}", whole(&error)))?;
+                .map_err(|error| format!("`ca_file` holds no certificates: {}", causes(&error)))?;
             if certificates.is_empty() {
                 return Err("`ca_file` holds no certificates".to_owned());
             }
@@ -78,7 +77,7 @@ pub(super) fn client(guard: &Guard, connect_timeout: Duration, authorities: Opti
         }
         None => builder().build().or_else(|_| builder().tls_certs_only([]).build()),
     }
-    .map_err(|error| format!("no HTTP client can be made: {}", whole(&error)))
+    .map_err(|error| format!("no HTTP client can be made: {}", causes(&error)))
 }
 
 impl Exchange<'_> {
@@ -174,7 +173,7 @@ impl Exchange<'_> {
     fn cut_off(error: &reqwest::Error, url: &Url, size: u64) -> Broken {
         let host = url.host_str().unwrap_or_default();
         let message =
-            format!("the answer of {host} broke off after {} of its body: {}", format_size(size), whole(error));
+            format!("the answer of {host} broke off after {} of its body: {}", format_size(size), causes(error));
         (ResultName::Invalid, failure("BAD_ANSWER", message))
     }
 
@@ -188,12 +187,12 @@ impl Exchange<'_> {
             let why = if error.is_timeout() {
                 format!("no connection within {}", phrase::duration(self.request.connect_timeout))
             } else {
-                whole(error)
+                causes(error)
             };
             let message = format!("cannot connect to {host}:{port}: {why}");
             return (ResultName::StartFailed, failure("CANNOT_CONNECT", message));
         }
-        let message = format!("{host}:{port} did not answer as HTTP says: {}", whole(error));
+        let message = format!("{host}:{port} did not answer as HTTP says: {}", causes(error));
         (ResultName::Invalid, failure("BAD_ANSWER", message))
     }
 }
@@ -296,21 +295,6 @@ fn shown(name: &HeaderName, value: &HeaderValue) -> String {
         short.push('…');
     }
     short
-}
-
-/// An error with everything that caused it.
-fn whole(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            let separator = if text.is_empty() { "" } else { ": " };
-            let _ = write!(text, "{separator}{said}");
-        }
-        source = inner.source();
-    }
-    if text.is_empty() { error.to_string() } else { text }
 }
 
 #[cfg(test)]

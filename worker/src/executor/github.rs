@@ -15,14 +15,12 @@ use tokio::sync::{mpsc, watch};
 use url::Url;
 
 use super::Finished;
-use super::attempt::{Attempt, Interruption, blocking, invalid, start_failed};
-use super::environment::Environment;
+use super::attempt::{Attempt, Interruption, blocking, invalid, make_directory, start_failed};
 use super::exchange;
 use super::guard::Guard;
-use super::http::{filled, stopped};
-use super::phrase::{self, failure};
+use super::http::filled;
+use super::phrase::failure;
 use crate::ant::{Core, Order};
-use crate::workspace::AttemptDirectory;
 
 /// Where the outputs are kept as a document, relative to TASK_DIR.
 const RESULT: &str = "github/result.json";
@@ -53,13 +51,7 @@ impl Attempt {
         let Action::Github(order) = self.assignment.action.clone() else {
             return Err(invalid("this is nothing for GitHub"));
         };
-        let environment = Environment::compose(
-            &self.core.config.environment,
-            &self.assignment.inherit_env,
-            &self.assignment.environment,
-            &self.assignment.secrets.environment,
-        )
-        .map_err(invalid)?;
+        let environment = self.compose()?;
         let (key, parts) = match &order.credential {
             GithubCredential::Token(parts) => ("github.token", parts),
             GithubCredential::App { private_key, .. } => ("github.app.private_key", private_key),
@@ -67,11 +59,7 @@ impl Attempt {
         let secret = filled(key, parts, &environment).map_err(invalid)?;
         let guard = Guard::new(&self.core.config.http, &order.allow, order.allow_private).map_err(invalid)?;
         let (core, id) = (self.core.clone(), self.assignment.attempt_id.clone());
-        let directory = blocking(move || {
-            AttemptDirectory::create(&core.attempts_dir, &id, &core.spares)
-                .map_err(|error| start_failed(format!("the attempt's directory cannot be made: {error}")))
-        })
-        .await?;
+        let directory = blocking(move || make_directory(&core, &id)).await?;
         self.check_orders()?;
         let client_guard = guard.clone();
         let client =
@@ -120,46 +108,19 @@ impl Attempt {
         order: &GithubOrder,
         secret: &str,
     ) -> Result<Ended, Interruption> {
-        let (lines, mut to_log) = mpsc::unbounded_channel();
-        let timeout = self.assignment.timeout;
-        let mut orders = self.orders.clone();
+        let (lines, to_log) = mpsc::unbounded_channel();
         let core = self.core.clone();
-        let control = async move {
+        let operation = async move {
             // Nobody hears an attempt that is to be forgotten.
             let say = move |line: String| drop(lines.send(line));
             let session = match Session::new(&core.github, client, guard, order, secret, &say) {
                 Ok(session) => session,
-                Err(failed) => return Ok(Err(ended(failed))),
+                Err(failed) => return Err(ended(failed)),
             };
-            let run = tokio::time::timeout(timeout, session.perform());
-            tokio::select! {
-                biased;
-                order = stopped(&mut orders) => Err(order),
-                run = run => Ok(match run {
-                    Ok(Ok(done)) => Ok(done),
-                    Ok(Err(failed)) => Err(ended(failed)),
-                    Err(_) => {
-                        let message = format!("took longer than its timeout of {}", phrase::duration(timeout));
-                        Err((AttemptResult::Named(ResultName::TimedOut), failure("TIMED_OUT", message), None))
-                    }
-                }),
-            }
+            session.perform().await.map_err(ended)
         };
-        let log = &mut self.log;
-        let deliver = async {
-            while let Some(line) = to_log.recv().await {
-                log.system(&line).await;
-            }
-        };
-        let (ended, ()) = tokio::join!(control, deliver);
-        match ended {
-            Ok(ended) => Ok(ended),
-            Err(Order::Stop(reason)) => {
-                let failure = failure("CANCELLED", format!("was stopped: {reason}"));
-                Ok(Err((AttemptResult::Named(ResultName::Cancelled), failure, None)))
-            }
-            Err(Order::Run | Order::Forget) => Err(Interruption::Forget),
-        }
+        let ended = self.within_its_time(operation, to_log).await?;
+        Ok(ended.unwrap_or_else(|(result, failure)| Err((AttemptResult::Named(result), failure, None))))
     }
 }
 

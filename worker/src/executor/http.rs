@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::definition::ArtifactsWhen;
-use atta_core::engine::{AttemptResult, ResultName};
+use atta_core::engine::AttemptResult;
 use atta_core::protocol::ant::{
     Action, ArtifactRules, Assignment, AttemptReport, HttpRequest, RenderedPart, ReportBody, RequestBody,
 };
@@ -20,13 +20,12 @@ use tokio::sync::{mpsc, watch};
 use url::Url;
 
 use super::Finished;
-use super::attempt::{Attempt, Interruption, blocking, invalid, start_failed};
+use super::attempt::{Attempt, Interruption, blocking, invalid, make_directory, start_failed};
 use super::environment::Environment;
 use super::exchange::{self, Answer, Broken, Exchange, Prepared};
 use super::guard::Guard;
-use super::phrase::{self, failure};
+use super::phrase::failure;
 use crate::ant::{Core, Order};
-use crate::workspace::AttemptDirectory;
 
 /// Where the answer is kept, relative to TASK_DIR.
 const BODY: &str = "response/body";
@@ -51,21 +50,11 @@ impl Attempt {
         let Action::Http(request) = self.assignment.action.clone() else {
             return Err(invalid("this is no request"));
         };
-        let environment = Environment::compose(
-            &self.core.config.environment,
-            &self.assignment.inherit_env,
-            &self.assignment.environment,
-            &self.assignment.secrets.environment,
-        )
-        .map_err(invalid)?;
+        let environment = self.compose()?;
         let prepared = prepare(&request, &environment).map_err(invalid)?;
         let guard = Guard::new(&self.core.config.http, &request.allow, request.allow_private).map_err(invalid)?;
         let (core, id) = (self.core.clone(), self.assignment.attempt_id.clone());
-        let directory = blocking(move || {
-            AttemptDirectory::create(&core.attempts_dir, &id, &core.spares)
-                .map_err(|error| start_failed(format!("the attempt's directory cannot be made: {error}")))
-        })
-        .await?;
+        let directory = blocking(move || make_directory(&core, &id)).await?;
         self.lay_inputs(&directory).await?;
         self.check_orders()?;
         let work = directory.work();
@@ -133,43 +122,10 @@ impl Attempt {
         prepared: Prepared,
         body: &Path,
     ) -> Result<Result<Answer, Broken>, Interruption> {
-        let (lines, mut to_log) = mpsc::unbounded_channel();
-        let timeout = self.assignment.timeout;
+        let (lines, to_log) = mpsc::unbounded_channel();
         let exchange = Exchange { client, guard, request, idle_timeout: self.assignment.idle_timeout, lines };
-        let mut orders = self.orders.clone();
-        let control = async move {
-            let run = tokio::time::timeout(timeout, exchange.run(prepared, body));
-            tokio::select! {
-                biased;
-                order = stopped(&mut orders) => Err(order),
-                ended = run => Ok(ended.unwrap_or_else(|_| {
-                    let message = format!("took longer than its timeout of {}", phrase::duration(timeout));
-                    Err((ResultName::TimedOut, failure("TIMED_OUT", message)))
-                })),
-            }
-        };
-        let log = &mut self.log;
-        let deliver = async {
-            while let Some(line) = to_log.recv().await {
-                log.system(&line).await;
-            }
-        };
-        let (ended, ()) = tokio::join!(control, deliver);
-        match ended {
-            Ok(ended) => Ok(ended),
-            Err(Order::Stop(reason)) => {
-                Ok(Err((ResultName::Cancelled, failure("CANCELLED", format!("was stopped: {reason}")))))
-            }
-            Err(Order::Run | Order::Forget) => Err(Interruption::Forget),
-        }
-    }
-}
-
-/// Waits for an order to end.
-pub(super) async fn stopped(orders: &mut watch::Receiver<Order>) -> Order {
-    match orders.wait_for(|order| *order != Order::Run).await {
-        Ok(order) => order.clone(),
-        Err(_) => Order::Forget,
+        let ended = self.within_its_time(async move { exchange.run(prepared, body).await }, to_log).await?;
+        Ok(ended.unwrap_or_else(Err))
     }
 }
 

@@ -13,8 +13,7 @@ use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{Action, Assignment, AttemptReport, ReportBody};
 use tokio::sync::watch;
 
-use super::agent::without_other_agents;
-use super::attempt::{Attempt, Interruption, blocking, invalid, start_failed};
+use super::attempt::{Attempt, Interruption, blocking, invalid, make_directory, start_failed};
 use super::environment::{Environment, c_path};
 use super::memory::{Adopted, AdoptedFrom, Record, Stage};
 use super::phrase::{self, failure};
@@ -166,16 +165,6 @@ impl Attempt {
         Ok(AttemptReport { retry_after: wait, ..report })
     }
 
-    pub(super) fn compose(&self) -> Result<Environment, Interruption> {
-        let assignment = &self.assignment;
-        let mut ant = Cow::Borrowed(self.core.config.environment.as_slice());
-        if self.agent_order().is_some() {
-            ant = Cow::Owned(without_other_agents(&ant));
-        }
-        Environment::compose(&ant, &assignment.inherit_env, &assignment.environment, &assignment.secrets.environment)
-            .map_err(invalid)
-    }
-
     /// What is needed to start one more program in the directory of another ant.
     fn prepare_again(&self, directory: &AttemptDirectory, workspace: Option<&Lease>) -> Result<Prepared, Interruption> {
         let mut environment = self.compose()?;
@@ -209,8 +198,7 @@ impl Attempt {
         let (core, id, program) = (self.core.clone(), assignment.attempt_id.clone(), program.clone());
         let (script, after_script) = (script.clone(), after_script.clone());
         blocking(move || {
-            let directory = AttemptDirectory::create(&core.attempts_dir, &id, &core.spares)
-                .map_err(|error| start_failed(format!("the attempt's directory cannot be made: {error}")))?;
+            let directory = make_directory(&core, &id)?;
             let mut environment = environment;
             environment.set("TASK_DIR", directory.work());
             environment.set("ATTA_OUTPUT", directory.output_file());

@@ -1,5 +1,6 @@
 //! Keys of the method GITHUB.
 
+use super::http::{allow, allow_private};
 use super::{Shape, Vocabulary, key, list};
 
 /// A list of names, one name, or a template that renders to either.
@@ -55,20 +56,8 @@ pub(in super::super) const GITHUB: Vocabulary = Vocabulary {
             "How long one answer may take; the task's `timeout` is for all of them together.",
         )
         .default("30s"),
-        key(
-            "allow",
-            list(&Shape::Text),
-            "github-app",
-            "Hosts, addresses and networks (`10.1.0.0/16`) that may be private. Counts only on an ant that lets \
-             definitions say so.",
-        ),
-        key(
-            "allow_private",
-            Shape::Boolean,
-            "github-app",
-            "Asks for addresses that are not public. Counts only on an ant that lets definitions say so.",
-        )
-        .default("false"),
+        allow("github-app"),
+        allow_private("github-app"),
         key("number", NUMBER, "github-comment", "The issue or pull request."),
         key("labels", NAMES, "github-issues", "Of `list_issues`: issues that have all of these."),
         key(

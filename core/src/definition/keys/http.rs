@@ -1,9 +1,31 @@
 //! Keys of the HTTP methods.
 
-use super::{ANY_NAME, Shape, Vocabulary, key, list};
+use super::{ANY_NAME, Key, Shape, Vocabulary, key, list};
 
 /// Pairs of names and templates.
 pub(super) const PAIRS: Shape = Shape::Map(ANY_NAME, &Shape::TemplateScalar);
+
+/// Asks for all private addresses.
+pub(super) const fn allow_private(example: &'static str) -> Key {
+    key(
+        "allow_private",
+        Shape::Boolean,
+        example,
+        "Asks for addresses that are not public. Counts only on an ant that lets definitions say so.",
+    )
+    .default("false")
+}
+
+/// Asks for some of them.
+pub(super) const fn allow(example: &'static str) -> Key {
+    key(
+        "allow",
+        list(&Shape::Text),
+        example,
+        "Hosts, addresses and networks (`10.1.0.0/16`) that may be private. Counts only on an ant that lets definitions say \
+         so.",
+    )
+}
 
 pub(in super::super) const HTTP: Vocabulary = Vocabulary {
     what: "http",
@@ -30,20 +52,8 @@ pub(in super::super) const HTTP: Vocabulary = Vocabulary {
             "How long it may take to find the host, to connect and to agree on TLS; then the result is `START_FAILED`.",
         )
         .default("10s"),
-        key(
-            "allow_private",
-            Shape::Boolean,
-            "http-get",
-            "Asks for addresses that are not public. Counts only on an ant that lets definitions say so.",
-        )
-        .default("false"),
-        key(
-            "allow",
-            list(&Shape::Text),
-            "http-post",
-            "Hosts, addresses and networks (`10.1.0.0/16`) that may be private. Counts only on an ant that lets \
-             definitions say so.",
-        ),
+        allow_private("http-get"),
+        allow("http-post"),
         key(
             "ca_file",
             Shape::Text,
