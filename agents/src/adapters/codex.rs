@@ -4,6 +4,7 @@
 //! between the results of tools. Its totals count from the beginning of the thread, also when it was begun by another
 //! process, so what was used before is looked up in the thread's own file.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,11 +61,13 @@ fn file_of(sessions: &Path, thread: &str) -> Option<PathBuf> {
 pub(crate) struct Codex {
     answers: Answers,
     model: Option<String>,
+    /// Items that have begun and not ended: several tools may be called at once.
+    open: BTreeSet<String>,
 }
 
 impl Codex {
     pub(super) fn new(model: Option<String>) -> Self {
-        Self { answers: Answers::default(), model }
+        Self { answers: Answers::default(), model, open: BTreeSet::new() }
     }
 }
 
@@ -124,7 +127,16 @@ impl Codex {
             "todo_list" | "plan" => out.push(Event::Ignored),
             "command_execution" | "file_change" | "mcp_tool_call" | "web_search" | "collab_tool_call"
             | "patch_apply" => {
-                self.answers.answered(out);
+                let id = text(item, "/id").unwrap_or_default();
+                // The end of a tool that is known is no word of the model.
+                if !self.open.contains(id) {
+                    self.answers.answered(out);
+                }
+                if completed {
+                    self.open.remove(id);
+                } else if !id.is_empty() {
+                    self.open.insert(id.to_owned());
+                }
                 let (name, told) = match kind {
                     "mcp_tool_call" => (text(item, "/tool").unwrap_or(kind), detail(&item["arguments"])),
                     "file_change" => (kind, paths(&item["changes"])),
@@ -170,5 +182,32 @@ fn tokens(usage: &Value) -> AgentTokens {
         output: count(usage, "/output_tokens"),
         cache_read,
         cache_write,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_that_are_called_at_once_are_one_turn() {
+        let mut codex = Codex::new(None);
+        let mut events = Vec::new();
+        let mut tell = |codex: &mut Codex, state: &str, id: &str| {
+            let item = serde_json::json!({"id": id, "type": "command_execution", "command": "true", "status": state});
+            let kind = if state == "completed" { "item.completed" } else { "item.started" };
+            codex.json(&serde_json::json!({"type": kind, "item": item}), UnixMillis(0), &mut events);
+            events.iter().filter(|event| matches!(event, Event::Turn(_))).count()
+        };
+        for id in ["a", "b", "c"] {
+            assert_eq!(tell(&mut codex, "in_progress", id), 1);
+        }
+        for id in ["b", "a", "c"] {
+            assert_eq!(tell(&mut codex, "completed", id), 1);
+        }
+        assert_eq!(tell(&mut codex, "in_progress", "d"), 2);
+        // One that comes only when it is over.
+        assert_eq!(tell(&mut codex, "completed", "d"), 2);
+        assert_eq!(tell(&mut codex, "completed", "e"), 3);
     }
 }

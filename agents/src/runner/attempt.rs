@@ -189,9 +189,10 @@ impl Attempt<'_> {
     /// One session with a program, re-asks included.
     fn one_choice(&mut self, briefing: &Briefing, choice: &AgentChoice, purpose: RunPurpose) -> Ended {
         let order = self.order;
-        let resume =
-            order.resume.as_ref().filter(|session| session.cli == choice.cli).map(|session| session.id.as_str());
-        if let (Some(session), None) = (&order.resume, resume) {
+        // A fallback begins anew: the session may be what the one before it ended by.
+        let wanted = order.resume.as_ref().filter(|_| purpose == RunPurpose::Work);
+        let resume = wanted.filter(|session| session.cli == choice.cli).map(|session| session.id.as_str());
+        if let (Some(session), None) = (wanted, resume) {
             self.ledger
                 .warn(format!("{} cannot go on with a session of {}; it begins a new one", choice.cli, session.cli));
         }
@@ -242,7 +243,7 @@ impl Attempt<'_> {
             let end = run(self, &again);
             if end.class != Some(AgentClass::Done) {
                 self.note_end(&end);
-                return Ended { class: end.class, message: end.message, verdict: None };
+                return unanswered(end);
             }
             found = judge.find(&end.final_message);
             if found.is_ok() {
@@ -330,7 +331,7 @@ impl Attempt<'_> {
     pub(super) fn left(&self) -> (Option<u32>, Option<MicroUsd>) {
         let (limits, usage) = (&self.order.limits, &self.ledger.record.usage);
         let turns = limits.turns.map(|turns| turns.saturating_sub(usage.turns));
-        let usd = limits.usd.map(|usd| MicroUsd(usd.0.saturating_sub(usage.cost.unwrap_or_default().0)));
+        let usd = limits.usd.map(|usd| MicroUsd(usd.0.saturating_sub(self.at_least(usage, &cost_of))));
         (turns, usd)
     }
 
@@ -348,24 +349,39 @@ impl Attempt<'_> {
         let (limits, usage) = (&self.order.limits, &self.ledger.record.usage);
         let over = match limits.turns.filter(|most| usage.turns >= *most) {
             Some(most) => Some((AgentClass::MaxTurns, format!("all {most} turns are used"))),
-            None => self.spent(usage, |used, most| used >= most),
+            None => self.spent(usage, |used, most| used >= most).or_else(|| self.unknown()),
         };
         over.map(|(class, message)| Ended { class: Some(class), message, verdict: None })
     }
 
     fn spent(&self, usage: &AgentUsage, over: fn(u64, u64) -> bool) -> Option<(AgentClass, String)> {
         let limits = &self.order.limits;
-        // What only some of the runs say is a lower bound of what all of them used.
-        let sum_of = |of: &dyn Fn(&AgentUsage) -> Option<u64>| {
-            self.ledger.record.runs.iter().filter_map(|run| of(&run.usage)).sum::<u64>()
-        };
-        let tokens = used_tokens(usage).unwrap_or_else(|| sum_of(&used_tokens));
+        let tokens = self.at_least(usage, &used_tokens);
         if let Some(most) = limits.tokens.filter(|most| over(tokens, *most)) {
             return Some((AgentClass::Budget, format!("it used {tokens} tokens of {most}")));
         }
-        let cost = usage.cost.map_or_else(|| sum_of(&|usage| usage.cost.map(|cost| cost.0)), |cost| cost.0);
+        let cost = self.at_least(usage, &cost_of);
         let most = limits.usd.filter(|most| over(cost, most.0))?;
         Some((AgentClass::Budget, format!("it used {} of {most}", MicroUsd(cost))))
+    }
+
+    /// What all runs used; what only some of them say is a lower bound of it.
+    fn at_least(&self, usage: &AgentUsage, of: &dyn Fn(&AgentUsage) -> Option<u64>) -> u64 {
+        of(usage).unwrap_or_else(|| self.ledger.record.runs.iter().filter_map(|run| of(&run.usage)).sum())
+    }
+
+    /// A limit of which nobody knows what is left of it: no further run is paid for.
+    fn unknown(&self) -> Option<(AgentClass, String)> {
+        let run = self.ledger.record.runs.iter().find(|run| self.hides_its_use(run))?;
+        let message = format!("nobody knows what is left of its limits: {} did not say what it used", run.choice.cli);
+        Some((AgentClass::Budget, message))
+    }
+
+    /// Whether a run did something and does not say how much, where that is limited.
+    fn hides_its_use(&self, run: &AgentRun) -> bool {
+        let (limits, usage) = (&self.order.limits, &run.usage);
+        usage.turns > 0
+            && (limits.usd.is_some() && usage.cost.is_none() || limits.tokens.is_some() && usage.tokens.is_none())
     }
 
     pub(super) fn begin_run(&mut self, order: &RunOrder<'_>) {
@@ -394,11 +410,8 @@ impl Attempt<'_> {
         run.class = end.class;
         run.exit_code = status.and_then(|status| status.code());
         run.ended_at = Some(ended_at);
-        let limits = &self.order.limits;
         let run = &self.ledger.record.runs[index];
-        if (limits.usd.is_some() && run.usage.turns > 0 && run.usage.cost.is_none())
-            || (limits.tokens.is_some() && run.usage.turns > 0 && run.usage.tokens.is_none())
-        {
+        if self.hides_its_use(run) {
             let cli = run.choice.cli;
             self.ledger.warn(format!("{cli} did not say what it used, so its limits could not be kept"));
         }
@@ -438,8 +451,30 @@ fn read_prompt(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("the prompt {shown} is not UTF-8"))
 }
 
+/// A session that was to say its verdict once more and could not. Its work is done, so it is not what the class alone would
+/// say: whoever begins anew after a limit of the account would do that work twice.
+fn unanswered(end: RunEnd) -> Ended {
+    match end.class {
+        None | Some(AgentClass::MaxTurns | AgentClass::Budget) => {
+            Ended { class: end.class, message: end.message, verdict: None }
+        }
+        Some(class) => {
+            let message = format!(
+                "the agent ended without a verdict, and when it was asked again it ended with {}: {}",
+                class.as_str(),
+                end.message
+            );
+            Ended { class: Some(AgentClass::NoVerdict), message, verdict: None }
+        }
+    }
+}
+
 fn known(tokens: Option<AgentTokens>) -> Before {
     tokens.map_or(Before::Unknown, Before::Tokens)
+}
+
+fn cost_of(usage: &AgentUsage) -> Option<u64> {
+    usage.cost.map(|cost| cost.0)
 }
 
 /// What a verdict says in words, if it does.

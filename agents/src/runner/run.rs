@@ -30,7 +30,7 @@ const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// How long the pipes may stay open after the last process that could hold them is gone.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How long processes that refuse to die are killed again and again.
+/// How long processes that refuse to die are killed again and again, after the first time.
 const LONGEST_KILLING: Duration = Duration::from_secs(30);
 
 /// How much of stderr is kept to find out what went wrong.
@@ -212,7 +212,9 @@ impl Running<'_, '_> {
                     ending.cause = Cause::Told;
                 }
                 let since = now.saturating_sub(ending.since);
-                if since >= ending.grace && !process::signal_all(Signal::SIGKILL) || since >= LONGEST_KILLING {
+                if since >= ending.grace
+                    && (!process::signal_all(Signal::SIGKILL) || since >= ending.grace + LONGEST_KILLING)
+                {
                     gone_since.get_or_insert(now);
                 }
             } else if let Some(cause) = self.why_end(now, status.is_some()) {

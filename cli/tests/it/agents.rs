@@ -156,6 +156,50 @@ fn the_next_choice_is_tried_after_the_classes_that_it_names() {
     assert_eq!(record["limit"]["resets_at"], 1_900_000_000_000_u64);
 }
 
+fn purposes(record: &Value) -> Vec<&str> {
+    record["runs"].as_array().unwrap().iter().map(|run| run["purpose"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_fallback_does_not_go_on_with_the_session_that_was_too_long() {
+    let scene = Scene::new();
+    let too_long = r#"echo '{"type":"session","id":"old"}'; echo '{"type":"result","is_error":true,"class":"context","message":"too long"}'"#;
+    let first = scene.agent(&format!(
+        r#"echo "[$ATTA_AGENT_SESSION]" >> "$TASK_DIR/sessions"; if [ -n "$ATTA_AGENT_MODEL" ]; then {SAY}; say done; end; else {too_long}; fi"#
+    ));
+    let mut second = first.clone();
+    second["model"] = json!("other");
+    let (record, _) = scene.run(&json!({"choice": first, "resume": {"cli": "custom", "id": "old"},
+        "fallback": [{"choice": second, "on": ["CONTEXT"]}]}));
+    assert_eq!(record["class"], "DONE", "{record:#}");
+    assert_eq!(purposes(&record), ["work", "fallback"]);
+    assert_eq!(std::fs::read_to_string(scene.path("work/sessions")).unwrap(), "[old]\n[]\n");
+}
+
+#[test]
+fn work_that_is_done_is_not_done_again_when_asking_for_its_verdict_fails() {
+    let scene = Scene::new();
+    let limited = r#"echo '{"type":"limit","message":"full","resets_at":1900000000}'; echo '{"type":"result","is_error":true,"class":"rate_limited","message":"full"}'"#;
+    let agent = scene
+        .agent(&format!(r#"{SAY}; if [ -n "$ATTA_AGENT_SESSION" ]; then {limited}; else say 'I forgot it'; end; fi"#));
+    let order = json!({"choice": agent, "verdict": verdict(&[]),
+        "fallback": [{"choice": agent, "on": ["RATE_LIMITED", "AUTH"]}]});
+    let (record, done) = scene.run(&order);
+    assert_eq!((&record["class"], done.status.code()), (&json!("NO_VERDICT"), Some(4)), "{record:#}");
+    assert_eq!(purposes(&record), ["work", "reask"]);
+    assert!(record["message"].as_str().unwrap().contains("asked again it ended with RATE_LIMITED: full"), "{record:#}");
+}
+
+#[test]
+fn no_further_run_begins_under_a_limit_of_which_nobody_knows_what_is_left() {
+    let scene = Scene::new();
+    let agent = scene.agent(&format!(r#"{SAY}; say '{{"ok": 1}}'; end"#));
+    let order = json!({"choice": agent, "verdict": verdict(&["ok"]), "vote": 3, "limits": {"usd": 5_000_000}});
+    let (record, _) = scene.run(&order);
+    assert_eq!((&record["class"], purposes(&record)), (&json!("BUDGET"), vec!["vote"]), "{record:#}");
+    assert!(record["message"].as_str().unwrap().contains("custom did not say what it used"), "{record:#}");
+}
+
 #[test]
 fn money_is_counted_by_the_table_and_ends_the_agent() {
     let scene = Scene::new();
