@@ -3,16 +3,24 @@
 //! The repository is not trusted: no hook, no monitor, no external diff and no configuration but its own is used, and of
 //! its own nothing that runs a program for what is asked here.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use atta_core::protocol::agent::AgentCommit;
 
 const MOST_FILES: usize = 1000;
 const MOST_COMMITS: usize = 200;
+
+/// How long one question to git may take: the agent's work is done, and nobody watches.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is checked out when an agent begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +40,8 @@ pub(crate) struct Changes {
     pub(crate) any: bool,
     /// How many files were not named.
     pub(crate) left_out: usize,
+    /// Whether git did not answer in time, so that not everything is known.
+    pub(crate) late: bool,
 }
 
 /// A file that differs from the commit, and what tells its states apart.
@@ -45,29 +55,30 @@ struct Differing {
 impl Start {
     /// Looks at a directory; `None` when it is in no repository.
     pub(crate) fn look(directory: &Path, environment: &[(OsString, OsString)]) -> Option<Self> {
-        git(directory, environment, &["rev-parse", "--is-inside-work-tree"])
-            .filter(|answer| answer.starts_with(b"true"))?;
-        let commit = git(directory, environment, &["rev-parse", "--verify", "-q", "HEAD^{commit}"]);
+        let git = Git::new(directory, environment);
+        git.ask(&["rev-parse", "--is-inside-work-tree"]).filter(|answer| answer.starts_with(b"true"))?;
+        let commit = git.ask(&["rev-parse", "--verify", "-q", "HEAD^{commit}"]);
         let commit =
             commit.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).filter(|name| !name.is_empty());
         let mut start = Self { directory: directory.to_owned(), commit, files: Vec::new() };
-        start.files = start.differing(environment);
+        start.files = start.differing(&git);
         Some(start)
     }
 
     /// What is otherwise now.
     pub(crate) fn changes(&self, environment: &[(OsString, OsString)]) -> Changes {
-        let now = self.differing(environment);
-        let commits = self.commits(environment);
-        let head = git(&self.directory, environment, &["rev-parse", "--verify", "-q", "HEAD^{commit}"]);
+        let git = Git::new(&self.directory, environment);
+        let now = self.differing(&git);
+        let commits = self.commits(&git);
+        let head = git.ask(&["rev-parse", "--verify", "-q", "HEAD^{commit}"]);
         let head = head.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).filter(|name| !name.is_empty());
         let any = now != self.files || head != self.commit;
         let left_out = now.len().saturating_sub(MOST_FILES);
         let files = now.into_iter().take(MOST_FILES).map(|file| file.path).collect();
-        Changes { files, commits, any, left_out }
+        Changes { files, commits, any, left_out, late: git.late.get() }
     }
 
-    fn differing(&self, environment: &[(OsString, OsString)]) -> Vec<Differing> {
+    fn differing(&self, git: &Git<'_>) -> Vec<Differing> {
         let mut paths = Vec::new();
         if let Some(commit) = &self.commit {
             let diff = [
@@ -83,15 +94,11 @@ impl Start {
                 "--",
                 ".",
             ];
-            paths.extend(names(git(&self.directory, environment, &diff)));
+            paths.extend(names(git.ask(&diff)));
         } else {
-            paths.extend(names(git(&self.directory, environment, &["ls-files", "-z", "--", "."])));
+            paths.extend(names(git.ask(&["ls-files", "-z", "--", "."])));
         }
-        paths.extend(names(git(
-            &self.directory,
-            environment,
-            &["ls-files", "--others", "--exclude-standard", "-z", "--", "."],
-        )));
+        paths.extend(names(git.ask(&["ls-files", "--others", "--exclude-standard", "-z", "--", "."])));
         paths.sort();
         paths.dedup();
         let found = paths.into_iter().map(|path| {
@@ -105,11 +112,11 @@ impl Start {
         found.collect()
     }
 
-    fn commits(&self, environment: &[(OsString, OsString)]) -> Vec<AgentCommit> {
+    fn commits(&self, git: &Git<'_>) -> Vec<AgentCommit> {
         let range = self.commit.as_ref().map_or_else(|| "HEAD".to_owned(), |commit| format!("{commit}..HEAD"));
         let most = format!("--max-count={MOST_COMMITS}");
         let log = ["log", "--no-show-signature", "--no-color", "--reverse", "--format=%H %s", "-z", &most, &range];
-        let lines = names(git(&self.directory, environment, &log)).into_iter();
+        let lines = names(git.ask(&log)).into_iter();
         let commits = lines.filter_map(|line| {
             let (id, subject) = line.split_once(' ')?;
             Some(AgentCommit { id: id.to_owned(), subject: crate::transcript::on_one_line(subject, 200) })
@@ -125,32 +132,76 @@ fn names(output: Option<Vec<u8>>) -> Vec<String> {
     parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
 }
 
-/// What git answers, when it answers well.
-fn git(directory: &Path, environment: &[(OsString, OsString)], arguments: &[&str]) -> Option<Vec<u8>> {
-    let mut command = Command::new("git");
-    command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false"]);
-    command.args([
-        "-c",
-        "diff.external=",
-        "-c",
-        "core.pager=cat",
-        "-c",
-        "core.attributesFile=/dev/null",
-        "-c",
-        "safe.directory=*",
-    ]);
-    command.args(["-c", "log.showSignature=false", "-c", "core.quotePath=false", "--no-pager"]).args(arguments);
-    command.current_dir(directory).env_clear();
-    command.envs(environment.iter().filter(|(name, _)| name == "PATH" || name == "HOME").cloned());
-    command.envs([
-        ("GIT_CONFIG_NOSYSTEM", "1"),
-        ("GIT_CONFIG_GLOBAL", "/dev/null"),
-        ("GIT_TERMINAL_PROMPT", "0"),
-        ("GIT_OPTIONAL_LOCKS", "0"),
-        ("LC_ALL", "C"),
-    ]);
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    output.status.success().then_some(output.stdout)
+/// Questions to git about one directory.
+struct Git<'a> {
+    directory: &'a Path,
+    environment: &'a [(OsString, OsString)],
+    /// Filters that the repository configures: programs that would be run for files that differ.
+    filters: Vec<String>,
+    late: Cell<bool>,
+}
+
+impl<'a> Git<'a> {
+    fn new(directory: &'a Path, environment: &'a [(OsString, OsString)]) -> Self {
+        let mut git = Self { directory, environment, filters: Vec::new(), late: Cell::new(false) };
+        let keys = names(git.ask(&["config", "--name-only", "-z", "--get-regexp", "^filter\\."]));
+        let filter_of = |key: &str| Some(key.strip_prefix("filter.")?.rsplit_once('.')?.0.to_owned());
+        git.filters = keys.iter().filter_map(|key| filter_of(key)).collect();
+        git.filters.sort();
+        git.filters.dedup();
+        git
+    }
+
+    /// What git answers, when it answers well.
+    fn ask(&self, arguments: &[&str]) -> Option<Vec<u8>> {
+        let mut command = Command::new("git");
+        let mut configured = vec![
+            ("core.hooksPath".to_owned(), "/dev/null"),
+            ("core.fsmonitor".to_owned(), "false"),
+            ("core.untrackedCache".to_owned(), "false"),
+            ("diff.external".to_owned(), ""),
+            ("core.pager".to_owned(), "cat"),
+            ("core.attributesFile".to_owned(), "/dev/null"),
+            ("safe.directory".to_owned(), "*"),
+            ("log.showSignature".to_owned(), "false"),
+            ("core.quotePath".to_owned(), "false"),
+        ];
+        for filter in &self.filters {
+            for (key, value) in [("clean", ""), ("process", ""), ("required", "false")] {
+                configured.push((format!("filter.{filter}.{key}"), value));
+            }
+        }
+        command.arg("--no-pager").args(arguments);
+        command.current_dir(self.directory).env_clear();
+        command.envs(self.environment.iter().filter(|(name, _)| name == "PATH" || name == "HOME").cloned());
+        command.envs([
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_OPTIONAL_LOCKS", "0"),
+            ("GIT_NO_LAZY_FETCH", "1"),
+            ("LC_ALL", "C"),
+        ]);
+        // Not as arguments: a name may have any character in it.
+        command.env("GIT_CONFIG_COUNT", configured.len().to_string());
+        for (number, (key, value)) in configured.iter().enumerate() {
+            command.env(format!("GIT_CONFIG_KEY_{number}"), key).env(format!("GIT_CONFIG_VALUE_{number}"), value);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+        let mut stdout = child.stdout.take()?;
+        let (sender, answer) = mpsc::channel();
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = sender.send(stdout.read_to_end(&mut bytes).map(|_| bytes));
+        });
+        let Ok(answer) = answer.recv_timeout(PATIENCE) else {
+            self.late.set(true);
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        };
+        child.wait().ok()?.success().then_some(answer.ok()?)
+    }
 }
 
 /// A path out of an environment variable.
@@ -224,11 +275,16 @@ mod tests {
             "printf '#!/bin/sh\\ntouch \"$PWD/ran\"\\n' > .git/evil; chmod +x .git/evil; \
              git config core.fsmonitor .git/evil; git config diff.external .git/evil; git config core.hooksPath .git; \
              git config core.pager .git/evil; cp .git/evil .git/post-index-change; git config diff.x.textconv .git/evil; \
-             git config log.showSignature true; git config gpg.program .git/evil; echo '* diff=x' > .gitattributes",
+             git config log.showSignature true; git config gpg.program .git/evil; \
+             git config filter.x.clean .git/evil; git config filter.a=b.c.process .git/evil; \
+             git config filter.x.required true; git config filter.a=b.c.required true; \
+             printf '* diff=x filter=x\\nold filter=a=b.c\\n' > .gitattributes; echo 3 > old",
         );
         let start = Start::look(path, &environment()).unwrap();
-        run(path, "rm -f ran");
-        start.changes(&environment());
+        assert!(!path.join("ran").exists());
+        run(path, "echo 4 > old; echo 4 > dirty");
+        let changes = start.changes(&environment());
+        assert_eq!((changes.any, changes.late), (true, false));
         assert!(!path.join("ran").exists());
     }
 }

@@ -9,6 +9,7 @@ mod changes;
 mod classify;
 pub mod conformance;
 mod event;
+mod inside;
 mod lines;
 mod prices;
 mod process;

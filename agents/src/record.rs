@@ -19,13 +19,23 @@ pub(crate) struct Ledger {
     pub(crate) record: AgentRecord,
     path: PathBuf,
     changed: bool,
+    /// When it was tried last.
     written_at: Option<Duration>,
+    /// Whether people were told that it cannot be written, since the last time that it could.
+    pub(crate) complained: bool,
     left_out: usize,
 }
 
 impl Ledger {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { record: AgentRecord::empty(), path: path.to_owned(), changed: true, written_at: None, left_out: 0 }
+        Self {
+            record: AgentRecord::empty(),
+            path: path.to_owned(),
+            changed: true,
+            written_at: None,
+            complained: false,
+            left_out: 0,
+        }
     }
 
     /// Something has changed that can wait a moment.
@@ -59,9 +69,10 @@ impl Ledger {
 
     /// Writes it now.
     pub(crate) fn write(&mut self, now: Duration) -> io::Result<()> {
+        self.written_at = Some(now);
         replace(&self.path, &self.record)?;
         self.changed = false;
-        self.written_at = Some(now);
+        self.complained = false;
         Ok(())
     }
 }
@@ -76,4 +87,21 @@ pub(crate) fn replace(path: &Path, record: &AgentRecord) -> io::Result<()> {
     file.write_all(&text)?;
     drop(file);
     fs::rename(&next, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_cannot_be_written_is_tried_again_later_and_not_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::new(&directory.path().join("agent/record.json"));
+        ledger.write_soon(Duration::ZERO).unwrap_err();
+        ledger.write_soon(GATHERING / 2).unwrap();
+        ledger.write_soon(GATHERING).unwrap_err();
+        fs::create_dir(directory.path().join("agent")).unwrap();
+        ledger.write_soon(2 * GATHERING).unwrap();
+        assert!(directory.path().join("agent/record.json").exists());
+    }
 }

@@ -1,7 +1,8 @@
 //! Methods of work that are put before a prompt.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::inside::{self, ReadError};
 
 /// Those that come with the program.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -17,14 +18,14 @@ const BUILT_IN: &[(&str, &str)] = &[
 const LONGEST: u64 = 256 << 10;
 
 /// A skill that is nowhere.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum SkillError {
     #[error("`{0}` is no name of a skill: write letters, digits, `-` and `_` only")]
     Name(String),
     #[error("there is no skill `{name}`: neither {looked} nor one that comes with atta ({})", names())]
     Unknown { name: String, looked: String },
-    #[error("the skill in {path} is longer than {} KiB", LONGEST >> 10)]
-    TooLong { path: String },
+    #[error("the skill in {path} cannot be used: {why}")]
+    Unusable { path: String, why: ReadError },
 }
 
 fn names() -> String {
@@ -42,12 +43,13 @@ pub(crate) fn find(name: &str, repository: &Path, home: Option<&Path>) -> Result
         places.push(home.join(format!(".atta/skills/{name}.md")));
     }
     for place in &places {
-        let Ok(found) = fs::metadata(place) else { continue };
-        if found.len() > LONGEST {
-            return Err(SkillError::TooLong { path: place.display().to_string() });
-        }
-        if let Ok(text) = fs::read_to_string(place) {
-            return Ok(body(&text).to_owned());
+        // The user's own may be links to anywhere; what a checkout brings may not.
+        let below = [repository.to_owned()];
+        let below = place.starts_with(repository).then_some(below.as_slice());
+        match inside::text(place, below, LONGEST) {
+            Ok(text) => return Ok(body(&text).to_owned()),
+            Err(ReadError::Io(_)) => {}
+            Err(why) => return Err(SkillError::Unusable { path: place.display().to_string(), why }),
         }
     }
     let built_in = BUILT_IN.iter().find(|(known, _)| *known == name);
@@ -65,6 +67,8 @@ fn body(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

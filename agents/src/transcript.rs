@@ -20,6 +20,7 @@ const LONGEST_SHOWN: usize = 2000;
 pub(crate) struct Transcript {
     shown: Box<dyn Write + Send>,
     shown_bytes: u64,
+    /// Absent once it could not be written.
     raw: Option<BufWriter<File>>,
     raw_bytes: u64,
     most_raw: u64,
@@ -63,6 +64,11 @@ impl Transcript {
         }
     }
 
+    /// Whether the raw stream was given up.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.raw.is_none()
+    }
+
     /// Marks where a run begins.
     pub(crate) fn begin_run(&mut self, number: usize, cli: &str) {
         self.keep(json!({"atta": "run", "number": number, "cli": cli}).to_string().as_bytes());
@@ -81,7 +87,9 @@ impl Transcript {
                 self.left_out = 0;
                 self.most_raw = 0;
             }
-            let _ = raw.flush();
+            if raw.flush().is_err() {
+                self.raw = None;
+            }
         }
     }
 }

@@ -140,8 +140,10 @@ pub(crate) fn majority<'a>(verdicts: &[&'a Value], fields: &[String], voters: u3
         let key = if fields.is_empty() {
             canonical(verdict).to_string()
         } else {
-            let chosen = fields.iter().map(|field| canonical(verdict.get(field).unwrap_or(&Value::Null)));
-            Value::Array(chosen.collect()).to_string()
+            // Whoever leaves out what is voted on has no vote.
+            let chosen: Option<Vec<Value>> = fields.iter().map(|field| verdict.get(field).map(canonical)).collect();
+            let Some(chosen) = chosen else { continue };
+            Value::Array(chosen).to_string()
         };
         ballots.entry(key).or_default().push(verdict);
     }
@@ -214,6 +216,8 @@ mod tests {
         assert_eq!(majority(&[&no, &yes, &also], &ok, 3), Some(&yes));
         assert_eq!(majority(&[&no, &yes, &also], &[], 3), None);
         assert_eq!(majority(&[&yes], &ok, 3), None, "two voters had no verdict");
+        let silent = json!({"why": "d"});
+        assert_eq!(majority(&[&silent, &silent, &yes], &ok, 3), None, "two voters say nothing of it");
         assert_eq!(
             majority(&[&yes, &json!({"why": "a", "ok": true})], &[], 2),
             Some(&yes),

@@ -2,8 +2,6 @@
 //!
 //! Its stream does not name the session, so it is given a name. The totals count from the beginning of the session.
 
-use std::collections::HashMap;
-
 use atta_core::protocol::agent::{AgentPermission, AgentTokens};
 use atta_core::time::UnixMillis;
 use indexmap::IndexMap;
@@ -52,7 +50,8 @@ pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
 pub(crate) struct Goose {
     session: String,
     model: Option<String>,
-    spoken: HashMap<String, String>,
+    /// The message that comes in pieces.
+    speaking: Option<String>,
     begun: bool,
 }
 
@@ -109,12 +108,16 @@ impl Goose {
             match text(part, "/type") {
                 Some("text") if assistant => {
                     let words = part.get("text").and_then(Value::as_str).unwrap_or_default();
-                    let whole = self.spoken.entry(id.clone().unwrap_or_default()).or_default();
-                    if id.is_none() {
-                        whole.clear();
+                    if self.speaking != id {
+                        // Another one begins: what came in pieces is whole.
+                        out.push(Event::Message(String::new()));
+                        self.speaking.clone_from(&id);
                     }
-                    whole.push_str(words);
-                    out.push(Event::Message(whole.clone()));
+                    out.push(if id.is_some() {
+                        Event::Piece(words.to_owned())
+                    } else {
+                        Event::Message(words.to_owned())
+                    });
                 }
                 Some("toolRequest") => {
                     let call = &part["toolCall"];
@@ -132,5 +135,27 @@ impl Goose {
                 _ => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_piece_of_a_message_is_told_once() {
+        let mut goose = Goose::new("s".to_owned(), None);
+        let mut events = Vec::new();
+        for (id, words) in [("a", "one "), ("a", "two"), ("b", "three")] {
+            let message = json!({"role": "assistant", "id": id, "content": [{"type": "text", "text": words}]});
+            goose.json(&json!({"type": "message", "message": message}), UnixMillis(0), &mut events);
+        }
+        let told: Vec<Event> =
+            events.into_iter().filter(|event| matches!(event, Event::Piece(_) | Event::Message(_))).collect();
+        let end = || Event::Message(String::new());
+        let piece = |words: &str| Event::Piece(words.to_owned());
+        assert_eq!(told, [end(), piece("one "), piece("two"), end(), piece("three")]);
     }
 }

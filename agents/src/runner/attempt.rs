@@ -1,7 +1,6 @@
 //! An order from its first run to its record: prompt, re-asks, fallbacks, votes, changes.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use serde_json::Value;
 use super::run::{RunEnd, RunOrder, run, used_tokens};
 use crate::adapters;
 use crate::changes::{Start, path_of};
+use crate::inside;
 use crate::prices::Prices;
 use crate::record::Ledger;
 use crate::skills;
@@ -27,6 +27,10 @@ use crate::verdict::{self, Judge, Missing};
 
 /// The longest final message in a record.
 const LONGEST_FINAL_MESSAGE: usize = 64 << 10;
+
+/// How often, and with which pause, the last record is tried again where it cannot be written.
+const LAST_TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 
 /// The longest prompt that is read from a file.
 const LONGEST_PROMPT: u64 = 8 << 20;
@@ -90,12 +94,15 @@ impl Attempt<'_> {
         };
         if let Some(start) = &start {
             let changes = start.changes(&self.environment);
+            if changes.late {
+                self.ledger.warn("git took too long to say what was changed, so not all of it is known".to_owned());
+            }
             if changes.left_out > 0 {
                 self.ledger.warn(format!("{} more files were changed than are named here", changes.left_out));
             }
             self.ledger.record.files_changed = changes.files;
             self.ledger.record.commits = changes.commits;
-            if ended.class == Some(AgentClass::Done) && self.order.expect_changes && !changes.any {
+            if ended.class == Some(AgentClass::Done) && self.order.expect_changes && !changes.any && !changes.late {
                 ended.class = Some(AgentClass::NoChange);
                 "the agent says that it is done, but it changed nothing".clone_into(&mut ended.message);
             }
@@ -118,7 +125,10 @@ impl Attempt<'_> {
         let line = format!("{class}: {} ({} turns, {cost})", record.message, record.usage.turns);
         self.transcript.show("=", &line);
         self.transcript.flush(true);
-        self.write_now();
+        if self.transcript.is_broken() {
+            self.ledger.warn("the transcript is not complete: it could not be written".to_owned());
+        }
+        self.write_at_last();
         self.ledger.record
     }
 
@@ -129,7 +139,18 @@ impl Attempt<'_> {
             None => self.task_dir.clone(),
         };
         let known = directory.canonicalize().ok().filter(|directory| directory.is_dir());
-        known.ok_or_else(|| format!("the agent's directory {} is not there", directory.display()))
+        let known = known.ok_or_else(|| format!("the agent's directory {} is not there", directory.display()))?;
+        if !inside::is_below(&known, &self.places()) {
+            let why = inside::ReadError::Elsewhere;
+            return Err(format!("the agent's directory {} cannot be used: {why}", directory.display()));
+        }
+        Ok(known)
+    }
+
+    /// What an order may name something in: a link in a checkout must lead nowhere else.
+    fn places(&self) -> Vec<PathBuf> {
+        let workspace = path_of(&self.environment, "JOB_WORKSPACE");
+        std::iter::once(self.task_dir.clone()).chain(workspace).collect()
     }
 
     /// A path of the order: relative to TASK_DIR, or below the workspace.
@@ -155,7 +176,7 @@ impl Attempt<'_> {
         }
         parts.push(match &self.order.prompt {
             AgentPrompt::Text(text) => text.clone(),
-            AgentPrompt::File(path) => read_prompt(&self.resolve(path)?)?,
+            AgentPrompt::File(path) => self.read_prompt(&self.resolve(path)?)?,
         });
         let mut judge = None;
         if let Some(order) = &self.order.verdict {
@@ -163,6 +184,12 @@ impl Attempt<'_> {
             parts.push(verdict::request(order));
         }
         Ok(Briefing { prompt: parts.join("\n\n---\n\n"), judge })
+    }
+
+    fn read_prompt(&self, path: &Path) -> Result<String, String> {
+        let shown = path.display();
+        inside::text(path, Some(&self.places()), LONGEST_PROMPT)
+            .map_err(|why| format!("the prompt {shown} cannot be read: {why}"))
     }
 
     /// The first choice, and the next one as long as the one before ended in one of its classes.
@@ -430,25 +457,32 @@ impl Attempt<'_> {
     }
 
     pub(super) fn write_soon(&mut self, now: Duration) {
+        self.transcript.flush(false);
         let written = self.ledger.write_soon(now);
         self.complain(written);
     }
 
+    /// What the work came to is worth some patience with a disk that is full.
+    fn write_at_last(&mut self) {
+        for _ in 0..LAST_TRIES {
+            let written = self.ledger.write(self.clock.monotonic());
+            if written.is_ok() {
+                return;
+            }
+            self.complain(written);
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+        self.write_now();
+    }
+
+    /// Says it once, not with every try.
     fn complain(&mut self, written: std::io::Result<()>) {
-        if let Err(error) = written {
+        if let Err(error) = written
+            && !std::mem::replace(&mut self.ledger.complained, true)
+        {
             self.transcript.show("!", &format!("the record cannot be written: {error}"));
         }
     }
-}
-
-fn read_prompt(path: &Path) -> Result<String, String> {
-    let shown = path.display();
-    let length = fs::metadata(path).map_err(|error| format!("the prompt {shown} cannot be read: {error}"))?.len();
-    if length > LONGEST_PROMPT {
-        return Err(format!("the prompt {shown} is longer than {} MiB", LONGEST_PROMPT >> 20));
-    }
-    let bytes = fs::read(path).map_err(|error| format!("the prompt {shown} cannot be read: {error}"))?;
-    String::from_utf8(bytes).map_err(|_| format!("the prompt {shown} is not UTF-8"))
 }
 
 /// A session that was to say its verdict once more and could not. Its work is done, so it is not what the class alone would

@@ -192,6 +192,8 @@ impl Running<'_, '_> {
             }
             let now = self.attempt.clock.monotonic();
             if heard {
+                // Not before it was shown and kept, which may have to wait.
+                self.watch.sign(now);
                 // What it wrote before it ended is read to the end, however long that takes on a busy machine.
                 gone_since = gone_since.map(|_| now);
                 if ending.is_none() && now.saturating_sub(looked_at) < LOOK_AROUND {
@@ -221,6 +223,7 @@ impl Running<'_, '_> {
                 let grace = match cause {
                     // What it left behind has had its time while the agent ran.
                     Cause::Leftovers => Duration::from_millis(500).min(self.attempt.order.watch.kill_grace),
+                    Cause::Told => before_the_attempt_s(self.attempt.order.watch.kill_grace),
                     _ => self.attempt.order.watch.kill_grace,
                 };
                 process::signal_all(Signal::SIGTERM);
@@ -541,6 +544,12 @@ impl Running<'_, '_> {
     fn last_stderr(&self) -> Option<String> {
         self.stderr.last().map(|line| on_one_line(line, 300))
     }
+}
+
+/// The grace of an agent that ends because its attempt does: the runner has the same time from the same moment, and needs
+/// some of it for what is to be kept.
+fn before_the_attempt_s(grace: Duration) -> Duration {
+    grace - (grace / 4).min(Duration::from_secs(2))
 }
 
 /// An event; characters that are none are replaced.

@@ -83,12 +83,14 @@ impl Watch {
         }
         let idle = self.limits.idle?;
         let every = (idle / 4).max(Duration::from_millis(20));
-        if now.saturating_sub(self.looked.as_ref().map_or(self.quiet_since, |look| look.at)) >= every {
-            let look = Look { at: now, ticks: process::cpu_ticks(), files: newest(&self.directory) };
-            if self.looked.as_ref().is_some_and(|before| look.moved_since(before)) {
-                self.quiet_since = now;
-            }
-            self.looked = Some(look);
+        if now.saturating_sub(self.looked.as_ref().map_or(self.quiet_since, |look| look.at)) < every {
+            return None;
+        }
+        let look = Look { at: now, ticks: process::cpu_ticks(), files: newest(&self.directory) };
+        // Without a look before this one nobody knows whether it moved, however long that took.
+        let before = self.looked.replace(look)?;
+        if self.looked.as_ref().is_some_and(|look| look.moved_since(&before)) {
+            self.quiet_since = now;
         }
         (now.saturating_sub(self.quiet_since) >= idle).then_some(Silence::Fell(idle))
     }
@@ -135,6 +137,16 @@ mod tests {
             assert_eq!(watch.check(second * SECOND), None, "{second}");
         }
         assert_eq!((20..24).find_map(|second| watch.check(second * SECOND)), Some(Silence::Fell(4 * SECOND)));
+    }
+
+    #[test]
+    fn time_in_which_nobody_looked_is_no_silence() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut watch = watch(directory.path());
+        watch.event();
+        assert_eq!(watch.check(100 * SECOND), None);
+        assert_eq!(watch.check(100 * SECOND + SECOND / 2), None);
+        assert_eq!(watch.check(101 * SECOND), Some(Silence::Fell(4 * SECOND)));
     }
 
     #[test]

@@ -183,10 +183,14 @@ impl Attempt {
 
 /// What the runner wrote last; `None` when it never wrote anything.
 fn read(file: &Path) -> io::Result<Option<AgentRecord>> {
-    let opened = match File::open(file) {
+    let opened = match fs::OpenOptions::new().read(true).custom_flags(NOT_ELSEWHERE).open(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
+    // The agent runs as the same user: it may have put something else in its place.
+    if !opened.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut text = Vec::new();
     opened.take(LONGEST_RECORD).read_to_end(&mut text)?;
     Ok(Some(serde_json::from_slice(&text)?))
@@ -248,12 +252,32 @@ fn transcript(place: &Path, work: &Path, redactor: Option<&Redactor>) -> io::Res
 }
 
 fn private(path: &Path) -> io::Result<File> {
-    fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_in_place_of_a_record_is_neither_waited_for_nor_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        assert!(read(&at("gone")).unwrap().is_none());
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(read(&at("pipe")).unwrap_err().to_string(), "it is no regular file");
+        fs::write(at("elsewhere"), "{}").unwrap();
+        std::os::unix::fs::symlink(at("elsewhere"), at("link")).unwrap();
+        read(&at("link")).unwrap_err();
+        private(&at("link")).unwrap().write_all(b"new").unwrap();
+        assert_eq!(fs::read_to_string(at("elsewhere")).unwrap(), "{}");
+        private(&at("link")).unwrap().write_all(b"newer").unwrap();
+        assert_eq!(fs::read_to_string(at("link")).unwrap(), "newer");
+    }
 
     #[test]
     fn an_agent_inherits_nothing_of_the_agent_around_it() {
