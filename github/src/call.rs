@@ -22,6 +22,8 @@ const LARGEST: usize = 24 << 20;
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// What GitHub asks those to wait whom it gives no time (its rate limit guide: at least one minute).
 const UNSAID_WAIT: Duration = Duration::from_mins(1);
+/// A host that does not answer within this is not well.
+const FAIR: Duration = Duration::from_secs(10);
 /// Renamed repositories redirect.
 const REDIRECTS: u32 = 3;
 /// Bytes of the texts in the entries of one list.
@@ -80,14 +82,20 @@ impl Session<'_> {
             pauses.next(&*self.hub.entropy);
             return Ok(());
         }
-        if failed.kind != Kind::Unavailable || failed.retry_after.is_some() {
+        // A breaker that is open says when it is worth while, too: then nobody was asked.
+        let soon = failed.retry_after.is_none() || (short && failed.answered.is_some());
+        if failed.kind != Kind::Unavailable || !soon {
             return Err(failed);
         }
         if tried >= self.hub.patience.tries || !self.hub.host(&self.authority()).budget.retry() {
             let message = format!("{} (tried {})", failed.message, times(tried));
             return Err(Failed { message, ..failed });
         }
-        let pause = pauses.next(&*self.hub.entropy);
+        let mut pause = pauses.next(&*self.hub.entropy).max(failed.retry_after.unwrap_or_default());
+        if failed.uncertain {
+            // It may be on its way still.
+            pause = pause.max(self.hub.patience.look);
+        }
         self.say(format!("{}: trying again", failed.message));
         tokio::time::sleep(pause).await;
         Ok(())
@@ -156,6 +164,11 @@ impl Session<'_> {
                 None => return Ok(Pages { entries, more: false }),
                 Some(next) => url = next,
             }
+        }
+        if entries.is_empty() {
+            let message =
+                format!("among the first {} of {} is none that fits, and there are more", bound * PAGE, shown(&url));
+            return Err(Failed::new(Kind::Incomplete, message));
         }
         Ok(Pages { entries, more: true })
     }
@@ -238,8 +251,10 @@ impl Session<'_> {
         let answer = match received {
             Ok(answer) => answer,
             Err(broken) => {
+                // Whoever gives a host no time must not call it broken for all others.
+                let impatient = matches!(broken, Broken::Slow) && limit < FAIR;
                 let failed = self.broken(broken, method, url);
-                if failed.kind == Kind::Unavailable {
+                if failed.kind == Kind::Unavailable && !impatient {
                     permit.failed(self.hub.clock.monotonic(), &*self.hub.entropy);
                 }
                 return Err(failed);
@@ -379,7 +394,7 @@ impl Session<'_> {
                 let failed = Failed::new(Kind::Unavailable, format!("{what} was answered with {status} ({said})"));
                 let asked = header_text(&answer.headers, "retry-after")
                     .and_then(|text| retry_after(text, self.hub.now(), LONGEST_WAIT));
-                let failed = Failed { retry_after: asked.filter(|wait| *wait > self.hub.patience.wait), ..failed };
+                let failed = Failed { retry_after: asked, ..failed };
                 if *method == Method::GET { failed } else { failed.uncertain() }
             }
             _ => Failed::new(Kind::Validation, format!("GitHub refuses {what} with {status}: {said}")),

@@ -124,16 +124,40 @@ impl Session<'_> {
         true
     }
 
+    /// Under what its name is remembered.
+    fn login_of(&self) -> String {
+        match &self.credential {
+            Credential::Token(token) => fingerprint(&[self.base.as_str(), token]),
+            Credential::App { id, private_key, .. } => fingerprint(&[self.base.as_str(), "app", id, private_key]),
+        }
+    }
+
+    /// Something was just written under this name. If it is another than was thought, nothing that was said before can be
+    /// found under that.
+    pub(crate) fn wrote_as(&self, name: &str, me: &mut Login) -> Result<(), Failed> {
+        if name.eq_ignore_ascii_case(&me.name) {
+            return Ok(());
+        }
+        if self.order.login.is_some() {
+            return Err(Failed::invalid(format!(
+                "github.login is \"{}\", and GitHub knows this credential as \"{name}\": what it has said would not be \
+                 found, and said again. Write `login: \"{name}\"`",
+                me.name
+            )));
+        }
+        self.say(format!("this credential is {name} now, no longer {}", me.name));
+        *me = Login { name: name.to_owned(), is_bot: me.is_bot };
+        self.hub.know_login(&self.login_of(), me.clone());
+        Ok(())
+    }
+
     /// Whom GitHub knows the credential as.
     pub(crate) async fn login(&self) -> Result<Login, Failed> {
         if let Some(name) = &self.order.login {
             return Ok(Login { name: name.clone(), is_bot: name.ends_with("[bot]") });
         }
         let app = matches!(self.credential, Credential::App { .. });
-        let who = match &self.credential {
-            Credential::Token(token) => fingerprint(&[self.base.as_str(), token]),
-            Credential::App { id, private_key, .. } => fingerprint(&[self.base.as_str(), "app", id, private_key]),
-        };
+        let who = self.login_of();
         if let Some(known) = self.hub.login(&who) {
             return Ok(known);
         }
@@ -172,8 +196,8 @@ fn jwt(id: &str, private_key: &str, now: UnixMillis) -> Result<String, Failed> {
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|_| wrong("is of no known kind"))?;
     let signer = key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]).ok_or_else(|| wrong("is no RSA key"))?;
     let seconds = now.0 / 1000;
-    // A minute back, for clocks that differ; ten minutes is the longest that GitHub takes.
-    let claims = json!({"iat": seconds - 60, "exp": seconds + 540, "iss": id});
+    // A minute back, for clocks that differ; ten minutes is the longest that GitHub takes, and its clock may be behind.
+    let claims = json!({"iat": seconds - 60, "exp": seconds + 300, "iss": id});
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let text = format!("{}.{}", part(&json!({"alg": "RS256", "typ": "JWT"})), part(&claims));
     let signature = signer.sign(text.as_bytes()).map_err(|_| wrong("does not sign"))?;

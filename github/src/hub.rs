@@ -20,6 +20,8 @@ pub struct Patience {
     /// A wait that GitHub asks for and that is no longer is waited out; of a longer one the attempt ends, and says when to
     /// come back.
     pub wait: Duration,
+    /// After a write of which nobody knows whether it takes effect, so long is waited before one looks.
+    pub look: Duration,
     /// Pauses before what failed is tried again.
     pub pauses: Backoff,
     /// So often it is tried in all.
@@ -29,7 +31,7 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         let pauses = Backoff { first: Duration::from_millis(500), factor: 3, cap: Duration::from_secs(10) };
-        Self { wait: Duration::from_secs(5), pauses, tries: 4 }
+        Self { wait: Duration::from_secs(5), look: Duration::from_secs(3), pauses, tries: 4 }
     }
 }
 
@@ -99,7 +101,12 @@ impl Hub {
     pub(crate) fn block(&self, who: &str, resource: &str, wait: Duration, why: String) {
         let until = self.clock.monotonic() + wait;
         let mut blocked = locked(&self.blocked);
-        bounded(&mut blocked).insert((who.to_owned(), resource.to_owned()), Blocked { until, why });
+        let block = bounded(&mut blocked).entry((who.to_owned(), resource.to_owned()));
+        // An answer to an earlier request may come later, and ask for less.
+        let known = block.or_insert_with(|| Blocked { until, why: why.clone() });
+        if known.until < until {
+            *known = Blocked { until, why };
+        }
     }
 
     /// How long this credential is to leave a resource alone, and why.

@@ -49,8 +49,12 @@ impl<'a> Session<'a> {
         let mut base = Url::parse(&order.api_url).map_err(|error| {
             Failed::invalid(format!("github.api_url is \"{}\", which is no URL: {error}", order.api_url))
         })?;
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() || !base.username().is_empty() {
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(Failed::invalid(format!("github.api_url is \"{}\": write https://HOST/PATH", order.api_url)));
+        }
+        if !base.username().is_empty() || base.password().is_some() {
+            let message = "github.api_url names a user or a password: it is logged. Write https://HOST/PATH";
+            return Err(Failed::invalid(message));
         }
         base.set_query(None);
         base.set_fragment(None);

@@ -13,6 +13,15 @@ const TRUSTED: [&str; 3] = ["OWNER", "MEMBER", "COLLABORATOR"];
 /// What all marks begin with.
 pub(crate) const MARK: &str = "<!-- atta:";
 
+/// The mark at the end of a text. What only looks like one is none: it would be kept in texts of ours.
+pub(crate) fn mark_of(text: &str) -> Option<&str> {
+    let text = text.trim_end();
+    let mark = &text[text.rfind(MARK)?..];
+    let inner = mark.strip_prefix(MARK)?.strip_suffix(" -->")?;
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '<' | '>');
+    (!inner.is_empty() && inner.len() <= 2_000 && inner.chars().all(plain)).then_some(mark)
+}
+
 /// Whose words count.
 pub(crate) struct Trust {
     associations: Vec<String>,
@@ -174,6 +183,22 @@ mod tests {
         assert!(!is_own(&said("mallory", "<!-- atta:j:t:n -->"), &bot));
         assert!(is_own(&said("ada", "done\n<!-- atta:j:t:n -->"), &person));
         assert!(!is_own(&said("ada", "please fix"), &person));
+    }
+
+    #[test]
+    fn a_mark_is_one_word_at_the_end() {
+        assert_eq!(mark_of("x\n\n<!-- atta:j:t:n:2 -->\n"), Some("<!-- atta:j:t:n:2 -->"));
+        for none in [
+            "",
+            "x",
+            "<!-- atta:x --> ## Approved <!-- -->",
+            "<!-- atta: -->",
+            "<!-- atta:a b -->",
+            "<!-- atta:j:t:n --> x",
+        ] {
+            assert_eq!(mark_of(none), None, "{none}");
+        }
+        assert_eq!(mark_of(&format!("<!-- atta:{} -->", "x".repeat(65_500))), None);
     }
 
     #[test]

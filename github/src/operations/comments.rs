@@ -15,6 +15,8 @@ use crate::shape::{self, MARK};
 
 /// Comments of one issue that are looked through for what has been said.
 const LOOKED_THROUGH: usize = 5_000;
+/// Characters of a key.
+const KEY: usize = 200;
 /// Characters that GitHub takes.
 const LONGEST: usize = 65_536;
 const CUT: &str = "\n\n*(cut here: the text is longer than GitHub takes)*";
@@ -40,7 +42,7 @@ impl Session<'_> {
     /// A text with the mark at its end, and no other that could be taken for it.
     pub(super) fn marked(&self, body: &str, mark: &str) -> String {
         let mut body = body.replace(MARK, "<!-- quoted atta:").trim_end().to_owned();
-        let room = LONGEST - mark.chars().count() - CUT.chars().count() - 2;
+        let room = LONGEST.saturating_sub(mark.chars().count() + CUT.chars().count() + 2);
         if let Some((at, _)) = body.char_indices().nth(room) {
             self.say(format!("the text is longer than the {LONGEST} characters that GitHub takes: its end is cut off"));
             body.truncate(at);
@@ -51,9 +53,12 @@ impl Session<'_> {
 
     pub(super) async fn comment(&self) -> Outputs {
         let number = self.needed_number()?;
+        if self.text("key").is_some_and(|key| key.chars().count() > KEY) {
+            return Err(Failed::invalid(format!("github.key has more than {KEY} characters")));
+        }
         let mark = self.mark();
         let text = self.marked(self.needed("body")?, &mark);
-        let me = self.login().await?;
+        let mut me = self.login().await?;
         let (list, make, kind) = match self.number("reply_to") {
             None => {
                 let url = self.of_repo(&["issues", &number, "comments"])?;
@@ -61,7 +66,8 @@ impl Session<'_> {
             }
             Some(to) => {
                 let list = self.of_repo(&["pulls", &number, "comments"])?;
-                let make = self.of_repo(&["pulls", &number, "comments", &to.to_string(), "replies"])?;
+                let first = self.first_of_thread(&list, to).await?.to_string();
+                let make = self.of_repo(&["pulls", &number, "comments", &first, "replies"])?;
                 (list, make, "review_comment")
             }
         };
@@ -73,6 +79,9 @@ impl Session<'_> {
             }
             match self.make(&make, &json!({"body": text})).await {
                 Ok(answer) => {
+                    if let Some(name) = answer.body["user"]["login"].as_str() {
+                        self.wrote_as(name, &mut me)?;
+                    }
                     created = true;
                     break (*answer.body).clone();
                 }
@@ -90,6 +99,14 @@ impl Session<'_> {
         };
         let made: Map<String, Value> = shape::comment(kind, &comment, &self.trust(), Some(&me))?;
         Ok(vec![("comment", Value::Object(made)), ("created", created.into())])
+    }
+
+    /// GitHub takes replies to the first comment of a thread only.
+    async fn first_of_thread(&self, list: &Url, to: u64) -> Result<u64, Failed> {
+        let mut url = list.clone();
+        url.query_pairs_mut().append_pair("per_page", &PAGE.to_string());
+        let found = self.pages(url, None, LOOKED_THROUGH, |comment| comment["id"].as_u64() == Some(to)).await?;
+        Ok(found.entries.first().and_then(|comment| comment["in_reply_to_id"].as_u64()).unwrap_or(to))
     }
 
     async fn said_before(&self, list: &Url, mark: &str, me: &Login) -> Result<Option<Value>, Failed> {

@@ -81,7 +81,20 @@ impl Session<'_> {
         let trusted_only = self.flag("trusted_only");
         let wanted = |issue: &Value| !trusted_only || trust.holds(issue);
         let pages = self.pages(url, Some("items"), self.limit().min(FOUND), wanted).await?;
+        if let Some(other) = pages.entries.iter().find_map(|issue| self.elsewhere(issue)) {
+            return Err(Failed::invalid(format!(
+                "the search found issues of {other}, not only of {}: in github.query is an OR, or another `repo:`",
+                self.repository()
+            )));
+        }
         Self::issues(&pages, &trust)
+    }
+
+    /// The address of the repository that it belongs to, if that is not the one that was asked for.
+    fn elsewhere<'v>(&self, issue: &'v Value) -> Option<&'v str> {
+        let of = issue["repository_url"].as_str()?;
+        let wanted = format!("/repos/{}", self.repository()).to_ascii_lowercase();
+        (!self.repository().is_empty() && !of.to_ascii_lowercase().ends_with(&wanted)).then_some(of)
     }
 
     fn direction(&self) -> &'static str {

@@ -7,7 +7,7 @@ use super::Outputs;
 use crate::call::PAGE;
 use crate::failed::{Failed, Kind};
 use crate::session::Session;
-use crate::shape::{self, MARK};
+use crate::shape;
 
 impl Session<'_> {
     fn pull_url(&self) -> Result<url::Url, Failed> {
@@ -42,6 +42,17 @@ impl Session<'_> {
         // GitHub leaves out a filter that it cannot read.
         let wanted = |pull: &Value| pull["head"]["ref"].as_str() == Some(branch);
         Ok(self.pages(url, None, PAGE, wanted).await?.entries)
+    }
+
+    /// An open pull request that is to be merged into a branch.
+    pub(super) async fn pull_into(&self, base: &str) -> Result<Option<Value>, Failed> {
+        let mut url = self.of_repo(&["pulls"])?;
+        url.query_pairs_mut()
+            .append_pair("state", "open")
+            .append_pair("base", base)
+            .append_pair("per_page", &PAGE.to_string());
+        let wanted = |pull: &Value| pull["base"]["ref"].as_str() == Some(base);
+        Ok(self.pages(url, None, 1, wanted).await?.entries.pop())
     }
 
     pub(super) async fn create_pull_request(&self) -> Outputs {
@@ -121,8 +132,7 @@ impl Session<'_> {
         }
         if let Some(body) = self.text("body") {
             // The mark of the task that made it stays.
-            let before = found.body["body"].as_str().unwrap_or_default().trim_end();
-            let mark = before.rfind(MARK).map(|at| before[at..].to_owned()).filter(|mark| mark.ends_with("-->"));
+            let mark = shape::mark_of(found.body["body"].as_str().unwrap_or_default()).map(str::to_owned);
             let mark = mark.unwrap_or_else(|| self.mark());
             wanted.insert("body".to_owned(), self.marked(body, &mark).into());
         }

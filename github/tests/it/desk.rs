@@ -123,6 +123,6 @@ impl Desk {
 
 fn hub() -> Hub {
     let pauses = Backoff { first: Duration::from_millis(5), factor: 2, cap: Duration::from_millis(20) };
-    let patience = Patience { wait: Duration::from_millis(2_500), pauses, tries: 4 };
+    let patience = Patience { wait: Duration::from_millis(2_500), look: Duration::from_millis(30), pauses, tries: 4 };
     Hub::new(Arc::new(Wall), Arc::new(Counting(AtomicU64::new(1))), patience)
 }

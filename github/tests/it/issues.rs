@@ -120,6 +120,19 @@ async fn what_is_too_much_at_once_is_said_and_a_smaller_part_is_given() {
 }
 
 #[tokio::test]
+async fn a_list_that_was_not_finished_is_never_an_empty_one() {
+    let desk = Desk::new();
+    desk.fake.state(|state| {
+        for _ in 0..2_300 {
+            state.repo(REPO).open_issue("mallory", "t", "");
+        }
+    });
+    let (status, code, message) = desk.refused("list_issues", json!({"limit": 5, "trusted_only": true})).await;
+    assert_eq!((status, code), (Some(503), "GITHUB_INCOMPLETE"));
+    assert_eq!(message, "among the first 2200 of /repos/acme/shop/issues is none that fits, and there are more");
+}
+
+#[tokio::test]
 async fn a_search_is_within_the_repository_and_must_be_finished() {
     let desk = Desk::new();
     desk.fake.state(|state| {
@@ -129,6 +142,9 @@ async fn a_search_is_within_the_repository_and_must_be_finished() {
     });
     let found = desk.ask("search_issues", json!({"query": "crash is:open"})).await.unwrap();
     assert_eq!(numbers(&found), [1]);
+    let (_, code, message) = desk.refused("search_issues", json!({"query": "crash repo:acme/other"})).await;
+    assert_eq!(code, "INVALID");
+    assert!(message.contains("/repos/acme/other, not only of acme/shop: in github.query is an OR"), "{message}");
     let (status, code, message) = desk.refused("search_issues", json!({"query": "incomplete"})).await;
     assert_eq!((status, code), (Some(503), "GITHUB_INCOMPLETE"));
     assert_eq!(message, "GitHub did not finish the search in its time: the result would not be complete");

@@ -164,6 +164,7 @@ async fn who_cannot_be_reached_and_what_must_not_be_asked_is_said() {
     for (url, sentence) in [
         ("github.com", "github.api_url is \"github.com\", which is no URL: relative URL without a base"),
         ("ftp://x/", "github.api_url is \"ftp://x/\": write https://HOST/PATH"),
+        ("https://:pw@x/", "github.api_url names a user or a password: it is logged. Write https://HOST/PATH"),
     ] {
         desk.order.api_url = url.to_owned();
         let (status, code, message) = desk.refused("list_issues", json!({})).await;

@@ -245,6 +245,42 @@ async fn whose_token_it_is_has_to_be_known_before_something_is_said() {
 }
 
 #[tokio::test]
+async fn a_wrong_name_is_said_and_a_new_name_is_learnt() {
+    let mut desk = Desk::new();
+    desk.fake.state(|state| state.repo(REPO).open_issue("ada", "t", ""));
+    desk.order.login = Some("atta".to_owned());
+    let (_, code, message) = desk.refused("comment", json!({"number": 1, "body": "x"})).await;
+    assert_eq!(code, "INVALID");
+    assert!(
+        message.starts_with("github.login is \"atta\", and GitHub knows this credential as \"atta-bot\""),
+        "{message}"
+    );
+    desk.order.login = None;
+    desk.ask("comment", json!({"number": 1, "body": "x"})).await.unwrap();
+    desk.fake.state(|state| {
+        state.tokens.insert(atta_fake_github::TOKEN.to_owned(), "renamed".to_owned());
+        state.repo(REPO).issue(1).comments.clear();
+    });
+    let created = async || desk.ask("comment", json!({"number": 1, "body": "x"})).await.unwrap()["created"].clone();
+    assert_eq!((created().await, created().await), (json!(true), json!(false)));
+}
+
+#[tokio::test]
+async fn a_reply_to_a_reply_goes_to_its_thread_and_a_strange_mark_is_not_kept() {
+    let desk = seeded();
+    let first = json!({"number": 2, "body": "one", "reply_to": 1003, "key": "1"});
+    let id = desk.ask("comment", first).await.unwrap()["comment"]["id"].clone();
+    let done = desk.ask("comment", json!({"number": 2, "body": "two", "reply_to": id, "key": "2"})).await.unwrap();
+    assert_eq!((&done["created"], &done["comment"]["in_reply_to"]), (&json!(true), &json!(1003)));
+    let (_, code, message) = desk.refused("comment", json!({"number": 1, "body": "x", "key": "k".repeat(201)})).await;
+    assert_eq!((code, message.as_str()), ("INVALID", "github.key has more than 200 characters"));
+
+    desk.fake.state(|state| state.repo(REPO).issue(2).body = "<!-- atta:x --> ## Approved <!-- -->".to_owned());
+    let done = desk.ask("update_pull_request", json!({"number": 2, "body": "careful"})).await.unwrap();
+    assert_eq!(done["pull_request"]["body"], "careful\n\n<!-- atta:job:task:nonce -->");
+}
+
+#[tokio::test]
 async fn there_is_one_pull_request_per_branch_and_a_merged_one_of_this_task_is_not_made_again() {
     let desk = seeded();
     let theirs = desk.ask("create_pull_request", json!({"head": "theirs", "title": "Ours"})).await.unwrap();
@@ -302,6 +338,9 @@ async fn a_branch_that_a_pull_request_needs_stays() {
     let desk = seeded();
     let kept = desk.ask("delete_branch", json!({"branch": "theirs"})).await.unwrap();
     assert_eq!((&kept["deleted"], &kept["pull_request"]["number"]), (&json!(false), &json!(2)));
+    desk.fake.state(|state| state.repo(REPO).pull(2).base = "work".to_owned());
+    let kept = desk.ask("delete_branch", json!({"branch": "work"})).await.unwrap();
+    assert_eq!((&kept["deleted"], &kept["pull_request"]["number"]), (&json!(false), &json!(2)), "it would be closed");
     let forced = desk.ask("delete_branch", json!({"branch": "theirs", "force": true})).await.unwrap();
     assert_eq!((&forced["deleted"], &forced["pull_request"]), (&json!(true), &Value::Null));
     let (_, code, message) = desk.refused("delete_branch", json!({"branch": "main"})).await;

@@ -31,6 +31,7 @@ pub(crate) fn issue(repo: &Repo, issue: &Issue) -> Value {
     let mut made = json!({
         "id": issue.id, "number": issue.number, "title": issue.title, "body": issue.body, "user": user(&issue.author),
         "html_url": format!("https://github.test/{}/{place}/{}", repo.name, issue.number),
+        "repository_url": format!("https://api.github.test/repos/{}", repo.name),
         "state": if issue.open { "open" } else { "closed" }, "state_reason": issue.state_reason,
         "labels": labels(&issue.labels), "assignees": people(&issue.assignees),
         "assignee": issue.assignees.first().map(|login| user(login)), "comments": issue.comments.len(),

@@ -56,7 +56,7 @@ pub(super) fn search(asked: &mut Asked<'_>) -> Result<Known, Known> {
     for repo in asked.state.repos.values() {
         for issue in repo.issues.values() {
             let fits = query.split_whitespace().all(|word| match word.split_once(':') {
-                Some(("repo", name)) => repo.name == name,
+                Some(("repo", _)) => query.split_whitespace().any(|word| word == format!("repo:{}", repo.name)),
                 Some(("is", "issue")) => issue.pull.is_none(),
                 Some(("is", "pr")) => issue.pull.is_some(),
                 Some(("is", "open")) => issue.open,

@@ -123,6 +123,9 @@ pub(super) fn reply(asked: &mut Asked<'_>) -> Result<Known, Known> {
     let pull = pull_of(asked)?;
     let first = pull.review_comments.iter().find(|comment| comment.id == to).cloned();
     let first = first.ok_or_else(|| refused(404, "Not Found"))?;
+    if first.in_reply_to.is_some() {
+        return Err(invalid("replies to replies are not supported"));
+    }
     let made = ReviewComment { id, author: login, body, in_reply_to: Some(to), created_at: at, ..first };
     pull.review_comments.push(made.clone());
     let (repo, issue, pull) = with_pull(asked)?;
