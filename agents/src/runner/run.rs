@@ -223,7 +223,7 @@ impl Running<'_, '_> {
                 let grace = match cause {
                     // What it left behind has had its time while the agent ran.
                     Cause::Leftovers => Duration::from_millis(500).min(self.attempt.order.watch.kill_grace),
-                    Cause::Told => before_the_attempt_s(self.attempt.order.watch.kill_grace),
+                    Cause::Told => shorter_grace(self.attempt.order.watch.kill_grace),
                     _ => self.attempt.order.watch.kill_grace,
                 };
                 process::signal_all(Signal::SIGTERM);
@@ -548,8 +548,8 @@ impl Running<'_, '_> {
 
 /// The grace of an agent that ends because its attempt does: the runner has the same time from the same moment, and needs
 /// some of it for what is to be kept.
-fn before_the_attempt_s(grace: Duration) -> Duration {
-    grace - (grace / 4).min(Duration::from_secs(2))
+fn shorter_grace(grace: Duration) -> Duration {
+    grace.saturating_sub((grace / 4).min(Duration::from_secs(2)))
 }
 
 /// An event; characters that are none are replaced.

@@ -66,13 +66,14 @@ impl Session<'_> {
         if self.default_branch().await? == branch {
             return Err(Failed::invalid(format!("{branch} is the default branch of {}", self.repository())));
         }
-        let needed = match self.flag("force") {
-            true => None,
-            // GitHub closes those that were to be merged into it.
-            false => match self.pull_of(branch, None, "open").await? {
+        let needed = if self.flag("force") {
+            None
+        } else {
+            match self.pull_of(branch, None, "open").await? {
+                // GitHub closes those that were to be merged into it.
                 None => self.pull_into(branch).await?,
                 found => found,
-            },
+            }
         };
         if let Some(pull) = needed {
             let number = shape::number(&pull, "a pull request", "number")?;
