@@ -100,6 +100,14 @@ fn start(dir: &Path, port: u16, options: &[&str], more: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
+/// Whether the server of this directory lives.
+fn is_running(dir: &Path) -> bool {
+    let Ok(file) = fs::read_to_string(dir.join("data/postmaster.pid")) else { return false };
+    let Some(server) = file.lines().next() else { return false };
+    let arguments = fs::read(format!("/proc/{server}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&arguments).split('\0').any(|argument| Path::new(argument) == dir.join("data"))
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -122,7 +130,9 @@ impl Cluster {
         let starting = open("starting");
         starting.lock().unwrap();
         let ready = dir.join("ready");
-        if !ready.exists() {
+        // A machine that went down meanwhile took the server with it, and left its files.
+        if !ready.exists() || !is_running(&dir) {
+            let _ = fs::remove_file(&ready);
             let _ = fs::remove_dir_all(dir.join("data"));
             initialise(&dir);
             let port = free_port();
