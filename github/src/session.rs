@@ -21,6 +21,8 @@ pub trait Gate: Send + Sync {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
+    /// 200, or 304 when there is nothing new.
+    pub status: u16,
     /// As the operation promises them.
     pub outputs: IndexMap<String, Value>,
 }

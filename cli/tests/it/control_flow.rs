@@ -429,3 +429,36 @@ tasks:
     assert_eq!((code, job["state"].as_str()), (1, Some("FAILED")), "{job:#}");
     assert_eq!(task(&job, "long")["state"], "CANCELLED", "{job:#}");
 }
+
+#[test]
+fn a_task_reads_its_own_last_outputs_after_a_retry_a_reschedule_and_in_a_new_visit() {
+    let job = check(
+        r#"
+job_type: own
+defaults: {shell: [sh, -eu]}
+tasks:
+  - task_type: count
+    max_visits: 3
+    retry: 1
+    delay_between_retries: 10ms
+    environment: {BEFORE: "{{ tasks.count.outputs.trace | default('') }}", VISIT: "{{ TaskVisit }}", ATTEMPT: "{{ TaskAttempt }}"}
+    script:
+      - echo "trace=$BEFORE$VISIT.$ATTEMPT," >>"$ATTA_OUTPUT"
+      - |
+        case $VISIT.$ATTEMPT in
+          1.1) exit 75 ;;
+          1.2) exit 1 ;;
+        esac
+    outputs: [trace]
+    on_exit_code: {75: {reschedule: 10ms, until: 1m}, COMPLETED: again}
+  - task_type: again
+    environment: {TRACE: "{{ tasks.count.outputs.trace }}"}
+    script: ['case $TRACE in *2.1*) exit 0 ;; *) exit 3 ;; esac']
+    on_exit_code: {3: count}
+"#,
+        &[],
+        &COMPLETED,
+        &["count COMPLETED COMPLETED 2 again", "again COMPLETED COMPLETED 2 -"],
+    );
+    assert_eq!(task(&job, "count")["outputs"]["trace"], "1.1,1.2,1.3,2.1,", "{job:#}");
+}

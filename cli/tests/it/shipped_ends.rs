@@ -21,6 +21,7 @@ const ELSEWHERE: &[&str] = &[
     "github-app",
     "github-branch",
     "github-comment",
+    "github-follow",
     "github-issues",
     "github-labels",
     "github-pull-request",

@@ -122,6 +122,34 @@ fn branches_and_pull_requests_are_made_found_and_watched() {
 }
 
 #[test]
+fn a_pull_request_is_followed_to_its_end_and_each_comment_comes_once() {
+    let fake = fake();
+    fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.open_pull("atta-bot", "work", "Mend", "");
+        repo.comment(4, "ada", "one");
+    });
+    std::thread::scope(|scope| {
+        let looks = |count: usize| {
+            wait_for("looks at it", || (fake.count("GET", "/pulls/4/reviews") >= count).then_some(()));
+        };
+        let job = scope.spawn(|| run(&fake, "github-follow.yaml", &["Number=4"]));
+        looks(4);
+        fake.state(|state| state.repo(REPO).comment(4, "ada", "two"));
+        // What fails meanwhile forgets nothing.
+        fake.inject(Rule::on("GET", "/pulls/4").times(4, Fault::Status(502)));
+        looks(8);
+        fake.state(|state| state.repo(REPO).merge(4));
+        let (code, job) = job.join().expect("it runs");
+        assert_eq!(code, 0, "{job:#}");
+        assert_eq!(task(&job, "say")["outputs"]["said"], "[one][two][]", "{job:#}");
+        let look = task(&job, "look");
+        assert_eq!((&look["exit_code"], &look["visits"]), (&json!(200), &json!(3)), "{job:#}");
+        assert!(look["attempts"].as_u64() > Some(4), "{job:#}");
+    });
+}
+
+#[test]
 fn an_app_asks_with_tokens_of_its_installation() {
     let fake = fake();
     let (code, job) = run(&fake, "github-app.yaml", &[]);

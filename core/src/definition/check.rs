@@ -225,6 +225,12 @@ impl<'d, 'p> Checker<'d, 'p> {
         self.optional_field(task.queue_timeout.as_ref(), created);
         self.field(&task.kill_grace, created);
         self.retry(&task.retry, created);
+        for route in &task.routes {
+            if let RouteTarget::Reschedule { after, until } = &route.target {
+                self.field(after, created);
+                self.field(until, created);
+            }
+        }
         match &task.method {
             Method::SubmitJobs(options) => self.submission(options, here),
             Method::ForkJob(options) => self.fork(options, here),

@@ -167,6 +167,8 @@ enum Wanted {
     Instant,
     /// What an earlier attempt gave.
     Cursor,
+    /// A number, or an empty text for none.
+    Maybe,
 }
 
 use GithubOperation::{
@@ -221,7 +223,7 @@ const SETTINGS: &[Setting] = &[
     ("replace", Wanted::Names, &[], &[SetLabels]),
     ("body", Wanted::Text, &[Comment], &[CreatePullRequest, UpdatePullRequest]),
     ("key", Wanted::Line, &[], &[Comment]),
-    ("reply_to", Wanted::Number, &[], &[Comment]),
+    ("reply_to", Wanted::Maybe, &[], &[Comment]),
     ("title", Wanted::Line, &[CreatePullRequest], &[UpdatePullRequest]),
     ("head", Wanted::Line, &[CreatePullRequest, FindPullRequest], &[]),
     ("base", Wanted::Line, &[], &[CreatePullRequest, FindPullRequest, UpdatePullRequest]),
@@ -273,6 +275,8 @@ fn checked(wanted: Wanted, value: Value) -> Result<Value, (String, String)> {
             let number = number.filter(|number| (least..=most).contains(number)).ok_or_else(|| wrong(&what))?;
             Ok(Value::from(number))
         }
+        Wanted::Maybe if value.is_null() || text.as_deref().is_some_and(|text| text.trim().is_empty()) => Ok(Value::Null),
+        Wanted::Maybe => checked(Wanted::Number, value),
         Wanted::Flag => match text.as_deref() {
             Some("true") => Ok(Value::Bool(true)),
             Some("false") => Ok(Value::Bool(false)),
@@ -551,6 +555,8 @@ mod tests {
             ("cursor", json!(""), Value::Null),
             ("cursor", json!("{\"v\":1}"), json!({"v": 1})),
             ("repo", json!("o/r.x"), json!("o/r.x")),
+            ("reply_to", json!(""), Value::Null),
+            ("reply_to", json!("17"), json!(17)),
         ] {
             assert_eq!(check_github_setting(name, given), Ok(becomes), "{name}");
         }

@@ -75,6 +75,7 @@ impl Walk {
         let user_key = self.optional(&mut keys, "user_key", Self::template_spelling);
         let description = self.optional(&mut keys, "description", Self::template);
         let priority = keys.take("priority").and_then(|entry| self.submitted_priority(&entry.value));
+        let dry_run = self.optional(&mut keys, "dry_run", Self::boolean).unwrap_or(false);
         self.unknown_keys(&keys, &SUBMIT);
         Some(Method::SubmitJobs(SubmitJobsOptions {
             job_type: job_type?,
@@ -85,6 +86,7 @@ impl Walk {
             user_key,
             description,
             priority,
+            dry_run,
         }))
     }
 

@@ -571,9 +571,9 @@ pub enum RouteTarget {
     /// "Not yet": a new attempt of the same visit later.
     Reschedule {
         /// How long to wait.
-        after: Duration,
+        after: Field<Duration>,
         /// How long after the visit's first start the result becomes EXPIRED.
-        until: Duration,
+        until: Field<Duration>,
     },
     /// The path ends; the job is COMPLETED as far as this path goes.
     EndCompleted,

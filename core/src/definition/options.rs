@@ -26,6 +26,8 @@ pub struct SubmitJobsOptions {
     pub description: Option<TemplateText>,
     /// Overrides the definition's; renders to the name of a priority.
     pub priority: Option<TemplateText>,
+    /// Nothing is submitted: what there is under each `user_key` is told.
+    pub dry_run: bool,
 }
 
 /// Options of `method: FORK_JOB` (the key `sub_workflow`).

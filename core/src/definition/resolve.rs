@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::agent::read_dollars;
 use super::{
-    AgentOptions, Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy, TemplateText, code,
+    AgentOptions, Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy, RouteTarget, TemplateText, code,
     parse_duration, parse_size,
 };
 
@@ -45,6 +45,12 @@ impl JobDefinition {
             }
             resolver.duration(&format!("kill_grace{of}"), &mut task.kill_grace, true);
             resolver.retry(&of, &mut task.retry);
+            for route in &mut task.routes {
+                if let RouteTarget::Reschedule { after, until } = &mut route.target {
+                    resolver.duration(&format!("reschedule{of}"), after, false);
+                    resolver.duration(&format!("until{of}"), until, false);
+                }
+            }
             if let Method::Agent(agent) = &mut task.method {
                 resolver.agent(&of, agent);
             }

@@ -7,7 +7,7 @@ use super::names::{WORDS, is_special_word};
 use super::scalar::{Meaning, shortened};
 use super::tree::{Entry, Kind, Node};
 use super::walk::{Keys, Walk, Zero};
-use super::{Condition, Dependency, Diagnostic, Route, RouteMatch, RouteTarget, Span, code};
+use super::{Condition, Dependency, Diagnostic, Field, Route, RouteMatch, RouteTarget, Span, code};
 use crate::engine::{AgentClass, ResultName};
 
 /// `RESCHEDULE` without a time.
@@ -234,7 +234,9 @@ impl Walk {
             "RESTART_TASK" => RouteTarget::RestartTask,
             "RESTART_JOB" => RouteTarget::RestartJob,
             "PAUSE_JOB" => RouteTarget::PauseJob,
-            "RESCHEDULE" | "EXECUTING" => RouteTarget::Reschedule { after: RESCHEDULE_AFTER, until: RESCHEDULE_UNTIL },
+            "RESCHEDULE" | "EXECUTING" => {
+                RouteTarget::Reschedule { after: Field::Value(RESCHEDULE_AFTER), until: Field::Value(RESCHEDULE_UNTIL) }
+            },
             "END_COMPLETED" => RouteTarget::EndCompleted,
             "END_FAILED" => RouteTarget::EndFailed,
             "END_BLOCKED" => RouteTarget::EndBlocked,
@@ -310,10 +312,10 @@ impl Walk {
                     "bound a reschedule in time: {reschedule: 2m, until: 14d}",
                 );
             }
-            let after = self.duration("reschedule", &reschedule.value, Zero::Refused);
+            let after = self.duration_field("reschedule", &reschedule.value, Zero::Refused);
             let until = match until {
-                Some(entry) => self.duration("until", &entry.value, Zero::Refused),
-                None => Some(RESCHEDULE_UNTIL),
+                Some(entry) => self.duration_field("until", &entry.value, Zero::Refused),
+                None => Some(Field::Value(RESCHEDULE_UNTIL)),
             };
             return Some((RouteTarget::Reschedule { after: after?, until: until? }, None));
         }

@@ -6,7 +6,7 @@ use super::decide::{Done, Step};
 use super::effect::Effect;
 use super::error::EngineError;
 use super::event::{FanOutItem, TaskIndex};
-use super::routes::Class;
+use super::routes::{Class, resolved};
 use super::run::Phase;
 use super::settle::Visit;
 use super::status::{AttemptResult, Failure, ResultName, TaskState};
@@ -205,7 +205,7 @@ impl Step<'_> {
             Fate::Again(route) => match &self.plan_task(task).routes[route].target {
                 PlanTarget::Word(RouteTarget::Reschedule { after, until }) => {
                     self.use_instance_route(unit, route);
-                    self.reschedule(unit, *after, *until)
+                    self.reschedule(unit, resolved(after), resolved(until))
                 }
                 _ => Ok(()),
             },

@@ -1,11 +1,18 @@
 //! Looking up routes, and how they are written.
 
+use std::time::Duration;
+
 use super::decide::Step;
 use super::settle::Visit;
 use super::status::AttemptResult;
 use super::units::Unit;
-use crate::definition::{RouteMatch, RouteTarget};
+use crate::definition::{Field, RouteMatch, RouteTarget};
 use crate::graph::{Plan, PlanRoute, PlanTarget, names_result};
+
+/// A time of a route. Templates are values when a job is made; a plan that nobody has made a job of waits for ever.
+pub(super) fn resolved(field: &Field<Duration>) -> Duration {
+    field.value().copied().unwrap_or(Duration::MAX)
+}
 
 /// How a result counts when nothing more exact is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

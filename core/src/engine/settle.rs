@@ -3,7 +3,7 @@
 use super::decide::{Done, Step};
 use super::effect::Effect;
 use super::event::TaskIndex;
-use super::routes::{Class, written_match, written_target};
+use super::routes::{Class, resolved, written_match, written_target};
 use super::run::{Ending, Outcome, StopKind};
 use super::status::{AgentClass, AttemptResult, Failure, JobState, SkipReason, TaskState};
 use super::units::Hold;
@@ -137,7 +137,7 @@ impl Step<'_> {
                 }
                 RouteTarget::Fatal | RouteTarget::RestartJob => return self.stop_by_route(task, result, failure, word),
                 RouteTarget::PauseJob => return self.pause_by_task(task),
-                RouteTarget::Reschedule { after, until } => return self.reschedule(task.into(), *after, *until),
+                RouteTarget::Reschedule { after, until } => return self.reschedule(task.into(), resolved(after), resolved(until)),
                 RouteTarget::Tasks(_) => return Ok(()),
             }
         }

@@ -126,7 +126,8 @@ impl Diagram {
                 return self.add_route(DiagramEdge { from, to: from, label, kind: DiagramEdgeKind::Back });
             }
             RouteTarget::Reschedule { after, .. } => {
-                let label = format!("{label}: again after {}", format_duration(*after));
+                let after = after.value().map_or_else(|| "a while".to_owned(), |after| format_duration(*after));
+                let label = format!("{label}: again after {after}");
                 return self.add_route(DiagramEdge { from, to: from, label, kind: DiagramEdgeKind::Back });
             }
             RouteTarget::Fatal => "FATAL",

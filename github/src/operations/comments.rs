@@ -56,8 +56,13 @@ impl Session<'_> {
         if self.text("key").is_some_and(|key| key.chars().count() > KEY) {
             return Err(Failed::invalid(format!("github.key has more than {KEY} characters")));
         }
+        let body = self.needed("body")?;
+        if body.trim().is_empty() {
+            self.say("nothing is said: the text is empty".to_owned());
+            return Ok(vec![("comment", Value::Null), ("created", false.into())]);
+        }
         let mark = self.mark();
-        let text = self.marked(self.needed("body")?, &mark);
+        let text = self.marked(body, &mark);
         let mut me = self.login().await?;
         let (list, make, kind) = match self.number("reply_to") {
             None => {

@@ -34,6 +34,12 @@ impl std::io::Write for Room {
 type Outputs = Result<Vec<(&'static str, Value)>, Failed>;
 
 impl Session<'_> {
+    /// Whoever knew the state of before, and is told the same again, is answered as a cache would be.
+    fn nothing_new(&self, given: &[(&'static str, Value)]) -> bool {
+        let looks = self.order.operation == GithubOperation::PrActivity && self.setting("cursor").is_some();
+        looks && given.contains(&("news", Value::Bool(false)))
+    }
+
     /// Does what was ordered, to its end. May be cut off anywhere and begun again.
     pub async fn perform(&self) -> Result<Done, Failed> {
         let given = match self.order.operation {
@@ -53,12 +59,13 @@ impl Session<'_> {
             GithubOperation::DeleteBranch => self.delete_branch().await,
         }?;
         let mut outputs: IndexMap<String, Value> = IndexMap::new();
-        outputs.insert("status".to_owned(), Value::from(200));
+        let status = if self.nothing_new(&given) { 304 } else { 200 };
+        outputs.insert("status".to_owned(), Value::from(status));
         outputs.extend(given.into_iter().map(|(name, value)| (name.to_owned(), value)));
         if serde_json::to_writer(Room(LARGEST), &outputs).is_err() {
             let message = format!("the outputs would have more than {} MiB: ask for less at once", LARGEST >> 20);
             return Err(Failed::new(Kind::Incomplete, message));
         }
-        Ok(Done { outputs })
+        Ok(Done { status, outputs })
     }
 }

@@ -46,7 +46,9 @@ async fn each_comment_and_review_comes_once() {
     assert_eq!(first["news"], true);
 
     let second = desk.ask("pr_activity", json!({"number": 1, "cursor": first["cursor"]})).await.unwrap();
-    assert_eq!((bodies(&second), &second["news"]), (vec![], &json!(false)));
+    assert_eq!((bodies(&second), &second["news"], &second["status"]), (vec![], &json!(false), &json!(304)));
+    let blank = desk.ask("pr_activity", json!({"number": 1, "cursor": ""})).await.unwrap();
+    assert_eq!((&blank["activity"], &blank["status"]), (&first["activity"], &json!(200)));
     desk.fake.state(|state| {
         let mut repo = state.repo(REPO);
         repo.comment(1, "ada", "thanks");
@@ -75,6 +77,7 @@ async fn checks_merges_and_new_commits_are_news() {
             seen["checks"]["failed"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
         let shown = json!([seen["checks"]["state"], failed, pull["mergeable"], pull["merged"], pull["closed"]]);
         assert_eq!((shown, &seen["news"]), (expected, &json!(news)));
+        assert_eq!(seen["status"], if news { 200 } else { 304 });
         cursor = seen["cursor"].clone();
     };
     look(json!(["none", [], true, false, false]), true).await;

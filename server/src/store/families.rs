@@ -1,10 +1,10 @@
 //! Jobs that were made by jobs, as the writer looks them up.
 
-use atta_core::engine::AttemptNumber;
+use atta_core::engine::{AttemptNumber, JobState};
 use atta_core::protocol::JobId;
 
 use super::sql::query;
-use super::{StoreError, StoreWriter};
+use super::{ColumnName, StoreError, StoreWriter};
 
 /// What is asked of a job about where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,15 @@ impl StoreWriter {
             .fetch_all(self.connection().await?)
             .await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, JobId(row.try_get(1)?)))).collect()
+    }
+
+    /// The newest job that has or had this key.
+    pub(crate) async fn last_with_user_key(&mut self, key: &str) -> Result<Option<(JobId, JobState)>, StoreError> {
+        let row = query("SELECT id, state FROM jobs WHERE user_key = $1 ORDER BY created_at DESC, id DESC LIMIT 1")
+            .bind(key)
+            .fetch_optional(self.connection().await?)
+            .await?;
+        row.map(|row| Ok((JobId(row.try_get(0)?), JobState::from_column("jobs", "state", row.try_get(1)?)?))).transpose()
     }
 
     /// Where a job comes from.

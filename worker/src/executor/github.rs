@@ -9,7 +9,6 @@ use atta_core::engine::{AttemptResult, Failure, ResultName};
 use atta_core::protocol::ant::{Action, ArtifactRules, Assignment, AttemptReport, ReportBody};
 use atta_core::protocol::github::{GithubCredential, GithubOrder};
 use atta_github::{Done, Failed, Gate, Session};
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 use url::Url;
@@ -70,11 +69,14 @@ impl Attempt {
         let ended = self.perform(client, &guard, &order, &secret).await?;
         let mut problems = Vec::new();
         let (result, end, mut outputs, retry_after) = match ended {
-            Ok(done) => (AttemptResult::Http(200), None, done.outputs, None),
+            Ok(done) => (AttemptResult::Http(done.status), None, done.outputs, None),
             Err((result, failure, retry_after)) => {
                 self.log.system(&failure.message).await;
                 let status = result.exit_code().map(|status| ("status".to_owned(), Value::from(status)));
-                (result, Some(failure), IndexMap::from_iter(status), retry_after)
+                // Whoever looks again knows what was told before this failure.
+                let cursor = order.settings.get("cursor").filter(|cursor| !cursor.is_null());
+                let cursor = cursor.map(|cursor| ("cursor".to_owned(), cursor.clone()));
+                (result, Some(failure), status.into_iter().chain(cursor).collect(), retry_after)
             }
         };
         let document = directory.work().join(RESULT);

@@ -12,10 +12,12 @@ use nix::unistd::Pid;
 use tokio::process::Command;
 
 /// Variables of a task that its git needs to reach a repository, and so does the ant's.
-const PASSED_ON: [&str; 12] = [
+const PASSED_ON: [&str; 13] = [
     "GIT_SSH",
     "GIT_SSH_COMMAND",
     "GIT_ASKPASS",
+    // Not git's own: what a `credential.helper` of GIT_CONFIG_* prints.
+    "GIT_PASSWORD",
     "SSH_ASKPASS",
     "SSH_AUTH_SOCK",
     "SSL_CERT_FILE",

@@ -1,6 +1,6 @@
 //! Routes and dependencies in their long forms.
 
-use super::{Shape, TASK_NAME, Vocabulary, key};
+use super::{DURATION, Shape, TASK_NAME, Vocabulary, key};
 
 /// The form of what is a word or the name of a task: the loader tells them apart.
 pub(super) const WORD_OR_TASK: &str = "^[^{}]+$";
@@ -28,14 +28,14 @@ pub(in super::super) const LONG_ROUTE: Vocabulary = Vocabulary {
         .default("no bound"),
         key(
             "reschedule",
-            Shape::Duration,
+            DURATION,
             "reschedule",
             "Instead of `goto`: the task is tried again after so long, as a new attempt of the same visit. Meanwhile it \
              takes no place on an ant.",
         ),
         key(
             "until",
-            Shape::Duration,
+            DURATION,
             "reschedule",
             "How long after the first attempt of the visit `reschedule` gives up, with the result `EXPIRED`.",
         )

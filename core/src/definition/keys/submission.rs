@@ -47,6 +47,14 @@ pub(in super::super) const SUBMIT: Vocabulary = Vocabulary {
             "submit-jobs",
             "The job's priority, instead of its definition's.",
         ),
+        key(
+            "dry_run",
+            Shape::Boolean,
+            "submit-jobs-dry",
+            "Nothing is submitted. The outputs say of each item what would become of it, and which job had its `user_key` \
+             last.",
+        )
+        .default("false"),
     ],
     later: &[],
     foreign: &[("job", "job_type"), ("inputs", "params"), ("with", "params"), ("matrix", "items"), ("key", "user_key")],

@@ -103,20 +103,21 @@ fn a_definition_with_every_key_is_read_as_it_is_written() {
     assert_eq!(plan.environment["LANG"].source, "C.UTF-8");
     assert_eq!(plan.tags[0].source, "linux");
     let routes: Vec<_> = plan.routes.iter().map(|route| (&route.matches, &route.target, route.max)).collect();
-    let until = Duration::from_secs(14 * 86_400);
+    let until = Field::Value(Duration::from_secs(14 * 86_400));
+    let twice = RouteTarget::Reschedule { after: Field::Value(Duration::from_secs(120)), until };
     assert_eq!(
         routes,
         [
             (&RouteMatch::Completed, &RouteTarget::Tasks(vec!["implement".into()]), None),
             (&RouteMatch::Code(3), &RouteTarget::Tasks(vec!["implement".into()]), Some(2)),
             (&RouteMatch::Range(64, 78), &RouteTarget::Fatal, None),
-            (&RouteMatch::Code(10), &RouteTarget::Reschedule { after: Duration::from_secs(120), until }, None),
+            (&RouteMatch::Code(10), &twice, None),
             (
                 &RouteMatch::Result(ResultName::TimedOut),
                 &RouteTarget::Tasks(vec!["cleanup".into(), "implement".into()]),
                 None
             ),
-            (&RouteMatch::Code(75), &RouteTarget::Reschedule { after: Duration::from_secs(120), until }, None),
+            (&RouteMatch::Code(75), &twice, None),
             (&RouteMatch::Any, &RouteTarget::Error("ERR_NO_PLAN".into()), None),
         ]
     );

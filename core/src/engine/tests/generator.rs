@@ -203,7 +203,7 @@ fn routes(
             RouteTarget::Error("ERR_X".to_owned()),
         ];
         if !always_run {
-            let (after, until) = (Duration::from_secs(1), Duration::from_hours(24));
+            let (after, until) = (Field::Value(Duration::from_secs(1)), Field::Value(Duration::from_hours(24)));
             words.extend([RouteTarget::EndCompleted, RouteTarget::EndFailed, RouteTarget::EndBlocked]);
             // In the end every attempt exits with 0: that must not wait again.
             let ends = match chosen {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use atta_core::definition::{MOST_SUBMITTED, Priority, SubmitJobsOptions, TemplateText};
-use atta_core::engine::{AttemptNumber, AttemptResult, Failure};
+use atta_core::engine::{AttemptNumber, AttemptResult, Failure, JobState};
 use atta_core::protocol::JobId;
 use atta_core::template::{Renderer, Scope};
 use indexmap::IndexMap;
@@ -33,11 +33,17 @@ struct Outcome {
     outcome: &'static str,
     job: Option<JobId>,
     reason: Option<String>,
+    /// The state of the job, when it has ended.
+    ended: Option<JobState>,
 }
 
 impl Outcome {
+    fn of(outcome: &'static str, job: JobId) -> Self {
+        Self { outcome, job: Some(job), reason: None, ended: None }
+    }
+
     fn refused(reason: String) -> Self {
-        Self { outcome: "refused", job: None, reason: Some(reason) }
+        Self { outcome: "refused", job: None, reason: Some(reason), ended: None }
     }
 }
 
@@ -81,12 +87,21 @@ impl State {
         let mut outcomes = Vec::with_capacity(items.len());
         let mut bytes = 0;
         for (index, item) in items.iter().enumerate() {
+            if options.dry_run {
+                let names = OfItem { outer: &scope, name: &options.item_var, value: item, index };
+                let rendered = render(&source.source, options, &self.renderer, &names);
+                outcomes.push(match rendered {
+                    Ok(rendered) => self.look_for(database, rendered.user_key.as_deref()).await?,
+                    Err(reason) => Outcome::refused(reason),
+                });
+                continue;
+            }
             let text = text_of(item);
             let count = equals.entry(text.clone()).or_default();
             *count += 1;
             let key = blake3::hash(format!("{place}/{count}/{text}").as_bytes()).to_hex()[..32].to_owned();
             if let Some(child) = known.get(&key) {
-                outcomes.push(Outcome { outcome: "submitted", job: Some(child.clone()), reason: None });
+                outcomes.push(Outcome::of("submitted", child.clone()));
                 continue;
             }
             let names = OfItem { outer: &scope, name: &options.item_var, value: item, index };
@@ -124,19 +139,32 @@ impl State {
             match self.accept(database, wanted).await {
                 Ok(child) => {
                     self.staged.by_origin.insert((job.clone(), key), child.clone());
-                    outcomes.push(Outcome { outcome: "submitted", job: Some(child), reason: None });
+                    outcomes.push(Outcome::of("submitted", child));
                 }
                 Err(Refusal::Duplicate { key, holder }) => {
                     let reason = Refusal::Duplicate { key, holder: holder.clone() }.to_string();
-                    outcomes.push(Outcome { outcome: "duplicate", job: Some(holder), reason: Some(reason) });
+                    outcomes.push(Outcome { reason: Some(reason), ..Outcome::of("duplicate", holder) });
                 }
                 Err(refusal) => outcomes.push(Outcome::refused(store_error(refusal)?.sentence())),
             }
         }
-        for outcome in &outcomes {
+        for outcome in outcomes.iter().filter(|_| !options.dry_run) {
             metrics::counter!("atta_items_submitted_total", "outcome" => outcome.outcome).increment(1);
         }
         Ok(conclude(&outcomes))
+    }
+
+    /// What there is under a key: the job that holds it, or the last one that did.
+    async fn look_for(&self, database: &mut StoreWriter, key: Option<&str>) -> Result<Outcome, StoreError> {
+        let none = Outcome { outcome: "possible", job: None, reason: None, ended: None };
+        let Some(key) = key.map(str::trim).filter(|key| !key.is_empty()) else { return Ok(none) };
+        if let Some(holder) = self.user_keys.get(key) {
+            return Ok(Outcome::of("duplicate", holder.clone()));
+        }
+        let Some((job, state)) = database.last_with_user_key(key).await? else { return Ok(none) };
+        // What ends in this very batch is not stored yet.
+        let state = self.jobs.get(&job).map_or(state, |live| live.row.state);
+        Ok(Outcome { ended: Some(state), ..Outcome::of("possible", job) })
     }
 }
 
@@ -144,7 +172,12 @@ impl State {
 fn conclude(outcomes: &[Outcome]) -> Performed {
     let count = |wanted: &str| outcomes.iter().filter(|outcome| outcome.outcome == wanted).count();
     let results = outcomes.iter().enumerate().map(|(index, outcome)| {
-        json!({ "index": index, "outcome": outcome.outcome, "job_id": outcome.job, "reason": outcome.reason })
+        let Outcome { outcome, job, reason, ended } = outcome;
+        let mut result = json!({ "index": index, "outcome": outcome, "job_id": job, "reason": reason });
+        if *outcome == "possible" {
+            result["ended"] = ended.map_or(Value::Null, |state| state.as_str().into());
+        }
+        result
     });
     let refused = count("refused");
     let mut outputs = IndexMap::new();

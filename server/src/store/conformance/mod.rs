@@ -113,6 +113,8 @@ impl Case {
             text("artifacts_before", writer.artifacts_before(UnixMillis(1_000), &["flow".to_owned()], 10).await),
             text("forked_job", writer.forked_job(&job1, AttemptNumber(3)).await),
             text("jobs_by_origin", writer.jobs_by_origin(&job1).await),
+            text("last_with_user_key", writer.last_with_user_key("key").await),
+            text("last_with_user_key", writer.last_with_user_key("none").await),
             text("ancestor", writer.ancestor(&job2).await),
             text("ancestor", writer.ancestor(&none).await),
             text("load_jobs", writer.load_jobs(Which::Live).await),

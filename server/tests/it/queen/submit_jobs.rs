@@ -210,3 +210,25 @@ pub(crate) async fn submitted_jobs_outlive_a_cancelled_parent() {
     assert_eq!(rig.state(&job).await, "CANCELLED");
     assert_eq!(rig.rows("SELECT DISTINCT state FROM jobs WHERE job_type = 'build'").await, ["RUNNING"]);
 }
+
+#[tokio::test]
+pub(crate) async fn a_dry_run_submits_nothing_and_tells_who_has_or_had_each_key() {
+    let mut rig = Rig::new().await;
+    rig.upload(&BUILD.replace(", tags: [rare]", "")).await;
+    rig.upload(&source(", user_key: \"k-{{ item }}\"", "")).await;
+    scan(&rig, json!(["a"])).await;
+    let mut ant = Ant::new("ant", 1);
+    ant.work(&rig.queen).await;
+    scan(&rig, json!(["b"])).await;
+    rig.restart().await;
+    rig.upload(&source(", dry_run: true, user_key: \"k-{{ item }}\"", "")).await;
+    // Params are not looked at: nothing is made of them.
+    let job = scan(&rig, json!(["a", "b", "C"])).await;
+    assert_eq!(rig.state(&job).await, "COMPLETED");
+    assert_eq!(rig.rows("SELECT user_key, state FROM jobs WHERE job_type = 'build' ORDER BY user_key").await.len(), 2);
+    let ids = rig.rows("SELECT id FROM jobs WHERE job_type = 'build' ORDER BY user_key").await;
+    let results = outputs(&rig, &job).await["results"].clone();
+    assert_eq!(results[0], json!({"index": 0, "outcome": "possible", "job_id": ids[0], "reason": null, "ended": "COMPLETED"}));
+    assert_eq!(results[1], json!({"index": 1, "outcome": "duplicate", "job_id": ids[1], "reason": null}));
+    assert_eq!(results[2], json!({"index": 2, "outcome": "possible", "job_id": null, "reason": null, "ended": null}));
+}
