@@ -44,4 +44,5 @@ mod surface;
 mod transfers;
 mod triggers;
 mod upgrade;
+mod workflows;
 mod workspaces;

@@ -163,9 +163,11 @@ fn hostile_values_are_printed_as_they_are() {
 #[test]
 fn every_example_is_tested_and_every_shipped_workflow_is_valid() {
     let mut tests = String::new();
-    for entry in fs::read_dir(repository().join("cli/tests/it")).expect("the directory exists").flatten() {
-        if entry.path().is_file() {
-            tests.push_str(&fs::read_to_string(entry.path()).expect("a test is text"));
+    for directory in ["cli/tests/it", "cli/tests/it/workflows"] {
+        for entry in fs::read_dir(repository().join(directory)).expect("the directory exists").flatten() {
+            if entry.path().is_file() {
+                tests.push_str(&fs::read_to_string(entry.path()).expect("a test is text"));
+            }
         }
     }
     let mut files = BTreeSet::new();
@@ -179,7 +181,9 @@ fn every_example_is_tested_and_every_shipped_workflow_is_valid() {
     assert!(files.len() > 10);
     for file in &files {
         let name = file.file_name().and_then(|name| name.to_str()).expect("the name is text");
-        assert!(name == "implement-local.yaml" || tests.contains(&format!("{name}\"")), "{name} is not run by a test");
+        assert!(name == "implement-local.yaml"
+                || tests.contains(&format!("{name}\""))
+                || tests.contains(&format!("\"{}\"", name.trim_end_matches(".yaml"))), "{name} is not run by a test");
     }
     let output = Command::new(atta()).arg("validate").args(&files).output().expect("atta starts");
     assert!(

@@ -1,0 +1,65 @@
+#!/bin/bash
+# A stand-in for a coding agent: speaks the line protocol of `custom`, writes down that it was begun, and does what the file
+# modes/ISSUE says of its issue.
+set -eu
+prompt=$(cat)
+issue=${BRANCH#ai/}
+issue=${issue%%-*}
+task=$ATTA_TASK_TYPE
+mode=$(cat "@DIR@/modes/$issue" 2>/dev/null || echo plain)
+session=${ATTA_AGENT_SESSION:-}
+[ -n "$session" ] || echo "$issue $ATTA_JOB_ID $task $ATTA_TASK_VISIT" >>"@DIR@/sessions"
+mkdir -p "@DIR@/seen"
+printf '%s\n' "$prompt" >"@DIR@/seen/$issue.$task.$ATTA_TASK_VISIT.prompt"
+env >"@DIR@/seen/$issue.$task.$ATTA_TASK_VISIT.environment"
+for file in .atta/run/*; do
+    [ ! -f "$file" ] || cp "$file" "@DIR@/seen/$issue.$task.$ATTA_TASK_VISIT.${file##*/}"
+done
+echo "{\"type\":\"session\",\"id\":\"${session:-session-$$}\"}"
+echo '{"type":"turn"}'
+
+result() { jq -nc --arg text "$1" '{type: "result", text: $text}'; }
+change() {
+    echo "$2" >>"$1"
+    git add "$1"
+    git commit -qm "$2"
+}
+
+case $mode.$task in
+    limited.plan)
+        if [ ! -e "@DIR@/modes/$issue.was-limited" ]; then
+            touch "@DIR@/modes/$issue.was-limited"
+            echo '{"type":"limit","message":"used up"}'
+            echo '{"type":"result","is_error":true,"class":"rate_limited","message":"used up"}'
+            exit 0
+        fi
+        ;;
+    blocked.plan) result '{"status": "blocked", "plan": "none", "questions": ["Which colour?"]}' && exit 0 ;;
+    silent.implement) change "feature-$issue.txt" "Add feature $issue" && result 'It is all fine.' && exit 0 ;;
+    idle.implement) result '{"status": "done", "summary": "Nothing was needed."}' && exit 0 ;;
+    failing.implement | mended.implement) change broken "Break it" ;;
+    mended.fix-tests) git rm -q broken && git commit -qm "Mend it" ;;
+    unsure.self-verify)
+        if [ "$ATTA_TASK_VISIT" = 1 ]; then
+            result '{"status": "tests_failing", "summary": "Not yet.", "findings": ["the greeting is missing"]}' && exit 0
+        fi
+        ;;
+esac
+
+case $task in
+    plan) result "{\"status\": \"done\", \"plan\": \"PLAN-OF-$issue: write feature-$issue.txt\", \"unresolved\": [\"the colour was guessed\"]}" ;;
+    implement) change "feature-$issue.txt" "Add feature $issue" && result '{"status": "done", "summary": "It greets now.", "unresolved": ["no translation"]}' ;;
+    fix-tests) change "fix-$issue.txt" "Look into it" && result '{"status": "done", "summary": "Looked into it."}' ;;
+    self-verify) result '{"status": "done", "summary": "All wishes are met.", "findings": []}' ;;
+    address-feedback)
+        if git rev-parse -q --verify refs/worktree/base >/dev/null && grep -q 'conflicts with' .atta/run/feedback.md; then
+            git merge -q -X ours -m "Merge the base" refs/worktree/base >&2
+        elif ! grep -q 'thank you' .atta/run/feedback.md; then
+            change "feature-$issue.txt" "Follow the feedback, visit $ATTA_TASK_VISIT"
+        fi
+        answers=$(grep -o '^## Comment [0-9]*' .atta/run/feedback.md | jq -Rnc '[inputs | {id: (.[11:] | tonumber), answer: "Answer to \(.[11:])."}]')
+        result "{\"status\": \"done\", \"summary\": \"Followed.\", \"answers\": ${answers:-[]}}"
+        ;;
+    learn) result "{\"lesson\": \"LESSON-OF-$issue\"}" ;;
+    review) result '{"summary": "A look was had.", "findings": [{"file": "a.txt", "line": 3, "text": "This is wrong."}]}' ;;
+esac
