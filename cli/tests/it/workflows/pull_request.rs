@@ -5,7 +5,7 @@ use super::world::{REPO, World};
 /// Answers that our account has given to comments on lines, by what they answer.
 fn replies(world: &World, pull: u64) -> Vec<(u64, String)> {
     world.fake.state(|state| {
-        let comments = &state.repo(REPO).pull(pull).review_comments;
+        let comments = state.repo(REPO).pull(pull).review_comments.clone();
         let ours = comments.iter().filter(|comment| comment.author == "atta-bot");
         ours.map(|comment| (comment.in_reply_to.unwrap_or(0), comment.body.clone())).collect()
     })

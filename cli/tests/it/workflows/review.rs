@@ -13,14 +13,15 @@ fn a_pull_request_with_the_label_is_reviewed_once() {
         repo.label(pull, "ai-review");
         let (git, head) = (repo.data().git.clone().expect("it has one"), repo.head(pull));
         // GitHub has such a name for every pull request.
-        let made = std::process::Command::new("git").arg("--git-dir").arg(git);
-        (pull, made.args(["update-ref", &format!("refs/pull/{pull}/head"), &head]).status().expect("git starts").success())
+        let mut command = std::process::Command::new("git");
+        command.arg("--git-dir").arg(git).args(["update-ref", &format!("refs/pull/{pull}/head"), &head]);
+        assert!(command.status().expect("git starts").success());
+        pull
     });
-    assert!(pull.1);
     world.upload("gh-review", |text| text.replace("\"*/2 * * * *\"", "\"* * * * * *\""));
-    wait_for("the review", || (world.said(pull.0).len() == 1).then_some(()));
-    wait_for("the label to go", || world.labels(pull.0).is_empty().then_some(()));
-    let said = world.said(pull.0);
+    wait_for("the review", || (world.said(pull).len() == 1).then_some(()));
+    wait_for("the label to go", || world.labels(pull).is_empty().then_some(()));
+    let said = world.said(pull);
     assert!(said[0].starts_with("**Review** of ") && said[0].contains("- `a.txt:3`: This is wrong."), "{said:#?}");
     world.stop();
 }

@@ -3,10 +3,11 @@
 //! `make test` does a small one. `make storm` does the whole: `ATTA_STORM_ISSUES`, `ATTA_STORM_KILLS` and `ATTA_STORM_SEED` say how
 //! much of it, and with which dice.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use atta_fake_github::{Fault, Rule};
+use serde_json::Value;
 
 use super::world::{REPO, World};
 use crate::dice::Dice;
@@ -31,13 +32,35 @@ fn fault(dice: &mut Dice) -> Rule {
     })
 }
 
-/// Whether the issue has come where it stays: its pull request is followed, or merged, or a person is asked.
-fn settled(world: &World, issue: u64) -> bool {
-    match world.labels(issue).join(" ").as_str() {
-        "ai-pr-open" | "needs-human" => true,
-        "" => !world.pulls(issue).is_empty(),
-        _ => false,
-    }
+/// One issue, and what was done to it.
+struct Course {
+    issue: u64,
+    mode: &'static str,
+    merged: bool,
+    /// Somebody has said something on its pull request.
+    commented: bool,
+}
+
+/// What is not yet as it has to be in the end.
+fn missing(world: &World, course: &Course, jobs: &[Value]) -> Option<String> {
+    let Course { issue, mode, merged, commented } = *course;
+    let key = format!("{REPO}#{issue}");
+    let of_issue: Vec<&Value> = jobs.iter().filter(|job| job["user_key"] == key.as_str()).collect();
+    let state = of_issue.first().map_or("", |job| job["state"].as_str().unwrap_or_default());
+    let (labels, said, pulls) = (world.labels(issue).join(" "), world.said(issue).len(), world.pulls(issue));
+    let answers = pulls.first().map_or(0, |pull| world.said(*pull).len());
+    let expected = match mode {
+        "blocked" => of_issue.len() == 1 && state == "BLOCKED" && labels == "needs-human" && said == 1 && pulls.is_empty(),
+        "failing" => of_issue.len() == 1 && state == "FAILED" && labels == "needs-human" && said == 1 && pulls.is_empty(),
+        _ => {
+            let followed = ["RUNNING", "WAITING"].contains(&state) && labels == "ai-pr-open";
+            let ended = state == "COMPLETED" && labels.is_empty();
+            let here = if merged { ended } else { followed };
+            of_issue.len() == 1 && here && said == 0 && pulls.len() == 1 && answers == usize::from(commented)
+        }
+    };
+    let sight = format!("{mode} {issue}: {} jobs, {state}, [{labels}], {said} comments, pulls {pulls:?}, {answers} answers, merged {merged}", of_issue.len());
+    (!expected).then_some(sight)
 }
 
 #[test]
@@ -51,82 +74,69 @@ fn every_issue_ends_in_one_pull_request_or_with_a_person_whatever_fails() {
     assert!(world.server().client(&["config", "set", "Places", "3"]).status.success());
     world.pick_every_second();
     let modes = MODES.iter().cycle().take(usize::try_from(issues).expect("not so many"));
-    let issues: Vec<(u64, &str)> = modes.map(|mode| (world.issue(mode), *mode)).collect();
-    for (issue, _) in &issues {
-        world.label(*issue, "ai-ready");
+    let course = |mode: &&'static str| Course { issue: world.issue(mode), mode, merged: false, commented: false };
+    let mut courses: Vec<Course> = modes.map(course).collect();
+    for course in &courses {
+        world.label(course.issue, "ai-ready");
     }
-    let mut merged = BTreeSet::new();
-    for _ in 0..kills {
-        let pause = Duration::from_millis(300 + dice.below(1_500));
-        std::thread::sleep(pause);
-        world.inject(fault(&mut dice));
-        if dice.below(2) == 0 {
+    for kill in 0..kills {
+        std::thread::sleep(Duration::from_millis(300 + dice.below(2_500)));
+        for _ in 0..=dice.below(2) {
             world.inject(fault(&mut dice));
         }
-        // People go on meanwhile.
-        let done = issues.iter().find(|(issue, _)| {
-            !merged.contains(issue) && world.labels(*issue) == ["ai-pr-open"] && !world.pulls(*issue).is_empty()
-        });
-        if let Some((issue, _)) = done.filter(|_| dice.below(3) == 0) {
-            world.merge(world.pulls(*issue)[0]);
-            merged.insert(*issue);
-        }
+        people(&world, &mut courses, &mut dice);
+        println!("kill {kill}");
         world.kill();
         world.start();
     }
     world.fake.heal();
-    wait_at_most(Duration::from_mins(4), "all issues to settle", || {
-        let open = issues.iter().filter(|(issue, _)| !settled(&world, *issue) || (merged.contains(issue) && !world.labels(*issue).is_empty()));
-        (open.count() == 0).then_some(())
-    });
-    check(&world, &issues, &merged);
+    let mut left = Vec::new();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_mins(4) {
+        people(&world, &mut courses, &mut dice);
+        let jobs = world.jobs("gh-implement");
+        left = courses.iter().filter_map(|course| missing(&world, course, &jobs)).collect();
+        if left.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(left.is_empty(), "{left:#?}");
+    check(&world, &courses);
     world.stop();
 }
 
-fn check(world: &World, issues: &[(u64, &str)], merged: &BTreeSet<u64>) {
-    // The last jobs tidy up.
-    wait_at_most(Duration::from_mins(1), "the jobs to rest", || {
-        let jobs = world.jobs("gh-implement");
-        jobs.iter().all(|job| !["PENDING", "RUNNING", "CANCELLING"].contains(&job["state"].as_str().unwrap_or_default())).then_some(())
-    });
-    let jobs = world.jobs("gh-implement");
-    let mut kept = Vec::new();
-    for (issue, mode) in issues {
-        let key = format!("{REPO}#{issue}");
-        let of_issue: Vec<_> = jobs.iter().filter(|job| job["user_key"] == key.as_str()).collect();
-        assert_eq!(of_issue.len(), 1, "{mode} {issue}: {of_issue:#?}");
-        let (labels, said, pulls) = (world.labels(*issue), world.said(*issue), world.pulls(*issue));
-        let state = of_issue[0]["state"].as_str().unwrap_or_default();
-        let honest = match *mode {
-            "blocked" | "failing" => labels == ["needs-human"] && said.len() == 1 && pulls.is_empty(),
-            _ if merged.contains(issue) => labels.is_empty() && said.is_empty() && pulls.len() == 1 && state == "COMPLETED",
-            _ => labels == ["ai-pr-open"] && said.is_empty() && pulls.len() == 1 && state == "WAITING",
-        };
-        assert!(honest, "{mode} {issue}: {state}, {labels:?}, {said:?}, {pulls:?}");
-        if labels == ["ai-pr-open"] {
-            kept.push(world.fake.state(|state| state.repo(REPO).pull(pulls[0]).head.clone()));
-            assert!(world.said(pulls[0]).is_empty());
+/// People go on meanwhile: they comment on what is followed, or merge it.
+fn people(world: &World, courses: &mut [Course], dice: &mut Dice) {
+    for course in courses.iter_mut().filter(|course| !course.merged && !course.commented) {
+        let pulls = world.pulls(course.issue);
+        let (true, Some(pull)) = (world.labels(course.issue) == ["ai-pr-open"], pulls.first()) else { continue };
+        match dice.below(3) {
+            0 => {
+                world.merge(*pull);
+                course.merged = true;
+            }
+            1 => {
+                world.fake.state(|state| state.repo(REPO).comment(*pull, "ada", "Louder, please."));
+                course.commented = true;
+            }
+            _ => {}
         }
     }
+}
+
+fn check(world: &World, courses: &[Course]) {
     // Nothing was paid for twice.
-    let mut begun: BTreeMap<String, usize> = BTreeMap::new();
-    for line in world.scratch.read("sessions").lines() {
-        *begun.entry(line.to_owned()).or_default() += 1;
-    }
     for (issue, sessions) in world.sessions() {
-        let mut once = sessions.clone();
-        once.sort();
-        once.dedup();
+        let once: BTreeSet<&String> = sessions.iter().collect();
         assert_eq!(once.len(), sessions.len(), "{issue}: {sessions:?}");
     }
-    assert!(begun.values().all(|count| *count == 1), "{begun:#?}");
-    kept.sort();
-    let mut branches = world.branches();
-    branches.sort();
-    assert_eq!(branches, kept);
+    let open = courses.iter().filter(|course| !course.merged).filter_map(|course| world.pulls(course.issue).first().copied());
+    let heads: BTreeSet<String> = open.map(|pull| world.fake.state(|state| state.repo(REPO).pull(pull).head.clone())).collect();
+    assert_eq!(world.branches().into_iter().collect::<BTreeSet<_>>(), heads);
     let data = world.scratch.path("data").display().to_string();
     wait_at_most(Duration::from_mins(1), "workspaces of jobs that have ended to go", || {
         let listed = world.scratch.atta(&["workspaces", "list", "--json", "--data-dir", &data]).json();
-        (listed.as_array().map(Vec::len) == Some(kept.len())).then_some(())
+        (listed.as_array().map(Vec::len) == Some(heads.len())).then_some(())
     });
 }

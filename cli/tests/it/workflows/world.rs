@@ -149,7 +149,7 @@ impl World {
     /// What was said on an issue or pull request under our name.
     pub(super) fn said(&self, number: u64) -> Vec<String> {
         self.fake.state(|state| {
-            let comments = &state.repo(REPO).issue(number).comments;
+            let comments = state.repo(REPO).issue(number).comments.clone();
             comments.iter().filter(|comment| comment.author == "atta-bot").map(|comment| comment.body.clone()).collect()
         })
     }
@@ -158,9 +158,10 @@ impl World {
     pub(super) fn pulls(&self, number: u64) -> Vec<u64> {
         self.fake.state(|state| {
             let prefix = format!("ai/{number}-");
-            let issues = state.repo(REPO).data().issues.values();
+            let mut repo = state.repo(REPO);
             let ours = |pull: &atta_fake_github::Pull| pull.head.starts_with(&prefix);
-            issues.filter(|issue| issue.pull.as_ref().is_some_and(ours)).map(|issue| issue.number).collect()
+            let issues = repo.data().issues.values().filter(|issue| issue.pull.as_ref().is_some_and(ours));
+            issues.map(|issue| issue.number).collect()
         })
     }
 
