@@ -181,9 +181,12 @@ fn every_example_is_tested_and_every_shipped_workflow_is_valid() {
     assert!(files.len() > 10);
     for file in &files {
         let name = file.file_name().and_then(|name| name.to_str()).expect("the name is text");
-        assert!(name == "implement-local.yaml"
+        assert!(
+            name == "implement-local.yaml"
                 || tests.contains(&format!("{name}\""))
-                || tests.contains(&format!("\"{}\"", name.trim_end_matches(".yaml"))), "{name} is not run by a test");
+                || tests.contains(&format!("\"{}\"", name.trim_end_matches(".yaml"))),
+            "{name} is not run by a test"
+        );
     }
     let output = Command::new(atta()).arg("validate").args(&files).output().expect("atta starts");
     assert!(

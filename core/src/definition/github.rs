@@ -275,7 +275,9 @@ fn checked(wanted: Wanted, value: Value) -> Result<Value, (String, String)> {
             let number = number.filter(|number| (least..=most).contains(number)).ok_or_else(|| wrong(&what))?;
             Ok(Value::from(number))
         }
-        Wanted::Maybe if value.is_null() || text.as_deref().is_some_and(|text| text.trim().is_empty()) => Ok(Value::Null),
+        Wanted::Maybe if value.is_null() || text.as_deref().is_some_and(|text| text.trim().is_empty()) => {
+            Ok(Value::Null)
+        }
         Wanted::Maybe => checked(Wanted::Number, value),
         Wanted::Flag => match text.as_deref() {
             Some("true") => Ok(Value::Bool(true)),

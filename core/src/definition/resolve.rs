@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::agent::read_dollars;
 use super::{
-    AgentOptions, Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy, RouteTarget, TemplateText, code,
-    parse_duration, parse_size,
+    AgentOptions, Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy, RouteTarget,
+    TemplateText, code, parse_duration, parse_size,
 };
 
 use crate::protocol::agent::AgentCli;

@@ -236,7 +236,7 @@ impl Walk {
             "PAUSE_JOB" => RouteTarget::PauseJob,
             "RESCHEDULE" | "EXECUTING" => {
                 RouteTarget::Reschedule { after: Field::Value(RESCHEDULE_AFTER), until: Field::Value(RESCHEDULE_UNTIL) }
-            },
+            }
             "END_COMPLETED" => RouteTarget::EndCompleted,
             "END_FAILED" => RouteTarget::EndFailed,
             "END_BLOCKED" => RouteTarget::EndBlocked,

@@ -137,7 +137,9 @@ impl Step<'_> {
                 }
                 RouteTarget::Fatal | RouteTarget::RestartJob => return self.stop_by_route(task, result, failure, word),
                 RouteTarget::PauseJob => return self.pause_by_task(task),
-                RouteTarget::Reschedule { after, until } => return self.reschedule(task.into(), resolved(after), resolved(until)),
+                RouteTarget::Reschedule { after, until } => {
+                    return self.reschedule(task.into(), resolved(after), resolved(until));
+                }
                 RouteTarget::Tasks(_) => return Ok(()),
             }
         }

@@ -46,7 +46,8 @@ impl StoreWriter {
             .bind(key)
             .fetch_optional(self.connection().await?)
             .await?;
-        row.map(|row| Ok((JobId(row.try_get(0)?), JobState::from_column("jobs", "state", row.try_get(1)?)?))).transpose()
+        row.map(|row| Ok((JobId(row.try_get(0)?), JobState::from_column("jobs", "state", row.try_get(1)?)?)))
+            .transpose()
     }
 
     /// Where a job comes from.

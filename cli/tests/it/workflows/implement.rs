@@ -40,7 +40,13 @@ fn an_issue_becomes_a_pull_request_that_is_followed_until_it_is_merged_and_the_n
         (issue.title, issue.body)
     });
     assert_eq!(title, "Greet people");
-    for part in ["Closes #", "It greets now.", "- plan: the colour was guessed", "- implement: no translation", "`the tests of the project` passes"] {
+    for part in [
+        "Closes #",
+        "It greets now.",
+        "- plan: the colour was guessed",
+        "- implement: no translation",
+        "`the tests of the project` passes",
+    ] {
         assert!(body.contains(part), "{part} is not in {body}");
     }
 
@@ -57,7 +63,10 @@ fn an_issue_becomes_a_pull_request_that_is_followed_until_it_is_merged_and_the_n
     world.label(next, "ai-ready");
     world.followed(next);
     let learnt = world.seen(next, "plan.1.learnings.md");
-    assert!(learnt.contains(&format!("(acme/shop#{issue}): LESSON-OF-{issue}")) && learnt.starts_with("- 20"), "{learnt}");
+    assert!(
+        learnt.contains(&format!("(acme/shop#{issue}): LESSON-OF-{issue}")) && learnt.starts_with("- 20"),
+        "{learnt}"
+    );
     world.stop();
 }
 

@@ -31,7 +31,11 @@ fn a_security_review_is_added_by_an_edit_on_a_running_server() {
     world.upload("gh-implement", |text| {
         let place = text.find("  - task_type: push\n").expect("it pushes");
         let (head, tail) = text.split_at(place);
-        format!("{}{}{tail}", head.replace("COMPLETED: push\n", "COMPLETED: security-review\n"), PHASE.trim_start_matches('\n'))
+        format!(
+            "{}{}{tail}",
+            head.replace("COMPLETED: push\n", "COMPLETED: security-review\n"),
+            PHASE.trim_start_matches('\n')
+        )
     });
     let agent = std::fs::read_to_string(world.scratch.path("agent")).expect("it is there");
     let agent = agent.replace("    review)", "    security-review | review)");

@@ -39,7 +39,10 @@ fn what_is_labelled_by_somebody_trusted_is_taken_as_far_as_there_is_room() {
     assert_eq!(pick(&world)["state"], "COMPLETED");
     assert_eq!(world.jobs("gh-implement").len(), 2, "the oldest first, and no more than there is room for");
     assert_eq!(world.labels(issues[0]), ["ai-in-progress"]);
-    assert_eq!((world.labels(issues[2]), world.labels(stranger)), (vec!["ai-ready".to_owned()], vec!["ai-ready".to_owned()]));
+    assert_eq!(
+        (world.labels(issues[2]), world.labels(stranger)),
+        (vec!["ai-ready".to_owned()], vec!["ai-ready".to_owned()])
+    );
     world.stop();
 }
 
@@ -96,7 +99,11 @@ fn a_picker_that_is_killed_between_any_two_requests_loses_no_issue() {
             let key = format!("{REPO}#{issue}");
             let jobs = world.jobs("gh-implement");
             let of_issue = jobs.iter().filter(|job| job["user_key"] == key.as_str()).count();
-            assert_eq!((of_issue, world.labels(*issue)), (1, vec!["ai-in-progress".to_owned()]), "killed after request {request}");
+            assert_eq!(
+                (of_issue, world.labels(*issue)),
+                (1, vec!["ai-in-progress".to_owned()]),
+                "killed after request {request}"
+            );
         }
         // Room for the next ones.
         for job in world.jobs("gh-implement") {

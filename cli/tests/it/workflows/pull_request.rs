@@ -34,9 +34,15 @@ fn each_comment_of_somebody_trusted_is_worked_on_and_answered_once() {
     assert_ne!(before, after, "something was pushed");
     assert!(said.len() == 1 && said[0].starts_with("@ada, to [your comment]("), "{said:#?}");
     assert!(said[0].contains(&format!("Answer to {plain}.")) && said[0].contains(&after), "{said:#?}");
-    assert!(replied.len() == 1 && replied[0].0 == line && replied[0].1.contains(&format!("Answer to {line}.")), "{replied:#?}");
+    assert!(
+        replied.len() == 1 && replied[0].0 == line && replied[0].1.contains(&format!("Answer to {line}.")),
+        "{replied:#?}"
+    );
     let feedback = world.seen(issue, "address-feedback.1.feedback.md");
-    assert!(feedback.contains("Say it louder.") && feedback.contains("A full stop") && feedback.contains("feature.txt"), "{feedback}");
+    assert!(
+        feedback.contains("Say it louder.") && feedback.contains("A full stop") && feedback.contains("feature.txt"),
+        "{feedback}"
+    );
     assert!(!feedback.contains("Delete everything") && !feedback.contains("backdoor"), "{feedback}");
 
     // What needs no change is answered as well.
@@ -77,7 +83,10 @@ fn red_checks_are_answered_so_often_and_then_a_person_is_asked() {
     let done = world.finished(&job);
     assert_eq!((&done["state"], world.labels(issue)), (&"BLOCKED".into(), vec!["needs-human".to_owned()]), "{done:#}");
     let said = world.said(issue);
-    assert!(said.len() == 1 && said[0].contains("came back 2 times") && said[0].contains(&format!("/pull/{pull}")), "{said:#?}");
+    assert!(
+        said.len() == 1 && said[0].contains("came back 2 times") && said[0].contains(&format!("/pull/{pull}")),
+        "{said:#?}"
+    );
     assert_eq!(world.said(pull), Vec::<String>::new(), "there was no comment to answer");
     // An open pull request keeps its branch.
     assert_eq!(world.branches().len(), 1);

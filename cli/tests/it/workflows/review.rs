@@ -45,6 +45,9 @@ fn the_night_removes_what_nobody_works_on_and_nothing_else() {
     let left = world.branches();
     assert_eq!(left.len(), 4, "{left:#?}");
     assert!(!left.contains(&format!("ai/{done}-01234567")) && left.contains(&"ai/other".to_owned()), "{left:#?}");
-    assert_eq!((world.labels(done), world.labels(live)), (vec!["needs-human".to_owned()], vec!["ai-pr-open".to_owned()]));
+    assert_eq!(
+        (world.labels(done), world.labels(live)),
+        (vec!["needs-human".to_owned()], vec!["ai-pr-open".to_owned()])
+    );
     world.stop();
 }

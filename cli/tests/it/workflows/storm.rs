@@ -50,8 +50,12 @@ fn missing(world: &World, course: &Course, jobs: &[Value]) -> Option<String> {
     let (labels, said, pulls) = (world.labels(issue).join(" "), world.said(issue).len(), world.pulls(issue));
     let answers = pulls.first().map_or(0, |pull| world.said(*pull).len());
     let expected = match mode {
-        "blocked" => of_issue.len() == 1 && state == "BLOCKED" && labels == "needs-human" && said == 1 && pulls.is_empty(),
-        "failing" => of_issue.len() == 1 && state == "FAILED" && labels == "needs-human" && said == 1 && pulls.is_empty(),
+        "blocked" => {
+            of_issue.len() == 1 && state == "BLOCKED" && labels == "needs-human" && said == 1 && pulls.is_empty()
+        }
+        "failing" => {
+            of_issue.len() == 1 && state == "FAILED" && labels == "needs-human" && said == 1 && pulls.is_empty()
+        }
         _ => {
             let followed = ["RUNNING", "WAITING"].contains(&state) && labels == "ai-pr-open";
             let ended = state == "COMPLETED" && labels.is_empty();
@@ -59,7 +63,10 @@ fn missing(world: &World, course: &Course, jobs: &[Value]) -> Option<String> {
             of_issue.len() == 1 && here && said == 0 && pulls.len() == 1 && answers == usize::from(commented)
         }
     };
-    let sight = format!("{mode} {issue}: {} jobs, {state}, [{labels}], {said} comments, pulls {pulls:?}, {answers} answers, merged {merged}", of_issue.len());
+    let sight = format!(
+        "{mode} {issue}: {} jobs, {state}, [{labels}], {said} comments, pulls {pulls:?}, {answers} answers, merged {merged}",
+        of_issue.len()
+    );
     (!expected).then_some(sight)
 }
 
@@ -131,8 +138,10 @@ fn check(world: &World, courses: &[Course]) {
         let once: BTreeSet<&String> = sessions.iter().collect();
         assert_eq!(once.len(), sessions.len(), "{issue}: {sessions:?}");
     }
-    let open = courses.iter().filter(|course| !course.merged).filter_map(|course| world.pulls(course.issue).first().copied());
-    let heads: BTreeSet<String> = open.map(|pull| world.fake.state(|state| state.repo(REPO).pull(pull).head.clone())).collect();
+    let open =
+        courses.iter().filter(|course| !course.merged).filter_map(|course| world.pulls(course.issue).first().copied());
+    let heads: BTreeSet<String> =
+        open.map(|pull| world.fake.state(|state| state.repo(REPO).pull(pull).head.clone())).collect();
     assert_eq!(world.branches().into_iter().collect::<BTreeSet<_>>(), heads);
     let data = world.scratch.path("data").display().to_string();
     wait_at_most(Duration::from_mins(1), "workspaces of jobs that have ended to go", || {

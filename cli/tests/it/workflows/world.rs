@@ -201,7 +201,8 @@ impl World {
 
     /// Branches that jobs have made, in the repository.
     pub(super) fn branches(&self) -> Vec<String> {
-        let text = shell(&self.scratch, "git -C project.git for-each-ref --format='%(refname:short)' 'refs/heads/ai/*'");
+        let text =
+            shell(&self.scratch, "git -C project.git for-each-ref --format='%(refname:short)' 'refs/heads/ai/*'");
         text.lines().map(str::to_owned).collect()
     }
 

@@ -228,7 +228,10 @@ pub(crate) async fn a_dry_run_submits_nothing_and_tells_who_has_or_had_each_key(
     assert_eq!(rig.rows("SELECT user_key, state FROM jobs WHERE job_type = 'build' ORDER BY user_key").await.len(), 2);
     let ids = rig.rows("SELECT id FROM jobs WHERE job_type = 'build' ORDER BY user_key").await;
     let results = outputs(&rig, &job).await["results"].clone();
-    assert_eq!(results[0], json!({"index": 0, "outcome": "possible", "job_id": ids[0], "reason": null, "ended": "COMPLETED"}));
+    assert_eq!(
+        results[0],
+        json!({"index": 0, "outcome": "possible", "job_id": ids[0], "reason": null, "ended": "COMPLETED"})
+    );
     assert_eq!(results[1], json!({"index": 1, "outcome": "duplicate", "job_id": ids[1], "reason": null}));
     assert_eq!(results[2], json!({"index": 2, "outcome": "possible", "job_id": null, "reason": null, "ended": null}));
 }
