@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod ants;
 mod backup;
+mod outcomes;
 mod people;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub(crate) use access::*;
 pub(crate) use agents::*;
 pub(crate) use ants::*;
 pub(crate) use backup::*;
+pub(crate) use outcomes::*;
 pub(crate) use people::*;
 
 /// What `--version` prints.
@@ -82,6 +84,8 @@ pub(crate) enum Command {
     Approvals(ApprovalsArgs),
     /// List what was told to whom, or try again what was given up.
     Notifications(NotificationsArgs),
+    /// Show what jobs have cost and achieved: cost per merge, rework, times, reasons.
+    Outcomes(OutcomesArgs),
     /// Submit a finished job again, as a new job.
     Resubmit(ResubmitArgs),
     /// List, upload, show, enable or disable definitions.

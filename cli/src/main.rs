@@ -103,6 +103,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Approve(args) => client::vote(args, Decision::Approve).await,
         Command::Reject(args) => client::vote(args, Decision::Reject).await,
         Command::Approvals(args) => client::approvals(args).await,
+        Command::Outcomes(args) => client::outcomes(args).await,
         Command::Notifications(args) => client::notifications(args).await,
         Command::Resubmit(args) => client::resubmit(args).await,
         Command::Definitions(args) => client::definitions(args).await,

@@ -19,6 +19,7 @@ mod listen;
 pub mod logs;
 mod notes;
 pub mod notify;
+mod outcomes;
 mod regulator;
 pub mod scheduler;
 pub mod secrets;

@@ -15,6 +15,7 @@ mod job_commands;
 mod jobs;
 mod logs;
 mod notifications;
+mod outcomes;
 mod stream;
 mod submit;
 mod tokens;
@@ -32,5 +33,6 @@ pub(crate) use job_commands::{JobVerb, cancel, perform, rerun, resubmit, resume}
 pub(crate) use jobs::jobs;
 pub(crate) use logs::logs;
 pub(crate) use notifications::notifications;
+pub(crate) use outcomes::outcomes;
 pub(crate) use submit::submit;
 pub(crate) use tokens::token;

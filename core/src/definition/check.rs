@@ -174,6 +174,7 @@ impl<'d, 'p> Checker<'d, 'p> {
                 self.text(&target, Place::Job("an address is made without the tasks"));
             }
         }
+        self.outcome();
         for (index, task) in job.tasks.iter().enumerate() {
             self.task(index, task, created);
         }

@@ -2,7 +2,7 @@
 
 use super::check::{Checker, Place};
 use super::scalar::shortened;
-use super::{AwaitOptions, Diagnostic, ForkOptions, Method, SubmitJobsOptions, TaskDefinition, code};
+use super::{AwaitOptions, Diagnostic, ForkOptions, Method, ReworkTask, SubmitJobsOptions, TaskDefinition, code};
 
 impl<'d> Checker<'d, '_> {
     pub(super) fn submission(&mut self, options: &'d SubmitJobsOptions, here: Place<'d>) {
@@ -43,6 +43,25 @@ impl<'d> Checker<'d, '_> {
         // Their names are those of another definition: only the syntax can be checked here.
         for output in options.outputs.values() {
             self.inspect(output, false);
+        }
+    }
+
+    /// What the job is to achieve: its templates, and the tasks that it names.
+    pub(super) fn outcome(&mut self) {
+        let Some(outcome) = &self.definition.outcome else { return };
+        for (_, template) in outcome.templates() {
+            self.text(template, Place::Description);
+        }
+        for ReworkTask { task, span } in &outcome.rework {
+            if self.names.contains_key(task.as_str()) {
+                continue;
+            }
+            let message = format!("`outcome.rework` names {}, and there is no such task", shortened(task));
+            let mut diagnostic = Diagnostic::error("E-UNKNOWN-TASK", *span, message);
+            if let Some(meant) = self.problems.suggestion(task, self.names.keys().copied()) {
+                diagnostic = diagnostic.with_help(format!("did you mean {meant}?"));
+            }
+            self.problems.push(diagnostic);
         }
     }
 

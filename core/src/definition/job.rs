@@ -61,6 +61,7 @@ impl Walk {
         let inherit_env = keys.take("inherit_env").map(|e| self.inherit_env(&e.value)).unwrap_or_default();
         let workspace = keys.take("workspace").and_then(|e| self.workspace(&e.value));
         let retention = keys.take("retention").map(|e| self.retention(&e.value)).unwrap_or_default();
+        let outcome = keys.take("outcome").and_then(|e| self.outcome(&e.value));
         let notify = self.notifications(&mut keys);
         let tasks = self.tasks(&mut keys, root.span);
         self.unknown_keys(&keys, &JOB);
@@ -88,6 +89,7 @@ impl Walk {
             inherit_env,
             workspace,
             retention,
+            outcome,
             notify,
             tasks,
         })

@@ -95,6 +95,8 @@ pub struct JobDefinition {
     pub workspace: Option<super::WorkspaceSpec>,
     /// How long the job is kept after its end.
     pub retention: Retention,
+    /// What the job is to achieve.
+    pub outcome: Option<super::OutcomeSpec>,
     /// Who is told of what (`notify`, and `webhook` as one more entry).
     pub notify: Vec<super::Notification>,
     /// The tasks, in declaration order.

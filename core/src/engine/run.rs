@@ -436,6 +436,19 @@ impl JobRun {
         })
     }
 
+    /// Retries that the task, or one instance of it, has used in its latest visit.
+    pub fn retries_used(&self, task: TaskIndex, instance: Option<u32>) -> u32 {
+        let Some(state) = self.tasks.get(task.0 as usize) else { return 0 };
+        match instance {
+            None => state.course.retries_used,
+            Some(index) => state
+                .fan
+                .as_deref()
+                .and_then(|fan| fan.instance(index))
+                .map_or(0, |instance| instance.course.retries_used),
+        }
+    }
+
     /// What is known about an attempt.
     pub fn attempt(&self, number: AttemptNumber) -> Option<AttemptInfo> {
         let attempt = self.attempts.get((number.0 as usize).checked_sub(1)?)?;

@@ -84,7 +84,7 @@ pub struct AgentRunResource {
 /// What the agents of a job have used. Attempts of which something is not known are counted, never taken for 0.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct AgentTotals {
-    /// Attempts with a record.
+    /// Attempts that began and have ended.
     pub attempts: u32,
     /// Turns of the model.
     pub turns: u64,
@@ -140,9 +140,16 @@ impl AgentRecord {
 }
 
 impl AgentTotals {
-    /// All of them together; `None` when there are none. Sums are made of whole millionths of a dollar.
-    pub fn of<'a>(agents: impl IntoIterator<Item = &'a AgentResource>) -> Option<Self> {
-        let (mut totals, mut micros) = (Self::default(), 0_u64);
+    /// All of them together, and so many more of which nothing is known; `None` when there are none. Sums are made of whole
+    /// millionths of a dollar.
+    pub fn of<'a>(agents: impl IntoIterator<Item = &'a AgentResource>, without_record: u32) -> Option<Self> {
+        let mut totals = Self {
+            attempts: without_record,
+            tokens_unknown: without_record,
+            cost_unknown: without_record,
+            ..Self::default()
+        };
+        let mut micros = 0_u64;
         for agent in agents {
             totals.attempts += 1;
             totals.turns += u64::from(agent.turns);
@@ -172,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_counted_apart_and_sums_are_exact() {
-        assert_eq!(AgentTotals::of([]), None);
+        assert_eq!(AgentTotals::of([], 0), None);
         let with = |cost: Option<u64>, tokens: Option<u64>| {
             let mut record = AgentRecord::empty();
             record.usage.turns = 2;
@@ -181,11 +188,13 @@ mod tests {
             record.resource()
         };
         let agents = [with(Some(100_000), Some(5)), with(None, None), with(Some(200_000), None)];
-        let totals = AgentTotals::of(&agents).unwrap();
+        let totals = AgentTotals::of(&agents, 0).unwrap();
         assert_eq!((totals.attempts, totals.turns, totals.tokens.input), (3, 6, 5));
         assert_eq!((totals.tokens_unknown, totals.cost_unknown), (2, 1));
         assert!((totals.cost_usd - 0.3).abs() < f64::EPSILON, "{}", totals.cost_usd);
-        let free = AgentTotals::of(&[with(Some(0), None)]).unwrap();
+        let lost = AgentTotals::of(&agents, 2).unwrap();
+        assert_eq!((lost.attempts, lost.tokens_unknown, lost.cost_unknown), (5, 4, 3), "an attempt without a record is not free");
+        let free = AgentTotals::of(&[with(Some(0), None)], 0).unwrap();
         assert_eq!(free.cost_unknown, 0, "what is known to cost nothing is known");
     }
 }

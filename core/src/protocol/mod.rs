@@ -4,6 +4,7 @@ pub mod access;
 pub mod agent;
 pub mod agent_outputs;
 pub mod agents_api;
+pub mod outcomes_api;
 pub mod ant;
 pub mod ants;
 pub mod api;

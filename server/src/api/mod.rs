@@ -4,7 +4,7 @@
 //! * `access`: who may use which route
 //! * `ant`: the line to remote ants
 //! * `problem`, `request`, `page`: errors, bodies and queries, lists
-//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `tokens`, `ants`,
+//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `outcomes`, `tokens`, `ants`,
 //!   `health`: the resources
 //! * `openapi`: the description that is made of them
 
@@ -27,6 +27,7 @@ mod jobs;
 mod logs;
 mod notifications;
 mod openapi;
+mod outcomes;
 mod page;
 mod problem;
 mod request;
@@ -180,6 +181,7 @@ fn described() -> Routes {
         .merge(attempts::routes())
         .merge(instances::routes())
         .merge(events::routes())
+        .merge(outcomes::routes())
         .merge(approvals::routes())
         .merge(notifications::routes())
         .merge(logs::routes())

@@ -17,12 +17,13 @@ use serde_json::{Map, Value};
 use super::agents::Sessions;
 use super::definitions::LoadedVersion;
 use super::fan_out::Instances;
+use super::outcomes::{NewsOfOutcome, is_of_interest};
 use super::project::Projection;
 use super::queue::QueueKey;
 use super::variables::TaskTable;
 use super::workspaces::WorkspaceProgress;
 use crate::secrets::Secrets;
-use crate::store::{AttemptRow, JobRow, TaskRow};
+use crate::store::{AttemptRow, JobRow, Said, TaskRow};
 
 /// A job that is not over, or that a command has just brought back.
 pub(super) struct LiveJob {
@@ -61,6 +62,10 @@ pub(super) struct LiveJob {
     /// Counts against `max_concurrency`.
     pub(super) occupies: bool,
     pub(super) workspace: WorkspaceProgress,
+    /// What it costs and achieves is counted.
+    pub(super) of_interest: bool,
+    /// What its definition said last about what it has achieved, as far as this server knows.
+    pub(super) said: Option<Said>,
     pub(super) dirty: Dirty,
 }
 
@@ -79,6 +84,8 @@ pub(super) struct Dirty {
     pub(super) instances_removed: BTreeMap<TaskIndex, u32>,
     /// A task has settled: the description may read otherwise now.
     pub(super) describe: bool,
+    /// What is new about what it costs and achieves.
+    pub(super) outcome: NewsOfOutcome,
 }
 
 /// What a task's latest finished attempt left.
@@ -127,6 +134,7 @@ impl LiveJob {
         plan: Arc<Plan>,
         secrets: Arc<Secrets>,
     ) -> Self {
+        let of_interest = is_of_interest(&definition);
         Self {
             secrets,
             run: JobRun::new(&plan),
@@ -149,6 +157,8 @@ impl LiveJob {
             parked: Vec::new(),
             occupies: false,
             workspace: WorkspaceProgress::default(),
+            of_interest,
+            said: None,
             dirty: Dirty::default(),
         }
     }
@@ -162,6 +172,7 @@ impl LiveJob {
         told: Option<Told>,
     ) -> Result<Applied, EngineError> {
         let stamped = Stamped { at: now.max(self.last_at), entropy, event };
+        let (before, begun) = (self.before_end(&stamped.event), self.row.started_at.is_some());
         let effects = decide(&self.plan, &mut self.run, &stamped)?;
         self.last_at = stamped.at;
         let released = self.note_workspace(&stamped.event, &effects);
@@ -169,6 +180,7 @@ impl LiveJob {
         let mut projection = self.project(&stamped, &effects, told);
         projection.released_workspace = released;
         self.update_view(&stamped.event, &effects);
+        self.note_outcome(begun, &effects, before, &projection);
         Ok(Applied { stamped, effects, projection })
     }
 

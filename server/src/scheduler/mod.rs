@@ -49,6 +49,7 @@ mod leases;
 mod live;
 mod methods;
 mod notifications;
+mod outcomes;
 mod project;
 mod queue;
 mod recovery;

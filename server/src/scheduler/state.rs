@@ -37,7 +37,7 @@ use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
     AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DeliveryChange,
-    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, TimerChange, TokenRow, VersionRow, VoteRow, json,
+    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, OutcomeChange, TimerChange, TokenRow, VersionRow, VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -50,6 +50,7 @@ pub(super) struct Staged {
     pub(super) events: Vec<EventRow>,
     pub(super) artifacts: Vec<ArtifactRows>,
     pub(super) agents: Vec<AgentRow>,
+    pub(super) achieved: Vec<OutcomeChange>,
     pub(super) adopted: Vec<AdoptedRow>,
     pub(super) timers: BTreeMap<(JobId, Timer), Option<UnixMillis>>,
     pub(super) versions: Vec<VersionRow>,
@@ -337,6 +338,7 @@ impl State {
                 .collect(),
             artifacts: self.staged.artifacts.iter().collect(),
             agents: self.staged.agents.iter().collect(),
+            achieved: self.staged.achieved.iter().collect(),
             adopted: self.staged.adopted.iter().collect(),
             events: self.staged.events.iter().collect(),
             timers: self

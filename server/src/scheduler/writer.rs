@@ -358,6 +358,7 @@ impl Writer {
             }
         }
         self.state.describe_touched();
+        self.state.note_outcomes();
         self.state.write_occasions();
         Ok(())
     }

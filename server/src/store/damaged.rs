@@ -52,12 +52,14 @@ impl StoreWriter {
             "UPDATE attempts SET state = 'FINISHED', result = 'CANCELLED', reason = NULL, token = NULL, finished_at = $2
              WHERE job_id = $1 AND state <> 'FINISHED'",
         ];
+        const ENDED: &str =
+            "UPDATE outcomes SET ended = 'CANCELLED', finished_at = $2 WHERE job_id = $1 AND finished_at IS NULL";
         const OTHERS: [&str; 2] = [
             "UPDATE task_instances SET state = 'CANCELLED'
              WHERE job_id = $1 AND state NOT IN ('COMPLETED','FAILED','CANCELLED')",
             "DELETE FROM timers WHERE job_id = $1",
         ];
-        for text in TIMED {
+        for text in TIMED.into_iter().chain([ENDED]) {
             query(text).bind(&job.0).bind(at.0).execute(self.connection().await?).await?;
         }
         for text in OTHERS {

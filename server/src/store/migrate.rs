@@ -31,6 +31,7 @@ const SQLITE: &[Migration] = &[
     Migration { version: 11, name: "tokens", sql: include_str!("../../migrations/sqlite/0011_tokens.sql") },
     Migration { version: 12, name: "ants", sql: include_str!("../../migrations/sqlite/0012_ants.sql") },
     Migration { version: 13, name: "agents", sql: include_str!("../../migrations/sqlite/0013_agents.sql") },
+    Migration { version: 15, name: "outcomes", sql: include_str!("../../migrations/sqlite/0015_outcomes.sql") },
 ];
 
 /// PostgreSQL's begin with the tables of version 9; from there on every version has a migration here.
@@ -44,6 +45,7 @@ const POSTGRES: &[Migration] = &[
     Migration { version: 11, name: "tokens", sql: include_str!("../../migrations/postgres/0011_tokens.sql") },
     Migration { version: 12, name: "ants", sql: include_str!("../../migrations/postgres/0012_ants.sql") },
     Migration { version: 13, name: "agents", sql: include_str!("../../migrations/postgres/0013_agents.sql") },
+    Migration { version: 15, name: "outcomes", sql: include_str!("../../migrations/postgres/0015_outcomes.sql") },
 ];
 
 impl Migration {

@@ -41,7 +41,6 @@ impl Reads {
             return Ok(None);
         };
         let mut attempts = attempts_by_task(&mut transaction, id).await?;
-        let agents = AgentTotals::of(attempts.values().flatten().filter_map(|attempt| attempt.agent.as_deref()));
         let mut instances = if attempts.values().flatten().any(|attempt| attempt.instance.is_some()) {
             instances_by_task(&mut transaction, id).await?
         } else {
@@ -67,6 +66,7 @@ impl Reads {
         transaction.commit().await?;
         let summary = summary(&row)?;
         let outline = self.outline(&summary.job_type, &summary.version).await?;
+        let agents = totals(&attempts, &outline.agents);
         let mut started: Vec<(i64, u32, TaskResource)> = Vec::new();
         let mut never: Vec<(i64, TaskResource)> = Vec::new();
         let mut seen = vec![false; outline.tasks.len()];
@@ -203,6 +203,20 @@ impl Reads {
         .await?;
         row.as_ref().map(stored).transpose()
     }
+}
+
+/// What the agents of a job have used. Of an attempt that began and left no record nothing is known.
+fn totals(attempts: &HashMap<i64, Vec<AttemptResource>>, agents: &[bool]) -> Option<AgentTotals> {
+    let known = attempts.values().flatten().filter_map(|attempt| attempt.agent.as_deref());
+    let is_agent =
+        |task: i64| usize::try_from(task).ok().and_then(|task| agents.get(task).copied()).unwrap_or_default();
+    let of_agents = attempts.iter().filter(|(task, _)| is_agent(**task)).flat_map(|(_, attempts)| attempts);
+    let began = |attempt: &&AttemptResource| {
+        attempt.agent.is_none()
+            && attempt.finished_at.is_some()
+            && (attempt.started_at.is_some() || attempt.result.as_deref() == Some("LOST"))
+    };
+    AgentTotals::of(known, u32::try_from(of_agents.filter(began).count()).unwrap_or(u32::MAX))
 }
 
 /// What a task was taken over with.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atta_core::definition::{KnownConfigs, Limits, load_with};
+use atta_core::definition::{KnownConfigs, Limits, Method, load_with};
 use atta_core::protocol::JobId;
 use atta_core::time::UnixMillis;
 
@@ -33,6 +33,8 @@ pub(super) struct Outline {
     pub tasks: Vec<String>,
     /// For each task, the declared outputs if it has `fan_out`.
     pub fan_outs: Vec<Option<Vec<String>>>,
+    /// For each task, whether it is one of an agent.
+    pub agents: Vec<bool>,
     /// Cron lines.
     pub schedule: Vec<String>,
 }
@@ -98,6 +100,7 @@ fn outline_of(source: &str) -> Outline {
     });
     Outline {
         fan_outs: fan_outs.collect(),
+        agents: definition.tasks.iter().map(|task| matches!(task.method, Method::Agent(_))).collect(),
         tasks: definition.tasks.into_iter().map(|task| task.name).collect(),
         schedule: definition.schedule.map(|schedule| schedule.expressions).unwrap_or_default(),
     }

@@ -246,6 +246,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) instances_removed: Vec<(&'a JobId, TaskIndex, u32)>,
     pub(crate) artifacts: Vec<&'a ArtifactRows>,
     pub(crate) agents: Vec<&'a super::AgentRow>,
+    /// What jobs have cost and achieved.
+    pub(crate) achieved: Vec<&'a super::OutcomeChange>,
     pub(crate) adopted: Vec<&'a AdoptedRow>,
     pub(crate) events: Vec<&'a EventRow>,
     pub(crate) timers: Vec<TimerChange>,
@@ -284,6 +286,7 @@ impl Changes<'_> {
             instances_removed,
             artifacts,
             agents,
+            achieved,
             adopted,
             events,
             timers,
@@ -314,6 +317,7 @@ impl Changes<'_> {
             && instances_removed.is_empty()
             && artifacts.is_empty()
             && agents.is_empty()
+            && achieved.is_empty()
             && adopted.is_empty()
             && events.is_empty()
             && timers.is_empty()

@@ -546,6 +546,9 @@ impl StoreWriter {
         })
         .await?;
         self.write_agents(&changes.agents).await?;
+        for change in &changes.achieved {
+            self.write_achieved(change).await?;
+        }
         self.many(&ADOPTED, &changes.adopted, |row, cells| {
             cells.extend([(&row.job.0).into(), row.task.0.into(), (&row.source_job.0).into(), (&row.outputs).into()]);
         })

@@ -3,6 +3,7 @@
 use super::control::CONCURRENCY;
 use super::data::PARAM;
 use super::notify::{NOTIFY, WHOLE_WEBHOOK};
+use super::outcome::OUTCOME;
 use super::retention::{KEEPING, RETENTION};
 use super::task::{BACKOFF, TASK};
 use super::trigger::{JOB_TRIGGER, WEBHOOK_TRIGGER};
@@ -173,6 +174,14 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
              removed with its events, logs and artifacts.",
         )
         .default("the server's own, which is for ever"),
+        key(
+            "outcome",
+            Shape::Mapping(&OUTCOME),
+            "outcome",
+            "What the job is to achieve and how to see whether it has: `atta outcomes` counts it. Its texts are templates, \
+             rendered again whenever a task has settled or an attempt has ended, and at the end of the job. One that cannot be \
+             rendered yet, or is empty, says nothing: what was said before stays. An error in it fails nothing.",
+        ),
         key(
             "inherit_env",
             Shape::OneOf(&[Shape::Boolean, list(&Shape::Form("name", IDENTIFIER))]),

@@ -33,6 +33,7 @@ pub(crate) fn job(tasks: Vec<TaskDefinition>) -> JobDefinition {
         workspace: None,
         inherit_env: InheritEnv::None,
         retention: Retention::default(),
+        outcome: None,
         notify: Vec::new(),
         tasks,
     }

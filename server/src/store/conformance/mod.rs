@@ -4,6 +4,7 @@ mod binding;
 #[path = "../../../tests/it/cluster.rs"]
 mod cluster;
 mod dump;
+mod outcomes;
 mod silence;
 
 use std::collections::BTreeSet;
@@ -165,7 +166,18 @@ impl Case {
             text("attempts", reads.attempts(&job1, Some("two"), None, 10).await),
             text("has_task", reads.has_task(&job1, "two").await),
             text("audit", reads.audit(None, 10).await),
+            text("outcome", reads.outcome(&job1).await),
+            text("outcome", reads.outcome(&job2).await),
         ];
+        let (all, some) = (OutcomeFilter::default(), outcomes::filter_of_everything());
+        for filter in [&all, &some] {
+            found.push(text("task_retries", reads.task_retries(filter, 10).await));
+            for by_agent in [false, true] {
+                let mut rows = Vec::new();
+                reads.outcomes(filter, by_agent, |row| rows.push(row)).await.unwrap();
+                found.push(("outcomes", format!("{rows:?}")));
+            }
+        }
         let mut counts = writer.count_jobs().await.unwrap();
         counts.sort_by_key(|(job_type, state, _)| (job_type.clone(), state.as_str()));
         found.push(("count_jobs", format!("{counts:?}")));
@@ -372,6 +384,7 @@ async fn write_everything(writer: &mut StoreWriter) {
     let ant = AntRow { session: Some(u64::MAX), ..ants[0].clone() };
     let expiring = writer.overdue_artifacts(UnixMillis(1_000), 10).await.unwrap();
     let agent = AgentRow { job: job2.clone(), attempt: AttemptNumber(7), record: Box::new(agent_record()) };
+    let achieved = outcomes::change_of_everything();
     let changes = Changes {
         versions: vec![&version],
         definitions: vec![&definition],
@@ -385,6 +398,7 @@ async fn write_everything(writer: &mut StoreWriter) {
         instances_removed: vec![(&job1, TaskIndex(1), 1)],
         artifacts: vec![&artifacts],
         agents: vec![&agent],
+        achieved: vec![&achieved, &achieved],
         adopted: vec![&adopted],
         events: vec![&event],
         timers: vec![timer(2, None), timer(3, Some(UnixMillis(600)))],
@@ -426,7 +440,8 @@ fn agent_record() -> AgentRecord {
 }
 
 /// Methods that are not asked by name above: they are parts of others, or open and close.
-const ELSEWHERE: [&str; 40] = [
+const ELSEWHERE: [&str; 41] = [
+    "write_achieved",
     "write_agents",
     "write_ant",
     "remove_ant",

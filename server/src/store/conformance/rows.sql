@@ -69,3 +69,12 @@ INSERT INTO tokens (id, name, hash, role, user_name, ant, tags, created_at, crea
 ('tok_1', 'ci', 'h1', 'submitter', 'ci', NULL, NULL, 1, 'me', 50, NULL, NULL), ('tok_2', 'far', 'h2', 'ant', 'ant', 'far', '["gpu"]', 2, 'me', NULL, 3, 4);
 INSERT INTO audit (sequence, at, user_name, token, action, target, status, request_id) VALUES (1, 5, 'ci', 'tok_1', 'submit', 'job_1', 202, 'req_1');
 INSERT INTO ants (id, session, mode, since) VALUES ('ant', -5, 'open', 1), ('far', NULL, 'draining', 2);
+INSERT INTO outcomes (job_id, job_type, version, submitted_at, started_at, finished_at, ended, error_code, kind, repository, url, state,
+    reason, note, opened_at, merged_at, rework, attempts, turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
+    tokens_unknown, cost_micros, cost_unknown) VALUES
+('job_1', 'flow', 'aaaa', 10, 11, 20, 'COMPLETED', NULL, 'pull_request', 'a/b', 'u', 'merged', NULL, NULL, 12, 19, 1, 3, 9, 1, 2, 3, 4, 1, 1250001, 1),
+('job_2', 'flow', 'aaaa', 30, 31, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'odd', NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO outcome_agents (job_id, cli, model, attempts, turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
+    tokens_unknown, cost_micros, cost_unknown) VALUES
+('job_1', 'claude', 'opus', 2, 6, 1, 2, 3, 4, 0, 1250001, 0), ('job_1', '', '', 1, 3, 0, 0, 0, 0, 1, 0, 1);
+INSERT INTO outcome_tasks (job_id, task, retries, changed) VALUES ('job_1', 'one', 3, 2), ('job_1', 'two', 1, 0);

@@ -15,6 +15,7 @@ mod forks;
 mod job_triggers;
 mod leases;
 mod lost_connections;
+mod outcomes;
 mod postgres;
 mod recovery;
 pub(crate) mod rig;

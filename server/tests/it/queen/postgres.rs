@@ -19,6 +19,10 @@ on_postgres! {
         what_agents_say_is_from_outside
         classes_are_routed_by_name_and_by_number
         what_cannot_be_told_to_an_agent_is_invalid_and_says_so;
+    outcomes:
+        a_pull_request_is_followed_to_its_merge_and_every_cent_is_counted
+        agents_without_an_outcome_are_counted_and_an_attempt_that_is_lost_is_not_free
+        what_an_outcome_says_wrongly_fails_nothing_and_is_noted;
     approvals:
         enough_approvals_lead_on_and_fewer_do_not
         one_rejection_rejects_and_needs_a_comment
