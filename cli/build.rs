@@ -1,10 +1,12 @@
-//! Puts the commit into release builds, for `atta --version`. Development builds say that they are one: following the
+//! Lists the workflows that the program brings along, and puts the commit into release builds, for `atta --version`. Development builds say that they are one: following the
 //! checkout would rebuild the binary after every commit.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    github_workflows();
     println!("cargo::rerun-if-env-changed=ATTA_BUILD_COMMIT");
     let released = std::env::var_os("PROFILE").is_some_and(|profile| profile != "debug");
     let commit = std::env::var_os("ATTA_BUILD_COMMIT")
@@ -27,4 +29,26 @@ fn commit_of_checkout() -> Option<String> {
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Writes the definitions `workflows/gh-*.yaml` as a list of names and texts.
+fn github_workflows() {
+    let workflows = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows");
+    println!("cargo::rerun-if-changed={}", workflows.display());
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&workflows)
+        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
+        .unwrap_or_default();
+    files.retain(|file| {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("gh-") && name.ends_with(".yaml")
+    });
+    files.sort();
+    let mut list = String::from("&[");
+    for file in &files {
+        let name = file.file_name().unwrap_or_default();
+        list.push_str(&format!("({:?}, include_str!({:?})),", name.to_string_lossy(), file.to_string_lossy()));
+    }
+    list.push(']');
+    let out = std::env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
+    std::fs::write(out.join("github_workflows.rs"), list).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
 }

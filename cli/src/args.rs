@@ -6,6 +6,7 @@ mod ants;
 mod backup;
 mod outcomes;
 mod people;
+mod setup;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) use ants::*;
 pub(crate) use backup::*;
 pub(crate) use outcomes::*;
 pub(crate) use people::*;
+pub(crate) use setup::*;
 
 /// What `--version` prints.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ATTA_COMMIT"), ")");
@@ -112,6 +114,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Move everything from SQLite to PostgreSQL, or back, while no server runs.
     MigrateStore(MigrateStoreArgs),
+    /// Prepare a server and a repository for the workflows that come along.
+    Setup(SetupArgs),
     /// Check whether this machine has what Atta needs.
     Doctor(DoctorArgs),
     /// Try adapters for agent CLIs.

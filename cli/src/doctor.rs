@@ -62,7 +62,8 @@ impl Check {
 }
 
 /// The command lines of coding agents that workflows may name.
-const AGENTS: [&str; 8] = ["claude", "codex", "gemini", "opencode", "goose", "copilot", "cursor-agent", "aider"];
+pub(crate) const AGENTS: [&str; 8] =
+    ["claude", "codex", "gemini", "opencode", "goose", "copilot", "cursor-agent", "aider"];
 
 /// Below this much free space jobs that keep artifacts soon fail.
 const LITTLE_SPACE: u64 = 1 << 30;
@@ -338,7 +339,7 @@ async fn secrets(args: &DoctorArgs) -> Option<Check> {
 }
 
 /// The first executable file of that name.
-fn find(program: &str, path: &[PathBuf]) -> Option<PathBuf> {
+pub(crate) fn find(program: &str, path: &[PathBuf]) -> Option<PathBuf> {
     path.iter().map(|dir| dir.join(program)).find(|file| {
         fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
     })

@@ -19,6 +19,7 @@ mod progress;
 mod prompt;
 mod run;
 mod serve;
+mod setup;
 mod shutdown;
 mod validate;
 mod workspaces;
@@ -103,6 +104,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Approve(args) => client::vote(args, Decision::Approve).await,
         Command::Reject(args) => client::vote(args, Decision::Reject).await,
         Command::Approvals(args) => client::approvals(args).await,
+        Command::Setup(args) => setup::setup(args).await,
         Command::Outcomes(args) => client::outcomes(args).await,
         Command::Notifications(args) => client::notifications(args).await,
         Command::Resubmit(args) => client::resubmit(args).await,

@@ -137,13 +137,7 @@ fn text(found: &OutcomesResource) -> String {
         "merged",
         format!(
             "{}; closed {}, needs human {}, failed {}, cancelled {}, open {}, other {}",
-            total.merged,
-            total.closed,
-            total.needs_human,
-            total.failed,
-            total.cancelled,
-            total.open,
-            total.completed
+            total.merged, total.closed, total.needs_human, total.failed, total.cancelled, total.open, total.completed
         ),
     );
     let mut spent = format!("{} in {} attempts, {} turns", cost(total), total.attempts, total.turns);
@@ -167,7 +161,10 @@ fn text(found: &OutcomesResource) -> String {
         let jobs = if task.jobs == 1 { "job" } else { "jobs" };
         line(
             name,
-            format!("{job}/{task_type}: {} times in {} {jobs}, {} with another result", task.retries, task.jobs, task.changed),
+            format!(
+                "{job}/{task_type}: {} times in {} {jobs}, {} with another result",
+                task.retries, task.jobs, task.changed
+            ),
         );
     }
     if found.by.is_some() {
@@ -300,7 +297,10 @@ mod tests {
     #[test]
     fn a_sum_of_which_something_is_missing_says_so() {
         let text = anstream::adapter::strip_str(&text(&some())).to_string();
-        assert!(text.contains("cost                    ≥ $3.33 in 4 attempts, 0 turns; of 1 the cost is not known\n"), "{text}");
+        assert!(
+            text.contains("cost                    ≥ $3.33 in 4 attempts, 0 turns; of 1 the cost is not known\n"),
+            "{text}"
+        );
         assert!(text.contains("cost per merge          ≥ $1.67\n"), "{text}");
         assert!(text.contains("right the first time    50 %\n"), "{text}");
         assert!(text.contains("time to merge           median 1h 30m, mean 1h 30m\n"), "{text}");

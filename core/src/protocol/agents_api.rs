@@ -193,7 +193,11 @@ mod tests {
         assert_eq!((totals.tokens_unknown, totals.cost_unknown), (2, 1));
         assert!((totals.cost_usd - 0.3).abs() < f64::EPSILON, "{}", totals.cost_usd);
         let lost = AgentTotals::of(&agents, 2).unwrap();
-        assert_eq!((lost.attempts, lost.tokens_unknown, lost.cost_unknown), (5, 4, 3), "an attempt without a record is not free");
+        assert_eq!(
+            (lost.attempts, lost.tokens_unknown, lost.cost_unknown),
+            (5, 4, 3),
+            "an attempt without a record is not free"
+        );
         let free = AgentTotals::of(&[with(Some(0), None)], 0).unwrap();
         assert_eq!(free.cost_unknown, 0, "what is known to cost nothing is known");
     }

@@ -4,13 +4,13 @@ pub mod access;
 pub mod agent;
 pub mod agent_outputs;
 pub mod agents_api;
-pub mod outcomes_api;
 pub mod ant;
 pub mod ants;
 pub mod api;
 mod configs;
 pub mod github;
 mod id;
+pub mod outcomes_api;
 pub mod people;
 
 pub use id::*;

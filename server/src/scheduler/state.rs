@@ -37,7 +37,8 @@ use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
     AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DeliveryChange,
-    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, OutcomeChange, TimerChange, TokenRow, VersionRow, VoteRow, json,
+    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, OutcomeChange, TimerChange, TokenRow, VersionRow,
+    VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.

@@ -70,7 +70,7 @@ pub use read_detail::StoredArtifact;
 pub use read_jobs::{JobFilter, JobPlace, ListedJobs, TaskLookup};
 pub use read_model::Reads;
 pub use read_outcomes::OutcomeFilter;
-pub(crate) use read_outcomes::{OutcomeRow, TaskRetries};
+pub(crate) use read_outcomes::OutcomeRow;
 pub(crate) use rows::*;
 pub use sql::{PostgresUrl, PostgresUrlError};
 pub(crate) use tokens::{AuditRow, TokenRow};

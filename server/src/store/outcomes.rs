@@ -137,7 +137,8 @@ const UPSERT: &str = "INSERT INTO outcomes (job_id, job_type, version, submitted
         cost_micros = outcomes.cost_micros + excluded.cost_micros,
         cost_unknown = outcomes.cost_unknown + excluded.cost_unknown";
 
-const UPSERT_AGENT: &str = "INSERT INTO outcome_agents (job_id, cli, model, attempts, turns, input_tokens, output_tokens,
+const UPSERT_AGENT: &str =
+    "INSERT INTO outcome_agents (job_id, cli, model, attempts, turns, input_tokens, output_tokens,
         cache_read_tokens, cache_write_tokens, tokens_unknown, cost_micros, cost_unknown)
     VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11)
     ON CONFLICT (job_id, cli, model) DO UPDATE SET attempts = outcome_agents.attempts + 1,

@@ -65,7 +65,8 @@ pub(crate) struct TaskRetries {
 /// Rows that are in memory at once. No job has so many agents.
 const ROWS: u32 = 5_000;
 
-const OF_JOB: &str = "o.job_id, o.job_type, o.repository, o.ended, o.error_code, o.url IS NOT NULL, o.state, o.reason, o.submitted_at,
+const OF_JOB: &str =
+    "o.job_id, o.job_type, o.repository, o.ended, o.error_code, o.url IS NOT NULL, o.state, o.reason, o.submitted_at,
     o.opened_at, o.merged_at, o.rework";
 
 /// The columns of numbers, of the table with this name.
@@ -176,7 +177,8 @@ impl Reads {
             if let Some((at, job)) = &after {
                 text.push(" AND (o.submitted_at, o.job_id) > (").push_bind(*at).push(", ").push_bind(job).push(")");
             }
-            text.push(" ORDER BY o.submitted_at, o.job_id LIMIT ").push_bind(ROWS);
+            text.push(" ORDER BY o.submitted_at, o.job_id").push(if by_agent { ", a.cli, a.model" } else { "" });
+            text.push(" LIMIT ").push_bind(ROWS);
             let rows = text.build().fetch_all(self.store.readers()).await?;
             let full = rows.len() == ROWS as usize;
             let rows = rows.iter().map(|row| outcome_row(row, by_agent)).collect::<Result<Vec<_>, _>>()?;

@@ -11,4 +11,4 @@ mod state;
 
 pub use faults::{Fault, Rule};
 pub use server::{APP_KEY, Fake, Logged, TOKEN};
-pub use state::{Check, Comment, Issue, Pull, Repo, Review, ReviewComment, State};
+pub use state::{Check, Comment, Issue, Label, Pull, Repo, Review, ReviewComment, State};

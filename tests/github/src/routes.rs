@@ -3,6 +3,7 @@
 mod apps;
 mod git;
 mod issues;
+mod labels;
 mod pulls;
 
 use std::collections::HashMap;
@@ -53,6 +54,9 @@ pub(crate) const OPERATIONS: &[(&str, Handler)] = &[
     ("GET /repos/{owner}/{repo}/issues/{issue_number}/labels", issues::labels),
     ("POST /repos/{owner}/{repo}/issues/{issue_number}/labels", issues::add_labels),
     ("DELETE /repos/{owner}/{repo}/issues/{issue_number}/labels/{name}", issues::remove_label),
+    ("GET /repos/{owner}/{repo}/labels", labels::list),
+    ("POST /repos/{owner}/{repo}/labels", labels::create),
+    ("PATCH /repos/{owner}/{repo}/labels/{name}", labels::update),
     ("GET /repos/{owner}/{repo}/pulls", pulls::list),
     ("POST /repos/{owner}/{repo}/pulls", pulls::create),
     ("GET /repos/{owner}/{repo}/pulls/{pull_number}", pulls::get),

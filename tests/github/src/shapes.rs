@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::state::{Check, Comment, Issue, Pull, Repo, Review, ReviewComment};
+use crate::state::{Check, Comment, Issue, Label, Pull, Repo, Review, ReviewComment};
 
 pub(crate) fn user(login: &str) -> Value {
     let kind = if login.ends_with("[bot]") { "Bot" } else { "User" };
@@ -13,8 +13,17 @@ pub(crate) fn repository(repo: &Repo) -> Value {
     let (owner, name) = repo.name.split_once('/').expect("owner/name");
     json!({
         "name": name, "full_name": repo.name, "owner": user(owner), "default_branch": repo.default_branch,
-        "html_url": format!("https://github.test/{}", repo.name),
+        "html_url": format!("https://github.test/{}", repo.name), "has_issues": !repo.without_issues, "archived": false,
+        "permissions": {"admin": false, "maintain": false, "push": !repo.read_only, "triage": !repo.read_only, "pull": true},
     })
+}
+
+/// A label of the repository itself.
+pub(crate) fn label(name: &str, label: &Label) -> Value {
+    let mut made = labels(&[name.to_owned()])[0].take();
+    made["color"] = json!(label.color);
+    made["description"] = json!(label.description);
+    made
 }
 
 pub(crate) fn labels(names: &[String]) -> Value {

@@ -40,6 +40,12 @@ pub struct Repo {
     pub checks: BTreeMap<String, Vec<Check>>,
     /// Statuses by commit: context and state.
     pub statuses: BTreeMap<String, Vec<(String, String)>>,
+    /// Labels that it has, by name.
+    pub labels: BTreeMap<String, Label>,
+    /// Issues are switched off.
+    pub without_issues: bool,
+    /// Those who ask may only read.
+    pub read_only: bool,
     /// They may write.
     pub collaborators: BTreeSet<String>,
     /// Nobody sees it.
@@ -80,6 +86,15 @@ pub struct Issue {
     pub created_at: String,
     /// RFC 3339.
     pub updated_at: String,
+}
+
+/// A label of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Label {
+    /// Six hex digits.
+    pub color: String,
+    /// What it says.
+    pub description: Option<String>,
 }
 
 /// A comment.

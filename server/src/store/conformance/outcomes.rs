@@ -2,9 +2,7 @@
 
 use atta_core::definition::OutcomeState;
 use atta_core::engine::{AgentClass, JobState};
-use atta_core::protocol::agent::{
-    AgentChoice, AgentCli, AgentRun, AgentTokens, AgentUsage, MicroUsd, RunPurpose,
-};
+use atta_core::protocol::agent::{AgentChoice, AgentCli, AgentRun, AgentTokens, AgentUsage, MicroUsd, RunPurpose};
 use atta_core::protocol::outcomes_api::{Achieved, OutcomeFigures, OutcomesBy, OutcomesResource, ReasonCount, Spread};
 
 use super::*;
@@ -109,7 +107,10 @@ pub(super) fn change_of_everything() -> OutcomeChange {
         error_code: Some("E".to_owned()),
         said,
         rework: Some(2),
-        agents: vec![used(vec![run(AgentCli::Claude, "opus", Some(2), Some(3)), run(AgentCli::Codex, "x", None, None)])],
+        agents: vec![used(vec![
+            run(AgentCli::Claude, "opus", Some(2), Some(3)),
+            run(AgentCli::Codex, "x", None, None),
+        ])],
         retries: vec![("one".to_owned(), 1, 1)],
         ..change("job_1", 10)
     }
@@ -126,7 +127,12 @@ async fn figures(case: &Case, filter: &OutcomeFilter, by: Option<OutcomesBy>) ->
 }
 
 fn group<'r>(found: &'r OutcomesResource, key: Option<&str>) -> &'r OutcomeFigures {
-    &found.groups.iter().find(|group| group.key.as_deref() == key).unwrap_or_else(|| panic!("{key:?}: {found:?}")).figures
+    &found
+        .groups
+        .iter()
+        .find(|group| group.key.as_deref() == key)
+        .unwrap_or_else(|| panic!("{key:?}: {found:?}"))
+        .figures
 }
 
 fn close_to(found: Option<f64>, wanted: f64) {
@@ -139,10 +145,8 @@ async fn history(case: &mut Case) {
     let (merged, failed, ended) = (Some(OutcomeState::Merged), Some(JobState::Failed), Some(JobState::Completed));
     let day = 1_000 * DAY;
     // Merged at once: $1.10 and $0.23.
-    let one = OutcomeChange {
-        agents: vec![used(vec![run(Claude, "opus", Some(10), Some(1_100_000))])],
-        ..change("a", day)
-    };
+    let one =
+        OutcomeChange { agents: vec![used(vec![run(Claude, "opus", Some(10), Some(1_100_000))])], ..change("a", day) };
     let more = OutcomeChange {
         agents: vec![used(vec![run(Claude, "haiku", Some(5), Some(230_000))])],
         ..later(&one, 60, Some("u1"), Some(OutcomeState::Open), None)
@@ -168,7 +172,8 @@ async fn history(case: &mut Case) {
     write(case, &[three, end]).await;
     let four = change("d", day + DAY + 1);
     let closed = later(&four, 30, Some("u4"), Some(OutcomeState::Closed), ended);
-    let closed = OutcomeChange { said: Said { reason: Some("NOT_WANTED".to_owned()), ..closed.said.clone() }, ..closed };
+    let closed =
+        OutcomeChange { said: Said { reason: Some("NOT_WANTED".to_owned()), ..closed.said.clone() }, ..closed };
     write(case, &[four, closed]).await;
     let five = change("e", day + DAY + 2);
     write(case, &[five.clone(), later(&five, 40, None, None, Some(JobState::Blocked))]).await;
@@ -193,7 +198,11 @@ async fn what_jobs_cost_and_achieve_is_right_to_the_cent() {
         assert_eq!((total.jobs, total.in_progress, total.pull_requests), (6, 1, 3));
         assert_eq!((total.merged, total.closed, total.needs_human, total.failed), (2, 1, 1, 1));
         assert_eq!((total.attempts, total.turns, total.tokens.input), (6, 12, 26));
-        assert_eq!((total.cost_unknown, total.tokens_unknown), (2, 2), "an attempt counts once, also with two programs");
+        assert_eq!(
+            (total.cost_unknown, total.tokens_unknown),
+            (2, 2),
+            "an attempt counts once, also with two programs"
+        );
         close_to(Some(total.cost_usd), 3.340_051);
         close_to(total.cost_per_merged_usd, 3.340_051 / 2.0);
         close_to(total.first_time_right, 0.5);
@@ -209,7 +218,8 @@ async fn what_jobs_cost_and_achieve_is_right_to_the_cent() {
         assert_eq!((group(&all, Some("acme/shop")).jobs, group(&all, Some("acme/tools")).jobs), (4, 1));
         assert_eq!(group(&all, None).jobs, 1, "one that names no repository");
         assert_eq!(all.groups[0].key.as_deref(), Some("acme/shop"), "the dearest is the first");
-        let flaky: Vec<_> = all.flaky_tasks.iter().map(|one| (one.task_type.as_str(), one.retries, one.changed)).collect();
+        let flaky: Vec<_> =
+            all.flaky_tasks.iter().map(|one| (one.task_type.as_str(), one.retries, one.changed)).collect();
         assert_eq!(flaky, [("unit-test", 2, 1)]);
     }
 }
@@ -246,7 +256,11 @@ async fn figures_are_grouped_and_narrowed_by_agent_model_day_and_definition() {
         let first_day = OutcomeFilter { until: Some(1_001 * DAY), ..since.clone() };
         assert_eq!(figures(&case, &first_day, None).await.total.jobs, 2);
         let nothing = OutcomeFilter { job_type: Some("none".to_owned()), ..since.clone() };
-        assert_eq!(figures(&case, &nothing, None).await.total, OutcomeFigures::default(), "rates of nothing are absent");
+        assert_eq!(
+            figures(&case, &nothing, None).await.total,
+            OutcomeFigures::default(),
+            "rates of nothing are absent"
+        );
         let few = outcomes(&case.reads, &since, Some(OutcomesBy::Job), 2).await.unwrap();
         assert_eq!((few.groups.len(), few.more_groups, few.groups[0].key.as_deref()), (2, 4, Some("b")));
     }

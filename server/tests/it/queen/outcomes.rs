@@ -148,10 +148,7 @@ pub(crate) async fn a_pull_request_is_followed_to_its_merge_and_every_cent_is_co
     rig.advance(Duration::from_secs(10)).await;
     perform(&rig, &mut ant, "monitor", 0, &[pull_request(true), ("why", json!(""))], None).await;
     assert_eq!(rig.state(&job).await, "COMPLETED");
-    assert_eq!(
-        rig.rows(ALL).await,
-        ["flow pull_request acme/shop https://f/7 merged - - COMPLETED - 1 3 9 1100051 1"]
-    );
+    assert_eq!(rig.rows(ALL).await, ["flow pull_request acme/shop https://f/7 merged - - COMPLETED - 1 3 9 1100051 1"]);
     let times = "SELECT (opened_at - submitted_at) / 1000, (merged_at - submitted_at) / 1000, (finished_at - submitted_at) / 1000
         FROM outcomes";
     assert_eq!(rig.rows(times).await, ["90 220 220"]);
