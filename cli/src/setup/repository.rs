@@ -134,13 +134,12 @@ async fn repository(hub: &Hub, repo: &str, report: &mut Report) -> bool {
 
 /// What jobs will read, asked for once.
 async fn reads(hub: &Hub, repo: &str, branch: &str, report: &mut Report) -> bool {
-    let branch = format!("heads/{branch}");
     let asked: [(&str, &[&str], &str); 5] = [
         ("Issues", &["issues"], "reading issues"),
         ("Pull requests", &["pulls"], "reading pull requests"),
-        ("Checks", &["commits", &branch, "check-runs"], "reading checks"),
-        ("Commit statuses", &["commits", &branch, "status"], "reading statuses"),
-        ("Contents", &["git", "ref", &branch], "reading branches"),
+        ("Checks", &["commits", branch, "check-runs"], "reading checks"),
+        ("Commit statuses", &["commits", branch, "status"], "reading statuses"),
+        ("Contents", &["git", "ref", "heads", branch], "reading branches"),
     ];
     let (mut fine, mut may) = (true, Vec::new());
     for (permission, rest, what) in asked {
@@ -172,8 +171,7 @@ async fn reads(hub: &Hub, repo: &str, branch: &str, report: &mut Report) -> bool
 fn path<'a>(repo: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
     let mut path = vec!["repos"];
     path.extend(repo.split('/'));
-    // A branch may have slashes, which stay slashes.
-    path.extend(rest.iter().flat_map(|part| part.split('/')));
+    path.extend(rest);
     path
 }
 

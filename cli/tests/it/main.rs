@@ -20,6 +20,7 @@ mod lifecycle;
 mod live_server;
 mod mail;
 mod operations;
+mod outcomes;
 mod postgres;
 mod random_jobs;
 #[cfg(feature = "real-agents")]
@@ -28,6 +29,7 @@ mod recovery;
 mod remote;
 mod scratch;
 mod secrets;
+mod setup_github;
 mod shipped;
 mod shipped_again;
 mod shipped_agents;
