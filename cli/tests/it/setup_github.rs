@@ -75,7 +75,10 @@ fn a_repository_and_a_server_are_made_ready_once() {
 
     let first = run(&[]);
     let text = said(&first);
-    assert!(text.contains("label         ai-ready brought up to date") || text.contains("ai-ready brought up to date"), "{text}");
+    assert!(
+        text.contains("label         ai-ready brought up to date") || text.contains("ai-ready brought up to date"),
+        "{text}"
+    );
     assert!(text.contains("GithubRepo is acme/shop now") && text.contains("GithubToken is set"), "{text}");
     let known: Vec<String> = labels(&fake).into_iter().map(|(name, _)| name).collect();
     assert_eq!(known, ["ai-in-progress", "ai-pr-open", "ai-ready", "needs-human"]);
