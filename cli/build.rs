@@ -1,6 +1,7 @@
 //! Lists the workflows that the program brings along, and puts the commit into release builds, for `atta --version`. Development builds say that they are one: following the
 //! checkout would rebuild the binary after every commit.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,7 +47,8 @@ fn github_workflows() {
     let mut list = String::from("&[");
     for file in &files {
         let name = file.file_name().unwrap_or_default();
-        list.push_str(&format!("({:?}, include_str!({:?})),", name.to_string_lossy(), file.to_string_lossy()));
+        // Writing to a String cannot fail.
+        let _ = write!(list, "({:?}, include_str!({:?})),", name.to_string_lossy(), file.to_string_lossy());
     }
     list.push(']');
     let out = std::env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();

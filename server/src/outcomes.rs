@@ -1,7 +1,7 @@
 //! Figures of what jobs have cost and achieved: sums, rates and middles of rows that the store gives one by one.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use atta_core::definition::OutcomeState;
 use atta_core::engine::JobState;
@@ -163,18 +163,14 @@ fn spread(mut numbers: Vec<f64>) -> Spread {
 struct Sums {
     total: Sum,
     groups: IndexMap<Option<String>, Sum>,
-    left_out: u32,
-    last_left_out: Option<Option<String>>,
+    /// What groups beyond the most would be made by.
+    left_out: HashSet<Option<String>>,
 }
 
 impl Sums {
     fn add_to_group(&mut self, key: Option<String>, row: &OutcomeRow) {
         if self.groups.len() >= MOST_GROUPS && !self.groups.contains_key(&key) {
-            // Of days and jobs each comes only once: others may be counted more than once.
-            if self.last_left_out.as_ref() != Some(&key) {
-                self.left_out = self.left_out.saturating_add(1);
-                self.last_left_out = Some(key);
-            }
+            self.left_out.insert(key);
             return;
         }
         self.groups.entry(key).or_default().add(row);
@@ -214,9 +210,8 @@ pub(crate) async fn outcomes(
         changed: task.changed,
     });
     let mut groups: Vec<(Option<String>, Sum)> = sums.groups.into_iter().collect();
-    let mut more_groups = sums.left_out;
     let beyond = groups.len().saturating_sub(limit);
-    more_groups = more_groups.saturating_add(u32::try_from(beyond).unwrap_or(u32::MAX));
+    let more_groups = u32::try_from(sums.left_out.len().saturating_add(beyond)).unwrap_or(u32::MAX);
     if by == Some(OutcomesBy::Day) {
         groups.sort_by(|(a, _), (b, _)| a.cmp(b));
         groups.drain(..beyond);

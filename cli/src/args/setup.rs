@@ -18,6 +18,7 @@ pub(crate) enum SetupWhat {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct SetupGithubArgs {
     /// The repository: owner/name.
     #[arg(long, value_name = "OWNER/NAME", value_parser = repository)]

@@ -21,7 +21,7 @@ const WORKFLOWS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/github_wo
 const TOKEN: &str = "GithubToken";
 
 /// Programs that the workflows call.
-const PROGRAMS: [&str; 3] = ["git", "jq", "bash"];
+const PROGRAMS: [&str; 5] = ["bash", "git", "jq", "perl", "python3"];
 
 /// What the server has been told before.
 pub(super) type Known = HashMap<String, ConfigResource>;

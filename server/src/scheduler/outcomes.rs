@@ -155,13 +155,13 @@ impl LiveJob {
                 "repository" => said.repository = Some(word()),
                 "url" => said.url = Some(text),
                 "reason" => said.reason = Some(word()),
-                _ => match OutcomeState::parse(&text) {
-                    Some(state) => said.state = Some(state),
-                    None => {
+                _ => {
+                    said.state = OutcomeState::parse(&text);
+                    if said.state.is_none() {
                         let known = OutcomeState::ALL.map(OutcomeState::as_str).join(", ");
                         said.note = Some(format!("outcome.state gave {:?}, which is none of {known}", word()));
                     }
-                },
+                }
             }
         }
         Some(said)
