@@ -125,6 +125,8 @@ impl Launcher {
             match sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(message)], with, MsgFlags::MSG_NOSIGNAL, None) {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
+                // The first time after a launcher was killed that had not read everything; the next time it is EPIPE.
+                Err(Errno::ECONNRESET) => return Err(io::ErrorKind::BrokenPipe.into()),
                 Err(errno) => return Err(errno.into()),
             }
         }
@@ -297,6 +299,27 @@ impl Serving {
             for pid in proc::descendants(orphan).into_iter().chain([orphan]) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launcher_that_dies_with_unread_orders_is_gone_like_any_other() {
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let launcher = Launcher {
+            socket: Mutex::new(Some(ours)),
+            pid: Pid::from_raw(0),
+            #[cfg(feature = "simulation")]
+            simulated: false,
+        };
+        launcher.send(&[START], None).unwrap();
+        drop(theirs);
+        for _ in 0..2 {
+            assert_eq!(launcher.send(&[START], None).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }
     }
 }
