@@ -309,7 +309,8 @@ mod tests {
 
     #[test]
     fn a_launcher_that_dies_with_unread_orders_is_gone_like_any_other() {
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
         let launcher = Launcher {
             socket: Mutex::new(Some(ours)),
             pid: Pid::from_raw(0),
