@@ -41,7 +41,7 @@ fn github_workflows() {
         .unwrap_or_default();
     files.retain(|file| {
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("gh-") && name.ends_with(".yaml")
+        name.starts_with("gh-") && file.extension().is_some_and(|extension| extension == "yaml")
     });
     files.sort();
     let mut list = String::from("&[");

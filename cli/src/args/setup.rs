@@ -32,6 +32,9 @@ pub(crate) struct SetupGithubArgs {
     /// Store the token also when the server has one.
     #[arg(long)]
     pub(crate) replace_token: bool,
+    /// Let agents review pull requests too: the definition gh-review and its label `ai-review`.
+    #[arg(long)]
+    pub(crate) review: bool,
     /// Only the labels; no server is needed.
     #[arg(long)]
     pub(crate) labels_only: bool,

@@ -17,11 +17,14 @@ use crate::doctor;
 /// The workflows for GitHub that this program brings along, by the names of their files.
 const WORKFLOWS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/github_workflows.rs"));
 
+/// The one that is stored only when it is asked for.
+const REVIEW: &str = "gh-review.yaml";
+
 /// What tasks find the token under.
 const TOKEN: &str = "GithubToken";
 
 /// Programs that the workflows call.
-const PROGRAMS: [&str; 5] = ["bash", "git", "jq", "perl", "python3"];
+const PROGRAMS: [&str; 4] = ["bash", "git", "jq", "perl"];
 
 /// What the server has been told before.
 pub(super) type Known = HashMap<String, ConfigResource>;
@@ -150,13 +153,19 @@ fn is_logged_in(agent: &str) -> bool {
 pub(super) async fn prepare(
     server: &Server,
     args: &SetupGithubArgs,
-    token: &SecretText,
+    (branch, token): (&str, &SecretText),
     known: &Known,
     report: &mut Report,
 ) {
     let mut fine = true;
-    for (name, value) in [("GithubRepo", args.repo.as_str()), ("GithubApi", args.api_url.trim_end_matches('/'))] {
+    let wanted =
+        [("GithubRepo", args.repo.as_str()), ("GithubApi", args.api_url.trim_end_matches('/')), ("Base", branch)];
+    for (name, value) in wanted {
         let before = known.get(name).and_then(|config| config.value.as_ref());
+        // Somebody may want pull requests for another branch than the repository's own.
+        if name == "Base" && (before.is_some() || value == "main") {
+            continue;
+        }
         if before == Some(&Value::from(value)) {
             report.ok("config", format!("{name} is {value}"));
             continue;
@@ -177,7 +186,7 @@ pub(super) async fn prepare(
         }
     }
     if fine {
-        definitions(server, args.dry_run, report).await;
+        definitions(server, args, report).await;
     } else {
         report.todo("definitions", "left as they are", "They need the configs: mend that, then run this again.");
     }
@@ -210,16 +219,16 @@ async fn put(
     }
 }
 
-async fn definitions(server: &Server, dry_run: bool, report: &mut Report) {
+async fn definitions(server: &Server, args: &SetupGithubArgs, report: &mut Report) {
     if WORKFLOWS.is_empty() {
         report.todo("definitions", "this program brings no workflows along", "Upload them: `atta definitions upload`.");
     }
     let stored: Vec<DefinitionResource> = server.all(&["definitions"]).await.unwrap_or_default();
     let mut as_they_are = Vec::new();
-    for (file, source) in WORKFLOWS {
+    for (file, source) in WORKFLOWS.iter().filter(|(file, _)| args.review || *file != REVIEW) {
         let name = file.trim_end_matches(".yaml");
         let before = stored.iter().find(|definition| definition.job_type == name);
-        if dry_run {
+        if args.dry_run {
             match before {
                 Some(before) if before.version == version(source) => as_they_are.push(name),
                 Some(_) => report.changed("definition", format!("{name} would be brought up to date")),

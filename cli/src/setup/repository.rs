@@ -9,15 +9,22 @@ use serde_json::{Value, json};
 use super::hub::{Answer, Hub};
 use super::report::Report;
 use crate::ambient::SystemClock;
+use crate::args::SetupGithubArgs;
 use crate::output;
 
-/// Labels of the workflows: name, colour, what it says.
-pub(super) const LABELS: [(&str, &str, &str); 4] = [
+/// A label: name, colour, what it says.
+type Wanted = (&'static str, &'static str, &'static str);
+
+/// Labels of the workflows.
+const LABELS: [Wanted; 4] = [
     ("ai-ready", "0e8a16", "An agent may work on this"),
     ("ai-in-progress", "fbca04", "An agent works on this"),
     ("ai-pr-open", "1d76db", "An agent's pull request is open"),
     ("needs-human", "d93f0b", "An agent could not go on: somebody has to look"),
 ];
+
+/// Of gh-review.
+const REVIEW: Wanted = ("ai-review", "5319e7", "An agent may review this pull request");
 
 /// More than this makes signatures of Apps and the ends of limits wrong.
 const SKEW: Duration = Duration::from_secs(60);
@@ -25,25 +32,25 @@ const SKEW: Duration = Duration::from_secs(60);
 const MAKE_A_TOKEN: &str = "Make a fine-grained token for this repository with Contents, Issues and Pull requests: read and write, \
                             Checks and Commit statuses: read.";
 
-/// Looks at the token and the repository. Whether there is anything to go on with.
-pub(super) async fn check(hub: &Hub, repo: &str, report: &mut Report) -> bool {
+/// Looks at the token and the repository: its default branch, if all is there to go on with.
+pub(super) async fn check(hub: &Hub, repo: &str, report: &mut Report) -> Option<String> {
     let user = match hub.get(&["user"], &[]).await {
         Ok(answer) => answer,
         Err(why) => {
             report.todo("GitHub", format!("it does not answer: {why}"), "Look at the network, a proxy, or --api-url.");
-            return false;
+            return None;
         }
     };
     clock(&user, report);
     if user.is_limited() {
         report.todo("token", "GitHub wants to be left alone for now", "Run this again later.");
-        return false;
+        return None;
     }
     match user.status {
         StatusCode::OK => report.ok("token", format!("is {}'s", user.body["login"].as_str().unwrap_or("somebody"))),
         StatusCode::UNAUTHORIZED => {
             report.todo("token", "GitHub does not know it", MAKE_A_TOKEN);
-            return false;
+            return None;
         }
         // Those of Apps have no user.
         _ => report.unknown(
@@ -86,34 +93,34 @@ fn scopes(answer: &Answer, report: &mut Report) {
     }
 }
 
-async fn repository(hub: &Hub, repo: &str, report: &mut Report) -> bool {
+async fn repository(hub: &Hub, repo: &str, report: &mut Report) -> Option<String> {
     let path = path(repo, &[]);
     let found = match hub.get(&path, &[]).await {
         Ok(answer) => answer,
         Err(why) => {
             report.todo("repository", format!("GitHub does not answer: {why}"), "Run this again.");
-            return false;
+            return None;
         }
     };
     if found.status.is_redirection() {
         report.todo("repository", format!("{repo} has another name now"), "Give its new name with --repo.");
-        return false;
+        return None;
     }
     if found.status != StatusCode::OK {
         let advice = format!("Look at the name; if it is right the token does not see it. {MAKE_A_TOKEN}");
         report.todo("repository", format!("{repo}: {}", found.message()), advice);
-        return false;
+        return None;
     }
     let facts = &found.body;
     let branch = facts["default_branch"].as_str().unwrap_or("main").to_owned();
     report.ok("repository", format!("{repo}, default branch {branch}"));
     if facts["archived"] == true {
         report.todo("repository", "it is archived: nothing can be written", "Take it out of the archive.");
-        return false;
+        return None;
     }
     if facts["has_issues"] == false {
         report.todo("issues", "are switched off", "Switch them on: Settings, General, Features.");
-        return false;
+        return None;
     }
     let permissions = &facts["permissions"];
     match (permissions["push"].as_bool(), permissions["triage"].as_bool()) {
@@ -121,7 +128,7 @@ async fn repository(hub: &Hub, repo: &str, report: &mut Report) -> bool {
         (Some(false), _) => {
             let only = if permissions["triage"] == true { " (labels only)" } else { "" };
             report.todo("writing", format!("its user may not push{only}"), "Give the user the role Write.");
-            return false;
+            return None;
         }
         (None, _) => report.unknown(
             "writing",
@@ -129,7 +136,7 @@ async fn repository(hub: &Hub, repo: &str, report: &mut Report) -> bool {
             "The labels show it for issues; the first pull request for the rest.",
         ),
     }
-    reads(hub, repo, &branch, report).await
+    reads(hub, repo, &branch, report).await.then_some(branch)
 }
 
 /// What jobs will read, asked for once.
@@ -176,7 +183,8 @@ fn path<'a>(repo: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Makes the labels that are missing, and sets right those that are otherwise.
-pub(super) async fn labels(hub: &Hub, repo: &str, dry_run: bool, report: &mut Report) {
+pub(super) async fn labels(hub: &Hub, args: &SetupGithubArgs, report: &mut Report) {
+    let (repo, dry_run) = (args.repo.as_str(), args.dry_run);
     let known = match hub.all(&path(repo, &["labels"])).await {
         Ok(known) => known,
         Err(why) => {
@@ -184,7 +192,7 @@ pub(super) async fn labels(hub: &Hub, repo: &str, dry_run: bool, report: &mut Re
         }
     };
     let mut as_they_are = Vec::new();
-    for (name, color, description) in LABELS {
+    for (name, color, description) in LABELS.into_iter().chain(args.review.then_some(REVIEW)) {
         let wanted = json!({"name": name, "color": color, "description": description});
         let text = |label: &Value, key: &str| label[key].as_str().unwrap_or_default().to_owned();
         let same_name = |label: &&Value| text(label, "name").eq_ignore_ascii_case(name);

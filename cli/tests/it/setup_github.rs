@@ -47,7 +47,7 @@ fn a_repository_and_a_server_are_made_ready_once() {
     // Programs that the workflows call, and an agent.
     let programs = scratch.root().join("programs");
     std::fs::create_dir(&programs).expect("the directory can be made");
-    for name in ["claude", "jq", "perl", "python3"] {
+    for name in ["claude", "jq", "perl"] {
         let file = programs.join(name);
         std::fs::write(&file, "#!/bin/sh\n").expect("a program can be written");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -89,7 +89,7 @@ fn a_repository_and_a_server_are_made_ready_once() {
     let shipped = std::fs::read_dir(crate::live_server::repository().join("workflows")).expect("there are workflows");
     let shipped = shipped
         .filter_map(|file| file.ok()?.file_name().into_string().ok())
-        .filter(|name| name.starts_with("gh-"))
+        .filter(|name| name.starts_with("gh-") && name != "gh-review.yaml")
         .count();
     let definitions = server.json(&["definitions", "--json"]);
     assert_eq!(definitions.as_array().map(Vec::len), Some(shipped), "{text}");
@@ -105,6 +105,8 @@ fn a_repository_and_a_server_are_made_ready_once() {
     assert!(said(&run(&[])).contains("Nothing was changed."));
     let third = said(&run(&["--replace-token"]));
     assert!(third.contains("1 changed (+)"), "{third}");
+    let reviews = said(&run(&["--review"]));
+    assert!(reviews.contains("ai-review made") && reviews.contains("gh-review, version"), "{reviews}");
     assert_eq!(fake.breaches(), [""; 0], "GitHub's description allows all of it");
 }
 

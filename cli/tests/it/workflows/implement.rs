@@ -54,6 +54,11 @@ fn an_issue_becomes_a_pull_request_that_is_followed_until_it_is_merged_and_the_n
     let done = world.finished(&job);
     assert_eq!(done["state"], "COMPLETED", "{done:#}");
     assert_eq!(world.sessions_of(issue), "plan 1, implement 1, self-verify 1, learn 1");
+    let outcomes = world.server().json(&["outcomes", "--json", "--all", "--by", "repository"]);
+    let of_repository = &outcomes["groups"][0];
+    assert_eq!((&of_repository["key"], &of_repository["merged"]), (&json!(REPO), &json!(1)), "{outcomes:#}");
+    assert_eq!((&of_repository["first_time_right"], &of_repository["pull_requests"]), (&json!(1.0), &json!(1)));
+    assert_eq!(of_repository["attempts"], 4, "{outcomes:#}");
     assert_eq!(world.labels(issue), Vec::<String>::new());
     assert_eq!((world.said(issue), world.said(pull)), (vec![], vec![]));
     assert_eq!(world.branches(), Vec::<String>::new());
