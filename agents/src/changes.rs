@@ -1,26 +1,16 @@
 //! What an agent changed, by git.
-//!
-//! The repository is not trusted: no hook, no monitor, no external diff and no configuration but its own is used, and of
-//! its own nothing that runs a program for what is asked here.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use atta_core::protocol::agent::AgentCommit;
 
+use crate::git::{Git, names};
+
 const MOST_FILES: usize = 1000;
 const MOST_COMMITS: usize = 200;
-
-/// How long one question to git may take: the agent's work is done, and nobody watches.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is checked out when an agent begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,85 +115,6 @@ impl Start {
     }
 }
 
-/// A list that is separated by NUL.
-fn names(output: Option<Vec<u8>>) -> Vec<String> {
-    let output = output.unwrap_or_default();
-    let parts = output.split(|byte| *byte == 0).filter(|part| !part.is_empty());
-    parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
-}
-
-/// Questions to git about one directory.
-struct Git<'a> {
-    directory: &'a Path,
-    environment: &'a [(OsString, OsString)],
-    /// Filters that the repository configures: programs that would be run for files that differ.
-    filters: Vec<String>,
-    late: Cell<bool>,
-}
-
-impl<'a> Git<'a> {
-    fn new(directory: &'a Path, environment: &'a [(OsString, OsString)]) -> Self {
-        let mut git = Self { directory, environment, filters: Vec::new(), late: Cell::new(false) };
-        let keys = names(git.ask(&["config", "--name-only", "-z", "--get-regexp", "^filter\\."]));
-        let filter_of = |key: &str| Some(key.strip_prefix("filter.")?.rsplit_once('.')?.0.to_owned());
-        git.filters = keys.iter().filter_map(|key| filter_of(key)).collect();
-        git.filters.sort();
-        git.filters.dedup();
-        git
-    }
-
-    /// What git answers, when it answers well.
-    fn ask(&self, arguments: &[&str]) -> Option<Vec<u8>> {
-        let mut command = Command::new("git");
-        let mut configured = vec![
-            ("core.hooksPath".to_owned(), "/dev/null"),
-            ("core.fsmonitor".to_owned(), "false"),
-            ("core.untrackedCache".to_owned(), "false"),
-            ("diff.external".to_owned(), ""),
-            ("core.pager".to_owned(), "cat"),
-            ("core.attributesFile".to_owned(), "/dev/null"),
-            ("safe.directory".to_owned(), "*"),
-            ("log.showSignature".to_owned(), "false"),
-            ("core.quotePath".to_owned(), "false"),
-        ];
-        for filter in &self.filters {
-            for (key, value) in [("clean", ""), ("process", ""), ("required", "false")] {
-                configured.push((format!("filter.{filter}.{key}"), value));
-            }
-        }
-        command.arg("--no-pager").args(arguments);
-        command.current_dir(self.directory).env_clear();
-        command.envs(self.environment.iter().filter(|(name, _)| name == "PATH" || name == "HOME").cloned());
-        command.envs([
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("GIT_TERMINAL_PROMPT", "0"),
-            ("GIT_OPTIONAL_LOCKS", "0"),
-            ("GIT_NO_LAZY_FETCH", "1"),
-            ("LC_ALL", "C"),
-        ]);
-        // Not as arguments: a name may have any character in it.
-        command.env("GIT_CONFIG_COUNT", configured.len().to_string());
-        for (number, (key, value)) in configured.iter().enumerate() {
-            command.env(format!("GIT_CONFIG_KEY_{number}"), key).env(format!("GIT_CONFIG_VALUE_{number}"), value);
-        }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
-        let mut stdout = child.stdout.take()?;
-        let (sender, answer) = mpsc::channel();
-        thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = sender.send(stdout.read_to_end(&mut bytes).map(|_| bytes));
-        });
-        let Ok(answer) = answer.recv_timeout(PATIENCE) else {
-            self.late.set(true);
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        };
-        child.wait().ok()?.success().then_some(answer.ok()?)
-    }
-}
-
 /// A path out of an environment variable.
 pub(crate) fn path_of(environment: &[(OsString, OsString)], name: &str) -> Option<PathBuf> {
     let value = environment.iter().find(|(known, _)| known == name)?.1.clone();
@@ -212,6 +123,8 @@ pub(crate) fn path_of(environment: &[(OsString, OsString)], name: &str) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     fn environment() -> Vec<(OsString, OsString)> {

@@ -26,6 +26,15 @@ pub(crate) enum ReadError {
 
 /// Reads a text that has to lie below one of these directories, or anywhere.
 pub(crate) fn text(path: &Path, below: Option<&[PathBuf]>, longest: u64) -> Result<String, ReadError> {
+    String::from_utf8(bytes(path, below, longest)?).map_err(|_| ReadError::NoText)
+}
+
+/// The same of what may have anything in it.
+pub(crate) fn lossy(path: &Path, below: Option<&[PathBuf]>, longest: u64) -> Result<String, ReadError> {
+    Ok(String::from_utf8_lossy(&bytes(path, below, longest)?).into_owned())
+}
+
+fn bytes(path: &Path, below: Option<&[PathBuf]>, longest: u64) -> Result<Vec<u8>, ReadError> {
     let real = path.canonicalize()?;
     if below.is_some_and(|places| !is_below(&real, places)) {
         return Err(ReadError::Elsewhere);
@@ -39,7 +48,7 @@ pub(crate) fn text(path: &Path, below: Option<&[PathBuf]>, longest: u64) -> Resu
     if length as u64 > longest {
         return Err(ReadError::TooLong(longest));
     }
-    String::from_utf8(bytes).map_err(|_| ReadError::NoText)
+    Ok(bytes)
 }
 
 /// Whether a canonical path lies below one of these directories, whatever links they are named by.

@@ -7,8 +7,11 @@
 mod adapters;
 mod changes;
 mod classify;
+mod configuration;
 pub mod conformance;
+mod context;
 mod event;
+mod git;
 mod inside;
 mod lines;
 mod prices;
@@ -21,4 +24,4 @@ mod usage;
 mod verdict;
 
 pub use prices::{PriceError, Prices};
-pub use runner::{Surroundings, TOLD_TO_END, run_from_files, run_order};
+pub use runner::{Surroundings, TOLD_TO_END, restore_from_files, run_from_files, run_order};

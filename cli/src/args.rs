@@ -734,4 +734,7 @@ pub(crate) struct AgentRunnerArgs {
     pub(crate) order: PathBuf,
     /// Where what is known of it is written.
     pub(crate) record: PathBuf,
+    /// Only put back what a runner that was cut off left in the checkout.
+    #[arg(long)]
+    pub(crate) restore: bool,
 }

@@ -47,7 +47,11 @@ fn main() -> ExitCode {
     };
     // In place of a script: its exit code is its own, and so are this process's signals and children.
     if let Command::AgentRunner(args) = &cli.command {
-        let code = atta_agents::run_from_files(&args.order, &args.record, Arc::new(SystemClock));
+        let code = if args.restore {
+            atta_agents::restore_from_files(&args.order)
+        } else {
+            atta_agents::run_from_files(&args.order, &args.record, Arc::new(SystemClock))
+        };
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
     if let Command::AgentStandIn(args) = &cli.command {

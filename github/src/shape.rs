@@ -51,10 +51,11 @@ pub(crate) fn author(thing: &Value) -> &str {
     thing["user"]["login"].as_str().unwrap_or("ghost")
 }
 
-/// Whether we wrote it: nobody else has the name of a bot; of a person's name only what has our mark.
+/// Whether we wrote it: nobody else has the name of a bot; of a person's name only what ends with our mark. Who quotes
+/// us says something himself.
 pub(crate) fn is_own(thing: &Value, me: &Login) -> bool {
     author(thing).eq_ignore_ascii_case(&me.name)
-        && (me.is_bot || thing["body"].as_str().is_some_and(|body| body.contains(MARK)))
+        && (me.is_bot || thing["body"].as_str().is_some_and(|body| mark_of(body).is_some()))
 }
 
 fn names(list: &Value, key: &str) -> Vec<Value> {
@@ -183,6 +184,7 @@ mod tests {
         assert!(!is_own(&said("mallory", "<!-- atta:j:t:n -->"), &bot));
         assert!(is_own(&said("ada", "done\n<!-- atta:j:t:n -->"), &person));
         assert!(!is_own(&said("ada", "please fix"), &person));
+        assert!(!is_own(&said("ada", "> done\n> <!-- atta:j:t:n -->\n\nnot at all"), &person));
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub(super) fn invoke(launch: &Launch<'_>) -> std::io::Result<Invocation> {
         AgentPermission::Read => add(&["--dry-run", "--no-auto-commits", "--chat-mode", "ask", "--yes-always"]),
         AgentPermission::Edit | AgentPermission::Full => add(&["--yes-always"]),
     }
+    let texts = launch.context.map(std::fs::read_dir).transpose()?;
+    for text in texts.into_iter().flatten() {
+        add(&["--read", &text?.path().to_string_lossy()]);
+    }
     if let Some(model) = &launch.choice.model {
         add(&["--model", model]);
     }

@@ -30,6 +30,9 @@ pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
     if let Some(session) = launch.resume {
         add(&["--resume", session]);
     }
+    if let Some(directory) = launch.context_directory() {
+        add(&["--add-dir", &directory]);
+    }
     if let Some(model) = &launch.choice.model {
         add(&["--model", model]);
     }

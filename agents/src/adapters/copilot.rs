@@ -33,6 +33,9 @@ pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
     for tool in launch.allowed_tools {
         add(&[&format!("--allow-tool={tool}")]);
     }
+    if let Some(directory) = launch.context_directory() {
+        add(&["--add-dir", &directory]);
+    }
     if let Some(model) = &launch.choice.model {
         add(&["--model", model]);
     }

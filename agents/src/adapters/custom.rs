@@ -26,6 +26,7 @@ pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
     given("ATTA_AGENT_MODEL", launch.choice.model.clone());
     given("ATTA_AGENT_SYSTEM", launch.system.map(str::to_owned));
     given("ATTA_AGENT_TOOLS", Some(launch.allowed_tools.join(",")).filter(|tools| !tools.is_empty()));
+    given("ATTA_AGENT_CONTEXT", launch.context_directory());
     given("ATTA_AGENT_TURNS", launch.turns_left.map(|turns| turns.to_string()));
     given("ATTA_AGENT_USD", launch.usd_left.map(|usd| usd.dollars().to_string()));
     let command = launch.choice.command.iter().map(OsString::from).collect();

@@ -27,6 +27,9 @@ pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
     for tool in launch.allowed_tools {
         add(&["--allowed-tools", tool]);
     }
+    if let Some(directory) = launch.context_directory() {
+        add(&["--include-directories", &directory]);
+    }
     if let Some(model) = &launch.choice.model {
         add(&["--model", model]);
     }

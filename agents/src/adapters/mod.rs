@@ -34,6 +34,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) usd_left: Option<MicroUsd>,
     /// A directory for files that the program is given, absolute.
     pub(crate) files: &'a Path,
+    /// A directory with texts for it to read, if there are any.
+    pub(crate) context: Option<&'a Path>,
     /// The home directory of whoever runs it.
     pub(crate) home: Option<&'a Path>,
     /// A name for a session that nobody has used, for programs that are told theirs.
@@ -49,6 +51,11 @@ impl Launch<'_> {
             Some(system) => format!("{system}\n\n{}", self.prompt),
             None => self.prompt.to_owned(),
         }
+    }
+
+    /// The directory with texts, for a command line.
+    fn context_directory(&self) -> Option<String> {
+        self.context.map(|directory| directory.to_string_lossy().into_owned())
     }
 
     /// The program: as ordered, or by its usual name.

@@ -32,6 +32,12 @@ pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
         add(&["--session", session]);
     }
     let mut permission: Value = serde_json::from_str(permission).unwrap_or_default();
+    if let Some(directory) = launch.context_directory().filter(|_| launch.permission != AgentPermission::Full) {
+        let mut allowed = serde_json::Map::new();
+        allowed.insert("*".to_owned(), "deny".into());
+        allowed.insert(format!("{directory}/*"), "allow".into());
+        permission["external_directory"] = allowed.into();
+    }
     for tool in launch.allowed_tools {
         permission[tool.as_str()] = "allow".into();
     }

@@ -288,6 +288,9 @@ fn order_for(cli: AgentCli, command: Vec<String>) -> AgentOrder {
         directory: None,
         track_changes: false,
         expect_changes: false,
+        context: Vec::new(),
+        config_from: None,
+        config_paths: Vec::new(),
     }
 }
 

@@ -14,9 +14,11 @@ use atta_core::protocol::agent::{
 use atta_core::time::Clock;
 use serde_json::Value;
 
-use super::run::{RunEnd, RunOrder, run, used_tokens};
+use super::run::{RunEnd, RunOrder, fresh_id, run, used_tokens};
 use crate::adapters;
 use crate::changes::{Start, path_of};
+use crate::configuration::{self, Taken};
+use crate::context;
 use crate::inside;
 use crate::prices::Prices;
 use crate::record::Ledger;
@@ -45,6 +47,8 @@ pub(super) struct Attempt<'a> {
     pub(super) task_dir: PathBuf,
     /// Where the record lies, absolute.
     pub(super) files: PathBuf,
+    /// Where the texts lie that it is to read, if there are any.
+    pub(super) context: Option<PathBuf>,
     pub(super) ledger: Ledger,
     pub(super) transcript: Transcript,
 }
@@ -78,7 +82,12 @@ impl Attempt<'_> {
         } else {
             None
         };
-        let mut ended = match (self.briefing(), &start) {
+        let mut configured = None;
+        let briefing = self.configure().and_then(|taken| {
+            configured = taken;
+            self.briefing()
+        });
+        let mut ended = match (briefing, &start) {
             (Err(message), _) => Ended::error(message),
             // A session that nobody could judge is not paid for.
             (Ok(_), None) if self.order.expect_changes => {
@@ -92,6 +101,9 @@ impl Attempt<'_> {
             (Ok(briefing), _) if self.order.vote > 1 => self.vote(&briefing),
             (Ok(briefing), _) => self.with_fallbacks(&briefing, RunPurpose::Work),
         };
+        if let Some(taken) = configured {
+            self.unconfigure(taken);
+        }
         if let Some(start) = &start {
             let changes = start.changes(&self.environment);
             if changes.late {
@@ -134,40 +146,35 @@ impl Attempt<'_> {
 
     /// Where it works.
     pub(super) fn directory(&self) -> Result<PathBuf, String> {
-        let directory = match self.order.directory.as_deref() {
-            Some(directory) => self.resolve(directory)?,
-            None => self.task_dir.clone(),
-        };
-        let known = directory.canonicalize().ok().filter(|directory| directory.is_dir());
-        let known = known.ok_or_else(|| format!("the agent's directory {} is not there", directory.display()))?;
-        if !inside::is_below(&known, &self.places()) {
-            let why = inside::ReadError::Elsewhere;
-            return Err(format!("the agent's directory {} cannot be used: {why}", directory.display()));
-        }
-        Ok(known)
+        directory_of(self.order, &self.task_dir, &self.environment)
     }
 
     /// What an order may name something in: a link in a checkout must lead nowhere else.
     fn places(&self) -> Vec<PathBuf> {
-        let workspace = path_of(&self.environment, "JOB_WORKSPACE");
-        std::iter::once(self.task_dir.clone()).chain(workspace).collect()
+        configuration::places(self.task_dir.clone(), &self.environment)
     }
 
-    /// A path of the order: relative to TASK_DIR, or below the workspace.
-    fn resolve(&self, path: &str) -> Result<PathBuf, String> {
-        let in_workspace = path.strip_prefix("$JOB_WORKSPACE").or_else(|| path.strip_prefix("${JOB_WORKSPACE}"));
-        match in_workspace {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                let workspace = path_of(&self.environment, "JOB_WORKSPACE");
-                let workspace = workspace.ok_or_else(|| format!("{path}: this attempt has no JOB_WORKSPACE"))?;
-                Ok(workspace.join(rest.trim_start_matches('/')))
-            }
-            _ => Ok(self.task_dir.join(path)),
+    /// Takes the agent's configuration from where the order says.
+    fn configure(&self) -> Result<Option<Taken>, String> {
+        let Some(revision) = &self.order.config_from else { return Ok(None) };
+        let directory = self.directory()?;
+        let more = &self.order.config_paths;
+        configuration::take(&directory, &self.places(), revision, more, &self.environment).map(Some)
+    }
+
+    fn unconfigure(&mut self, taken: Taken) {
+        match taken.give_back() {
+            Ok(changed) if changed.is_empty() => {}
+            Ok(changed) => self.ledger.warn(format!(
+                "what the agent did to files that configure agents is not kept, for they come from `config_from`: {}",
+                crate::transcript::on_one_line(&changed.join(", "), 500)
+            )),
+            Err(message) => self.ledger.warn(message),
         }
     }
 
     /// Skills, the prompt, and what is said about the verdict.
-    fn briefing(&self) -> Result<Briefing, String> {
+    fn briefing(&mut self) -> Result<Briefing, String> {
         let mut parts = Vec::new();
         let home = path_of(&self.environment, "HOME");
         let repository = self.directory()?;
@@ -176,14 +183,28 @@ impl Attempt<'_> {
         }
         parts.push(match &self.order.prompt {
             AgentPrompt::Text(text) => text.clone(),
-            AgentPrompt::File(path) => self.read_prompt(&self.resolve(path)?)?,
+            AgentPrompt::File(path) => self.read_prompt(&resolve(path, &self.task_dir, &self.environment)?)?,
         });
+        parts.extend(self.material()?);
         let mut judge = None;
         if let Some(order) = &self.order.verdict {
             judge = Some(Judge::new(&order.schema).map_err(|error| error.to_string())?);
             parts.push(verdict::request(order));
         }
         Ok(Briefing { prompt: parts.join("\n\n---\n\n"), judge })
+    }
+
+    /// Writes what others wrote down as files, and says where they are.
+    fn material(&mut self) -> Result<Option<String>, String> {
+        let allowed = self.places();
+        let resolve = |path: &str| resolve(path, &self.task_dir, &self.environment);
+        let places = context::Places { task_dir: &self.task_dir, allowed: &allowed, resolve: &resolve };
+        let mark = fresh_id().replace('-', "");
+        let given = context::write(&self.order.context, &self.files, &mark, &places)?;
+        Ok(given.map(|given| {
+            self.context = Some(given.directory);
+            given.prompt
+        }))
     }
 
     fn read_prompt(&self, path: &Path) -> Result<String, String> {
@@ -482,6 +503,37 @@ impl Attempt<'_> {
         {
             self.transcript.show("!", &format!("the record cannot be written: {error}"));
         }
+    }
+}
+
+/// Where an order's agent works.
+pub(super) fn directory_of(
+    order: &AgentOrder,
+    task_dir: &Path,
+    environment: &[(OsString, OsString)],
+) -> Result<PathBuf, String> {
+    let directory = match order.directory.as_deref() {
+        Some(directory) => resolve(directory, task_dir, environment)?,
+        None => task_dir.to_owned(),
+    };
+    let known = directory.canonicalize().ok().filter(|directory| directory.is_dir());
+    let known = known.ok_or_else(|| format!("the agent's directory {} is not there", directory.display()))?;
+    if !inside::is_below(&known, &configuration::places(task_dir.to_owned(), environment)) {
+        let why = inside::ReadError::Elsewhere;
+        return Err(format!("the agent's directory {} cannot be used: {why}", directory.display()));
+    }
+    Ok(known)
+}
+
+/// A path of an order: relative to TASK_DIR, or below the workspace.
+fn resolve(path: &str, task_dir: &Path, environment: &[(OsString, OsString)]) -> Result<PathBuf, String> {
+    match path.strip_prefix("$JOB_WORKSPACE") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            let workspace = path_of(environment, "JOB_WORKSPACE");
+            let workspace = workspace.ok_or_else(|| format!("{path}: this attempt has no JOB_WORKSPACE"))?;
+            Ok(workspace.join(rest.trim_start_matches('/')))
+        }
+        _ => Ok(task_dir.join(path)),
     }
 }
 

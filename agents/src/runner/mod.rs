@@ -17,6 +17,7 @@ use atta_core::time::Clock;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::changes::path_of;
+use crate::configuration;
 use crate::prices::Prices;
 use crate::process;
 use crate::record::{self, Ledger};
@@ -64,6 +65,32 @@ pub fn run_from_files(order: &Path, record: &Path, clock: Arc<dyn Clock>) -> i32
     run_order(&order, record, surroundings).class.map_or(TOLD_TO_END, |class| i32::from(class.code()))
 }
 
+/// Puts back what a runner that was cut off left in a checkout: where the order says that the agent's configuration comes
+/// from elsewhere. The exit code of the process.
+pub fn restore_from_files(order: &Path) -> i32 {
+    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let order = fs::read(order).and_then(|text| Ok(serde_json::from_slice::<AgentOrder>(&text)?));
+    let order = match order {
+        Ok(order) if order.config_from.is_some() => order,
+        Ok(_) => return 0,
+        Err(error) => {
+            println!("the order cannot be read: {error}");
+            return 1;
+        }
+    };
+    let task_dir = path_of(&environment, "TASK_DIR").unwrap_or_else(|| PathBuf::from("."));
+    let done = attempt::directory_of(&order, &task_dir, &environment).and_then(|directory| {
+        configuration::recover(&directory, &configuration::places(task_dir, &environment), &environment)
+    });
+    match done {
+        Ok(_) => 0,
+        Err(message) => {
+            println!("{message}");
+            1
+        }
+    }
+}
+
 /// Runs an order. Like [`run_from_files`] with everything passed in; the process is a subreaper already.
 pub fn run_order(order: &AgentOrder, record: &Path, surroundings: Surroundings) -> AgentRecord {
     let mut ledger = Ledger::new(record);
@@ -90,6 +117,7 @@ pub fn run_order(order: &AgentOrder, record: &Path, surroundings: Surroundings) 
         told_to_end: surroundings.told_to_end,
         task_dir,
         files,
+        context: None,
         ledger,
         transcript,
     };

@@ -111,6 +111,7 @@ pub(super) fn run(attempt: &mut Attempt<'_>, order: &RunOrder<'_>) -> RunEnd {
     let files = attempt.files.clone();
     let fresh_id = fresh_id();
     let home = path_of(&attempt.environment, "HOME");
+    let context = attempt.context.clone();
     let launch = Launch {
         choice: order.choice,
         prompt: order.prompt,
@@ -121,6 +122,7 @@ pub(super) fn run(attempt: &mut Attempt<'_>, order: &RunOrder<'_>) -> RunEnd {
         turns_left,
         usd_left,
         files: &files,
+        context: context.as_deref(),
         home: home.as_deref(),
         fresh_id: &fresh_id,
         run: index,
@@ -561,7 +563,7 @@ fn parse(line: &[u8]) -> Option<Value> {
 }
 
 /// A UUID that the kernel makes.
-fn fresh_id() -> String {
+pub(super) fn fresh_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
     id.trim().to_owned()
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::agent_context::ContextFileSpec;
 use super::keys::{AGENT, FALLBACK, VERDICT};
 use super::scalar::{Meaning, shortened};
 use super::tree::{Entry, Kind, Node};
@@ -60,6 +61,15 @@ pub struct AgentOptions {
     pub fallback: Vec<FallbackOptions>,
     /// Where it works; TASK_DIR when absent.
     pub directory: Option<TemplateText>,
+    /// Texts of others that it is given as files.
+    #[serde(default)]
+    pub context: Vec<ContextFileSpec>,
+    /// The commit whose files configure the agent, whatever the checkout has.
+    #[serde(default)]
+    pub config_from: Option<TemplateText>,
+    /// More files that count as configuration: globs.
+    #[serde(default)]
+    pub config_paths: Vec<String>,
     /// Until it says something.
     pub start_timeout: Field<Duration>,
     /// From its result to the end of its process.
@@ -120,8 +130,15 @@ impl AgentOptions {
     /// Its templates.
     pub fn templates(&self) -> impl Iterator<Item = &TemplateText> {
         let (PromptSource::Text(prompt) | PromptSource::File(prompt)) = &self.prompt;
-        let own = [Some(prompt), self.system.as_ref(), self.model.as_ref(), self.directory.as_ref()];
-        own.into_iter().flatten().chain(self.fallback.iter().filter_map(|fallback| fallback.model.as_ref()))
+        let own = [
+            Some(prompt),
+            self.system.as_ref(),
+            self.model.as_ref(),
+            self.directory.as_ref(),
+            self.config_from.as_ref(),
+        ];
+        let context = self.context.iter().filter_map(ContextFileSpec::template);
+        own.into_iter().flatten().chain(context).chain(self.fallback.iter().filter_map(|fallback| fallback.model.as_ref()))
     }
 }
 
@@ -185,6 +202,9 @@ impl Walk {
             vote,
             fallback: keys.take("fallback").map(|entry| self.fallbacks(&entry.value)).unwrap_or_default(),
             directory: self.optional(&mut keys, "directory", Self::template),
+            context: keys.take("context").map(|entry| self.context_files(&entry.value)).unwrap_or_default(),
+            config_from: self.optional(&mut keys, "config_from", Self::template),
+            config_paths: keys.take("config_paths").map(|entry| self.config_paths(&entry.value)).unwrap_or_default(),
             start_timeout: self
                 .optional_duration(&mut keys, "start_timeout", Zero::Refused)
                 .unwrap_or(Field::Value(START)),
@@ -198,6 +218,14 @@ impl Walk {
         self.unknown_keys(&keys, &AGENT);
         if let Some(directory) = &options.directory {
             self.check_agent_path("directory", directory);
+        }
+        if options.config_from.is_none() && !options.config_paths.is_empty() {
+            self.problems.error_with_help(
+                code::CONFLICT,
+                entry.key_span,
+                "`config_paths` has no effect without `config_from`",
+                "say which commit the configuration is taken from: `config_from: origin/main`",
+            );
         }
         if let PromptSource::File(file) = &options.prompt {
             self.check_agent_path("prompt_file", file);
@@ -296,7 +324,7 @@ impl Walk {
     }
 
     /// What is written of a path has to stay inside TASK_DIR or the workspace.
-    fn check_agent_path(&mut self, key: &str, path: &TemplateText) {
+    pub(super) fn check_agent_path(&mut self, key: &str, path: &TemplateText) {
         let text = path.source.as_str();
         let rest = if text == IN_WORKSPACE.trim_end_matches('/') {
             ""

@@ -3,7 +3,7 @@
 use super::agent::{AGENT_OUTPUTS, PromptSource};
 use super::check::{Checker, Place};
 use super::scalar::shortened;
-use super::{AgentOptions, Diagnostic, Method, TaskDefinition, TemplateText, code};
+use super::{AgentOptions, ContextSpec, Diagnostic, Method, TaskDefinition, TemplateText, code};
 
 impl<'d> Checker<'d, '_> {
     pub(super) fn agent(
@@ -27,6 +27,7 @@ impl<'d> Checker<'d, '_> {
         self.field(&agent.start_timeout, created);
         self.field(&agent.after_result, created);
         self.check_resume(index, task, agent);
+        self.check_context(agent);
         if let PromptSource::File(file) = &agent.prompt {
             self.check_agent_place("prompt_file", file);
         }
@@ -87,6 +88,34 @@ impl<'d> Checker<'d, '_> {
                 format!("no path leads from {} to {}: there would be no session to go on with", resume.task, task.name),
                 format!("add {} to the dependencies of {}", resume.task, task.name),
             );
+        }
+    }
+
+    fn check_context(&mut self, agent: &AgentOptions) {
+        for entry in &agent.context {
+            match &entry.source {
+                ContextSpec::Text(_) => {}
+                ContextSpec::File(path) => self.check_agent_place("file", path),
+                ContextSpec::From { task, file } => {
+                    let Some(&target) = self.names.get(task.task.as_str()) else {
+                        let message = format!("`from` names the task {}, which there is not", shortened(&task.task));
+                        let help = match self.problems.suggestion(&task.task, self.names.keys().copied()) {
+                            Some(meant) => format!("did you mean {meant}?"),
+                            None => "name a task of this job".to_owned(),
+                        };
+                        self.problems.error_with_help(code::VALUE, task.span, message, help);
+                        continue;
+                    };
+                    if file.is_none() && !matches!(self.definition.tasks[target].method, Method::Github(_)) {
+                        self.problems.error_with_help(
+                            code::VALUE,
+                            task.span,
+                            format!("{} is no GITHUB task, so `from` does not say which artifact is meant", task.task),
+                            "name the artifact: `file: report.txt`",
+                        );
+                    }
+                }
+            }
         }
     }
 

@@ -222,7 +222,7 @@ impl Walk {
         Some(OutputSpec { json_path, output_type, schema, ..plain(source) })
     }
 
-    fn json_path(&mut self, node: &Node<'_>) -> Option<String> {
+    pub(super) fn json_path(&mut self, node: &Node<'_>) -> Option<String> {
         let text = self.spelling("json_path", node)?;
         let path = text.strip_prefix("$.").unwrap_or(&text);
         if path.is_empty() || path.split('.').any(str::is_empty) || path.contains(['[', ']', '*', '$', ' ']) {

@@ -161,6 +161,8 @@ enum Wanted {
     Flag,
     /// Names: a list, or one alone.
     Names,
+    /// Names that stand for all there are to be: nothing at all is no list.
+    WholeList,
     /// One of these.
     Choice(&'static [&'static str]),
     /// An instant, RFC 3339.
@@ -220,7 +222,7 @@ const SETTINGS: &[Setting] = &[
     ("comments", Wanted::Limit(0), &[], &[GetIssue]),
     ("add", Wanted::Names, &[], &[SetLabels]),
     ("remove", Wanted::Names, &[], &[SetLabels]),
-    ("replace", Wanted::Names, &[], &[SetLabels]),
+    ("replace", Wanted::WholeList, &[], &[SetLabels]),
     ("body", Wanted::Text, &[Comment], &[CreatePullRequest, UpdatePullRequest]),
     ("key", Wanted::Line, &[], &[Comment]),
     ("reply_to", Wanted::Maybe, &[], &[Comment]),
@@ -285,11 +287,18 @@ fn checked(wanted: Wanted, value: Value) -> Result<Value, (String, String)> {
             _ if value.is_boolean() => Ok(value),
             _ => Err(wrong("true or false")),
         },
-        Wanted::Names => {
+        Wanted::Names | Wanted::WholeList => {
+            let nothing = match &value {
+                Value::Null => true,
+                Value::String(text) => text.trim().is_empty(),
+                _ => false,
+            };
+            if nothing && matches!(wanted, Wanted::WholeList) {
+                return Err(wrong("a list of names: nothing at all would remove every one; to do that write `[]`"));
+            }
             let items = match value {
+                _ if nothing => Vec::new(),
                 Value::Array(items) => items,
-                Value::Null => Vec::new(),
-                Value::String(text) if text.trim().is_empty() => Vec::new(),
                 Value::String(_) => vec![value],
                 _ => return Err(wrong("a list of names")),
             };

@@ -149,6 +149,65 @@ pub struct AgentOrder {
     /// A `DONE` that left neither a changed file nor a commit is `NO_CHANGE`.
     #[serde(default)]
     pub expect_changes: bool,
+    /// Texts of others that it is given as files.
+    #[serde(default)]
+    pub context: Vec<ContextFile>,
+    /// The commit whose files configure it.
+    #[serde(default)]
+    pub config_from: Option<String>,
+    /// More files that count as configuration.
+    #[serde(default)]
+    pub config_paths: Vec<String>,
+}
+
+/// A text that an agent is given as a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextFile {
+    /// Its name.
+    pub name: String,
+    /// Where the text comes from.
+    pub source: ContextSource,
+    /// What it is, in a few words for the agent.
+    pub about: String,
+    /// The part of a JSON document.
+    #[serde(default)]
+    pub json_path: Option<String>,
+    /// How it is read.
+    pub form: ContextForm,
+    /// The most characters.
+    pub max_chars: u32,
+    /// Without the text there is no file, and the agent begins all the same.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// Where the text of a file for an agent comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContextSource {
+    /// The rendered text.
+    Text(String),
+    /// A file: relative to TASK_DIR, or `$JOB_WORKSPACE/…`.
+    File(String),
+    /// A file of TASK_DIR that was laid there for this alone: it is removed before the agent begins.
+    Laid(String),
+    /// There is none.
+    Nothing,
+}
+
+/// How a text for an agent is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContextForm {
+    /// HTML comments and hidden characters are taken out.
+    Markdown,
+    /// Hidden characters are made visible.
+    Plain,
+    /// What GitHub said, as JSON, is laid out for reading.
+    Github {
+        /// Only the words of those who are trusted.
+        trusted_only: bool,
+    },
 }
 
 /// A program and a model.

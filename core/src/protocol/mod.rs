@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod agent;
+pub mod agent_configuration;
 pub mod agent_outputs;
 pub mod agents_api;
 pub mod ant;

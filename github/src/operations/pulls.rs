@@ -9,6 +9,16 @@ use crate::failed::{Failed, Kind};
 use crate::session::Session;
 use crate::shape;
 
+/// Reviews of one commit that are looked through.
+const MOST_REVIEWS: usize = 1_000;
+
+/// Whether a pull request's branch belongs to this owner; without one, to whoever the repository belongs to by now.
+fn is_from(pull: &Value, owner: Option<&str>) -> bool {
+    let wanted = owner.or_else(|| pull["base"]["repo"]["owner"]["login"].as_str());
+    let of = pull["head"]["user"]["login"].as_str();
+    of.zip(wanted).is_some_and(|(of, wanted)| of.eq_ignore_ascii_case(wanted))
+}
+
 impl Session<'_> {
     fn pull_url(&self) -> Result<url::Url, Failed> {
         self.of_repo(&["pulls", &self.needed_number()?])
@@ -27,6 +37,7 @@ impl Session<'_> {
     }
 
     async fn pulls_of(&self, head: &str, base: Option<&str>, state: &str) -> Result<Vec<Value>, Failed> {
+        let (owner, branch) = head.split_once(':').map_or((None, head), |(owner, branch)| (Some(owner), branch));
         let head = self.qualified(head);
         let mut url = self.of_repo(&["pulls"])?;
         {
@@ -38,9 +49,8 @@ impl Session<'_> {
             query.append_pair("sort", "created").append_pair("direction", "desc");
             query.append_pair("per_page", &PAGE.to_string());
         }
-        let branch = head.split_once(':').map_or(head.as_str(), |(_, branch)| branch);
-        // GitHub leaves out a filter that it cannot read.
-        let wanted = |pull: &Value| pull["head"]["ref"].as_str() == Some(branch);
+        // GitHub leaves out a filter that it cannot read: a fork's branch of the same name is another one.
+        let wanted = |pull: &Value| pull["head"]["ref"].as_str() == Some(branch) && is_from(pull, owner);
         Ok(self.pages(url, None, PAGE, wanted).await?.entries)
     }
 
@@ -147,8 +157,20 @@ impl Session<'_> {
         Ok(vec![("pull_request", shape::pull_request(&found.body)?), ("changed", changed.into())])
     }
 
+    /// Who has reviewed what the pull request is now: they were asked, and have answered.
+    async fn answered(&self) -> Result<Vec<String>, Failed> {
+        let pull = self.get(&self.pull_url()?).await?;
+        let head = pull.body["head"]["sha"].clone();
+        let mut url = self.of_repo(&["pulls", &self.needed_number()?, "reviews"])?;
+        url.query_pairs_mut().append_pair("per_page", &PAGE.to_string());
+        let wanted = |review: &Value| review["commit_id"] == head && review["state"] != "PENDING";
+        let reviews = self.pages(url, None, MOST_REVIEWS, wanted).await?.entries;
+        Ok(reviews.iter().map(|review| shape::author(review).to_owned()).collect())
+    }
+
     pub(super) async fn request_review(&self) -> Outputs {
         let url = self.of_repo(&["pulls", &self.needed_number()?, "requested_reviewers"])?;
+        let answered = self.answered().await?;
         let asked = self.get(&url).await?;
         let missing = |setting: &str, under: &str, key: &str| -> Vec<String> {
             let known: Vec<&str> =
@@ -156,7 +178,8 @@ impl Session<'_> {
             let wanted = self.names(setting).unwrap_or_default();
             wanted.into_iter().filter(|name| !known.iter().any(|known| known.eq_ignore_ascii_case(name))).collect()
         };
-        let people = missing("reviewers", "users", "login");
+        let mut people = missing("reviewers", "users", "login");
+        people.retain(|name| !answered.iter().any(|known| known.eq_ignore_ascii_case(name)));
         let teams = missing("team_reviewers", "teams", "slug");
         let requested: Vec<String> = people.iter().chain(&teams).cloned().collect();
         if !requested.is_empty() {

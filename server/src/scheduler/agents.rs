@@ -138,6 +138,9 @@ impl LiveJob {
                 .transpose()?,
             track_changes: agent.track_changes,
             expect_changes: agent.expect_changes,
+            context: self.context_of(agent, renderer, scope)?,
+            config_from: maybe("agent.config_from", agent.config_from.as_ref())?.map(revision).transpose()?,
+            config_paths: agent.config_paths.clone(),
         };
         Ok(Action::Agent(Box::new(order)))
     }
@@ -157,7 +160,7 @@ fn known<T: Copy>(key: &str, field: &Field<T>) -> Result<T, String> {
     field.value().copied().ok_or_else(|| format!("{key}: its template was not resolved when the job was created"))
 }
 
-fn checked(key: &str, text: String) -> Result<String, String> {
+pub(super) fn checked(key: &str, text: String) -> Result<String, String> {
     if text.contains('\0') {
         return Err(format!("{key}: the text has a NUL byte, which no program can be told"));
     }
@@ -171,8 +174,18 @@ fn checked(key: &str, text: String) -> Result<String, String> {
     Ok(text)
 }
 
+/// A commit or branch by name: no option, no range, no path of a commit.
+fn revision(text: String) -> Result<String, String> {
+    let name = text.trim();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-@+".contains(c);
+    if name.is_empty() || name.starts_with('-') || name.len() > 300 || name.contains("..") || !name.chars().all(plain) {
+        return Err(format!("agent.config_from: {name:?} cannot be the name of a branch or a commit"));
+    }
+    Ok(name.to_owned())
+}
+
 /// A rendered path has to stay inside TASK_DIR or the workspace.
-fn inside(key: &str, path: String) -> Result<String, String> {
+pub(super) fn inside(key: &str, path: String) -> Result<String, String> {
     let rest = match path.strip_prefix(IN_WORKSPACE.trim_end_matches('/')) {
         Some("") => return Ok(path),
         Some(rest) => rest.strip_prefix('/').unwrap_or("/"),

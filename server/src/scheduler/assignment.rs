@@ -61,7 +61,7 @@ impl LiveJob {
                 .map(|field| duration("idle_timeout", field))
                 .transpose()?,
             kill_grace: duration("kill_grace", &task.kill_grace)?,
-            inputs: self.inputs(row, always_run),
+            inputs: self.inputs(row, always_run, self.context_inputs(row, renderer, &scope)),
             artifacts: self.artifact_rules(task, renderer, &scope)?,
             workspace: if task.method.uses_workspace() { self.workspace_order(renderer)? } else { None },
             cache: self.cache_order(task, renderer, &scope)?,
@@ -223,7 +223,7 @@ impl LiveJob {
     }
 
     /// The artifacts of the latest runs of its dependencies, in declared order.
-    fn inputs(&self, row: &AttemptRow, always_run: bool) -> Vec<ArtifactInput> {
+    fn inputs(&self, row: &AttemptRow, always_run: bool, context: Vec<ArtifactInput>) -> Vec<ArtifactInput> {
         let dependencies = self.plan.dependencies(row.task);
         let sources = dependencies.iter().filter(|dependency| dependency.artifacts).filter_map(|dependency| {
             if let Some(instance) = row.instance.filter(|_| dependency.task == row.task) {
@@ -246,7 +246,7 @@ impl LiveJob {
             }
             input
         });
-        agents.filter(|input| !input.files.is_empty()).collect()
+        agents.filter(|input| !input.files.is_empty()).chain(context).collect()
     }
 }
 

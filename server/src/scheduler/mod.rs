@@ -24,6 +24,7 @@
 
 mod admission;
 mod agents;
+mod context;
 mod ant_commands;
 mod ants;
 mod approvals;

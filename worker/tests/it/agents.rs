@@ -49,6 +49,9 @@ fn order() -> AgentOrder {
         directory: None,
         track_changes: true,
         expect_changes: false,
+        context: Vec::new(),
+        config_from: None,
+        config_paths: Vec::new(),
     }
 }
 

@@ -144,6 +144,27 @@ pub(in super::super) const AGENT: Vocabulary = Vocabulary {
         )
         .default("the task's directory"),
         key(
+            "context",
+            list(&Shape::Mapping(&CONTEXT)),
+            "agent-context",
+            "Texts that others wrote, given to the agent as files with a frame that says so, without hidden characters and \
+             comments. The prompt names them by itself. See docs/security.md.",
+        ),
+        key(
+            "config_from",
+            Shape::Template,
+            "agent-context",
+            "The commit or branch whose files configure the agent (`CLAUDE.md`, `.claude/`, `.mcp.json`, …), whatever the \
+             checkout has; what the checkout has is put back afterwards. See docs/security.md for the list.",
+        )
+        .default("the checkout itself"),
+        key(
+            "config_paths",
+            list(&Shape::Text),
+            "agent-context",
+            "More files that count as configuration: globs, relative to the repository.",
+        ),
+        key(
             "start_timeout",
             DURATION,
             "agent-limits",
@@ -192,6 +213,66 @@ pub(in super::super) const AGENT: Vocabulary = Vocabulary {
         ("cwd", "directory"),
         ("working_directory", "directory"),
     ],
+};
+
+pub(in super::super) const CONTEXT: Vocabulary = Vocabulary {
+    what: "an entry of context",
+    keys: &[
+        key("name", Shape::Form("name", "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$"), "agent-context", "What the file is called.")
+            .required(),
+        key("text", Shape::Template, "agent-context", "The text itself. One of `text`, `file` and `from` is required."),
+        key(
+            "file",
+            Shape::Template,
+            "agent-context",
+            "A file: relative to the task's directory, or `$JOB_WORKSPACE/…`; with `from`, an artifact of that task.",
+        ),
+        key(
+            "from",
+            TASK_NAME,
+            "agent-context",
+            "A task whose artifact it is. Of a GITHUB task without `file` it is what GitHub said (the issue with its \
+             comments; reviews, checks), laid out for reading. No dependency has to name the task.",
+        ),
+        key(
+            "json_path",
+            Shape::Text,
+            "agent-context",
+            "The part of a JSON document: keys and positions with dots.",
+        ),
+        key(
+            "format",
+            Shape::Choice(&["markdown", "plain"]),
+            "agent-context",
+            "`markdown`: HTML comments and hidden characters are taken out. `plain`, for code and logs: hidden characters are \
+             made visible, and everything else stays.",
+        )
+        .default("`markdown` for results of GITHUB tasks and names with `.md`, otherwise `plain`"),
+        key(
+            "max_chars",
+            Shape::Integer(1_000, 4_000_000),
+            "agent-context",
+            "The most characters; of what is longer, the middle is left out, visibly.",
+        )
+        .default("200000"),
+        key(
+            "optional",
+            Shape::Boolean,
+            "agent-context",
+            "Without the file or artifact there is no such file, and the agent begins all the same. Otherwise the attempt is \
+             `INVALID` or `ERROR`.",
+        )
+        .default("false"),
+        key(
+            "trusted_only",
+            Shape::Boolean,
+            "agent-context",
+            "Of what was said on GitHub, only the words of those who are trusted there, and how many others there are.",
+        )
+        .default("true"),
+    ],
+    later: &[],
+    foreign: &[("path", "file"), ("task", "from"), ("content", "text"), ("artifact", "file"), ("max_length", "max_chars")],
 };
 
 pub(in super::super) const VERDICT: Vocabulary = Vocabulary {

@@ -26,7 +26,7 @@ mod workspace;
 pub use pages::{ReferencePage, reference_pages};
 pub use schema::json_schema;
 
-pub(super) use agent::{AGENT, FALLBACK, VERDICT};
+pub(super) use agent::{AGENT, CONTEXT, FALLBACK, VERDICT};
 pub(super) use approval::APPROVAL;
 pub(super) use control::{CONCURRENCY, FAN_OUT};
 pub(super) use data::{ARTIFACTS, OUTPUT, PARAM};
