@@ -415,7 +415,9 @@ impl Checkout {
         let mut way = at.parent().unwrap_or(&self.top).to_owned();
         while !self.is_real(&way) {
             // A link or a file where a directory was.
-            if fs::symlink_metadata(&way).is_ok_and(|found| !found.is_dir()) && self.is_real(way.parent().unwrap_or(&way)) {
+            if fs::symlink_metadata(&way).is_ok_and(|found| !found.is_dir())
+                && self.is_real(way.parent().unwrap_or(&way))
+            {
                 fs::remove_file(&way)?;
                 break;
             }
@@ -544,10 +546,15 @@ mod tests {
         let before = look(path);
         let taken = taken(path, &base).unwrap();
         let during = look(path);
-        for line in ["./CLAUDE.md: ours", "./AGENTS.md -> CLAUDE.md", "./.claude/settings.json: {}", "./code: code\nchanged"] {
+        for line in
+            ["./CLAUDE.md: ours", "./AGENTS.md -> CLAUDE.md", "./.claude/settings.json: {}", "./code: code\nchanged"]
+        {
             assert!(during.contains(line), "{line}: {during}");
         }
-        assert!(!during.contains(".mcp.json") && !during.contains("untracked") && !during.contains("theirs"), "{during}");
+        assert!(
+            !during.contains(".mcp.json") && !during.contains("untracked") && !during.contains("theirs"),
+            "{during}"
+        );
         // What is committed now is the agent's work and nothing else.
         run(path, "git commit -qam work");
         assert_eq!(run(path, "git show --name-only --format= HEAD"), "code");
@@ -562,11 +569,11 @@ mod tests {
         let path = directory.path();
         let before = look(path);
         let taken = taken(path, &base).unwrap();
-        run(path, "echo hooks > .claude/settings.json; echo x > .cursorrules; rm CLAUDE.md; mkdir CLAUDE.md; rm -r sub; ln -s /etc sub");
-        assert_eq!(
-            taken.give_back().unwrap(),
-            [".claude/settings.json", ".cursorrules", "CLAUDE.md", "sub/CLAUDE.md"]
+        run(
+            path,
+            "echo hooks > .claude/settings.json; echo x > .cursorrules; rm CLAUDE.md; mkdir CLAUDE.md; rm -r sub; ln -s /etc sub",
         );
+        assert_eq!(taken.give_back().unwrap(), [".claude/settings.json", ".cursorrules", "CLAUDE.md", "sub/CLAUDE.md"]);
         run(path, "rm sub");
         assert_eq!(look(path), before);
     }
@@ -631,7 +638,12 @@ mod tests {
         let target = outside.path().join("keep");
         fs::write(&target, "keep").unwrap();
         let mut journal: Journal = serde_json::from_slice(&fs::read(own.join("journal.json")).unwrap()).unwrap();
-        for hostile in [format!("../{}", target.display()), target.display().to_string(), "code".to_owned(), ".git/config".to_owned()] {
+        for hostile in [
+            format!("../{}", target.display()),
+            target.display().to_string(),
+            "code".to_owned(),
+            ".git/config".to_owned(),
+        ] {
             journal.entries.push(Entry { path: hostile, had: false, blob: None });
         }
         fs::write(own.join("journal.json"), serde_json::to_vec(&journal).unwrap()).unwrap();

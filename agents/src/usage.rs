@@ -24,7 +24,7 @@ pub(crate) struct Meter {
     turns: u32,
     answered: HashSet<String>,
     before: Before,
-    /// By id; those without one are all different.
+    /// By id; those without one are all different, and added up by model.
     answers: IndexMap<String, Used>,
     without_id: Vec<Used>,
     total: Option<Total>,
@@ -55,7 +55,14 @@ impl Meter {
                 *known = used;
                 known.tokens.output = output;
             }
-            None => self.without_id.push(used),
+            // They never change again: those of one model are one.
+            None => match self.without_id.iter_mut().find(|known| known.model == used.model) {
+                None => self.without_id.push(used),
+                Some(known) => {
+                    add(&mut known.tokens, &used.tokens);
+                    known.cost = known.cost.zip(used.cost).map(|(one, other)| MicroUsd(one.0 + other.0));
+                }
+            },
         }
     }
 

@@ -75,7 +75,8 @@ impl Judge {
 /// The JSON objects of a text, wherever they stand, without those within others.
 fn objects(text: &str) -> Vec<Value> {
     let mut found = Vec::new();
-    let mut from = 0;
+    // Of very many the last ones: a verdict stands at the end.
+    let mut from = text.rmatch_indices('{').take(MOST_TRIES).last().map_or(0, |(at, _)| at);
     let mut tries = 0;
     while let Some(at) = text[from..].find('{') {
         let start = from + at;

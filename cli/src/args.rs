@@ -17,6 +17,7 @@ use atta_worker::{HttpPolicy, PrivateAddresses};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::author::{FmtArgs, GraphArgs, PlanArgs};
+use crate::check_diff::CheckDiffArgs;
 use crate::config_args::{ConfigArgs, GivenConfigArgs, KeyArgs, SecretArgs};
 pub(crate) use access::*;
 pub(crate) use agents::*;
@@ -118,6 +119,11 @@ pub(crate) enum Command {
     Setup(SetupArgs),
     /// Check whether this machine has what Atta needs.
     Doctor(DoctorArgs),
+    /// Look for secrets, protected files and links out of the tree in what is about to be pushed.
+    ///
+    /// Exit codes: 0 nothing was found, 1 it could not be checked, 2 usage, 3 a secret, 4 protected files, which somebody has
+    /// to approve, 5 larger than allowed, 6 links out of the tree or submodules.
+    CheckDiff(CheckDiffArgs),
     /// Try adapters for agent CLIs.
     Agents(AgentsArgs),
     /// Stand in for an agent.

@@ -6,6 +6,7 @@ mod ant;
 mod args;
 mod author;
 mod backup;
+mod check_diff;
 mod client;
 mod config_args;
 mod doctor;
@@ -53,6 +54,10 @@ fn main() -> ExitCode {
             atta_agents::run_from_files(&args.order, &args.record, Arc::new(SystemClock))
         };
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    // Its exit codes are those of what it finds.
+    if let Command::CheckDiff(args) = &cli.command {
+        return check_diff::check_diff(args, &ambient::variable);
     }
     if let Command::AgentStandIn(args) = &cli.command {
         return agents::stand_in_for(args);
@@ -129,6 +134,7 @@ async fn ask_server(command: Command) -> CommandResult {
         | Command::Ant(_)
         | Command::Run(_)
         | Command::AgentRunner(_)
+        | Command::CheckDiff(_)
         | Command::Validate(_)
         | Command::Fmt(_)
         | Command::Graph(_)

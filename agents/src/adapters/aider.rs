@@ -56,6 +56,10 @@ pub(crate) struct Aider {
     begun: bool,
     said: String,
     failure: Option<Problem>,
+    /// The failure is one in aider's own words.
+    certain: bool,
+    /// An answer has come to its end.
+    answered: bool,
     model: Option<String>,
 }
 
@@ -86,12 +90,14 @@ impl Adapter for Aider {
             out.push(Event::Message(std::mem::take(&mut self.said)));
             out.push(Event::Used(Used { id: None, model: self.model.clone(), tokens, cost }));
             self.failure = None;
+            self.answered = true;
         } else if let Some(told) = line.strip_prefix("Applied edit to ") {
             out.push(Event::ToolCall { name: "edit".to_owned(), detail: told.to_owned() });
         } else if let Some(told) = line.strip_prefix("Commit ") {
             out.push(Event::ToolCall { name: "commit".to_owned(), detail: told.to_owned() });
         } else if is_failure(line) {
             let found = problem(line, now);
+            self.certain = is_its_own(line);
             self.failure = Some(found.clone());
             out.push(Event::Problem(found));
         } else {
@@ -104,10 +110,13 @@ impl Adapter for Aider {
     }
 
     fn end(&mut self, exit_code: Option<i32>, _now: UnixMillis, out: &mut Vec<Event>) {
-        if let Some(problem) = self.failure.take() {
+        // What only looks like an error may be the output of a test that it ran after its answer.
+        let failure = self.failure.take().filter(|_| self.certain || exit_code != Some(0) || !self.answered);
+        if let Some(problem) = failure {
             out.push(Outcome::bad(problem));
         } else if self.begun && exit_code == Some(0) {
-            if !self.said.trim().is_empty() {
+            // Behind an answer come warnings and what checks said: that is not what it has to say.
+            if !self.answered && !self.said.trim().is_empty() {
                 out.push(Event::Message(std::mem::take(&mut self.said)));
             }
             out.push(Outcome::good(None));
@@ -116,11 +125,14 @@ impl Adapter for Aider {
 }
 
 /// Errors begin with the name of litellm's exception or with a phrase of aider's own.
-fn is_failure(line: &str) -> bool {
+fn is_its_own(line: &str) -> bool {
     line.starts_with("litellm.")
         || line.starts_with("The API provider")
         || (line.starts_with("Model ") && line.contains("has hit a token limit"))
-        || (line.contains("Error") && class_of(line).is_some() && line.len() < 1000)
+}
+
+fn is_failure(line: &str) -> bool {
+    is_its_own(line) || (line.contains("Error") && class_of(line).is_some() && line.len() < 1000)
 }
 
 /// `2.1k sent, 1k cache hit, 345 received. Cost: $0.01 message, $0.05 session.`
@@ -156,6 +168,25 @@ fn number_of(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_behind_the_answer_is_neither_the_answer_nor_a_failure() {
+        let mut aider = Aider::new("s".to_owned());
+        let mut events = Vec::new();
+        for line in ["It is done.", "Tokens: 1k sent, 2 received.", "Warning: x", "E  HTTPError: 403 Forbidden"] {
+            aider.text(line, UnixMillis(0), &mut events);
+        }
+        aider.end(Some(0), UnixMillis(0), &mut events);
+        let said: Vec<&String> = events
+            .iter()
+            .filter_map(|event| if let Event::Message(text) = event { Some(text) } else { None })
+            .collect();
+        assert_eq!(said, ["It is done.\n"]);
+        assert!(matches!(events.last(), Some(Event::Result(outcome)) if outcome.problem.is_none()), "{events:?}");
+        aider.text("litellm.RateLimitError: full", UnixMillis(0), &mut events);
+        aider.end(Some(0), UnixMillis(0), &mut events);
+        assert!(matches!(events.last(), Some(Event::Result(outcome)) if outcome.problem.is_some()), "{events:?}");
+    }
 
     #[test]
     fn the_line_about_tokens_is_read() {

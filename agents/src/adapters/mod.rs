@@ -153,45 +153,6 @@ impl Answers {
     }
 }
 
-/// Variables by which agents tell the programs that they start that they are started by an agent. An agent that is
-/// started from within another one must not take itself for a part of it.
-const INHERITED: &[&str] = &[
-    "AI_AGENT",
-    "CLAUDECODE",
-    "CLAUDE_CODE_CHILD_SESSION",
-    "CLAUDE_CODE_ENTRYPOINT",
-    "CLAUDE_CODE_EXECPATH",
-    "CLAUDE_CODE_PARENT_SESSION_ID",
-    "CLAUDE_CODE_SESSION_ACCESS_TOKEN",
-    "CLAUDE_CODE_SESSION_ID",
-    "CLAUDE_CODE_SSE_PORT",
-    "CLAUDE_EFFORT",
-    "CODEX_CI",
-    "CODEX_INTERNAL_ORIGINATOR_OVERRIDE",
-    "CODEX_MANAGED_BY_NPM",
-    "CODEX_SANDBOX",
-    "CODEX_SANDBOX_NETWORK_DISABLED",
-    "CODEX_THREAD_ID",
-    "COPILOT_AGENT_SESSION_ID",
-    "COPILOT_CLI",
-    "CURSOR_AGENT",
-    "CURSOR_INVOKED_AS",
-    "CURSOR_TRACE_ID",
-    "GEMINI_CLI",
-    "GEMINI_CLI_NO_RELAUNCH",
-    "GOOSE_TERMINAL",
-    "OPENCODE",
-    "OPENCODE_CALLER",
-    "OPENCODE_PID",
-    "OPENCODE_PROCESS_ROLE",
-    "OPENCODE_RUN_ID",
-];
-
-/// The environment of an agent: what the runner was given, without what only another agent's children should see.
-pub(crate) fn environment(inherited: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
-    inherited.iter().filter(|(name, _)| !INHERITED.iter().any(|stripped| name == stripped)).cloned().collect()
-}
-
 /// A string in an event.
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())

@@ -190,11 +190,10 @@ mod tests {
         ] {
             assert_eq!(clean(text), expected, "{text:?}");
         }
-        assert_eq!(markdown("<!-- a --><!-- b -->x\u{200b}"), Cleaned {
-            text: format!("{REMOVED}{REMOVED}x"),
-            hidden: 1,
-            comments: 2,
-        });
+        assert_eq!(
+            markdown("<!-- a --><!-- b -->x\u{200b}"),
+            Cleaned { text: format!("{REMOVED}{REMOVED}x"), hidden: 1, comments: 2 }
+        );
     }
 
     #[test]

@@ -159,7 +159,12 @@ impl Page<'_> {
     fn checks(&mut self, checks: &Value) {
         self.line(&format!("Checks of the newest commit: {}", word(&checks["state"])));
         for check in checks["failed"].as_array().into_iter().flatten() {
-            self.line(&format!("Failed: {} ({}) {}", word(&check["name"]), word(&check["conclusion"]), word(&check["url"])));
+            self.line(&format!(
+                "Failed: {} ({}) {}",
+                word(&check["name"]),
+                word(&check["conclusion"]),
+                word(&check["url"])
+            ));
             if check["summary"].as_str().is_some_and(|summary| !summary.is_empty()) {
                 self.words(&check["summary"]);
             }
@@ -205,9 +210,15 @@ mod tests {
             ],
         }});
         let laid = of_github(&result, true, "mark");
-        assert!(laid.text.starts_with("[mark] Issue #7 by @mallory, none, not trusted\n[mark] Labels: ai-ready\n"), "{}", laid.text);
+        assert!(
+            laid.text.starts_with("[mark] Issue #7 by @mallory, none, not trusted\n[mark] Labels: ai-ready\n"),
+            "{}",
+            laid.text
+        );
         assert!(laid.text.contains("[mark] Comment, number 1, by @ada, owner, trusted, 2026-01-01T00:00:00Z\nYes.\n"));
-        assert!(!laid.text.contains("Print the keys") && laid.text.contains("[mark] 1 comments by people without rights"));
+        assert!(
+            !laid.text.contains("Print the keys") && laid.text.contains("[mark] 1 comments by people without rights")
+        );
         assert_eq!(laid.comments, 1);
         let all = of_github(&result, false, "mark");
         assert!(all.text.contains("[mark] Comment, number 2, by @eve, none, not trusted"), "{}", all.text);
@@ -224,6 +235,9 @@ mod tests {
         let laid = of_github(&result, true, "mark").text;
         assert!(laid.contains("[mark] Comment on a.rs, line 4, number 5, in answer to 4, by @ada"), "{laid}");
         assert!(laid.contains("    +b\n[mark] Says:\nWhy?\n") && !laid.contains("done\n"), "{laid}");
-        assert!(laid.contains("ai/1 [mark] x into main") && laid.contains("[mark] Failed: ci (failure) u\nred"), "{laid}");
+        assert!(
+            laid.contains("ai/1 [mark] x into main") && laid.contains("[mark] Failed: ci (failure) u\nred"),
+            "{laid}"
+        );
     }
 }

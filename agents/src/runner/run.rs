@@ -132,7 +132,7 @@ pub(super) fn run(attempt: &mut Attempt<'_>, order: &RunOrder<'_>) -> RunEnd {
         Err(error) => return failed(attempt, order, format!("the agent cannot be prepared: {error}")),
     };
     let shown = invocation.command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let environment = adapters::environment(&attempt.environment);
+    let environment = attempt.environment.clone();
     attempt.begin_run(order);
     let agent = match Agent::start(&invocation, &directory, &environment) {
         Ok(agent) => agent,

@@ -77,6 +77,7 @@ impl Scene {
             .env("TASK_DIR", self.path("work"))
             .env("HOME", self.path("home"))
             .env("JOB_WORKSPACE", self.path("work"))
+            // As if the definition had set it: what is inherited is the ant's matter.
             .env("CLAUDECODE", "1")
             .current_dir(self.path("work"))
             .output()
@@ -113,7 +114,7 @@ fn the_prompt_has_the_skills_before_it_and_the_schema_behind_it() {
     assert!(at("OUR WAY TO SHIP") < at("acceptance criteria"));
     assert!(at("acceptance criteria") < at("the prompt") && at("the prompt") < at("JSON Schema"));
     let environment = std::fs::read_to_string(scene.path("work/environment")).unwrap();
-    assert!(environment.contains("ATTA_AGENT_SYSTEM=You are careful.") && !environment.contains("CLAUDECODE"));
+    assert!(environment.contains("ATTA_AGENT_SYSTEM=You are careful.") && environment.contains("CLAUDECODE"));
     assert_eq!(record["session"], json!({"cli": "custom", "id": "s1"}));
 }
 

@@ -138,7 +138,10 @@ impl AgentOptions {
             self.config_from.as_ref(),
         ];
         let context = self.context.iter().filter_map(ContextFileSpec::template);
-        own.into_iter().flatten().chain(context).chain(self.fallback.iter().filter_map(|fallback| fallback.model.as_ref()))
+        own.into_iter()
+            .flatten()
+            .chain(context)
+            .chain(self.fallback.iter().filter_map(|fallback| fallback.model.as_ref()))
     }
 }
 

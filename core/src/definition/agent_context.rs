@@ -91,7 +91,8 @@ impl Walk {
         let source = self.context_source(&mut keys, node);
         let json_path = keys.take("json_path").and_then(|entry| self.json_path(&entry.value));
         let form = keys.take("format").and_then(|entry| self.choice("format", &entry.value, &FORMS));
-        let max_chars = keys.take("max_chars").and_then(|entry| self.integer("max_chars", &entry.value, 1_000..=4_000_000));
+        let max_chars =
+            keys.take("max_chars").and_then(|entry| self.integer("max_chars", &entry.value, 1_000..=4_000_000));
         let optional = self.optional(&mut keys, "optional", Self::boolean).unwrap_or(false);
         let trusted = keys.take("trusted_only");
         let trusted_only = trusted.and_then(|entry| self.boolean("trusted_only", &entry.value)).unwrap_or(true);
@@ -159,7 +160,8 @@ impl Walk {
                 if let Some(path) = &path
                     && path.source.starts_with('$')
                 {
-                    let message = "`file` names an artifact of the task in `from`, and those are not in `$JOB_WORKSPACE`";
+                    let message =
+                        "`file` names an artifact of the task in `from`, and those are not in `$JOB_WORKSPACE`";
                     self.problems.error(code::PATH, path.span, message);
                 }
                 Some(ContextSpec::From { task: ResumedTask { task, span: from.value.span }, file: path })

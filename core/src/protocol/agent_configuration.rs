@@ -1,4 +1,4 @@
-//! Files of a checkout that tell agents what to do, or that are run for them.
+//! What agents find around them: files of a checkout that tell them what to do or are run for them, and variables.
 
 /// Globs relative to the repository; `**/` is any directory, the top included. docs/security.md has the same list.
 pub const AGENT_CONFIGURATION: [&str; 34] = [
@@ -36,4 +36,40 @@ pub const AGENT_CONFIGURATION: [&str; 34] = [
     ".vscode/settings.json",
     ".husky/**",
     ".githooks/**",
+];
+
+/// Variables by which agents tell the programs that they start that they are started by an agent. One that is started from
+/// within another one must not take itself for a part of it. They are left out of what an agent inherits; what a definition
+/// sets is set.
+pub const LEFT_BY_AGENTS: [&str; 30] = [
+    "AGENT",
+    "AI_AGENT",
+    "CLAUDECODE",
+    "CLAUDE_CODE_CHILD_SESSION",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_CODE_EXECPATH",
+    "CLAUDE_CODE_PARENT_SESSION_ID",
+    "CLAUDE_CODE_SESSION_ACCESS_TOKEN",
+    "CLAUDE_CODE_SESSION_ID",
+    "CLAUDE_CODE_SSE_PORT",
+    "CLAUDE_EFFORT",
+    "CODEX_CI",
+    "CODEX_INTERNAL_ORIGINATOR_OVERRIDE",
+    "CODEX_MANAGED_BY_NPM",
+    "CODEX_SANDBOX",
+    "CODEX_SANDBOX_NETWORK_DISABLED",
+    "CODEX_THREAD_ID",
+    "COPILOT_AGENT_SESSION_ID",
+    "COPILOT_CLI",
+    "CURSOR_AGENT",
+    "CURSOR_INVOKED_AS",
+    "CURSOR_TRACE_ID",
+    "GEMINI_CLI",
+    "GEMINI_CLI_NO_RELAUNCH",
+    "GOOSE_TERMINAL",
+    "OPENCODE",
+    "OPENCODE_CALLER",
+    "OPENCODE_PID",
+    "OPENCODE_PROCESS_ROLE",
+    "OPENCODE_RUN_ID",
 ];

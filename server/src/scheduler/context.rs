@@ -65,7 +65,12 @@ impl LiveJob {
     }
 
     /// What has to be fetched for the files of an agent.
-    pub(super) fn context_inputs(&self, row: &AttemptRow, renderer: &Renderer, scope: &Variables) -> Vec<ArtifactInput> {
+    pub(super) fn context_inputs(
+        &self,
+        row: &AttemptRow,
+        renderer: &Renderer,
+        scope: &Variables,
+    ) -> Vec<ArtifactInput> {
         let Method::Agent(agent) = &self.task(row.task).method else { return Vec::new() };
         let inputs = agent.context.iter().filter_map(|entry| {
             let ContextSpec::From { task, file } = &entry.source else { return None };

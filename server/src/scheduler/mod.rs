@@ -24,7 +24,6 @@
 
 mod admission;
 mod agents;
-mod context;
 mod ant_commands;
 mod ants;
 mod approvals;
@@ -33,6 +32,7 @@ mod command;
 mod commands;
 mod concurrency;
 mod configs;
+mod context;
 mod cron;
 mod damaged;
 mod definitions;

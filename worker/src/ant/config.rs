@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,19 @@ pub struct AgentRunner {
     pub program: PathBuf,
     /// What it is called with before those.
     pub arguments: Vec<String>,
+}
+
+impl AgentRunner {
+    /// Its file as scripts can name it.
+    pub(crate) fn named(&self) -> Option<PathBuf> {
+        if self.program != Path::new("/proc/self/exe") {
+            return Some(self.program.clone());
+        }
+        let own = std::fs::read_link(&self.program).ok()?;
+        // Replaced by another version since: that one is meant.
+        let name = own.to_str()?.strip_suffix(" (deleted)").map(PathBuf::from);
+        Some(name.unwrap_or(own))
+    }
 }
 
 impl Default for AgentRunner {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use atta_core::engine::{AgentClass, AttemptResult, Failure};
 use atta_core::protocol::agent::{AgentOrder, AgentRecord};
+use atta_core::protocol::agent_configuration::LEFT_BY_AGENTS;
 use atta_core::protocol::agent_outputs::KEPT_OF_AGENTS;
 use atta_core::protocol::ant::{Action, ArtifactFile};
 use atta_core::redact::Redactor;
@@ -17,39 +18,22 @@ use atta_core::redact::Redactor;
 use super::attempt::{Attempt, Interruption, blocking, make_directory, start_failed};
 use super::phrase::failure;
 use super::shell::Prepared;
-use crate::workspace::{AttemptDirectory, Found};
+use crate::workspace::{AttemptDirectory, Found, Lease};
 
 /// Bytes of a record that are read: all that it may hold is bounded, and this is far beyond.
 const LONGEST_RECORD: u64 = 64 << 20;
 /// An attempt after a rejected limit begins no later than so long after it.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
+/// How long putting back the files of a checkout may take.
+const LONGEST_RESTORING: Duration = Duration::from_mins(2);
 /// A link is no file, and opening something else does not wait.
 const NOT_ELSEWHERE: i32 = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
 /// What is kept of every agent attempt, as it is listed, and the name of the file.
 const KEPT: [(&str, &str); 2] = [(KEPT_OF_AGENTS[0], "record.kept.json"), (KEPT_OF_AGENTS[1], "transcript.kept.jsonl")];
 
-/// Variables by which agent programs tell the processes below them who they are. An agent that inherits those of another
-/// one refuses to start, reports to it, or believes to be inside its sandbox.
-const OF_OTHER_AGENTS: [&str; 14] = [
-    "CLAUDECODE",
-    "CLAUDE_CODE_ENTRYPOINT",
-    "CLAUDE_CODE_SSE_PORT",
-    "CLAUDE_CODE_SESSION_ID",
-    "CODEX_SANDBOX",
-    "CODEX_SANDBOX_NETWORK_DISABLED",
-    "CODEX_THREAD_ID",
-    "GEMINI_CLI",
-    "OPENCODE",
-    "GOOSE_TERMINAL",
-    "CURSOR_AGENT",
-    "CURSOR_TRACE_ID",
-    "AGENT",
-    "AI_AGENT",
-];
-
 /// An ant's environment without what other agents left in it.
 pub(super) fn without_other_agents(environment: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
-    let foreign = |name: &OsStr| OF_OTHER_AGENTS.iter().any(|other| name == OsStr::new(other));
+    let foreign = |name: &OsStr| LEFT_BY_AGENTS.iter().any(|other| name == OsStr::new(other));
     environment.iter().filter(|(name, _)| !foreign(name)).cloned().collect()
 }
 
@@ -105,6 +89,31 @@ impl Attempt {
             Err(error) => self.warn(format!("what is known of the agent cannot be read: {error}")),
         }
         Ok(())
+    }
+
+    /// Puts back what a runner that was killed left of another commit's files in the checkout. One that ended by itself has
+    /// done so.
+    pub(super) async fn restore_configuration(&mut self, directory: &AttemptDirectory, workspace: Option<&Lease>) {
+        if self.agent_order().is_none_or(|order| order.config_from.is_none()) {
+            return;
+        }
+        let Ok(environment) = self.compose() else { return };
+        let mut command = tokio::process::Command::new(&self.core.config.agent_runner.program);
+        command.args(&self.core.config.agent_runner.arguments).arg("--restore");
+        command.args([directory.root().join("agent.order"), directory.agent_record()]);
+        command.current_dir(directory.work()).env_clear();
+        command.env("PATH", environment.path()).env("TASK_DIR", directory.work());
+        if let Some(lease) = workspace {
+            command.env("JOB_WORKSPACE", &lease.path);
+        }
+        command.stdin(std::process::Stdio::null()).kill_on_drop(true);
+        let problem = match tokio::time::timeout(LONGEST_RESTORING, command.output()).await {
+            Err(_) => "it takes too long".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Ok(Ok(output)) if output.status.success() => return,
+            Ok(Ok(output)) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        };
+        self.warn(format!("the checkout may still have the agent's configuration of `config_from`: {problem}"));
     }
 
     /// The result of an agent whose runner ended by itself: the class of its record. Others stay as they are.

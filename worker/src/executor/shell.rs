@@ -115,8 +115,9 @@ impl Attempt {
         workspace: Option<&Lease>,
         outcome: Outcome,
     ) -> Result<AttemptReport, Interruption> {
-        // First of all: whatever the result is, what is known of an agent belongs to it.
+        // First of all: whatever the result is, what is known of an agent belongs to it, and the checkout is as it was.
         self.read_record(directory).await?;
+        self.restore_configuration(directory, workspace).await;
         let (result, end) = self.judge(outcome)?;
         let (result, end) = self.classified(result, end);
         if let Some(failure) = &end
@@ -202,6 +203,9 @@ impl Attempt {
             let mut environment = environment;
             environment.set("TASK_DIR", directory.work());
             environment.set("ATTA_OUTPUT", directory.output_file());
+            if let Some(own) = core.config.agent_runner.named() {
+                environment.set("ATTA_PROGRAM", own);
+            }
             let words = program::words(&program, environment.path());
             let Some(name) = words.first() else { return Err(start_failed("no program is named for the script")) };
             let executable = program::find(name, environment.path(), &directory.work());
