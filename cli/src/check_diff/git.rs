@@ -9,13 +9,14 @@ use std::process::{Command, Stdio};
 /// Bytes of one answer.
 const LARGEST: u64 = 256 << 20;
 /// Settings that keep a repository from having anything run or written.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 7] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.quotePath=false",
     "diff.external=",
     "log.showSignature=false",
     "gc.auto=0",
+    "core.commitGraph=false",
 ];
 
 /// A checkout.
@@ -54,6 +55,8 @@ impl Git {
             ("GIT_OPTIONAL_LOCKS", "0"),
             ("GIT_NO_LAZY_FETCH", "1"),
             ("GIT_NO_REPLACE_OBJECTS", "1"),
+            // What says that a commit has other parents than it has.
+            ("GIT_GRAFT_FILE", "/dev/null"),
             ("LC_ALL", "C"),
         ] {
             command.env(name, value);
@@ -119,6 +122,17 @@ impl Git {
         words.extend(without.iter().map(String::as_str));
         let answer = self.ask(&words, &[])?;
         Ok(String::from_utf8_lossy(&answer).lines().map(str::to_owned).collect())
+    }
+
+    /// Commits whose parents this repository says that it does not have.
+    pub(super) fn shallow(&self) -> Result<Vec<String>, String> {
+        let path = self.ask(&["rev-parse", "--path-format=absolute", "--git-path", "shallow"], &[])?;
+        let path = String::from_utf8_lossy(&path).trim().to_owned();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(format!("{path} cannot be read: {error}")),
+        }
     }
 
     /// What is written about a commit: names and message.

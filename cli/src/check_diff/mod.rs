@@ -213,6 +213,9 @@ impl<'a> Check<'a> {
         if commits.len() > MOST_COMMITS {
             return Err(format!("there are {} commits, and the most are {MOST_COMMITS}", commits.len()));
         }
+        if self.git.shallow()?.iter().any(|cut| commits.contains(cut)) {
+            return Err("the history between base and head is not complete: fetch it without `--depth`".to_owned());
+        }
         let mut files: HashSet<String> = HashSet::new();
         for commit in &commits {
             for (rule, what) in self.secrets_in(&self.git.message(commit)?) {

@@ -26,6 +26,7 @@ mod random_jobs;
 #[cfg(feature = "real-agents")]
 mod real_agents;
 mod recovery;
+mod red_team;
 mod remote;
 mod scratch;
 mod secrets;

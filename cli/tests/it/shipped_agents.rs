@@ -48,3 +48,13 @@ fn the_majority_of_independent_agents_counts() {
     assert_eq!(task(&job, "judge")["outputs"]["verdict"]["approved"], true, "{job:#}");
     assert_eq!(task(&job, "judge")["outputs"]["turns"], 3, "{job:#}");
 }
+
+#[test]
+fn an_agent_reads_what_others_wrote_without_what_is_hidden_and_is_configured_by_the_base() {
+    let (code, job) = run("agent-context.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    let message = &task(&job, "implement")["outputs"]["message"];
+    assert_eq!(message, "Be careful. Hidden: 0, failed: 1, more: 2", "{job:#}");
+    assert_eq!(task(&job, "implement")["outputs"]["files_changed"], json!([]), "{job:#}");
+    assert_eq!(task(&job, "check")["outputs"]["code"], 4, "{job:#}");
+}

@@ -12,6 +12,8 @@ use crate::live_server::{atta, repository};
 /// These need a server, somebody who answers, secrets or a repository: other tests run them and say how they end.
 const ELSEWHERE: &[&str] = &[
     "agent",
+    "agent-context",
+    "agent-issue",
     "agent-limits",
     "agent-session",
     "agent-vote",

@@ -71,6 +71,18 @@ fn issues_are_picked_and_searched() {
 }
 
 #[test]
+fn an_agent_reads_what_trusted_people_said_about_an_issue() {
+    let fake = fake();
+    fake.state(|state| {
+        for author in ["mallory", "ada", "eve"] {
+            state.repo(REPO).comment(1, author, "I say so.");
+        }
+    });
+    let (code, job) = run(&fake, "agent-issue.yaml", &[]);
+    assert_eq!((code, &task(&job, "read")["outputs"]["message"]), (0, &json!("1 of 3")), "{job:#}");
+}
+
+#[test]
 fn an_issue_is_answered_relabelled_and_closed() {
     let fake = fake();
     fake.state(|state| state.tokens.insert(TOKEN.to_owned(), "github-actions[bot]".to_owned()));
