@@ -430,6 +430,10 @@ impl Checkout {
     /// Whether a file is not what the commit has.
     fn differs(&self, at: &Path, entry: &Entry) -> bool {
         let Ok(found) = fs::symlink_metadata(at) else { return entry.blob.is_some() };
+        // Where the checkout had a link or a file, the commit has a directory.
+        if found.is_dir() && entry.blob.is_none() {
+            return false;
+        }
         let Some(blob) = entry.blob.as_ref().and_then(|blob| self.blob(blob).ok()) else { return true };
         if found.is_symlink() {
             return fs::read_link(at).is_ok_and(|target| target.as_os_str().as_bytes() != blob.as_slice());

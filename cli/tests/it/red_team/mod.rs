@@ -165,7 +165,7 @@ fn files(directory: &Path, into: &mut Vec<PathBuf>) {
 fn check(field: &Field, cases: &[Case], jobs: &[String], ended: &[Value]) -> Vec<String> {
     let mut wrong = Vec::new();
     let canaries = canaries();
-    let mut search = |place: &str, bytes: &[u8], wrong: &mut Vec<String>| {
+    let search = |place: &str, bytes: &[u8], wrong: &mut Vec<String>| {
         if let Some(name) = canaries.find(bytes) {
             wrong.push(format!("{name} is in {place}"));
         }
