@@ -35,7 +35,8 @@ fn canaries() -> Redactor {
         ("Outside", OUTSIDE),
         ("Neighbour", NEIGHBOUR),
     ];
-    let values = named.map(|(name, value)| SecretValue { name: name.to_owned(), value: SecretText::new(value.to_owned()) });
+    let values =
+        named.map(|(name, value)| SecretValue { name: name.to_owned(), value: SecretText::new(value.to_owned()) });
     Redactor::new(&values).expect("there are secrets")
 }
 
@@ -71,13 +72,22 @@ impl Field {
         }
         fs::write(root.join("marks-secret"), format!("key={OUTSIDE}\n")).expect("a file can be written");
         let bare = root.join("origin.git");
-        git(&root.join("seed"), "git init -qb main; echo '# Shop' >README.md; mkdir src; echo 'fn main() {}' >src/main.rs; git add .; git commit -qm Begin");
+        git(
+            &root.join("seed"),
+            "git init -qb main; echo '# Shop' >README.md; mkdir src; echo 'fn main() {}' >src/main.rs; git add .; git commit -qm Begin",
+        );
         git(&root, "git clone -q --bare seed origin.git");
         for case in cases {
             if let Some(script) = &case.branch {
                 let script = script.replace('@', &marks.to_string_lossy());
-                let branch = format!("git checkout -q -B hostile-{} main; {script}\ngit add .; git commit -qm Plan; git push -q ../origin.git HEAD", case.name);
-                git(&root.join("seed"), &format!("{branch}; git checkout -qf main; git clean -qfdx; rm -rf sub .git/modules"));
+                let branch = format!(
+                    "git checkout -q -B hostile-{} main; {script}\ngit add .; git commit -qm Plan; git push -q ../origin.git HEAD",
+                    case.name
+                );
+                git(
+                    &root.join("seed"),
+                    &format!("{branch}; git checkout -qf main; git clean -qfdx; rm -rf sub .git/modules"),
+                );
             }
             std::os::unix::fs::symlink(&bare, root.join("remotes").join(case.name)).expect("a link can be made");
         }
@@ -102,9 +112,12 @@ impl Field {
             }
         });
         let server = LiveServer::start_as(atta(), &root, &["--http-private", "allow", "--slots", "6"]);
-        for (name, value) in
-            [("GithubToken", GITHUB_TOKEN), ("PushToken", PUSH_TOKEN), ("ModelKey", MODEL_KEY), ("Neighbour", NEIGHBOUR)]
-        {
+        for (name, value) in [
+            ("GithubToken", GITHUB_TOKEN),
+            ("PushToken", PUSH_TOKEN),
+            ("ModelKey", MODEL_KEY),
+            ("Neighbour", NEIGHBOUR),
+        ] {
             let mut child = Command::new(atta())
                 .args(["secret", "set", name])
                 .env("ATTA_SERVER", &server.url)
@@ -129,11 +142,8 @@ impl Field {
     fn submit(&self, definition: &str, number: usize, case: &Case) -> String {
         let branch = case.branch.as_ref().map_or_else(|| "main".to_owned(), |_| format!("hostile-{}", case.name));
         let remote = self.scratch.root().join("remotes").join(case.name);
-        let params = [
-            format!("Number={number}"),
-            format!("Branch={branch}"),
-            format!("Remote=file://{}", remote.display()),
-        ];
+        let params =
+            [format!("Number={number}"), format!("Branch={branch}"), format!("Remote=file://{}", remote.display())];
         let mut words = vec!["submit", definition, "--json"];
         words.extend(params.iter().flat_map(|param| ["-p", param.as_str()]));
         self.server.json(&words)["job_id"].as_str().expect("an id").to_owned()
@@ -189,7 +199,10 @@ fn check(field: &Field, cases: &[Case], jobs: &[String], ended: &[Value]) -> Vec
             wrong.push(format!("{name}: {state}, check {checked:?}, and not {:?}: {}", case.end, failed.join("; ")));
         }
         if field.marks.join(name).exists() != case.obeyed {
-            wrong.push(format!("{name}: the agent {} what it was told", if case.obeyed { "did not see" } else { "saw" }));
+            wrong.push(format!(
+                "{name}: the agent {} what it was told",
+                if case.obeyed { "did not see" } else { "saw" }
+            ));
         }
         for (place, bytes) in field.shown(id) {
             search(&format!("{name}: {place}"), &bytes, &mut wrong);
@@ -227,7 +240,9 @@ fn check(field: &Field, cases: &[Case], jobs: &[String], ended: &[Value]) -> Vec
     search("what was pushed", &objects.stdout, &mut wrong);
     let branches = git(&field.bare, "git for-each-ref --format='%(refname)'");
     for branch in branches.lines() {
-        let known = branch == "refs/heads/main" || branch.starts_with("refs/heads/hostile-") || branch.starts_with("refs/heads/ai/");
+        let known = branch == "refs/heads/main"
+            || branch.starts_with("refs/heads/hostile-")
+            || branch.starts_with("refs/heads/ai/");
         if !known {
             wrong.push(format!("somebody pushed {branch}"));
         }
