@@ -322,8 +322,8 @@ mod tests {
     #[test]
     fn times_are_durations_or_instants() {
         let now = UnixMillis(86_400_000 * 40);
-        assert_eq!(instant("--since", "30d", now).unwrap(), "1970-01-11T00:00:00Z");
-        assert_eq!(instant("--since", "2026-01-31T12:00:00Z", now).unwrap(), "2026-01-31T12:00:00Z");
+        assert_eq!(instant("--since", "30d", now).unwrap(), "1970-01-11T00:00:00.000Z");
+        assert_eq!(instant("--since", "2026-01-31T12:00:00Z", now).unwrap(), "2026-01-31T12:00:00.000Z");
         let failure = instant("--since", "yesterday", now).unwrap_err();
         assert_eq!(failure.message, "--since \"yesterday\" is neither a duration nor an instant.");
     }

@@ -21,7 +21,7 @@ fn an_issue_becomes_a_pull_request_that_is_followed_until_it_is_merged_and_the_n
 
     let jobs = world.jobs("gh-implement");
     assert_eq!(jobs.len(), 1, "{jobs:#?}");
-    let job = jobs[0]["id"].as_str().expect("an id").to_owned();
+    let job = jobs[0]["job_id"].as_str().expect("an id").to_owned();
     let shown = world.server().job(&job);
     let description = shown["description"].as_str().unwrap_or_default();
     assert!(description.contains(&format!("/pull/{pull})")) && description.contains("Greet people"), "{shown:#}");
