@@ -3,7 +3,8 @@
 # modes/ISSUE says of its issue.
 set -eu
 prompt=$(cat)
-issue=${BRANCH#ai/}
+branch=${BRANCH:-ai/0-}
+issue=${branch#ai/}
 issue=${issue%%-*}
 task=$ATTA_TASK_TYPE
 mode=$(cat "@DIR@/modes/$issue" 2>/dev/null || echo plain)

@@ -117,7 +117,8 @@ fn repairs_lead_on_and_what_is_used_up_is_waited_for() {
     let cases = [
         ("mended", "plan 1, implement 1, fix-tests 1, self-verify 1"),
         ("unsure", "plan 1, implement 1, self-verify 1, fix-tests 1, self-verify 2"),
-        ("limited", "plan 1, plan 1, implement 1, self-verify 1"),
+        // The session goes on when the account may be used again: nothing is begun twice.
+        ("limited", "plan 1, implement 1, self-verify 1"),
     ];
     // GitHub has had enough, too.
     world.inject(atta_fake_github::Rule::on("POST", "/pulls").times(2, atta_fake_github::Fault::TooMany(6)));
@@ -138,6 +139,7 @@ fn repairs_lead_on_and_what_is_used_up_is_waited_for() {
     }
     let asked = world.seen(issues[1], "fix-tests.1.prompt");
     assert!(asked.contains("- the greeting is missing"), "{asked}");
+    assert!(world.scratch.path(&format!("modes/{}.was-limited", issues[2])).exists());
     assert_eq!(json!(world.branches().len()), 3);
     world.stop();
 }

@@ -108,7 +108,7 @@ fn a_picker_that_is_killed_between_any_two_requests_loses_no_issue() {
         // Room for the next ones.
         for job in world.jobs("gh-implement") {
             if job["state"] == "WAITING" {
-                world.server().client(&["cancel", job["id"].as_str().expect("an id")]);
+                world.server().client(&["cancel", job["job_id"].as_str().expect("an id")]);
             }
         }
         for issue in issues {
