@@ -145,7 +145,7 @@ fn a_pull_request_is_followed_to_its_end_and_each_comment_comes_once() {
         let looks = |count: usize| {
             wait_for("looks at it", || (fake.count("GET", "/pulls/4/reviews") >= count).then_some(()));
         };
-        let job = scope.spawn(|| run(&fake, "github-follow.yaml", &["Number=4"]));
+        let job = scope.spawn(|| run(&fake, "github-follow.yaml", &["Number=4", "Every=50ms"]));
         looks(4);
         fake.state(|state| state.repo(REPO).comment(4, "ada", "two"));
         // What fails meanwhile forgets nothing.
