@@ -78,6 +78,19 @@ fn each_item_becomes_a_job() {
 }
 
 #[test]
+fn a_dry_run_looks_and_submits_nothing() {
+    let (code, job) = run_with("submit-jobs-dry.yaml", &["submit-jobs-item.yaml"]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    let results = &task(&job, "look")["outputs"]["results"];
+    assert_eq!(
+        (&results[0]["outcome"], &results[1]["ended"]),
+        (&"possible".into(), &serde_json::Value::Null),
+        "{job:#}"
+    );
+    assert_eq!(others(&job).len(), 0);
+}
+
+#[test]
 fn the_end_of_a_job_starts_another() {
     let (code, job) = run_with("on-job-source.yaml", &["on-job.yaml"]);
     assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");

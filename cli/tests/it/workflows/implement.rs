@@ -1,6 +1,5 @@
 //! From an issue to a pull request, and what becomes of an issue of which none is made.
 
-
 use super::world::{REPO, World};
 use crate::scratch::task;
 
