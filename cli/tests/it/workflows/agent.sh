@@ -13,8 +13,9 @@ session=${ATTA_AGENT_SESSION:-}
 mkdir -p "@DIR@/seen"
 printf '%s\n' "$prompt" >"@DIR@/seen/$issue.$task.$ATTA_TASK_VISIT.prompt"
 env >"@DIR@/seen/$issue.$task.$ATTA_TASK_VISIT.environment"
-for file in .atta/run/*; do
-    [ ! -f "$file" ] || cp "$file" "@DIR@/seen/$issue.$task.$ATTA_TASK_VISIT.${file##*/}"
+# What is in the frame.
+for file in "${ATTA_AGENT_CONTEXT:-none}"/*; do
+    [ ! -f "$file" ] || { grep -v '^\[[0-9a-f]*\]' "$file" || true; } >"@DIR@/seen/$issue.$task.$ATTA_TASK_VISIT.${file##*/}"
 done
 echo "{\"type\":\"session\",\"id\":\"${session:-session-$$}\"}"
 echo '{"type":"turn"}'
@@ -53,12 +54,12 @@ case $task in
     fix-tests) change "fix-$issue.txt" "Look into it" && result '{"status": "done", "summary": "Looked into it."}' ;;
     self-verify) result '{"status": "done", "summary": "All wishes are met.", "findings": []}' ;;
     address-feedback)
-        if git rev-parse -q --verify refs/worktree/base >/dev/null && grep -q 'conflicts with' .atta/run/feedback.md; then
+        if git rev-parse -q --verify refs/worktree/base >/dev/null && grep -q 'conflicts with' "$ATTA_AGENT_CONTEXT/feedback.md"; then
             git merge -q -X ours -m "Merge the base" refs/worktree/base >&2
-        elif ! grep -q 'thank you' .atta/run/feedback.md; then
+        elif ! grep -q 'thank you' "$ATTA_AGENT_CONTEXT/feedback.md"; then
             change "feature-$issue.txt" "Follow the feedback, visit $ATTA_TASK_VISIT"
         fi
-        answers=$(grep -o '^## Comment [0-9]*' .atta/run/feedback.md | jq -Rnc '[inputs | {id: (.[11:] | tonumber), answer: "Answer to \(.[11:])."}]')
+        answers=$(grep -o '^## Comment [0-9]*' "$ATTA_AGENT_CONTEXT/feedback.md" | jq -Rnc '[inputs | {id: (.[11:] | tonumber), answer: "Answer to \(.[11:])."}]')
         result "{\"status\": \"done\", \"summary\": \"Followed.\", \"answers\": ${answers:-[]}}"
         ;;
     learn) result "{\"lesson\": \"LESSON-OF-$issue\"}" ;;

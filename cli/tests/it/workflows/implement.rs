@@ -67,7 +67,7 @@ fn an_issue_becomes_a_pull_request_that_is_followed_until_it_is_merged_and_the_n
     world.followed(next);
     let learnt = world.seen(next, "plan.1.learnings.md");
     assert!(
-        learnt.contains(&format!("(acme/shop#{issue}): LESSON-OF-{issue}")) && learnt.starts_with("- 20"),
+        learnt.contains(&format!("(acme/shop#{issue}): LESSON-OF-{issue}")) && learnt.trim_start().starts_with("- 20"),
         "{learnt}"
     );
     world.stop();

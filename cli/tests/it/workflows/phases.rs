@@ -12,7 +12,8 @@ const PHASE: &str = r#"
       skills: [review]
       permission: read
       track_changes: false
-      prompt: "Look for holes in the change that .atta/run/changes.diff shows."
+      context: [{name: changes.diff, from: unit-test, file: changes.diff, format: plain}]
+      prompt: "Look for holes in the change that changes.diff shows."
       verdict: {schema: {type: object, required: [summary], properties: {summary: {type: string}}}}
     on_completed: push
 
