@@ -13,8 +13,8 @@ setup: ## Say what is needed and install what is missing (the only script that d
 build: setup ## Build everything (debug)
 	@cargo build --workspace --locked
 
-demo: build ## Watch three issues travel from text to a pushed branch, on this machine
-	@demo/run --atta target/debug/atta
+demo: build ## Watch three issues become merged branches, on this machine
+	@target/debug/atta demo
 
 check: setup ## Format, tree, lints: the quick half of `make test`
 	@scripts/step "format" cargo fmt --all -- --check

@@ -81,6 +81,11 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).and_then(|value| value.into_string().ok())
 }
 
+/// The names of the variables by which this program is set.
+pub(crate) fn own_variables() -> Vec<OsString> {
+    std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(b"ATTA_")).collect()
+}
+
 /// What tasks may be given of this process's environment: nothing that opens doors.
 pub(crate) fn environment_of_tasks() -> Vec<(OsString, OsString)> {
     std::env::vars_os()

@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod ants;
 mod backup;
+mod demo;
 mod outcomes;
 mod people;
 mod setup;
@@ -23,6 +24,7 @@ pub(crate) use access::*;
 pub(crate) use agents::*;
 pub(crate) use ants::*;
 pub(crate) use backup::*;
+pub(crate) use demo::*;
 pub(crate) use outcomes::*;
 pub(crate) use people::*;
 pub(crate) use setup::*;
@@ -117,6 +119,8 @@ pub(crate) enum Command {
     MigrateStore(MigrateStoreArgs),
     /// Prepare a server and a repository for the workflows that come along.
     Setup(SetupArgs),
+    /// Watch three issues become merged branches on this machine, with stand-ins for the agent, the forge and the reviewer.
+    Demo(DemoArgs),
     /// Check whether this machine has what Atta needs.
     Doctor(DoctorArgs),
     /// Look for secrets, protected files and links out of the tree in what is about to be pushed.

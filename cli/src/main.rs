@@ -9,6 +9,7 @@ mod backup;
 mod check_diff;
 mod client;
 mod config_args;
+mod demo;
 mod doctor;
 mod embedded;
 mod exit;
@@ -125,6 +126,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Degrade(args) => client::degrade(args).await,
         Command::Token(args) => client::token(args).await,
         Command::Events(args) => client::events(args).await,
+        Command::Demo(args) => demo::demo(args).await,
         Command::Doctor(args) => doctor::doctor(&args, &SystemClock).await,
         Command::Backup(args) => backup::backup(args).await,
         Command::Restore(args) => backup::restore_backup(args).await,

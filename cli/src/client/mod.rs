@@ -9,7 +9,7 @@ mod degrade;
 mod deliveries;
 mod download;
 mod events;
-mod follow;
+pub(crate) mod follow;
 mod http;
 mod job_commands;
 mod jobs;

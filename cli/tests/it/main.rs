@@ -44,6 +44,7 @@ mod shipped_people;
 #[expect(clippy::unwrap_used, reason = "these are tests; clippy knows that of test functions only")]
 mod simulation;
 mod surface;
+mod trackers;
 mod transfers;
 mod triggers;
 mod upgrade;

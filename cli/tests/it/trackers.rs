@@ -1,0 +1,57 @@
+//! The workflows of other trackers are those of GitHub but for what speaks to the tracker.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::{Map, Value};
+
+use crate::live_server::repository;
+
+/// The tasks that speak to the tracker or to the forge, and to nothing else.
+const TRACKER: [&str; 9] =
+    ["claim", "issue", "create-pr", "label-pr", "monitor-pr", "confirm", "notify-blocked", "final-labels", "cleanup"];
+
+fn workflow(name: &str) -> Value {
+    let text = fs::read_to_string(repository().join("workflows").join(name)).expect("the workflow is shipped");
+    serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn tasks(definition: &Value) -> Map<String, Value> {
+    let tasks = definition["tasks"].as_array().expect("a definition has tasks");
+    tasks.iter().map(|task| (task["task_type"].as_str().expect("a task has a name").to_owned(), task.clone())).collect()
+}
+
+/// The keys whose values differ.
+fn differing(one: &Value, other: &Value) -> BTreeSet<String> {
+    let keys = |value: &Value| value.as_object().expect("a map").keys().cloned().collect::<BTreeSet<_>>();
+    keys(one).union(&keys(other)).filter(|key| one.get(key.as_str()) != other.get(key.as_str())).cloned().collect()
+}
+
+/// The keys of the job that differ, and `task.key` outside of what speaks to the tracker.
+fn differences(one: &Value, other: &Value) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = differing(one, other).into_iter().filter(|key| key != "tasks").collect();
+    let (one, other) = (tasks(one), tasks(other));
+    let names = |tasks: &Map<String, Value>| tasks.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&one), names(&other), "the same tasks in the same order");
+    for (name, task) in one.iter().filter(|(name, _)| !TRACKER.contains(&name.as_str())) {
+        found.extend(differing(task, &other[name]).into_iter().map(|key| format!("{name}.{key}")));
+    }
+    found
+}
+
+#[test]
+fn local_issues_are_worked_on_like_those_of_github() {
+    // Where it lies, and without a password.
+    let expected = [
+        "job_type",
+        "description",
+        "params",
+        "workspace",
+        "setup.environment",
+        "push.environment",
+        "sync.environment",
+        "push-fixes.environment",
+    ];
+    let found = differences(&workflow("gh-implement.yaml"), &workflow("local-implement.yaml"));
+    assert_eq!(found, expected.iter().map(|name| (*name).to_owned()).collect());
+}
