@@ -138,7 +138,12 @@ impl Stage {
     /// What was said to people about an issue.
     fn said(&self, issue: u64) -> String {
         let comments = fs::read_dir(self.forge().join(format!("comments/{issue}")));
-        comments.into_iter().flatten().flatten().map(|file| fs::read_to_string(file.path()).expect("it is text")).collect()
+        comments
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|file| fs::read_to_string(file.path()).expect("it is text"))
+            .collect()
     }
 
     fn branches(&self) -> String {
@@ -194,7 +199,9 @@ fn the_demo_shows_the_whole_cycle_and_says_what_is_a_stand_in() {
     ] {
         assert!(told.contains(expected), "{expected:?} is missing in {told}");
     }
-    for expected in ["#1     COMPLETED", "#2     COMPLETED", "#3     BLOCKED", "Must `farewell Ada` print", "Merge ai/1-"] {
+    for expected in
+        ["#1     COMPLETED", "#2     COMPLETED", "#3     BLOCKED", "Must `farewell Ada` print", "Merge ai/1-"]
+    {
         assert!(summary.contains(expected), "{expected:?} is missing in {summary}");
     }
     let again = demo.output().expect("atta starts");
@@ -217,7 +224,10 @@ fn survives_a_kill_during(pattern: &str) {
         assert!(!is_over(&state), "the job ended before a task was held: {state:#}");
         // Late tasks are reached when the pull request is merged.
         let held = stage.root().join("held").exists();
-        if !held && !merged && state["tasks"].as_array()?.iter().any(|task| task["task_type"] == "monitor-pr" && task["attempts"] != 0) {
+        if !held
+            && !merged
+            && state["tasks"].as_array()?.iter().any(|task| task["task_type"] == "monitor-pr" && task["attempts"] != 0)
+        {
             stage.merge(&stage.pull_request(&server, &job));
             merged = true;
         }
@@ -268,18 +278,26 @@ fn an_issue_becomes_a_merged_branch() {
     let job = stage.submit(&server, NEEDS_A_FIX);
     let pull = stage.pull_request(&server, &job);
     let text = fs::read_to_string(pull.join("pull.md")).expect("it is text");
-    for expected in
-        ["# Greet people more formally", "passes on", "fix: Tests that expected the old text were changed", "without arguments is not said"]
-    {
+    for expected in [
+        "# Greet people more formally",
+        "passes on",
+        "fix: Tests that expected the old text were changed",
+        "without arguments is not said",
+    ] {
         assert!(text.contains(expected), "{expected:?} is missing in {text}");
     }
-    wait_for("the issue to lie where its pull request is open", || (stage.label(NEEDS_A_FIX) == "ai-pr-open").then_some(()));
+    wait_for("the issue to lie where its pull request is open", || {
+        (stage.label(NEEDS_A_FIX) == "ai-pr-open").then_some(())
+    });
     let description = server.job(&job)["description"].as_str().unwrap_or_default().to_owned();
     assert!(description.contains("pull.md"), "the job says where its pull request is: {description}");
     stage.merge(&pull);
     let ended = server.finished(&job);
     assert_eq!(ended["state"], "COMPLETED", "{ended:#}");
-    assert_eq!((task(&ended, "unit-test")["visits"].as_u64(), task(&ended, "fix-tests")["visits"].as_u64()), (Some(2), Some(1)));
+    assert_eq!(
+        (task(&ended, "unit-test")["visits"].as_u64(), task(&ended, "fix-tests")["visits"].as_u64()),
+        (Some(2), Some(1))
+    );
     assert_eq!((stage.label(NEEDS_A_FIX).as_str(), stage.branches().as_str()), ("done", ""));
     server.stop();
     stage.assert_nothing_left();
@@ -294,7 +312,10 @@ fn a_blocked_issue_says_what_has_to_be_decided_and_pushes_nothing() {
     assert_eq!(task(&ended, "plan")["route"], "END_BLOCKED");
     assert_eq!(stage.label(CONTRADICTS_ITSELF), "needs-human");
     let said = stage.said(CONTRADICTS_ITSELF);
-    assert!(said.contains("The plan needs a decision") && said.contains("\"Goodbye, Ada\" or \"See you, Ada\""), "{said}");
+    assert!(
+        said.contains("The plan needs a decision") && said.contains("\"Goodbye, Ada\" or \"See you, Ada\""),
+        "{said}"
+    );
     assert_eq!(stage.branches(), "");
     server.stop();
     stage.assert_nothing_left();
@@ -307,7 +328,8 @@ fn a_comment_is_answered_once_and_a_closed_pull_request_needs_a_person() {
     let job = stage.submit(&server, STRAIGHT);
     let pull = stage.pull_request(&server, &job);
     fs::create_dir(pull.join("comments")).expect("the directory is writable");
-    fs::write(pull.join("comments/7-ada.md"), "Please show:\n\n- `shout a b` must print `A B`\n").expect("it is writable");
+    fs::write(pull.join("comments/7-ada.md"), "Please show:\n\n- `shout a b` must print `A B`\n")
+        .expect("it is writable");
     let answer = wait_for("an answer", || fs::read_to_string(pull.join("answers/7.md")).ok());
     assert!(answer.contains("I have added 1 test(s) for that.") && answer.contains("See "), "{answer}");
     wait_for("the next look", || (task(&server.job(&job), "monitor-pr")["visits"] == 3).then_some(()));
@@ -315,7 +337,11 @@ fn a_comment_is_answered_once_and_a_closed_pull_request_needs_a_person() {
     let ended = server.finished(&job);
     assert_eq!(ended["state"], "BLOCKED", "{ended:#}");
     assert_eq!(task(&ended, "address-feedback")["visits"], 1);
-    assert!(stage.said(STRAIGHT).contains("The pull request was closed without being merged"), "{}", stage.said(STRAIGHT));
+    assert!(
+        stage.said(STRAIGHT).contains("The pull request was closed without being merged"),
+        "{}",
+        stage.said(STRAIGHT)
+    );
     assert_eq!((stage.label(STRAIGHT).as_str(), stage.branches().as_str()), ("needs-human", ""));
     server.stop();
     stage.assert_nothing_left();
@@ -365,8 +391,10 @@ fn a_branch_without_changes_is_not_published() {
 
 #[test]
 fn tests_that_stay_red_end_the_loop_after_three_fixes() {
-    let (stage, job) =
-        with_agent("[ ! -w . ] || echo 'greet Ada => Nobody' >>tests/greet.cases", r#"{"status": "done", "summary": "tried", "plan": "do it"}"#);
+    let (stage, job) = with_agent(
+        "[ ! -w . ] || echo 'greet Ada => Nobody' >>tests/greet.cases",
+        r#"{"status": "done", "summary": "tried", "plan": "do it"}"#,
+    );
     assert_eq!(code(&job), (Some("FAILED"), Some("ERR_TESTS_FAILING")), "{job:#}");
     assert_eq!(
         (task(&job, "unit-test")["visits"].as_u64(), task(&job, "fix-tests")["visits"].as_u64()),

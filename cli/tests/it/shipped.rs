@@ -182,8 +182,7 @@ fn every_example_is_tested_and_every_shipped_workflow_is_valid() {
     for file in &files {
         let name = file.file_name().and_then(|name| name.to_str()).expect("the name is text");
         assert!(
-            tests.contains(&format!("{name}\""))
-                || tests.contains(&format!("\"{}\"", name.trim_end_matches(".yaml"))),
+            tests.contains(&format!("{name}\"")) || tests.contains(&format!("\"{}\"", name.trim_end_matches(".yaml"))),
             "{name} is not run by a test"
         );
     }

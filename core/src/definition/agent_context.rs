@@ -7,8 +7,22 @@ use super::keys::CONTEXT;
 use super::scalar::shortened;
 use super::tree::{Entry, Node};
 use super::walk::{Keys, Walk};
-use super::{Span, TemplateText, code};
+use super::{Method, Span, TaskDefinition, TemplateText, code};
 use crate::protocol::agent::ContextForm;
+
+/// Where a task leaves what its tracker said when it is no GITHUB task: a document of the same form.
+pub const TRACKER_RESULT: &str = "tracker/result.json";
+
+impl TaskDefinition {
+    /// The artifact in which it leaves what its tracker said, if it does.
+    pub fn tracker_result(&self) -> Option<&'static str> {
+        if matches!(self.method, Method::Github(_)) {
+            return Some("github/result.json");
+        }
+        let kept = self.artifacts.iter().flat_map(|artifacts| &artifacts.paths);
+        kept.map(|path| path.source.as_str()).any(|path| path == TRACKER_RESULT).then_some(TRACKER_RESULT)
+    }
+}
 
 /// Characters of one file when nothing is said.
 pub const CONTEXT_CHARS: u32 = 200_000;

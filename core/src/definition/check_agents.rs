@@ -3,7 +3,7 @@
 use super::agent::{AGENT_OUTPUTS, PromptSource};
 use super::check::{Checker, Place};
 use super::scalar::shortened;
-use super::{AgentOptions, ContextSpec, Diagnostic, Method, TaskDefinition, TemplateText, code};
+use super::{AgentOptions, ContextSpec, Diagnostic, Method, TRACKER_RESULT, TaskDefinition, TemplateText, code};
 
 impl<'d> Checker<'d, '_> {
     pub(super) fn agent(
@@ -106,11 +106,15 @@ impl<'d> Checker<'d, '_> {
                         self.problems.error_with_help(code::VALUE, task.span, message, help);
                         continue;
                     };
-                    if file.is_none() && !matches!(self.definition.tasks[target].method, Method::Github(_)) {
+                    if file.is_none() && self.definition.tasks[target].tracker_result().is_none() {
                         self.problems.error_with_help(
                             code::VALUE,
                             task.span,
-                            format!("{} is no GITHUB task, so `from` does not say which artifact is meant", task.task),
+                            format!(
+                                "{} is no GITHUB task and keeps no `{TRACKER_RESULT}`, so `from` does not say which artifact is \
+                                 meant",
+                                task.task
+                            ),
                             "name the artifact: `file: report.txt`",
                         );
                     }

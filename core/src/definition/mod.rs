@@ -54,7 +54,7 @@ mod workspace;
 
 pub use addresses::{AddressKind, AddressRule, parse_rule as parse_address_rule};
 pub use agent::{AGENT_OUTPUTS, AgentOptions, FallbackOptions, PromptSource, ResumedTask, VerdictOptions};
-pub use agent_context::{CONTEXT_CHARS, ContextFileSpec, ContextSpec};
+pub use agent_context::{CONTEXT_CHARS, ContextFileSpec, ContextSpec, TRACKER_RESULT};
 pub use approval::is_person_name;
 pub use cache::{CacheSpec, IN_WORKSPACE, check_cache_key, check_cache_path};
 pub use check_configs::{ConfigUses, KnownConfigs};

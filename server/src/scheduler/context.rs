@@ -1,6 +1,8 @@
 //! Texts of others that an agent is given as files: where each comes from.
 
-use atta_core::definition::{AgentOptions, ContextFileSpec, ContextSpec, Method, TemplateText};
+use atta_core::definition::{
+    AgentOptions, ContextFileSpec, ContextSpec, Method, TRACKER_RESULT, TaskDefinition, TemplateText,
+};
 use atta_core::engine::TaskIndex;
 use atta_core::protocol::agent::{ContextFile, ContextForm, ContextSource};
 use atta_core::protocol::ant::{ArtifactFile, ArtifactInput};
@@ -10,8 +12,6 @@ use super::agents::{checked, inside};
 use super::live::LiveJob;
 use crate::store::AttemptRow;
 
-/// Where the results of GITHUB tasks are kept.
-const OF_GITHUB: &str = "github/result.json";
 /// Below TASK_DIR, where what only the runner reads is laid. No artifact of a dependency is put there by accident.
 const LAID: &str = ".atta-context";
 
@@ -35,7 +35,7 @@ impl LiveJob {
                 }
                 ContextSpec::From { task, file } => {
                     let path = file.as_ref().map(text).transpose()?;
-                    let path = path.as_deref().unwrap_or(OF_GITHUB);
+                    let path = path.as_deref().unwrap_or_else(|| self.tracker_result(&task.task));
                     let found = self.artifact_for(&task.task, path);
                     if found.is_none() && !entry.optional {
                         return Err(format!(
@@ -45,7 +45,7 @@ impl LiveJob {
                         ));
                     }
                     let about = match file {
-                        None => format!("what GitHub told the task {}", task.task),
+                        None => format!("what the task {} was told of the tracker", task.task),
                         Some(_) => format!("{path} of the task {}", task.task),
                     };
                     (found.map_or(ContextSource::Nothing, |_| ContextSource::Laid(laid(entry))), about)
@@ -77,13 +77,19 @@ impl LiveJob {
             // What cannot be rendered has been said where the order was made.
             let path = match file {
                 Some(file) => self.text("agent.context", file, renderer, scope).ok()?,
-                None => OF_GITHUB.to_owned(),
+                None => self.tracker_result(&task.task).to_owned(),
             };
             let found = self.artifact_for(&task.task, &path)?;
             let file = ArtifactFile { path: laid(entry), ..found.clone() };
             Some(ArtifactInput { task: task.task.clone(), files: vec![file] })
         });
         inputs.collect()
+    }
+
+    /// The artifact in which a task leaves what its tracker said.
+    fn tracker_result(&self, task: &str) -> &'static str {
+        let task = self.plan.task_index(task).map(|task| self.task(task));
+        task.and_then(TaskDefinition::tracker_result).unwrap_or(TRACKER_RESULT)
     }
 
     /// The artifact that the latest run of a task has left.

@@ -232,7 +232,8 @@ pub(in super::super) const CONTEXT: Vocabulary = Vocabulary {
             TASK_NAME,
             "agent-context",
             "A task whose artifact it is. Of a GITHUB task without `file` it is what GitHub said (the issue with its \
-             comments; reviews, checks), laid out for reading. No dependency has to name the task.",
+             comments; reviews, checks), laid out for reading; another task may leave a document of that form in \
+             `tracker/result.json`. No dependency has to name the task.",
         ),
         key(
             "json_path",
