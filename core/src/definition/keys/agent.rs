@@ -267,7 +267,7 @@ pub(in super::super) const CONTEXT: Vocabulary = Vocabulary {
         key(
             "trusted_only",
             Shape::Boolean,
-            "agent-context",
+            "agent-issue",
             "Of what was said on GitHub, only the words of those who are trusted there, and how many others there are.",
         )
         .default("true"),
