@@ -17,8 +17,8 @@ pub(super) struct Laid {
 pub(super) fn of_github(result: &Value, trusted_only: bool, mark: &str) -> Laid {
     let mut page = Page { text: String::new(), hidden: 0, comments: 0, mark, trusted_only };
     let mut known = false;
-    for issue in result["issue"].as_object().map(|_| &result["issue"]).into_iter() {
-        page.issue(issue);
+    if result["issue"].is_object() {
+        page.issue(&result["issue"]);
         known = true;
     }
     for issue in result["issues"].as_array().into_iter().flatten() {

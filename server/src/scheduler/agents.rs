@@ -139,7 +139,10 @@ impl LiveJob {
             track_changes: agent.track_changes,
             expect_changes: agent.expect_changes,
             context: self.context_of(agent, renderer, scope)?,
-            config_from: maybe("agent.config_from", agent.config_from.as_ref())?.map(revision).transpose()?,
+            config_from: maybe("agent.config_from", agent.config_from.as_ref())?
+                .as_deref()
+                .map(revision)
+                .transpose()?,
             config_paths: agent.config_paths.clone(),
         };
         Ok(Action::Agent(Box::new(order)))
@@ -175,7 +178,7 @@ pub(super) fn checked(key: &str, text: String) -> Result<String, String> {
 }
 
 /// A commit or branch by name: no option, no range, no path of a commit.
-fn revision(text: String) -> Result<String, String> {
+fn revision(text: &str) -> Result<String, String> {
     let name = text.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-@+".contains(c);
     if name.is_empty() || name.starts_with('-') || name.len() > 300 || name.contains("..") || !name.chars().all(plain) {

@@ -56,7 +56,7 @@ impl LiveJob {
                 source,
                 about,
                 json_path: entry.json_path.clone(),
-                form: self.form_of(entry),
+                form: form_of(entry),
                 max_chars: entry.max_chars,
                 optional: entry.optional,
             });
@@ -98,14 +98,14 @@ impl LiveJob {
         let files = &self.results.get(&index)?.artifacts;
         files.iter().find(|file| file.path == path)
     }
+}
 
-    fn form_of(&self, entry: &ContextFileSpec) -> ContextForm {
-        if let ContextSpec::From { file: None, .. } = entry.source {
-            return ContextForm::Github { trusted_only: entry.trusted_only };
-        }
-        let markdown = [".md", ".markdown"].iter().any(|end| entry.name.to_ascii_lowercase().ends_with(end));
-        entry.form.unwrap_or(if markdown { ContextForm::Markdown } else { ContextForm::Plain })
+fn form_of(entry: &ContextFileSpec) -> ContextForm {
+    if let ContextSpec::From { file: None, .. } = entry.source {
+        return ContextForm::Github { trusted_only: entry.trusted_only };
     }
+    let markdown = [".md", ".markdown"].iter().any(|end| entry.name.to_ascii_lowercase().ends_with(end));
+    entry.form.unwrap_or(if markdown { ContextForm::Markdown } else { ContextForm::Plain })
 }
 
 fn laid(entry: &ContextFileSpec) -> String {
