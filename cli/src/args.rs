@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod ants;
 mod backup;
+mod budgets;
 mod demo;
 mod outcomes;
 mod people;
@@ -24,6 +25,7 @@ pub(crate) use access::*;
 pub(crate) use agents::*;
 pub(crate) use ants::*;
 pub(crate) use backup::*;
+pub(crate) use budgets::*;
 pub(crate) use demo::*;
 pub(crate) use outcomes::*;
 pub(crate) use people::*;
@@ -75,7 +77,7 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// Dispatch no further attempts of a job.
     Pause(JobArgs),
-    /// Let a paused job go on, with other parameters if some are given.
+    /// Let a paused job go on, with other parameters or a larger budget if some are given.
     Resume(ResumeArgs),
     /// Give a failed job another attempt that keeps its completed tasks.
     Retry(JobArgs),
@@ -105,6 +107,10 @@ pub(crate) enum Command {
     Token(TokenArgs),
     /// List ants, or take them out of service.
     Ants(AntsArgs),
+    /// Show what agents may use, have used, and have reserved.
+    Budget(BudgetArgs),
+    /// List accounts of agents, or use some again.
+    Accounts(AccountsArgs),
     /// Show or set what the server leaves out when it has too much to do.
     Degrade(DegradeArgs),
     /// Show the history of a job.
@@ -184,6 +190,10 @@ pub(crate) struct ServeArgs {
     /// How long finished jobs are kept, e.g. `90d`, unless their definition has a `retention` [default: for ever].
     #[arg(long, env = "ATTA_RETENTION", value_name = "DURATION", value_parser = duration)]
     pub(crate) retention: Option<std::time::Duration>,
+    /// What all agents together may use on one day (UTC), e.g. `usd=100,tokens=20000000`; also `agent_turns` and `minutes`
+    /// [default: no limit].
+    #[arg(long, env = "ATTA_BUDGET_PER_DAY", value_name = "LIMITS", value_parser = budget)]
+    pub(crate) budget_per_day: Option<atta_core::protocol::budgets::BudgetAmounts>,
     /// On SIGTERM or SIGINT let what runs go on: the next server on the data directory takes it up. Only HTTP requests
     /// under way are waited for, 20 s at most. For upgrades and restarts.
     #[arg(long, env = "ATTA_HAND_OVER", conflicts_with = "shutdown_grace")]
@@ -467,6 +477,9 @@ pub(crate) struct JobArgs {
 pub(crate) struct ResumeArgs {
     /// The job's id, or a unique beginning or end of it.
     pub(crate) job: String,
+    /// The job's budget from now on, e.g. `usd=10,agent_turns=200`; what is not named stays as it is.
+    #[arg(long, value_name = "LIMITS", value_parser = budget)]
+    pub(crate) budget: Option<atta_core::protocol::budgets::BudgetAmounts>,
     #[command(flatten)]
     pub(crate) params: ParamArgs,
     #[command(flatten)]

@@ -123,6 +123,8 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Config(args) => client::config(args).await,
         Command::Secret(args) => client::secret(args).await,
         Command::Ants(args) => client::ants(args).await,
+        Command::Budget(args) => client::budget(args).await,
+        Command::Accounts(args) => client::accounts(args).await,
         Command::Degrade(args) => client::degrade(args).await,
         Command::Token(args) => client::token(args).await,
         Command::Events(args) => client::events(args).await,

@@ -66,6 +66,8 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         secrets_key: key_source(args.key),
         directory: Arc::new(people::directory(args.people.roles.as_deref())?),
         lease: atta_core::protocol::ant::DEFAULT_LEASE,
+        // What is no limit is refused when it is read.
+        budget_per_day: args.budget_per_day.unwrap_or_default().caps().unwrap_or_default(),
         notify: Some(people::notify(&args.people)?),
         public_url: people::public_url(&args.people)?,
         keeping: Keeping { retention: args.retention.map(Retention::all).unwrap_or_default(), ..Keeping::default() },

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use atta_core::budget::Caps;
 use atta_core::protocol::access::Fingerprint;
 use atta_core::resilience::{Board, ComponentReport};
 use atta_core::time::{Clock, Entropy};
@@ -57,6 +58,8 @@ pub struct ServerConfig {
     pub directory: Arc<dyn Directory>,
     /// When nothing is heard of an ant for so long, what it runs counts as lost.
     pub lease: Duration,
+    /// What all agents together may use on one day (UTC).
+    pub budget_per_day: Caps,
     /// How notifications are sent; `None`: not at all (`atta run`).
     pub notify: Option<NotifyConfig>,
     /// The address under which people reach this server; the one that it listens on when absent.
@@ -170,6 +173,7 @@ impl Server {
             secrets_key: config.secrets_key,
             directory: Arc::clone(&config.directory),
             lease: config.lease,
+            budget_per_day: config.budget_per_day,
         }))
         .await?;
         drop(standby);

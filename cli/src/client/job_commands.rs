@@ -36,13 +36,13 @@ pub(crate) async fn perform(args: JobArgs, verb: JobVerb) -> CommandResult {
     command(&server, &job, verb.segment(), &json!({})).await
 }
 
-/// `atta resume JOB [-p NAME=VALUE]…`.
+/// `atta resume JOB [-p NAME=VALUE]… [--budget LIMITS]`.
 pub(crate) async fn resume(args: ResumeArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let job = server.job_id(&args.job).await?;
     let again = AgainArgs { params: args.params, latest: false, version: None };
     let params = params_for(&server, &job, &again).await?;
-    command(&server, &job, "resume", &ResumeRequest { params }).await
+    command(&server, &job, "resume", &ResumeRequest { params, budget: args.budget }).await
 }
 
 /// `atta cancel JOB`.

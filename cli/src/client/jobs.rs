@@ -189,6 +189,7 @@ fn human(job: &JobDetail) -> String {
     field("scheduled", summary.scheduled_at.as_deref());
     field("started", summary.started_at.as_deref());
     field("finished", summary.finished_at.as_deref());
+    field("budget", job.budget.as_ref().map(super::budgets::of_job).as_deref());
     field("agents", job.agents.as_ref().map(of_agents).as_deref());
     for (name, value) in &job.params {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -3,6 +3,7 @@
 mod ants;
 mod approvals;
 mod artifacts;
+mod budgets;
 mod configs;
 mod definitions;
 mod degrade;
@@ -23,6 +24,7 @@ mod tokens;
 pub(crate) use ants::ants;
 pub(crate) use approvals::{approvals, vote};
 pub(crate) use artifacts::artifacts;
+pub(crate) use budgets::{accounts, budget};
 pub(crate) use configs::{config, secret, without_line_end};
 pub(crate) use definitions::definitions;
 pub(crate) use degrade::{degrade, sentence as degradation_sentence};

@@ -152,6 +152,7 @@ async fn to_the_end(
         secrets_key: KeySource::Fleeting,
         directory: Arc::new(StaticDirectory::default()),
         lease: atta_core::protocol::ant::DEFAULT_LEASE,
+        budget_per_day: atta_core::budget::Caps::default(),
         notify: None,
         public_url: None,
         keeping: atta_server::Keeping::default(),

@@ -6,6 +6,7 @@ mod agents;
 mod author;
 mod backup;
 mod bad_definitions;
+mod budgets;
 mod chaos;
 #[expect(clippy::unwrap_used, reason = "these are tests; clippy knows that of test functions only")]
 #[path = "../../../server/tests/it/cluster.rs"]

@@ -31,6 +31,26 @@ fn another_agent_goes_on_when_an_account_is_used_up() {
 }
 
 #[test]
+fn a_job_ends_when_its_agents_have_used_up_their_budget() {
+    let (code, job) = run("budget.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    assert_eq!((&job["budget"]["used"]["usd"], &job["budget"]["limits"]["usd"]), (&json!(3.0), &json!(5.0)), "{job:#}");
+    let (code, job) = run("budget.yaml", &["Turns=90"]);
+    assert_eq!((code, job["error_code"].as_str()), (1, Some("BUDGET_EXCEEDED")), "{job:#}");
+    let paid = job["agents"]["cost_usd"].as_f64().expect("it is known");
+    assert!((5.0..7.0).contains(&paid), "one turn too many, not more: {paid}");
+    assert_eq!(job["budget"]["used"]["usd"], job["agents"]["cost_usd"]);
+}
+
+#[test]
+fn another_account_is_used_when_the_limit_of_the_first_is_met() {
+    let (code, job) = run("agent-accounts.yaml", &[]);
+    assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
+    assert_eq!(outline(&job), ["stand-in COMPLETED -", "work COMPLETED -", "alone COMPLETED -"]);
+    assert_eq!((&task(&job, "work")["outputs"]["message"], &task(&job, "work")["attempts"]), (&json!("Done with key-of-b."), &json!(2)));
+}
+
+#[test]
 fn a_task_goes_on_with_the_session_of_another_one() {
     let (code, job) = run("agent-session.yaml", &[]);
     assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");

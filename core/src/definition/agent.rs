@@ -9,7 +9,7 @@ use super::keys::{AGENT, FALLBACK, VERDICT};
 use super::scalar::{Meaning, shortened};
 use super::tree::{Entry, Kind, Node};
 use super::walk::{Keys, Walk, Zero, one_of, whole_template};
-use super::{Field, IN_WORKSPACE, Method, Span, TemplateText, code};
+use super::{AgentAccount, Field, IN_WORKSPACE, Method, Rotation, Span, TemplateText, code};
 use crate::engine::AgentClass;
 use crate::protocol::agent::{AgentCli, AgentPermission, MicroUsd};
 
@@ -47,6 +47,10 @@ pub struct AgentOptions {
     pub max_tokens: Option<Field<u32>>,
     /// Money.
     pub max_usd: Option<Field<MicroUsd>>,
+    /// Whose limits it meets; the account with the name of the program when empty.
+    pub accounts: Vec<AgentAccount>,
+    /// Which of several accounts.
+    pub rotation: Rotation,
     /// Tools that it may use beyond what `permission` allows.
     pub allowed_tools: Vec<String>,
     /// What it may do without being asked.
@@ -177,7 +181,10 @@ impl Walk {
         let tracked = keys.take("track_changes").and_then(|entry| self.boolean("track_changes", &entry.value));
         let expected = keys.take("expect_changes");
         let expect_changes = expected.and_then(|entry| self.boolean("expect_changes", &entry.value)).unwrap_or(false);
+        let (accounts, rotation) = self.accounts(&mut keys);
         let options = AgentOptions {
+            accounts,
+            rotation,
             cli: cli.unwrap_or(Field::Value(AgentCli::Claude)),
             command: command.unwrap_or_default(),
             model: self.optional(&mut keys, "model", Self::template),
@@ -370,7 +377,7 @@ impl Walk {
         items.iter().filter_map(|item| self.text(&format!("an entry of {key}"), item)).collect()
     }
 
-    fn dollars(&mut self, key: &str, node: &Node<'_>) -> Option<Field<MicroUsd>> {
+    pub(super) fn dollars(&mut self, key: &str, node: &Node<'_>) -> Option<Field<MicroUsd>> {
         if let Some(template) = whole_template(node) {
             return Some(Field::Template(template));
         }

@@ -175,6 +175,9 @@ impl<'d, 'p> Checker<'d, 'p> {
             }
         }
         self.outcome();
+        if let Some(budget) = &job.budget {
+            self.budget(budget, created);
+        }
         for (index, task) in job.tasks.iter().enumerate() {
             self.task(index, task, created);
         }

@@ -3,7 +3,9 @@
 use super::agent::{AGENT_OUTPUTS, PromptSource};
 use super::check::{Checker, Place};
 use super::scalar::shortened;
-use super::{AgentOptions, ContextSpec, Diagnostic, Method, TRACKER_RESULT, TaskDefinition, TemplateText, code};
+use super::{
+    AgentOptions, Budget, ContextSpec, Diagnostic, Method, TRACKER_RESULT, TaskDefinition, TemplateText, code,
+};
 
 impl<'d> Checker<'d, '_> {
     pub(super) fn agent(
@@ -24,6 +26,11 @@ impl<'d> Checker<'d, '_> {
         self.optional_field(agent.max_turns.as_ref(), created);
         self.optional_field(agent.max_tokens.as_ref(), created);
         self.optional_field(agent.max_usd.as_ref(), created);
+        self.secrets_allowed = true;
+        for value in agent.accounts.iter().flat_map(|account| account.environment.values()) {
+            self.text(value, here);
+        }
+        self.secrets_allowed = false;
         self.field(&agent.start_timeout, created);
         self.field(&agent.after_result, created);
         self.check_resume(index, task, agent);
@@ -48,6 +55,19 @@ impl<'d> Checker<'d, '_> {
                 format!("an output of an AGENT task cannot be named {}: every AGENT task has that one", output.name),
                 "choose another name",
             );
+        }
+    }
+
+    pub(super) fn budget(&mut self, budget: &'d Budget, created: Place<'d>) {
+        let limits = &budget.limits;
+        self.optional_field(limits.usd.as_ref(), created);
+        for limit in [&limits.tokens, &limits.agent_turns, &limits.minutes] {
+            self.optional_field(limit.as_ref(), created);
+        }
+        if !self.definition.tasks.iter().any(|task| task.method.agent().is_some()) {
+            let message = "`budget` limits nothing here: no task is an AGENT task";
+            let problem = Diagnostic::warning(code::UNUSED_KEY, budget.span, message.to_owned());
+            self.problems.push(problem.with_help("remove it, or give an agent something to do"));
         }
     }
 

@@ -63,6 +63,7 @@ impl Walk {
         let retention = keys.take("retention").map(|e| self.retention(&e.value)).unwrap_or_default();
         let outcome = keys.take("outcome").and_then(|e| self.outcome(&e.value));
         let notify = self.notifications(&mut keys);
+        let budget = keys.take("budget").and_then(|entry| self.budget(&entry.value));
         let tasks = self.tasks(&mut keys, root.span);
         self.unknown_keys(&keys, &JOB);
         Some(JobDefinition {
@@ -91,6 +92,7 @@ impl Walk {
             retention,
             outcome,
             notify,
+            budget,
             tasks,
         })
     }

@@ -4,10 +4,12 @@
 //! Every problem is found in one pass; [`render_diagnostics`] shows them to people, [`diagnostic_resources`] and
 //! [`sarif`] to programs.
 
+mod accounts;
 mod addresses;
 mod agent;
 mod agent_context;
 mod approval;
+mod budget;
 mod cache;
 mod check;
 mod check_agents;
@@ -52,10 +54,12 @@ mod triggers;
 mod walk;
 mod workspace;
 
+pub use accounts::{AgentAccount, Rotation};
 pub use addresses::{AddressKind, AddressRule, parse_rule as parse_address_rule};
 pub use agent::{AGENT_OUTPUTS, AgentOptions, FallbackOptions, PromptSource, ResumedTask, VerdictOptions};
 pub use agent_context::{CONTEXT_CHARS, ContextFileSpec, ContextSpec, TRACKER_RESULT};
 pub use approval::is_person_name;
+pub use budget::{Budget, BudgetLimits, OnExceed};
 pub use cache::{CacheSpec, IN_WORKSPACE, check_cache_key, check_cache_path};
 pub use check_configs::{ConfigUses, KnownConfigs};
 pub use diagnostic::*;

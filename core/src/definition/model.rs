@@ -99,6 +99,8 @@ pub struct JobDefinition {
     pub outcome: Option<super::OutcomeSpec>,
     /// Who is told of what (`notify`, and `webhook` as one more entry).
     pub notify: Vec<super::Notification>,
+    /// What its agents may use up together.
+    pub budget: Option<super::Budget>,
     /// The tasks, in declaration order.
     pub tasks: Vec<TaskDefinition>,
 }

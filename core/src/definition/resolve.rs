@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::agent::read_dollars;
 use super::{
-    AgentOptions, Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy, RouteTarget,
+    AgentOptions, BudgetLimits, Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy, RouteTarget,
     TemplateText, code, parse_duration, parse_size,
 };
 
-use crate::protocol::agent::AgentCli;
+use crate::protocol::agent::{AgentCli, MicroUsd};
 
 /// Renders a template to text, or says why it cannot.
 type Render<'r> = dyn FnMut(&TemplateText) -> Result<String, String> + 'r;
@@ -27,6 +27,9 @@ impl JobDefinition {
             if let Some(limit) = &mut workspace.size_limit {
                 resolver.size("workspace.size_limit", limit);
             }
+        }
+        if let Some(budget) = &mut resolved.budget {
+            resolver.budget(&mut budget.limits);
         }
         resolver.retry("", &mut resolved.retry);
         for task in &mut resolved.tasks {
@@ -82,14 +85,31 @@ impl Resolver<'_, '_> {
             self.number(&format!("agent.max_tokens{of}"), tokens, 1..=u32::MAX);
         }
         if let Some(usd) = &mut agent.max_usd {
-            self.field(&format!("agent.max_usd{of}"), usd, |text| {
-                let number = text.trim().parse::<f64>();
-                let number = number.map_err(|_| format!("\"{}\" is no number", super::scalar::shortened(text)))?;
-                read_dollars(number).map_err(|message| format!("it {message}"))
-            });
+            self.dollars(&format!("agent.max_usd{of}"), usd);
         }
         self.duration(&format!("agent.start_timeout{of}"), &mut agent.start_timeout, false);
         self.duration(&format!("agent.after_result{of}"), &mut agent.after_result, true);
+    }
+
+    fn budget(&mut self, limits: &mut BudgetLimits) {
+        if let Some(usd) = &mut limits.usd {
+            self.dollars("budget.usd", usd);
+        }
+        let numbers =
+            [("tokens", &mut limits.tokens), ("agent_turns", &mut limits.agent_turns), ("minutes", &mut limits.minutes)];
+        for (key, number) in numbers {
+            if let Some(number) = number {
+                self.number(&format!("budget.{key}"), number, 1..=u32::MAX);
+            }
+        }
+    }
+
+    fn dollars(&mut self, key: &str, field: &mut Field<MicroUsd>) {
+        self.field(key, field, |text| {
+            let number = text.trim().parse::<f64>();
+            let number = number.map_err(|_| format!("\"{}\" is no number", super::scalar::shortened(text)))?;
+            read_dollars(number).map_err(|message| format!("it {message}"))
+        });
     }
 
     fn cli(&mut self, key: &str, field: &mut Field<AgentCli>, has_command: bool) {

@@ -80,7 +80,7 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn known(&self, number: AttemptNumber) -> Result<AttemptRun, EngineError> {
+    pub(super) fn known(&self, number: AttemptNumber) -> Result<AttemptRun, EngineError> {
         let index = (number.0 as usize).checked_sub(1);
         index.and_then(|index| self.run.attempts.get(index)).cloned().ok_or(EngineError::UnknownAttempt(number))
     }
@@ -203,7 +203,7 @@ impl Step<'_> {
         self.record_unit(unit, recorded_state(result, false), result, failure)
     }
 
-    fn close(&mut self, number: AttemptNumber, result: AttemptResult, failure: &Failure) -> Done {
+    pub(super) fn close(&mut self, number: AttemptNumber, result: AttemptResult, failure: &Failure) -> Done {
         let attempt = &self.run.attempts[number.0 as usize - 1];
         let (waited, unit) = (attempt.state == AttemptState::Waiting, attempt.unit());
         self.set_attempt_state(number, AttemptState::Finished)?;

@@ -76,6 +76,8 @@ impl<'a> Step<'a> {
             Event::WakeRequested { task } => self.wake_requested(*task),
             Event::AttemptReturned { attempt } => self.returned(*attempt),
             Event::AttemptInterrupted { attempt } => self.interrupted(*attempt),
+            Event::AttemptOverBudget { attempt, result, failure } => self.over_budget(*attempt, *result, failure),
+            Event::BudgetUsedUp { reason, fail } => self.budget_used_up(reason, *fail),
             Event::TimerFired { timer } => match *timer {
                 Timer::JobTimeout { job_attempt } => self.job_timed_out(job_attempt),
                 Timer::JobRetry { job_attempt } => self.job_retry_due(job_attempt),

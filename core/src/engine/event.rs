@@ -84,6 +84,23 @@ pub enum Event {
         /// The attempt.
         attempt: AttemptNumber,
     },
+    /// The agent used up what the budgets above its task had left for it: a new attempt of the same visit, outside `retry`,
+    /// goes on when more is left. In a job that stops, and for an attempt that is to stop, like [`Self::AttemptFinished`].
+    AttemptOverBudget {
+        /// The attempt.
+        attempt: AttemptNumber,
+        /// How it ended: with the class BUDGET or MAX_TURNS, or TIMED_OUT.
+        result: AttemptResult,
+        /// Which budget it was.
+        failure: Failure,
+    },
+    /// Nothing of the job's budget is left for its agents: the job is paused, or stops. Ignored while it stops anyway.
+    BudgetUsedUp {
+        /// How much of what, for people.
+        reason: String,
+        /// It stops, and has failed.
+        fail: bool,
+    },
     /// A timer that the engine set is due.
     TimerFired {
         /// Which.

@@ -113,7 +113,7 @@ impl Step<'_> {
             return None;
         }
         let from = match self.run.stop.as_ref().map(|stop| stop.kind) {
-            Some(StopKind::Fatal | StopKind::Cancel) => return None,
+            Some(StopKind::Fatal | StopKind::Cancel | StopKind::Budget) => return None,
             Some(StopKind::RestartJob) => NextFrom::Start,
             _ if self.plan.job.retry_from == RetryFrom::Start => NextFrom::Start,
             _ => NextFrom::Failed,

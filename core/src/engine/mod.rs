@@ -18,6 +18,7 @@ mod rounds;
 mod routes;
 mod run;
 mod settle;
+mod spent;
 mod status;
 mod stop;
 mod transitions;
@@ -31,6 +32,7 @@ pub use error::EngineError;
 pub use event::*;
 pub(crate) use routes::written_match;
 pub use run::{AttemptInfo, Ending, FanOutProgress, InstanceInfo, JobRun};
+pub use spent::BUDGET_EXCEEDED;
 pub use status::*;
 
 #[cfg(test)]

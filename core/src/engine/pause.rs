@@ -28,7 +28,7 @@ impl Step<'_> {
         self.pause(format!("task \"{}\" paused the job", self.plan.task_name(task)))
     }
 
-    fn pause(&mut self, reason: String) -> Done {
+    pub(super) fn pause(&mut self, reason: String) -> Done {
         if self.run.pause.active {
             return Ok(());
         }

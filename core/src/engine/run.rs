@@ -198,6 +198,7 @@ pub(super) enum StopKind {
     RestartJob,
     Cancel,
     Timeout,
+    Budget,
 }
 
 /// The verdict to come.

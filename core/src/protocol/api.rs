@@ -199,6 +199,9 @@ pub struct JobDetail {
     /// Jobs that run it again, the oldest first (the first 100).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reruns: Vec<JobId>,
+    /// Its budget, when it has one and an agent has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<super::budgets::JobBudget>,
     /// What its agents have used, when there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<super::agents_api::AgentTotals>,
@@ -487,6 +490,9 @@ pub struct ResumeRequest {
     /// Params to go on with, instead of those of the same names. What was rendered before stays as it is.
     #[serde(default)]
     pub params: serde_json::Map<String, Value>,
+    /// Limits of the job's budget from now on; those that are not named stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<super::budgets::BudgetAmounts>,
 }
 
 /// Where a rerun begins. With params or a version it is a new job, that keeps what completed before the task.

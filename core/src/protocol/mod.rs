@@ -8,6 +8,7 @@ pub mod agents_api;
 pub mod ant;
 pub mod ants;
 pub mod api;
+pub mod budgets;
 mod configs;
 pub mod github;
 mod id;

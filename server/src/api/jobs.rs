@@ -227,7 +227,7 @@ async fn pause(
     perform(&context, id, JobCommand::Pause).await
 }
 
-/// Resume a paused job, with other params if some are given
+/// Resume a paused job, with other params and another budget if some are given
 #[utoipa::path(
     post, path = "/api/v1/jobs/{id}/resume", tag = "jobs", operation_id = "resume_job",
     params(("id" = String, Path, description = "The job's id")),
@@ -241,8 +241,15 @@ async fn resume(
     request: Request,
 ) -> Result<Response, ApiError> {
     params.finish()?;
-    let ResumeRequest { params } = optional_json(request).await?;
-    let command = if params.is_empty() { JobCommand::Resume } else { JobCommand::ResumeWith { params } };
+    let ResumeRequest { params, budget } = optional_json(request).await?;
+    let budget = budget.unwrap_or_default().caps().map_err(|sentence| {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_BUDGET", format!("the budget cannot be used: {sentence}"))
+    })?;
+    let command = if params.is_empty() && budget.is_empty() {
+        JobCommand::Resume
+    } else {
+        JobCommand::ResumeWith { params, budget }
+    };
     perform(&context, id, command).await
 }
 

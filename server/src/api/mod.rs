@@ -11,6 +11,7 @@
 mod access;
 mod ant;
 mod ants;
+mod budgets;
 mod approval_page;
 mod approvals;
 mod artifacts;
@@ -190,6 +191,7 @@ fn described() -> Routes {
         .merge(hooks::routes())
         .merge(tokens::routes())
         .merge(ants::routes())
+        .merge(budgets::routes())
         .merge(ant::routes())
         .merge(degradation::routes())
         .merge(health::routes())

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use atta_core::budget::{Measure, Part};
 use atta_core::definition::{AgentOptions, Field, IN_WORKSPACE, PromptSource, TaskDefinition, TemplateText};
 use atta_core::engine::{AttemptNumber, TaskIndex};
 use atta_core::protocol::agent::{
-    AgentChoice, AgentLimits, AgentOrder, AgentPrompt, AgentSession, AgentWatch, Fallback, VerdictOrder,
+    AgentChoice, AgentLimits, AgentOrder, AgentPrompt, AgentSession, AgentWatch, Fallback, MicroUsd, VerdictOrder,
 };
 use atta_core::protocol::ant::Action;
 use atta_core::template::{Renderer, Variables};
@@ -27,18 +28,28 @@ struct Known {
     session: AgentSession,
     attempt: AttemptNumber,
     visit: u32,
+    /// A budget ended it: the next attempt goes on with it, whatever the task says.
+    cut: bool,
 }
 
 impl Sessions {
-    /// An attempt has ended, and had one.
-    pub(super) fn learn(
+    /// An attempt has ended; most had one.
+    pub(super) fn ended(
         &mut self,
         place: (TaskIndex, Option<u32>),
-        attempt: AttemptNumber,
-        visit: u32,
-        session: AgentSession,
+        (attempt, visit): (AttemptNumber, u32),
+        session: Option<AgentSession>,
+        cut: bool,
     ) {
-        self.0.insert(place, Known { session, attempt, visit });
+        if let Some(session) = session {
+            self.0.insert(place, Known { session, attempt, visit, cut });
+        }
+    }
+
+    /// The session of an attempt of the same visit that a budget ended.
+    fn cut(&self, row: &AttemptRow) -> Option<AgentSession> {
+        let known = self.0.get(&(row.task, row.instance))?;
+        (known.cut && known.visit == row.visit).then(|| known.session.clone())
     }
 
     /// The tasks begin anew.
@@ -115,7 +126,11 @@ impl LiveJob {
             skills: agent.skills.clone(),
             permission: agent.permission,
             allowed_tools: agent.allowed_tools.clone(),
-            resume: resume.and_then(|target| self.sessions.of(row, target)),
+            resume: if agent.vote > 1 {
+                None
+            } else {
+                self.sessions.cut(row).or_else(|| resume.and_then(|target| self.sessions.of(row, target)))
+            },
             verdict: agent.verdict.as_ref().map(|verdict| VerdictOrder {
                 schema: verdict.schema.clone(),
                 required: verdict.required,
@@ -145,7 +160,18 @@ impl LiveJob {
                 .transpose()?,
             config_paths: agent.config_paths.clone(),
         };
-        Ok(Action::Agent(Box::new(order)))
+        let limits = self.part_of(row.number).map_or(order.limits, |part| within(order.limits, part));
+        Ok(Action::Agent(Box::new(AgentOrder { limits, ..order })))
+    }
+}
+
+/// The limits of the attempt itself, or what the budgets above it leave of them.
+fn within(own: AgentLimits, part: &Part) -> AgentLimits {
+    let most = |measure| part.caps.get(measure);
+    AgentLimits {
+        turns: most(Measure::Turns).map(|turns| u32::try_from(turns).unwrap_or(u32::MAX)).or(own.turns),
+        tokens: most(Measure::Tokens).or(own.tokens),
+        usd: most(Measure::Usd).map(MicroUsd).or(own.usd),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use atta_core::budget::Measure;
 use atta_core::definition::{
     AgentOptions, Field, HttpBody, Method, Program, ShellOptions, TaskDefinition, TemplateText,
 };
@@ -52,7 +53,7 @@ impl LiveJob {
             environment,
             secrets,
             inherit_env: self.definition.inherit_env.clone(),
-            timeout: duration("timeout", &task.timeout)?,
+            timeout: self.time_of(number, duration("timeout", &task.timeout)?),
             // What an agent does is watched by what drives it, which knows more.
             idle_timeout: task
                 .idle_timeout
@@ -69,12 +70,31 @@ impl LiveJob {
         })
     }
 
+    /// The longest that an attempt may take: of an agent's, what the budgets above it leave.
+    fn time_of(&self, number: AttemptNumber, timeout: Duration) -> Duration {
+        let most = self.part_of(number).and_then(|part| part.caps.get(Measure::Time)).map(Duration::from_millis);
+        most.map_or(timeout, |most| most.min(timeout))
+    }
+
+    /// The variables of the account that an attempt of an agent uses.
+    fn account_environment<'t>(
+        &self,
+        task: &'t TaskDefinition,
+        number: AttemptNumber,
+    ) -> Option<&'t IndexMap<String, TemplateText>> {
+        let name = self.account_of(number)?;
+        let account = task.method.agent()?.accounts.iter().find(|account| account.name == name)?;
+        Some(&account.environment)
+    }
+
     /// Whether some template of the task uses a name that is no built-in's environment.
     fn needs_names(&self, task: &TaskDefinition) -> bool {
         let shell = task.method.shell().into_iter();
         let scripts =
             shell.flat_map(|shell| shell.before_script.iter().chain(&shell.script).chain(&shell.after_script));
-        let environment = self.definition.environment.values().chain(task.environment.values());
+        let accounts = task.method.agent().into_iter().flat_map(|agent| &agent.accounts);
+        let accounts = accounts.flat_map(|account| account.environment.values());
+        let environment = self.definition.environment.values().chain(task.environment.values()).chain(accounts);
         let paths = task.artifacts.iter().flat_map(|artifacts| &artifacts.paths);
         let cache = task.cache.iter().flat_map(|c| c.paths.iter().chain(&c.restore_keys).chain(Some(&c.key)));
         let request = match &task.method {
@@ -144,6 +164,9 @@ impl LiveJob {
             }
         }
         self.render_environment(&task.environment, renderer, scope, &mut environment, &mut giving)?;
+        if let Some(values) = self.account_environment(task, row.number) {
+            self.render_environment(values, renderer, scope, &mut environment, &mut giving)?;
+        }
         for (name, value) in scope.environment() {
             environment.insert(name.clone(), value.clone());
         }

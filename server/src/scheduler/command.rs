@@ -8,6 +8,7 @@ use atta_core::protocol::access::{NewToken, TokenRequest, TokenResource};
 use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch};
 use atta_core::protocol::ants::{AntMode, AntResource};
 use atta_core::protocol::api::{ConfigResource, DefinitionResource, SubmitRequest, SubmitResponse, WebhookAnswer};
+use atta_core::protocol::budgets::{AccountResource, BudgetReport};
 use atta_core::protocol::people::ApprovalResource;
 use atta_core::protocol::{AntId, JobId};
 use tokio::sync::oneshot;
@@ -107,6 +108,12 @@ pub(super) enum Command {
     Audit(Box<AuditRow>),
     ListAnts(Reply<Vec<AntResource>>),
     Figures(Reply<Figures>),
+    Budgets(Reply<BudgetReport>),
+    ListAccounts(Reply<Vec<AccountResource>>),
+    ReleaseAccount {
+        name: String,
+        reply: Reply<AccountResource>,
+    },
     SetAntMode {
         ant: AntId,
         mode: AntMode,

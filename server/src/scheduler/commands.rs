@@ -69,8 +69,11 @@ impl State {
                 }
                 Event::ResumeRequested
             }
-            JobCommand::ResumeWith { params } => {
-                self.change_params(job, &params)?;
+            JobCommand::ResumeWith { params, budget } => {
+                self.change_budget(job, &budget)?;
+                if !params.is_empty() {
+                    self.change_params(job, &params)?;
+                }
                 return self.perform(job, JobCommand::Resume);
             }
             JobCommand::RetryFailed => Event::RetryFailedRequested,

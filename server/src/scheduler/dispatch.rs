@@ -19,6 +19,7 @@ impl State {
             self.say_what_attempts_wait_for();
             return;
         }
+        self.call_those_that_wait();
         let mut set_aside = Vec::new();
         let ids: Vec<AntId> = self
             .ants
@@ -46,6 +47,9 @@ impl State {
                 if self.workspace_is_elsewhere(&key.job, &id) {
                     // Another ant has its workspace; it is queued again below, so that it keeps its place.
                     set_aside.push(key);
+                    continue;
+                }
+                if !self.may_spend(&key) {
                     continue;
                 }
                 if let Some(assignment) = self.lease(&id, &key) {

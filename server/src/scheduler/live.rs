@@ -20,6 +20,7 @@ use super::fan_out::Instances;
 use super::outcomes::{NewsOfOutcome, is_of_interest};
 use super::project::Projection;
 use super::queue::QueueKey;
+use super::spending::Spending;
 use super::variables::TaskTable;
 use super::workspaces::WorkspaceProgress;
 use crate::secrets::Secrets;
@@ -44,6 +45,8 @@ pub(super) struct LiveJob {
     pub(super) fan_outs: HashMap<TaskIndex, Instances>,
     /// What agents can go on with.
     pub(super) sessions: Sessions,
+    /// What they have used.
+    pub(super) spending: Spending,
     /// Configs, and the secrets that attempts are given.
     pub(super) secrets: Arc<Secrets>,
     /// What templates see of the tasks.
@@ -135,6 +138,7 @@ impl LiveJob {
         secrets: Arc<Secrets>,
     ) -> Self {
         let of_interest = is_of_interest(&definition);
+        let limits = definition.budget.as_ref().map(|budget| budget.limits.caps()).unwrap_or_default();
         Self {
             secrets,
             run: JobRun::new(&plan),
@@ -150,6 +154,7 @@ impl LiveJob {
             results: HashMap::new(),
             fan_outs: HashMap::new(),
             sessions: Sessions::default(),
+            spending: Spending::read(limits, None, Vec::new()),
             timers: BTreeMap::new(),
             held_timers: BTreeSet::new(),
             queued: HashMap::new(),

@@ -7,6 +7,7 @@
 //! * `tokens`: making and revoking API tokens
 //! * `configs`: setting and removing configs and secrets, and the rotation of their keys
 //! * `ants`, `queue`, `dispatch`, `assignment`, `request`, `given`, `report`: from a ready attempt to an ant and back
+//! * `spending`, `accounts`, `budget_commands`: what agents may use up, whose limits they meet, and who asks about it
 //! * `leases`, `roster`, `said`, `fence`: whether ants live, what they have, what has reached them, and which tokens count
 //! * `ant_commands`: what people ask of ants
 //! * `fan_out`: the items of tasks and what became of each
@@ -22,7 +23,9 @@
 //! * `tier`: what is left out while there is too much to do
 //! * `figures`: how much there is to do, for metrics
 
+mod accounts;
 mod admission;
+mod budget_commands;
 mod agents;
 mod ant_commands;
 mod ants;
@@ -61,6 +64,7 @@ mod rerun;
 mod restored;
 mod roster;
 mod said;
+mod spending;
 mod state;
 mod submit;
 mod tier;
@@ -76,6 +80,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use atta_core::budget::Caps;
 use atta_core::definition::KnownConfigs;
 use atta_core::definition::Retention;
 use atta_core::engine::JobState;
@@ -133,6 +138,8 @@ pub struct QueenConfig {
     pub directory: Arc<dyn Directory>,
     /// When nothing is heard of an ant for so long, what it runs counts as lost.
     pub lease: Duration,
+    /// What all agents together may use on one day (UTC).
+    pub budget_per_day: Caps,
 }
 
 /// A command of a person or a client on a job.
@@ -153,6 +160,8 @@ pub enum JobCommand {
     ResumeWith {
         /// Checked like those of a submit, together with the others.
         params: serde_json::Map<String, serde_json::Value>,
+        /// The job's budget from now on, where it has another one.
+        budget: Caps,
     },
     /// A new job attempt that keeps completed tasks.
     RetryFailed,
@@ -195,16 +204,17 @@ struct Inner {
 impl Queen {
     /// Opens (or creates) the data directory, migrates, recovers every live job by replay and starts the writer.
     pub async fn open(config: QueenConfig) -> Result<Self, OpenError> {
-        let QueenConfig { data_dir, database, on_standby, clock, entropy, schedules, secrets_key, directory, lease } =
+        let QueenConfig { data_dir, database, on_standby, clock, entropy, schedules, secrets_key, directory, lease, budget_per_day } =
             config;
         let (store, mut database) = Store::open_in(&data_dir, &database, clock.now(), on_standby).await?;
         let overtaken = database.watch().map(|watch| watch.overtaken);
         let configs = database.load_configs().await.map_err(|error| OpenError::from_store(store.name(), &error))?;
         let secrets = Arc::new(Secrets::open(configs, &secrets_key, &data_dir, &*entropy));
-        let state =
+        let mut state =
             State::open(&mut database, clock, entropy.clone(), schedules, Arc::clone(&secrets), directory, lease)
                 .await
                 .map_err(|error| OpenError::from_store(store.name(), &error))?;
+        state.budgets.per_day = budget_per_day;
         let (commands, receiver) = mpsc::channel(QUEUE);
         let (sequence, latest_event) = watch::channel(state.latest_sequence());
         let (health_sender, health) = watch::channel(Ok(()));

@@ -211,9 +211,9 @@ impl LiveJob {
                         }
                         let visit = row.visit;
                         if let Some(record) = finish.agent {
-                            if let Some(session) = &record.session {
-                                self.sessions.learn((task, instance), *attempt, visit, session.clone());
-                            }
+                            let cut = matches!(stamped.event, Event::AttemptOverBudget { .. });
+                            let place = (task, instance);
+                            self.sessions.ended(place, (*attempt, visit), record.session.clone(), cut);
                             out.agent = Some(AgentRow { job: self.row.id.clone(), attempt: *attempt, record });
                         }
                         // An interrupted attempt left nothing, what came before it still counts.
@@ -270,7 +270,7 @@ impl LiveJob {
                     self.mark_started(task, started);
                 }
             }
-            Event::AttemptFinished { attempt, .. } => {
+            Event::AttemptFinished { attempt, .. } | Event::AttemptOverBudget { attempt, .. } => {
                 // An ant may say with one word that an attempt started and finished.
                 if let Some(row) = self.attempts.get(attempt)
                     && row.state == AttemptState::Leased
@@ -305,5 +305,5 @@ impl LiveJob {
 
 /// Whether the event is the end of this attempt.
 fn concerns(event: &Event, number: AttemptNumber) -> bool {
-    matches!(event, Event::AttemptFinished { attempt, .. } if *attempt == number)
+    matches!(event, Event::AttemptFinished { attempt, .. } | Event::AttemptOverBudget { attempt, .. } if *attempt == number)
 }

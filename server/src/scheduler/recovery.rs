@@ -13,6 +13,7 @@ use atta_core::template::{ConfigValues, Limits, NoFunctions, Renderer};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use serde_json::{Map, Value};
 
+use super::accounts::Accounts;
 use super::admission::Admission;
 use super::ants::{Ant, Lease, Told};
 use super::approvals::OpenApprovals;
@@ -23,6 +24,7 @@ use super::job_time::JobTime;
 use super::leases::Losses;
 use super::live::{Dirty, LiveJob, TaskData};
 use super::queue::ReadyQueue;
+use super::spending::{Budgets, Spending, day_of};
 use super::state::{Staged, State};
 use super::variables::{JobCounts, QueenFunctions, submission_variables};
 use crate::directory::Directory;
@@ -87,6 +89,7 @@ impl State {
             outbox_changed: Arc::default(),
             admission: Admission::default(),
             keys: Keys::default(),
+            budgets: Budgets::default(),
             unoffered: Vec::new(),
             ants: ants.into_iter().map(|row| (row.id.clone(), Ant::awaited(row, monotonic))).collect(),
             lease,
@@ -118,6 +121,9 @@ impl State {
                 ant.row.mode = row.mode;
             }
         }
+        let today = day_of(self.clock.now());
+        let (counted, accounts) = (database.load_spend_of(today).await?, database.load_accounts().await?);
+        self.budgets.reset(today, counted, Accounts::new(accounts));
         let configs = database.load_configs().await?;
         self.secrets.reset(configs);
         self.auth.reset(database.load_tokens().await?);
@@ -163,10 +169,27 @@ impl State {
                 Err(reason) => self.set_aside(&id, reason),
             }
         }
+        self.read_daily_budgets(database).await;
         // Not earlier: after a failed write logs go on meanwhile, and a refusal would cut them off for good.
         let held: HashSet<&AttemptId> = self.ants.values().flat_map(|ant| ant.held.keys()).collect();
         self.fence.retain(|attempt| held.contains(attempt));
         Ok(())
+    }
+
+    /// The newest versions of definitions with agents say how much they may use on a day.
+    async fn read_daily_budgets(&mut self, database: &mut StoreWriter) {
+        let with_agents = self.jobs.values().filter(|live| {
+            live.definition.tasks.iter().any(|task| task.method.agent().is_some())
+        });
+        let newest: BTreeMap<String, String> = with_agents
+            .filter_map(|live| self.definitions.get(&live.row.job_type))
+            .map(|entry| (entry.row.job_type.clone(), entry.row.latest_version.clone()))
+            .collect();
+        for (job_type, version) in newest {
+            if let Err(refusal) = self.version(database, &job_type, &version).await {
+                tracing::warn!(job_type, %refusal, "its newest version cannot be read: jobs keep the daily budget of theirs");
+            }
+        }
     }
 
     /// Enters a recovered job into everything that is derived from jobs.
@@ -201,6 +224,7 @@ impl State {
                 _ => {}
             }
         }
+        self.budgets.take_in(&live.row.job_type, &live.spending.open);
         self.fence.stored(live.attempts.iter().map(|(number, row)| (AttemptId::new(&id, *number), row)));
         self.join_family(&live.row);
         self.jobs.insert(id.clone(), live);
@@ -228,7 +252,7 @@ impl State {
 
     /// Replays a stored job and checks it against its rows.
     pub(super) fn replay(&self, stored: StoredJob, version: Arc<LoadedVersion>) -> Result<LiveJob, String> {
-        let StoredJob { row, tasks, attempts, artifacts, sessions, adopted, events, timers, broken } = stored;
+        let StoredJob { row, tasks, attempts, artifacts, sessions, spend, budget, adopted, events, timers, broken } = stored;
         if let Some(broken) = broken {
             return Err(broken);
         }
@@ -252,6 +276,7 @@ impl State {
             version.resolve(&self.lasting, scope).map_err(|refusal| refusal.to_string())?
         };
         let mut live = LiveJob::new(row, params, version, definition, plan, Arc::clone(&self.secrets));
+        live.spending = Spending::read(live.spending.purse.caps, budget, spend);
         // Which attempt's outputs and artifacts each task, or each instance of a task, has now.
         let mut latest: HashMap<(TaskIndex, Option<u32>), (AttemptNumber, bool)> = HashMap::new();
         let mut instances: HashMap<AttemptNumber, u32> = HashMap::new();
@@ -309,8 +334,10 @@ impl State {
                     Effect::AttemptClosed { attempt, .. }
                         if !matches!(stamped.event, Event::AttemptInterrupted { .. }) =>
                     {
-                        if let (Some(row), Some(session)) = (rows_by_number.get(&attempt), sessions.remove(&attempt)) {
-                            live.sessions.learn((row.task, row.instance), attempt, row.visit, session);
+                        let cut = matches!(stamped.event, Event::AttemptOverBudget { .. });
+                        if let Some(row) = rows_by_number.get(&attempt) {
+                            let place = (row.task, row.instance);
+                            live.sessions.ended(place, (attempt, row.visit), sessions.remove(&attempt), cut);
                         }
                         if let Some(info) = live.run.attempt(attempt) {
                             latest.insert((info.task, instances.get(&attempt).copied()), (attempt, true));

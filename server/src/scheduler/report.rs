@@ -206,7 +206,14 @@ impl State {
                         (AttemptResult::Named(ResultName::Invalid), Some(Failure { code, message }))
                     }
                 };
-                let event = Event::AttemptFinished { attempt: number, result, failure, retry_after };
+                let known = agent.as_deref();
+                let event = match self.over_budget(&job, number, result, (known, report.at)) {
+                    Some(failure) => Event::AttemptOverBudget { attempt: number, result, failure },
+                    None => {
+                        let retry_after = retry_after.filter(|_| !self.has_other_account(&job, number));
+                        Event::AttemptFinished { attempt: number, result, failure, retry_after }
+                    }
+                };
                 let finish = Finish { outputs, artifacts, warnings, log_bytes, agent };
                 self.feed(&job, event, Some(Told { at: report.at, finish: Some(finish) }))
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use atta_core::budget::Caps;
 use atta_core::definition::Priority;
 use atta_core::engine::{AttemptNumber, AttemptResult, AttemptState, EngineError, Event, JobState, Timer};
 use atta_core::protocol::ant::Orders;
@@ -27,6 +28,7 @@ use super::leases::Losses;
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
 use super::project::Question;
+use super::spending::Budgets;
 use super::queue::{QueueKey, Rank, ReadyQueue, needed_method};
 use super::tier::InForce;
 use super::variables::JobCounts;
@@ -36,8 +38,8 @@ use crate::auth::Tokens;
 use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
-    AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DeliveryChange,
-    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, OutcomeChange, TimerChange, TokenRow, VersionRow,
+    AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DaySum, DeliveryChange,
+    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, OutcomeChange, SpendRow, TimerChange, TokenRow, VersionRow,
     VoteRow, json,
 };
 
@@ -52,6 +54,12 @@ pub(super) struct Staged {
     pub(super) artifacts: Vec<ArtifactRows>,
     pub(super) agents: Vec<AgentRow>,
     pub(super) achieved: Vec<OutcomeChange>,
+    /// What attempts of agents may use or have used; `None`: nothing at all.
+    pub(super) spend: BTreeMap<(JobId, AttemptNumber), Option<SpendRow>>,
+    pub(super) spend_days: BTreeMap<(i64, String), DaySum>,
+    pub(super) job_budgets: BTreeMap<JobId, Caps>,
+    /// Accounts whose rows change.
+    pub(super) accounts: BTreeSet<String>,
     pub(super) adopted: Vec<AdoptedRow>,
     pub(super) timers: BTreeMap<(JobId, Timer), Option<UnixMillis>>,
     pub(super) versions: Vec<VersionRow>,
@@ -127,6 +135,8 @@ pub(super) struct State {
     pub(super) admission: Admission,
     /// `concurrency` keys.
     pub(super) keys: Keys,
+    /// What agents may use, and whose.
+    pub(super) budgets: Budgets,
     /// READY attempts that no ant was offered yet.
     pub(super) unoffered: Vec<QueueKey>,
     pub(super) ants: Ants,
@@ -200,6 +210,10 @@ impl State {
     /// What an accepted event means outside of the job's own rows.
     fn follow(&mut self, job: &JobId, applied: Applied) {
         let Applied { stamped, effects, projection } = applied;
+        let stamped_returned = match stamped.event {
+            Event::AttemptReturned { attempt } => Some(attempt),
+            _ => None,
+        };
         self.sequence += 1;
         self.staged.events.push(EventRow {
             sequence: self.sequence,
@@ -220,7 +234,14 @@ impl State {
             self.staged.timers.insert((job.clone(), change.timer), change.due);
         }
         for number in projection.ready {
+            if matches!(stamped_returned, Some(returned) if returned == number) {
+                self.give_back(job, number);
+            }
             self.enqueue(job, number);
+        }
+        for number in &projection.closed {
+            let record = projection.agent.as_ref().filter(|row| row.attempt == *number).map(|row| &*row.record);
+            self.settle_spending(job, *number, record);
         }
         let has_children = self.children.contains_key(job);
         let Some(live) = self.jobs.get_mut(job) else { return };
@@ -340,6 +361,15 @@ impl State {
             artifacts: self.staged.artifacts.iter().collect(),
             agents: self.staged.agents.iter().collect(),
             achieved: self.staged.achieved.iter().collect(),
+            spend: self.staged.spend.iter().map(|((job, attempt), row)| (job, *attempt, row.as_ref())).collect(),
+            spend_days: self.staged.spend_days.iter().map(|((day, job_type), sum)| (*day, job_type.as_str(), sum)).collect(),
+            job_budgets: self.staged.job_budgets.iter().collect(),
+            accounts: self
+                .staged
+                .accounts
+                .iter()
+                .filter_map(|name| self.budgets.accounts.get(name)?.row.as_ref())
+                .collect(),
             adopted: self.staged.adopted.iter().collect(),
             events: self.staged.events.iter().collect(),
             timers: self

@@ -253,7 +253,8 @@ impl Writer {
             // While writing fails, only the next try is waited for: whatever else is due would fail at once, and be due again.
             return late.into_iter().chain(self.retry_at).min();
         }
-        let by_clock = [state.admission.scheduled.first().map(|(due, _)| *due), state.next_tick()];
+        let by_clock =
+            [state.admission.scheduled.first().map(|(due, _)| *due), state.next_tick(), state.budgets.next_look()];
         let by_clock = by_clock.into_iter().flatten().min().map(|due| due.since(state.clock.now()));
         let timer = state.timers.first().map(|(due, _, _)| due.since(state.time.now()));
         let due = by_clock.into_iter().chain(timer).min().map(|rest| {
@@ -273,6 +274,7 @@ impl Writer {
         state.timers.first().is_some_and(|(due, _, _)| *due <= state.time.now())
             || state.admission.scheduled.first().is_some_and(|(due, _)| *due <= now)
             || state.next_tick().is_some_and(|due| due <= now)
+            || state.budgets.next_look().is_some_and(|due| due <= now)
             || state.next_look().is_some_and(|look| look <= state.clock.monotonic())
             || state.next_poll_deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
@@ -465,6 +467,9 @@ impl Writer {
             Command::RevokeToken { name_or_id, reply } => answers.push(reply, state.revoke_token(&name_or_id)),
             Command::Audit(row) => state.staged.audit.push(*row),
             Command::Figures(reply) => answers.push(reply, Ok(state.figures())),
+            Command::Budgets(reply) => answers.push(reply, Ok(state.budget_report())),
+            Command::ListAccounts(reply) => answers.push(reply, Ok(state.list_accounts())),
+            Command::ReleaseAccount { name, reply } => answers.push(reply, state.release_account(&name)),
             Command::ListAnts(reply) => answers.push(reply, Ok(state.list_ants())),
             Command::SetAntMode { ant, mode, reply } => answers.push(reply, state.set_ant_mode(&ant, mode)),
             Command::Sweep { default, reply } => {
@@ -608,6 +613,9 @@ impl Command {
             | Self::Shutdown(reply) => {
                 drop(reply.send(Err(refusal)));
             }
+            Self::Budgets(reply) => drop(reply.send(Err(refusal))),
+            Self::ListAccounts(reply) => drop(reply.send(Err(refusal))),
+            Self::ReleaseAccount { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Figures(reply) => drop(reply.send(Err(refusal))),
             Self::ListAnts(reply) => drop(reply.send(Err(refusal))),
             Self::SetAntMode { reply, .. } => drop(reply.send(Err(refusal))),

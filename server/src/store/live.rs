@@ -25,6 +25,10 @@ pub(crate) struct StoredJob {
     pub(crate) artifacts: Vec<ArtifactRows>,
     /// The sessions that its agents had.
     pub(crate) sessions: Vec<(AttemptNumber, AgentSession)>,
+    /// What its agents may use or have used.
+    pub(crate) spend: Vec<super::SpendRow>,
+    /// Its budget, once it is known.
+    pub(crate) budget: Option<atta_core::budget::Caps>,
     /// Outputs of tasks that it took over.
     pub(crate) adopted: Vec<(TaskIndex, String)>,
     pub(crate) events: Vec<Stamped>,
@@ -41,6 +45,8 @@ impl StoredJob {
             attempts: Vec::new(),
             artifacts: Vec::new(),
             sessions: Vec::new(),
+            spend: Vec::new(),
+            budget: None,
             adopted: Vec::new(),
             events: Vec::new(),
             timers: Vec::new(),
@@ -281,6 +287,16 @@ impl StoreWriter {
         for row in self.select(text, which).await? {
             if let Some(at) = find(&row)? {
                 jobs[at].take(super::agents::session_row(&row), |job, row| job.sessions.push(row));
+            }
+        }
+        for row in self.select(format!("SELECT * FROM agent_spend WHERE {condition}"), which).await? {
+            if let Some(at) = find(&row)? {
+                jobs[at].take(super::spend::spend_row(&row), |job, row| job.spend.push(row));
+            }
+        }
+        for row in self.select(format!("SELECT * FROM job_budgets WHERE {condition}"), which).await? {
+            if let Some(at) = find(&row)? {
+                jobs[at].take(super::spend::budget_row(&row), |job, caps| job.budget = Some(caps));
             }
         }
         let text = format!("SELECT job_id, task, outputs FROM adopted_tasks WHERE {condition}");

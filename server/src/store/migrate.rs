@@ -31,6 +31,7 @@ const SQLITE: &[Migration] = &[
     Migration { version: 11, name: "tokens", sql: include_str!("../../migrations/sqlite/0011_tokens.sql") },
     Migration { version: 12, name: "ants", sql: include_str!("../../migrations/sqlite/0012_ants.sql") },
     Migration { version: 13, name: "agents", sql: include_str!("../../migrations/sqlite/0013_agents.sql") },
+    Migration { version: 14, name: "budgets", sql: include_str!("../../migrations/sqlite/0014_budgets.sql") },
     Migration { version: 15, name: "outcomes", sql: include_str!("../../migrations/sqlite/0015_outcomes.sql") },
 ];
 
@@ -45,6 +46,7 @@ const POSTGRES: &[Migration] = &[
     Migration { version: 11, name: "tokens", sql: include_str!("../../migrations/postgres/0011_tokens.sql") },
     Migration { version: 12, name: "ants", sql: include_str!("../../migrations/postgres/0012_ants.sql") },
     Migration { version: 13, name: "agents", sql: include_str!("../../migrations/postgres/0013_agents.sql") },
+    Migration { version: 14, name: "budgets", sql: include_str!("../../migrations/postgres/0014_budgets.sql") },
     Migration { version: 15, name: "outcomes", sql: include_str!("../../migrations/postgres/0015_outcomes.sql") },
 ];
 

@@ -39,11 +39,13 @@ mod read_model;
 mod read_outcomes;
 mod read_webhooks;
 mod rows;
+mod spend;
 mod sql;
 mod tokens;
 mod write;
 
 pub(crate) use agents::AgentRow;
+pub(crate) use spend::{AccountRow, DaySum, Settled, SpendRow};
 pub(crate) use ants::AntRow;
 pub use approvals::{ApprovalFilter, Via};
 pub(crate) use approvals::{ApprovalPolicy, ApprovalRow, Asked, VoteRow};

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use atta_core::engine::{JobState, SkipReason, TaskState};
-use atta_core::protocol::agents_api::AgentTotals;
 use atta_core::protocol::api::{
     ArtifactResource, AttemptResource, ChildResource, JobArtifactResource, JobDetail, TaskResource,
 };
@@ -14,6 +13,7 @@ use super::read_attempts::{artifact, attempts_by_task, exit_code, failure};
 use super::read_instances::{describe_fan_out, instances_by_task};
 use super::read_jobs::{SUMMARY, relation, summary};
 use super::read_model::{Reads, json, maybe_instant};
+use super::spend::job_budget;
 use super::sql::{AssertSqlSafe, Row, Transaction, query};
 use super::{ADOPTED, ColumnName, StoreError, unsigned};
 
@@ -41,6 +41,7 @@ impl Reads {
             return Ok(None);
         };
         let mut attempts = attempts_by_task(&mut transaction, id).await?;
+        let budget = job_budget(&mut transaction, id).await?;
         let mut instances = if attempts.values().flatten().any(|attempt| attempt.instance.is_some()) {
             instances_by_task(&mut transaction, id).await?
         } else {
@@ -105,6 +106,7 @@ impl Reads {
             children,
             attempts_href: None,
             agents,
+            budget,
             rerun_of: rerun_of.map(JobId),
             reruns,
             tasks: started.into_iter().map(|(.., task)| task).chain(never.into_iter().map(|(_, task)| task)).collect(),

@@ -1,5 +1,6 @@
 //! Rows as the writer keeps them in memory and the store writes them.
 
+use atta_core::budget::Caps;
 use atta_core::definition::Priority;
 use atta_core::engine::{
     AttemptNumber, AttemptResult, AttemptState, Failure, JobState, SkipReason, Stamped, TaskIndex, TaskState, Timer,
@@ -248,6 +249,12 @@ pub(crate) struct Changes<'a> {
     pub(crate) agents: Vec<&'a super::AgentRow>,
     /// What jobs have cost and achieved.
     pub(crate) achieved: Vec<&'a super::OutcomeChange>,
+    /// What attempts of agents may use or have used; `None`: nothing at all.
+    pub(crate) spend: Vec<(&'a JobId, AttemptNumber, Option<&'a super::SpendRow>)>,
+    /// By day and definition.
+    pub(crate) spend_days: Vec<(i64, &'a str, &'a super::DaySum)>,
+    pub(crate) job_budgets: Vec<(&'a JobId, &'a Caps)>,
+    pub(crate) accounts: Vec<&'a super::AccountRow>,
     pub(crate) adopted: Vec<&'a AdoptedRow>,
     pub(crate) events: Vec<&'a EventRow>,
     pub(crate) timers: Vec<TimerChange>,
@@ -287,6 +294,10 @@ impl Changes<'_> {
             artifacts,
             agents,
             achieved,
+            spend,
+            spend_days,
+            job_budgets,
+            accounts,
             adopted,
             events,
             timers,
@@ -318,6 +329,10 @@ impl Changes<'_> {
             && artifacts.is_empty()
             && agents.is_empty()
             && achieved.is_empty()
+            && spend.is_empty()
+            && spend_days.is_empty()
+            && job_budgets.is_empty()
+            && accounts.is_empty()
             && adopted.is_empty()
             && events.is_empty()
             && timers.is_empty()

@@ -549,6 +549,7 @@ impl StoreWriter {
         for change in &changes.achieved {
             self.write_achieved(change).await?;
         }
+        self.write_spending(changes).await?;
         self.many(&ADOPTED, &changes.adopted, |row, cells| {
             cells.extend([(&row.job.0).into(), row.task.0.into(), (&row.source_job.0).into(), (&row.outputs).into()]);
         })

@@ -16,6 +16,7 @@ use atta_core::protocol::ant::{Action, ArtifactFile};
 use atta_core::redact::Redactor;
 
 use super::attempt::{Attempt, Interruption, blocking, make_directory, start_failed};
+use super::environment::Environment;
 use super::phrase::failure;
 use super::shell::Prepared;
 use crate::workspace::{AttemptDirectory, Found, Lease};
@@ -30,6 +31,9 @@ const LONGEST_RESTORING: Duration = Duration::from_mins(2);
 const NOT_ELSEWHERE: i32 = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
 /// What is kept of every agent attempt, as it is listed, and the name of the file.
 const KEPT: [(&str, &str); 2] = [(KEPT_OF_AGENTS[0], "record.kept.json"), (KEPT_OF_AGENTS[1], "transcript.kept.jsonl")];
+
+/// The variable with the file of prices.
+const PRICES: &str = "ATTA_PRICES";
 
 /// An ant's environment without what other agents left in it.
 pub(super) fn without_other_agents(environment: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
@@ -49,6 +53,7 @@ impl Attempt {
     /// Writes the order down and names the runner.
     pub(super) async fn prepare_agent(&mut self) -> Result<Prepared, Interruption> {
         let mut environment = self.compose()?;
+        set_prices(&mut environment, &self.core.config.environment);
         let order = self.agent_order().map(serde_json::to_vec).transpose();
         let order = order.map_err(|error| start_failed(format!("the agent's order cannot be written: {error}")))?;
         let (core, id) = (self.core.clone(), self.assignment.attempt_id.clone());
@@ -190,6 +195,14 @@ impl Attempt {
     }
 }
 
+/// What tokens cost is said by whoever runs the ant, and by nobody else: limits depend on it.
+fn set_prices(environment: &mut Environment, of_ant: &[(OsString, OsString)]) {
+    match of_ant.iter().find(|(name, _)| name == OsStr::new(PRICES)) {
+        Some((_, file)) => environment.set(PRICES, file),
+        None => environment.remove(PRICES),
+    }
+}
+
 /// What the runner wrote last; `None` when it never wrote anything.
 fn read(file: &Path) -> io::Result<Option<AgentRecord>> {
     let opened = match fs::OpenOptions::new().read(true).custom_flags(NOT_ELSEWHERE).open(file) {
@@ -286,6 +299,17 @@ mod tests {
         assert_eq!(fs::read_to_string(at("elsewhere")).unwrap(), "{}");
         private(&at("link")).unwrap().write_all(b"newer").unwrap();
         assert_eq!(fs::read_to_string(at("link")).unwrap(), "newer");
+    }
+
+    #[test]
+    fn prices_are_those_of_the_ant_and_not_of_a_definition() {
+        let ant: Vec<(OsString, OsString)> = vec![(PRICES.into(), "/etc/prices.json".into())];
+        let mut environment = Environment::default();
+        environment.set(PRICES, "mine.json");
+        set_prices(&mut environment, &ant);
+        assert_eq!(environment.get(PRICES), Some(OsStr::new("/etc/prices.json")));
+        set_prices(&mut environment, &[]);
+        assert_eq!(environment.get(PRICES), None);
     }
 
     #[test]

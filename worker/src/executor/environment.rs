@@ -75,6 +75,11 @@ impl Environment {
         self.0.insert(name.into(), value.as_ref().to_owned());
     }
 
+    /// Takes a variable away.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.shift_remove(OsStr::new(name));
+    }
+
     /// All of them.
     pub(super) fn pairs(&self) -> Vec<(OsString, OsString)> {
         self.0.iter().map(|(name, value)| (name.clone(), value.clone())).collect()

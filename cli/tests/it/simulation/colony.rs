@@ -89,6 +89,7 @@ fn config(world: &Arc<World>, dir: &Path, start: u64) -> QueenConfig {
         secrets_key: KeySource::default(),
         directory: Arc::new(StaticDirectory::default()),
         lease: DEFAULT_LEASE,
+        budget_per_day: atta_core::budget::Caps::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The options of AGENT tasks.
 
-use super::{DURATION, Shape, TASK_NAME, Vocabulary, key, list};
+use super::{DURATION, ENVIRONMENT, Shape, TASK_NAME, Vocabulary, key, list};
 
 /// Programs that there is an adapter for.
 const CLI: Shape = Shape::OrTemplate(&Shape::Choice(&[
@@ -95,6 +95,28 @@ pub(in super::super) const AGENT: Vocabulary = Vocabulary {
              `BUDGET`.",
         )
         .default("no limit"),
+        key(
+            "account",
+            Shape::Scalar,
+            "agent-accounts",
+            "Whose limits the agent meets. When an account is used up, all tasks that name it wait until it can be used \
+             again. Short for `accounts` with one entry.",
+        )
+        .default("the name of the `cli`"),
+        key(
+            "accounts",
+            list(&Shape::OneOf(&[Shape::Scalar, Shape::Mapping(&ACCOUNT)])),
+            "agent-accounts",
+            "Accounts to choose from when an attempt starts: names, or mappings with what the agent needs to use them. \
+             Those that are used up are passed over.",
+        ),
+        key(
+            "rotation",
+            Shape::Choice(&["in_order", "least_recently_limited"]),
+            "agent-accounts",
+            "Which of the `accounts` that can be used: the first, or the one whose limit was met the longest ago.",
+        )
+        .default("in_order"),
         key(
             "allowed_tools",
             list(&Shape::Text),
@@ -274,6 +296,21 @@ pub(in super::super) const CONTEXT: Vocabulary = Vocabulary {
     ],
     later: &[],
     foreign: &[("path", "file"), ("task", "from"), ("content", "text"), ("artifact", "file"), ("max_length", "max_chars")],
+};
+
+pub(in super::super) const ACCOUNT: Vocabulary = Vocabulary {
+    what: "an account",
+    keys: &[
+        key("name", Shape::Scalar, "agent-accounts", "Its name. Definitions that name the same account share it.").required(),
+        key(
+            "environment",
+            ENVIRONMENT,
+            "agent-accounts",
+            "Variables of agents that use this account, besides those of the task: usually a key, from a secret.",
+        ),
+    ],
+    later: &[],
+    foreign: &[("env", "environment"), ("account", "name")],
 };
 
 pub(in super::super) const VERDICT: Vocabulary = Vocabulary {

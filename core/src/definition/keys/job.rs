@@ -1,5 +1,6 @@
 //! The keys of a job.
 
+use super::budget::BUDGET;
 use super::control::CONCURRENCY;
 use super::data::PARAM;
 use super::notify::{NOTIFY, WHOLE_WEBHOOK};
@@ -183,6 +184,13 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
              rendered yet, or is empty, says nothing: what was said before stays. An error in it fails nothing.",
         ),
         key(
+            "budget",
+            Shape::Mapping(&BUDGET),
+            "budget",
+            "What the AGENT tasks of a job may use up together: hard limits over all their attempts, counted before they \
+             start and when they have ended. See docs/budgets.md.",
+        ),
+        key(
             "inherit_env",
             Shape::OneOf(&[Shape::Boolean, list(&Shape::Form("name", IDENTIFIER))]),
             "variables",
@@ -224,7 +232,7 @@ pub(in super::super) const JOB: Vocabulary = Vocabulary {
         )
         .required(),
     ],
-    later: &["budget"],
+    later: &[],
     foreign: &[
         ("name", "job_type"),
         ("jobs", "tasks"),

@@ -6,6 +6,7 @@
 
 mod agent;
 mod approval;
+mod budget;
 mod control;
 mod data;
 mod github;
@@ -26,8 +27,9 @@ mod workspace;
 pub use pages::{ReferencePage, reference_pages};
 pub use schema::json_schema;
 
-pub(super) use agent::{AGENT, CONTEXT, FALLBACK, VERDICT};
+pub(super) use agent::{ACCOUNT, AGENT, CONTEXT, FALLBACK, VERDICT};
 pub(super) use approval::APPROVAL;
+pub(super) use budget::{BUDGET, PER_DAY};
 pub(super) use control::{CONCURRENCY, FAN_OUT};
 pub(super) use data::{ARTIFACTS, OUTPUT, PARAM};
 pub(super) use github::{GITHUB, GITHUB_APP};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::kit::{Random, mix};
 use crate::engine::{
-    AttemptNumber, AttemptResult, AttemptState, Effect, Event, FanOutItem, JobRun, JobState, ResultName, SkipReason,
+    AgentClass, AttemptNumber, AttemptResult, AttemptState, Effect, Event, Failure, FanOutItem, JobRun, JobState, ResultName, SkipReason,
     Stamped, TaskIndex, TaskState, Timer, decide,
 };
 use crate::graph::Plan;
@@ -270,11 +270,12 @@ impl<'a> Driver<'a> {
         }
         let number =
             AttemptNumber(1 + u32::try_from(self.random.below(self.run.attempt_count() as usize + 2)).unwrap());
-        let event = match self.random.below(6) {
+        let event = match self.random.below(7) {
             0 => Event::AttemptReturned { attempt: number },
             1 => Event::AttemptInterrupted { attempt: number },
             2 => Event::AttemptStarted { attempt: number },
             3 => Event::Admitted,
+            6 => self.short_of_budget(number),
             4 => {
                 let late = self.log.iter().filter(|stamped| {
                     matches!(
@@ -302,6 +303,14 @@ impl<'a> Driver<'a> {
             }
         };
         self.maybe(event)
+    }
+
+    fn short_of_budget(&mut self, attempt: AttemptNumber) -> Event {
+        let failure = Failure { code: "BUDGET".to_owned(), message: "nothing is left".to_owned() };
+        match self.random.below(8) {
+            0 => Event::BudgetUsedUp { reason: failure.message, fail: false },
+            _ => Event::AttemptOverBudget { attempt, result: AttemptResult::Agent(AgentClass::Budget), failure },
+        }
     }
 
     /// An event that may be refused; then nothing changes.

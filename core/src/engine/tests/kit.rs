@@ -35,6 +35,7 @@ pub(crate) fn job(tasks: Vec<TaskDefinition>) -> JobDefinition {
         retention: Retention::default(),
         outcome: None,
         notify: Vec::new(),
+        budget: None,
         tasks,
     }
 }

@@ -9,4 +9,5 @@ pub(crate) mod kit;
 mod properties;
 mod reference;
 mod rules;
+mod spent;
 mod story;

@@ -10,6 +10,7 @@ mod silence;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
+use atta_core::budget::{Caps, Measure, Part, Sums};
 use atta_core::definition::Retention;
 use atta_core::engine::{AttemptNumber, Event, JobState, Stamped, TaskIndex, TaskState, Timer};
 use atta_core::protocol::agent::AgentRecord;
@@ -99,6 +100,8 @@ impl Case {
         let (writer, reads, store) = (&mut self.writer, &self.reads, &self.store);
         let mut found = vec![
             text("load_ants", writer.load_ants().await),
+            text("load_spend_of", writer.load_spend_of(3).await),
+            text("load_accounts", writer.load_accounts().await),
             text("load_open_approvals", writer.load_open_approvals().await),
             text("load_approval", writer.load_approval("apr_2").await),
             text("latest_approval", writer.latest_approval(&job1, "one").await),
@@ -385,6 +388,15 @@ async fn write_everything(writer: &mut StoreWriter) {
     let expiring = writer.overdue_artifacts(UnixMillis(1_000), 10).await.unwrap();
     let agent = AgentRow { job: job2.clone(), attempt: AttemptNumber(7), record: Box::new(agent_record()) };
     let achieved = outcomes::change_of_everything();
+    let spend = spend_row(&job2);
+    let day = DaySum { attempts: 1, counted: spend.settled.unwrap().counted, unknown: 1 };
+    let account = AccountRow {
+        name: "team".to_owned(),
+        parked_until: Some(UnixMillis(80)),
+        reason: "later".to_owned(),
+        limited_at: UnixMillis(79),
+        strikes: 2,
+    };
     let changes = Changes {
         versions: vec![&version],
         definitions: vec![&definition],
@@ -399,6 +411,10 @@ async fn write_everything(writer: &mut StoreWriter) {
         artifacts: vec![&artifacts],
         agents: vec![&agent],
         achieved: vec![&achieved, &achieved],
+        spend: vec![(&job2, AttemptNumber(7), Some(&spend)), (&job2, AttemptNumber(8), None)],
+        spend_days: vec![(3, "flow", &day), (3, "flow", &day)],
+        job_budgets: vec![(&job2, &spend.part.caps)],
+        accounts: vec![&account],
         adopted: vec![&adopted],
         events: vec![&event],
         timers: vec![timer(2, None), timer(3, Some(UnixMillis(600)))],
@@ -425,6 +441,18 @@ async fn write_everything(writer: &mut StoreWriter) {
 }
 
 /// With a value in every column.
+fn spend_row(job: &JobId) -> SpendRow {
+    let (mut caps, mut counted) = (Caps::default(), Sums::default());
+    for (measure, amount) in Measure::ALL.into_iter().zip(1_u64..) {
+        caps.set(measure, Some(amount * 1_000));
+        counted.set(measure, amount);
+    }
+    let part = Part::stored(caps, "usd=job,minutes=day").unwrap();
+    let settled = Settled { day: 3, counted, unknown_usd: true, unknown_tokens: true };
+    SpendRow { job: job.clone(), attempt: AttemptNumber(7), account: "team".to_owned(), part, settled: Some(settled) }
+}
+
+/// With a value in every column.
 fn agent_record() -> AgentRecord {
     let usage = serde_json::json!({
         "turns": 4, "cost": 1_300, "cost_source": "mixed", "by_model": {},
@@ -440,9 +468,11 @@ fn agent_record() -> AgentRecord {
 }
 
 /// Methods that are not asked by name above: they are parts of others, or open and close.
-const ELSEWHERE: [&str; 41] = [
+const ELSEWHERE: [&str; 43] = [
+    "job_budget",
     "write_achieved",
     "write_agents",
+    "write_spending",
     "write_ant",
     "remove_ant",
     "write_approval",

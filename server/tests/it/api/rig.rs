@@ -49,6 +49,7 @@ pub(super) fn config(dir: &Path, listen: Option<SocketAddr>) -> ServerConfig {
         secrets_key: KeySource::default(),
         directory: crate::queen::rig::people(),
         lease: atta_core::protocol::ant::DEFAULT_LEASE,
+        budget_per_day: atta_core::budget::Caps::default(),
         notify: Some(super::receivers::config()),
         public_url: None,
         keeping: atta_server::Keeping::default(),

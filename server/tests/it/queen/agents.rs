@@ -48,12 +48,12 @@ tasks:
     delay_between_retries: 1s
 "#;
 
-fn order(assignment: &Assignment) -> &AgentOrder {
+pub(super) fn order(assignment: &Assignment) -> &AgentOrder {
     let Action::Agent(order) = &assignment.action else { panic!("{:?}", assignment.action) };
     order
 }
 
-fn record(class: AgentClass, session: Option<(AgentCli, &str)>) -> AgentRecord {
+pub(super) fn record(class: AgentClass, session: Option<(AgentCli, &str)>) -> AgentRecord {
     let mut record = AgentRecord::empty();
     record.class = Some(class);
     record.session = session.map(|(cli, id)| AgentSession { cli, id: id.to_owned() });
@@ -62,7 +62,7 @@ fn record(class: AgentClass, session: Option<(AgentCli, &str)>) -> AgentRecord {
 }
 
 /// Says that an attempt ended so; the answer may carry the next one.
-async fn end(
+pub(super) async fn end(
     rig: &Rig,
     ant: &mut Ant,
     assignment: &Assignment,
@@ -90,7 +90,7 @@ async fn end(
     next
 }
 
-async fn next(rig: &Rig, ant: &mut Ant) -> Assignment {
+pub(super) async fn next(rig: &Rig, ant: &mut Ant) -> Assignment {
     ant.poll(&rig.queen).await.assignments.pop().expect("something to do")
 }
 

@@ -2,6 +2,7 @@
 
 mod agents;
 mod approvals;
+mod budgets;
 mod clocks;
 mod commands;
 mod concurrency;

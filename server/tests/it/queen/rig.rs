@@ -242,6 +242,7 @@ fn config(dir: &Path, postgres: Option<&TestDatabase>, clock: &Arc<MockClock>, e
         secrets_key: KeySource::default(),
         directory: crate::queen::rig::people(),
         lease: atta_core::protocol::ant::DEFAULT_LEASE,
+        budget_per_day: atta_core::budget::Caps::default(),
     }
 }
 
