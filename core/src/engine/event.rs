@@ -85,7 +85,7 @@ pub enum Event {
         attempt: AttemptNumber,
     },
     /// The agent used up what the budgets above its task had left for it: a new attempt of the same visit, outside `retry`,
-    /// goes on when more is left. In a job that stops, and for an attempt that is to stop, like [`Self::AttemptFinished`].
+    /// goes on when more is left. Accepted in LEASED and RUNNING. In a job that stops, and for an attempt that is to stop, like [`Self::AttemptFinished`].
     AttemptOverBudget {
         /// The attempt.
         attempt: AttemptNumber,

@@ -10,10 +10,10 @@ use super::status::{AttemptResult, AttemptState, Failure};
 pub const BUDGET_EXCEEDED: &str = "BUDGET_EXCEEDED";
 
 impl Step<'_> {
-    /// Late or repeated: ignored.
+    /// Of an attempt that no ant has: ignored.
     pub(super) fn over_budget(&mut self, number: AttemptNumber, result: AttemptResult, failure: &Failure) -> Done {
         let attempt = self.known(number)?;
-        if attempt.state == AttemptState::Finished {
+        if !matches!(attempt.state, AttemptState::Leased | AttemptState::Running) {
             return Ok(());
         }
         if attempt.killed || self.run.phase != Phase::Ordinary {

@@ -175,8 +175,8 @@ impl Budgets {
         self.lines.values().filter_map(|line| line.until).min()
     }
 
-    /// Those that may look again now: of each line at most so many, for the others find what the first ones find.
-    fn called(&mut self, now: UnixMillis, most: usize) -> Vec<QueueKey> {
+    /// On another day nothing was counted yet.
+    fn begin_day(&mut self, now: UnixMillis) {
         let today = day_of(now);
         if today != self.today {
             self.today = today;
@@ -186,6 +186,11 @@ impl Budgets {
             }
             self.definitions.retain(|_, purse| purse.open > 0);
         }
+    }
+
+    /// Those that may look again now: of each line at most so many, for the others find what the first ones find.
+    fn called(&mut self, now: UnixMillis, most: usize) -> Vec<QueueKey> {
+        self.begin_day(now);
         let mut called = Vec::new();
         for line in self.lines.values_mut() {
             if line.until.is_some_and(|until| until <= now) {
@@ -434,6 +439,7 @@ impl State {
         let known = known(row, record, ended);
         let took = row.started_at.map(|started| ended.since(started)).unwrap_or_default();
         let counted = spend.part.counted(&known);
+        self.budgets.begin_day(wall);
         let day = day_of(wall);
         let unknown_usd = known.get(Measure::Usd).is_none();
         let settled = Settled { day, counted, unknown_usd, unknown_tokens: known.get(Measure::Tokens).is_none() };
@@ -441,10 +447,8 @@ impl State {
         live.spending.purse.used.add(&counted);
         let job_type = live.row.job_type.clone();
         self.budgets.release(&job_type, &spend.part);
-        if day == self.budgets.today {
-            self.budgets.all.used.add(&counted);
-            self.budgets.definitions.entry(job_type.clone()).or_default().used.add(&counted);
-        }
+        self.budgets.all.used.add(&counted);
+        self.budgets.definitions.entry(job_type.clone()).or_default().used.add(&counted);
         let sum = self.staged.spend_days.entry((day, job_type)).or_insert_with(DaySum::default);
         sum.attempts += 1;
         sum.counted.add(&counted);

@@ -320,16 +320,34 @@ mod keys {
     }
 
     #[test]
-    fn keys_whose_machinery_comes_later_are_named_never_ignored() {
-        {
-            let key = "budget";
-            only(
-                &job(&format!("{key}: {{}}")),
-                &format!(
-                    "2:1 E-UNSUPPORTED: the key `{key}` of a job is not supported by this version (it is part of the language and arrives with a later version; remove it for now)"
-                ),
-            );
+    fn budgets_that_limit_nothing_and_accounts_without_names_are_said() {
+        for (keys, said) in [
+            ("budget: {}", "`budget` limits nothing"),
+            ("budget: {usd: 0}", "`usd` must be more than 0"),
+            ("budget: {usd: 1, per_day: {}}", "`per_day` limits nothing"),
+            ("budget: {per_day: {tokens: \"{{ T }}\"}}\nparams: {T: {}}", "a limit of `per_day` cannot be a template"),
+            ("budget: {usd: 1}", "`budget` limits nothing here: no task is an AGENT task"),
+            ("budget: {usd: 1, on_exceed: stop}", "`on_exceed`"),
+        ] {
+            let found = problems(&job(keys));
+            assert!(found.iter().any(|problem| problem.contains(said)), "{keys}: {found:?}");
         }
+        for (keys, said) in [
+            ("account: a, accounts: [b]", "`account` and `accounts` exclude each other"),
+            ("accounts: []", "`accounts` has between 1 and 50 entries"),
+            ("accounts: [a, a]", "the account a is named twice"),
+            ("accounts: [{environment: {}}, b]", "this account has no `name`"),
+            ("account: \"a b\"", "\"a b\" cannot be the name of an account"),
+            ("rotation: in_order", "`rotation` has no effect without several `accounts`"),
+        ] {
+            let text = format!("job_type: a\ntasks:\n- task_type: t\n  agent: {{cli: claude, prompt: x, {keys}}}\n");
+            let found = problems(&text);
+            assert!(found.iter().any(|problem| problem.contains(said)), "{keys}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn keys_whose_machinery_comes_later_are_named_never_ignored() {
         for key in
             ["container", "node_selector", "resources", "sandbox", "service_account", "services", "start_timeout"]
         {

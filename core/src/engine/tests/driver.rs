@@ -275,7 +275,7 @@ impl<'a> Driver<'a> {
             1 => Event::AttemptInterrupted { attempt: number },
             2 => Event::AttemptStarted { attempt: number },
             3 => Event::Admitted,
-            6 => self.short_of_budget(number),
+            6 => Self::short_of_budget(number),
             4 => {
                 let late = self.log.iter().filter(|stamped| {
                     matches!(
@@ -305,12 +305,9 @@ impl<'a> Driver<'a> {
         self.maybe(event)
     }
 
-    fn short_of_budget(&mut self, attempt: AttemptNumber) -> Event {
+    fn short_of_budget(attempt: AttemptNumber) -> Event {
         let failure = Failure { code: "BUDGET".to_owned(), message: "nothing is left".to_owned() };
-        match self.random.below(8) {
-            0 => Event::BudgetUsedUp { reason: failure.message, fail: false },
-            _ => Event::AttemptOverBudget { attempt, result: AttemptResult::Agent(AgentClass::Budget), failure },
-        }
+        Event::AttemptOverBudget { attempt, result: AttemptResult::Agent(AgentClass::Budget), failure }
     }
 
     /// An event that may be refused; then nothing changes.

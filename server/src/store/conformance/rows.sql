@@ -44,6 +44,12 @@ cache_read_tokens, cache_write_tokens, cost_micros, cost_source, limit_resets_at
 ('job_1', 2, 'claude', 'm', 'RATE_LIMITED', 'why', 'claude', 's1', 3, 10, 20, 30, 40, 9007199254740993, 'priced:2026-11-01', 99,
 '{"class":"RATE_LIMITED","message":"why","runs":[],"session":{"cli":"claude","id":"s1"},"usage":{"turns":3,"cost":1250000,"cost_source":{"priced":"2026-11-01"}}}'),
 ('job_2', 1, '', NULL, NULL, '', 'codex', 's2', 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"runs":[],"usage":{}}');
+INSERT INTO agent_spend (job_id, attempt, account, most_usd, most_tokens, most_turns, most_ms, bounds, day, counted_usd, counted_tokens,
+counted_turns, counted_ms, unknown_usd, unknown_tokens) VALUES
+('job_1', 2, 'claude', 1, 2, 3, 4, 'usd=job', 3, 5, 6, 7, 8, 1, 0), ('job_2', 1, 'codex', NULL, NULL, NULL, NULL, '', NULL, NULL, NULL, NULL, NULL, 0, 0);
+INSERT INTO spend_days (day, job_type, attempts, usd, tokens, turns, ms, unknown) VALUES (3, 'flow', 1, 5, 6, 7, 8, 1);
+INSERT INTO job_budgets (job_id, usd, tokens, turns, ms) VALUES ('job_1', 1, 2, NULL, 4);
+INSERT INTO accounts (name, parked_until, reason, limited_at, strikes) VALUES ('claude', 9, 'why', 8, 1), ('codex', NULL, '', 7, 0);
 INSERT INTO adopted_tasks (job_id, task, source_job, outputs) VALUES ('job_2', 0, 'job_1', '{"o":1}');
 INSERT INTO events (sequence, job_id, at, entropy, event, effects) VALUES
 (1, 'job_1', 10, -1, '{"type":"admitted"}', '[{"type":"something","task":0}]'), (2, 'job_2', 30, 7, '{"type":"admitted"}', '[]'),

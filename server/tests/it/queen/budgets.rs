@@ -49,7 +49,7 @@ fn two(on_exceed: &str) -> String {
 }
 
 async fn why_ready(rig: &Rig) -> String {
-    rig.rows("SELECT reason FROM attempts WHERE state = 'ready' ORDER BY number").await.join("|")
+    rig.rows("SELECT reason FROM attempts WHERE state = 'READY' ORDER BY number").await.join("|")
 }
 
 #[tokio::test]
