@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use atta_core::engine::{JobState, SkipReason, TaskState};
+use atta_core::protocol::agents_api::AgentTotals;
 use atta_core::protocol::api::{
     ArtifactResource, AttemptResource, ChildResource, JobArtifactResource, JobDetail, TaskResource,
 };
