@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn limits_are_read_and_what_is_wrong_with_them_is_said() {
-        let read = budget("usd=2.5, tokens=100,minutes=90").map(|amounts| (amounts.usd, amounts.tokens, amounts.minutes));
+        let read =
+            budget("usd=2.5, tokens=100,minutes=90").map(|amounts| (amounts.usd, amounts.tokens, amounts.minutes));
         assert_eq!(read, Ok((Some(2.5), Some(100), Some(90.0))));
         assert!(budget("5").unwrap_err().contains("\"5\" is no limit: write usd=10"));
         assert_eq!(budget("usd=much").unwrap_err(), "\"much\" is no number: write usd=10");

@@ -1,6 +1,8 @@
 //! `atta budget` and `atta accounts`.
 
-use atta_core::protocol::budgets::{AccountResource, BudgetAmounts, BudgetReport, BudgetResource, BudgetScope, JobBudget};
+use atta_core::protocol::budgets::{
+    AccountResource, BudgetAmounts, BudgetReport, BudgetResource, BudgetScope, JobBudget,
+};
 
 use super::Server;
 use crate::args::{AccountsAction, AccountsArgs, AccountsListArgs, AccountsReleaseArgs, BudgetArgs};

@@ -76,7 +76,11 @@ fn in_state(server: &LiveServer, job: &str, state: &str) -> Value {
     wait_for(&format!("the job to be {state}"), || {
         let shown = server.job(job);
         let now = shown["state"].as_str().unwrap_or_default().to_owned();
-        assert!(now == state || !matches!(now.as_str(), "FAILED" | "COMPLETED"), "{now}: {:#}", shown["tasks"][0]["error"]);
+        assert!(
+            now == state || !matches!(now.as_str(), "FAILED" | "COMPLETED"),
+            "{now}: {:#}",
+            shown["tasks"][0]["error"]
+        );
         (now == state && shown["budget"]["open"] == 0).then_some(shown)
     })
 }

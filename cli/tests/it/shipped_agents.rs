@@ -46,7 +46,10 @@ fn another_account_is_used_when_the_limit_of_the_first_is_met() {
     let (code, job) = run("agent-accounts.yaml", &[]);
     assert_eq!((code, job["state"].as_str()), (0, Some("COMPLETED")), "{job:#}");
     assert_eq!(outline(&job), ["stand-in COMPLETED -", "work COMPLETED -", "alone COMPLETED -"]);
-    assert_eq!((&task(&job, "work")["outputs"]["message"], &task(&job, "work")["attempts"]), (&json!("Done with key-of-b."), &json!(2)));
+    assert_eq!(
+        (&task(&job, "work")["outputs"]["message"], &task(&job, "work")["attempts"]),
+        (&json!("Done with key-of-b."), &json!(2))
+    );
 }
 
 #[test]

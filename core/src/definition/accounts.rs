@@ -36,8 +36,7 @@ impl Walk {
     /// `account` or `accounts`.
     pub(super) fn accounts(&mut self, keys: &mut Keys<'_, '_>) -> (Vec<AgentAccount>, Rotation) {
         let (one, several, rotation) = (keys.take("account"), keys.take("accounts"), keys.take("rotation"));
-        let choices =
-            [("in_order", Rotation::InOrder), ("least_recently_limited", Rotation::LeastRecentlyLimited)];
+        let choices = [("in_order", Rotation::InOrder), ("least_recently_limited", Rotation::LeastRecentlyLimited)];
         let policy = rotation.and_then(|entry| self.choice("rotation", &entry.value, &choices)).unwrap_or_default();
         let mut accounts = Vec::new();
         match (one, several) {
@@ -51,7 +50,8 @@ impl Walk {
             (None, Some(entry)) => {
                 let items = self.list("accounts", &entry.value).unwrap_or_default();
                 if items.is_empty() || items.len() > MOST_ACCOUNTS {
-                    let message = format!("`accounts` has between 1 and {MOST_ACCOUNTS} entries, and this has {}", items.len());
+                    let message =
+                        format!("`accounts` has between 1 and {MOST_ACCOUNTS} entries, and this has {}", items.len());
                     self.problems.error(code::RANGE, entry.value.span, message);
                 }
                 for item in items.iter().take(MOST_ACCOUNTS) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::agent::read_dollars;
 use super::{
-    AgentOptions, BudgetLimits, Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy, RouteTarget,
-    TemplateText, code, parse_duration, parse_size,
+    AgentOptions, BudgetLimits, Diagnostic, Field, JobDefinition, MOST_ITEMS, Method, RetryDelay, RetryPolicy,
+    RouteTarget, TemplateText, code, parse_duration, parse_size,
 };
 
 use crate::protocol::agent::{AgentCli, MicroUsd};
@@ -95,8 +95,11 @@ impl Resolver<'_, '_> {
         if let Some(usd) = &mut limits.usd {
             self.dollars("budget.usd", usd);
         }
-        let numbers =
-            [("tokens", &mut limits.tokens), ("agent_turns", &mut limits.agent_turns), ("minutes", &mut limits.minutes)];
+        let numbers = [
+            ("tokens", &mut limits.tokens),
+            ("agent_turns", &mut limits.agent_turns),
+            ("minutes", &mut limits.minutes),
+        ];
         for (key, number) in numbers {
             if let Some(number) = number {
                 self.number(&format!("budget.{key}"), number, 1..=u32::MAX);

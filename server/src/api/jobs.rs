@@ -243,7 +243,11 @@ async fn resume(
     params.finish()?;
     let ResumeRequest { params, budget } = optional_json(request).await?;
     let budget = budget.unwrap_or_default().caps().map_err(|sentence| {
-        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_BUDGET", format!("the budget cannot be used: {sentence}"))
+        ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "INVALID_BUDGET",
+            format!("the budget cannot be used: {sentence}"),
+        )
     })?;
     let command = if params.is_empty() && budget.is_empty() {
         JobCommand::Resume

@@ -11,11 +11,11 @@
 mod access;
 mod ant;
 mod ants;
-mod budgets;
 mod approval_page;
 mod approvals;
 mod artifacts;
 mod attempts;
+mod budgets;
 mod configs;
 mod definitions;
 mod degradation;

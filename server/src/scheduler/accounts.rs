@@ -316,9 +316,9 @@ fn is_no_work(class: AgentClass) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atta_core::protocol::agent::AccountLimit;
-    use atta_core::protocol::JobId;
     use atta_core::engine::AttemptNumber;
+    use atta_core::protocol::JobId;
+    use atta_core::protocol::agent::AccountLimit;
 
     struct Fixed;
 
@@ -341,10 +341,8 @@ mod tests {
         let mut record = AgentRecord::empty();
         record.class = Some(class);
         record.message = "no login".to_owned();
-        record.limit = (class == AgentClass::RateLimited).then(|| AccountLimit {
-            resets_at: resets_at.map(UnixMillis),
-            message: "limit reached".to_owned(),
-        });
+        record.limit = (class == AgentClass::RateLimited)
+            .then(|| AccountLimit { resets_at: resets_at.map(UnixMillis), message: "limit reached".to_owned() });
         record
     }
 

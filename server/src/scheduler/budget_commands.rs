@@ -75,8 +75,8 @@ impl State {
 
     pub(super) fn budget_report(&self) -> BudgetReport {
         let is_ready = |key: &QueueKey| self.is_ready(key);
-        let line = |scope, job_type: Option<&String>, job_id: Option<&JobId>, purse: &Purse, cause: &Cause| {
-            BudgetResource {
+        let line =
+            |scope, job_type: Option<&String>, job_id: Option<&JobId>, purse: &Purse, cause: &Cause| BudgetResource {
                 scope,
                 job_type: job_type.cloned(),
                 job_id: job_id.cloned(),
@@ -85,12 +85,12 @@ impl State {
                 reserved: BudgetAmounts::sums(&purse.reserved),
                 running: purse.open,
                 waiting: self.budgets.waiting(cause, is_ready),
-            }
-        };
+            };
         let mut budgets = vec![line(BudgetScope::Day, None, None, &self.budgets.all(), &Cause::Day)];
-        let limited = self.definitions.keys().filter(|job_type| {
-            self.caps_of_definition(job_type).is_some_and(|caps| !caps.is_empty())
-        });
+        let limited = self
+            .definitions
+            .keys()
+            .filter(|job_type| self.caps_of_definition(job_type).is_some_and(|caps| !caps.is_empty()));
         let known: BTreeSet<&String> = limited.chain(self.budgets.definitions()).collect();
         for job_type in known.into_iter().filter(|job_type| is_job_type(job_type)) {
             let caps = self.caps_of_definition(job_type).unwrap_or_default();

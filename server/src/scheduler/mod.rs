@@ -25,12 +25,12 @@
 
 mod accounts;
 mod admission;
-mod budget_commands;
 mod agents;
 mod ant_commands;
 mod ants;
 mod approvals;
 mod assignment;
+mod budget_commands;
 mod command;
 mod commands;
 mod concurrency;
@@ -204,8 +204,18 @@ struct Inner {
 impl Queen {
     /// Opens (or creates) the data directory, migrates, recovers every live job by replay and starts the writer.
     pub async fn open(config: QueenConfig) -> Result<Self, OpenError> {
-        let QueenConfig { data_dir, database, on_standby, clock, entropy, schedules, secrets_key, directory, lease, budget_per_day } =
-            config;
+        let QueenConfig {
+            data_dir,
+            database,
+            on_standby,
+            clock,
+            entropy,
+            schedules,
+            secrets_key,
+            directory,
+            lease,
+            budget_per_day,
+        } = config;
         let (store, mut database) = Store::open_in(&data_dir, &database, clock.now(), on_standby).await?;
         let overtaken = database.watch().map(|watch| watch.overtaken);
         let configs = database.load_configs().await.map_err(|error| OpenError::from_store(store.name(), &error))?;

@@ -178,9 +178,8 @@ impl State {
 
     /// The newest versions of definitions with agents say how much they may use on a day.
     async fn read_daily_budgets(&mut self, database: &mut StoreWriter) {
-        let with_agents = self.jobs.values().filter(|live| {
-            live.definition.tasks.iter().any(|task| task.method.agent().is_some())
-        });
+        let with_agents =
+            self.jobs.values().filter(|live| live.definition.tasks.iter().any(|task| task.method.agent().is_some()));
         let newest: BTreeMap<String, String> = with_agents
             .filter_map(|live| self.definitions.get(&live.row.job_type))
             .map(|entry| (entry.row.job_type.clone(), entry.row.latest_version.clone()))
@@ -252,7 +251,8 @@ impl State {
 
     /// Replays a stored job and checks it against its rows.
     pub(super) fn replay(&self, stored: StoredJob, version: Arc<LoadedVersion>) -> Result<LiveJob, String> {
-        let StoredJob { row, tasks, attempts, artifacts, sessions, spend, budget, adopted, events, timers, broken } = stored;
+        let StoredJob { row, tasks, attempts, artifacts, sessions, spend, budget, adopted, events, timers, broken } =
+            stored;
         if let Some(broken) = broken {
             return Err(broken);
         }

@@ -296,9 +296,8 @@ impl State {
         let job_type = live.row.job_type.as_str();
         let own = own_caps(agent, &live.task(row.task).timeout);
         let of_newest = self.caps_of_definition(job_type);
-        let per_day = of_newest.unwrap_or_else(|| {
-            live.definition.budget.as_ref().map(|budget| budget.per_day.caps()).unwrap_or_default()
-        });
+        let per_day = of_newest
+            .unwrap_or_else(|| live.definition.budget.as_ref().map(|budget| budget.per_day.caps()).unwrap_or_default());
         let (job, definition, all) =
             (live.spending.purse, self.budgets.definition(job_type, per_day), self.budgets.all());
         let few = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).max(1);

@@ -28,8 +28,8 @@ use super::leases::Losses;
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
 use super::project::Question;
-use super::spending::Budgets;
 use super::queue::{QueueKey, Rank, ReadyQueue, needed_method};
+use super::spending::Budgets;
 use super::tier::InForce;
 use super::variables::JobCounts;
 use super::webhook::Buckets;
@@ -39,8 +39,8 @@ use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
     AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DaySum, DeliveryChange,
-    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, OutcomeChange, SpendRow, TimerChange, TokenRow, VersionRow,
-    VoteRow, json,
+    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, OutcomeChange, SpendRow, TimerChange, TokenRow,
+    VersionRow, VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -362,7 +362,12 @@ impl State {
             agents: self.staged.agents.iter().collect(),
             achieved: self.staged.achieved.iter().collect(),
             spend: self.staged.spend.iter().map(|((job, attempt), row)| (job, *attempt, row.as_ref())).collect(),
-            spend_days: self.staged.spend_days.iter().map(|((day, job_type), sum)| (*day, job_type.as_str(), sum)).collect(),
+            spend_days: self
+                .staged
+                .spend_days
+                .iter()
+                .map(|((day, job_type), sum)| (*day, job_type.as_str(), sum))
+                .collect(),
             job_budgets: self.staged.job_budgets.iter().collect(),
             accounts: self
                 .staged

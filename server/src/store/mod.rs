@@ -45,7 +45,6 @@ mod tokens;
 mod write;
 
 pub(crate) use agents::AgentRow;
-pub(crate) use spend::{AccountRow, DaySum, Settled, SpendRow};
 pub(crate) use ants::AntRow;
 pub use approvals::{ApprovalFilter, Via};
 pub(crate) use approvals::{ApprovalPolicy, ApprovalRow, Asked, VoteRow};
@@ -74,6 +73,7 @@ pub use read_model::Reads;
 pub use read_outcomes::OutcomeFilter;
 pub(crate) use read_outcomes::OutcomeRow;
 pub(crate) use rows::*;
+pub(crate) use spend::{AccountRow, DaySum, Settled, SpendRow};
 pub use sql::{PostgresUrl, PostgresUrlError};
 pub(crate) use tokens::{AuditRow, TokenRow};
 pub(crate) use write::{StoreWriter, Watch, json};

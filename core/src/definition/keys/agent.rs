@@ -301,7 +301,8 @@ pub(in super::super) const CONTEXT: Vocabulary = Vocabulary {
 pub(in super::super) const ACCOUNT: Vocabulary = Vocabulary {
     what: "an account",
     keys: &[
-        key("name", Shape::Scalar, "agent-accounts", "Its name. Definitions that name the same account share it.").required(),
+        key("name", Shape::Scalar, "agent-accounts", "Its name. Definitions that name the same account share it.")
+            .required(),
         key(
             "environment",
             ENVIRONMENT,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::kit::{Random, mix};
 use crate::engine::{
-    AgentClass, AttemptNumber, AttemptResult, AttemptState, Effect, Event, Failure, FanOutItem, JobRun, JobState, ResultName, SkipReason,
-    Stamped, TaskIndex, TaskState, Timer, decide,
+    AgentClass, AttemptNumber, AttemptResult, AttemptState, Effect, Event, Failure, FanOutItem, JobRun, JobState,
+    ResultName, SkipReason, Stamped, TaskIndex, TaskState, Timer, decide,
 };
 use crate::graph::Plan;
 use crate::time::UnixMillis;

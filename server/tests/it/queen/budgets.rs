@@ -26,7 +26,8 @@ fn used(class: AgentClass, micros: u64, turns: u32) -> AgentRecord {
 fn limited(resets_at: Option<i64>) -> AgentRecord {
     let mut record = record(AgentClass::RateLimited, None);
     record.usage.turns = 0;
-    record.limit = Some(AccountLimit { resets_at: resets_at.map(UnixMillis), message: "5 hours are used up".to_owned() });
+    record.limit =
+        Some(AccountLimit { resets_at: resets_at.map(UnixMillis), message: "5 hours are used up".to_owned() });
     record
 }
 
@@ -61,7 +62,10 @@ pub(crate) async fn what_one_agent_may_use_is_not_given_to_another_one() {
     let given = ant.poll(&rig.queen).await.assignments;
     assert_eq!((given.len(), usd(&given[0])), (1, Some(1_000_000)), "the other one waits");
     let why = why_ready(&rig).await;
-    assert_eq!(why, "waits for the budget of the job: 0.00 of 1.50 USD are used, and 1.00 are reserved for an agent that runs");
+    assert_eq!(
+        why,
+        "waits for the budget of the job: 0.00 of 1.50 USD are used, and 1.00 are reserved for an agent that runs"
+    );
     // It used less than it might: what is left is enough for the other one.
     let other = end(&rig, &mut ant, &given[0], used(AgentClass::Done, 450_000, 3), None).await.expect("the other one");
     assert_eq!(usd(&other), Some(1_000_000));
@@ -85,7 +89,10 @@ pub(crate) async fn a_job_with_nothing_left_is_paused_and_goes_on_in_the_same_se
     assert!(end(&rig, &mut ant, &b, used(AgentClass::Budget, 620_000, 9), None).await.is_none());
     assert_eq!(rig.state(&job).await, "PAUSED");
     let reason = rig.reason(&job).await;
-    assert_eq!(reason, "BUDGET: 1.52 of 1.50 USD are used, and an agent waits for more: `atta resume JOB --budget usd=…`");
+    assert_eq!(
+        reason,
+        "BUDGET: 1.52 of 1.50 USD are used, and an agent waits for more: `atta resume JOB --budget usd=…`"
+    );
     rig.restart().await;
     let mut ant = Ant::new("ant", 1);
     ant.session = 2;
@@ -180,7 +187,9 @@ pub(crate) async fn what_an_agent_does_not_say_is_counted_as_what_was_reserved_f
 pub(crate) async fn a_definition_and_the_organisation_have_a_budget_for_each_day() {
     let mut rig = Rig::new().await;
     let daily = |usd: &str| {
-        format!("job_type: flow\nbudget: {{per_day: {{usd: {usd}}}}}\ntasks:\n  - task_type: a\n    agent: {{cli: claude, prompt: x, max_usd: 1}}\n")
+        format!(
+            "job_type: flow\nbudget: {{per_day: {{usd: {usd}}}}}\ntasks:\n  - task_type: a\n    agent: {{cli: claude, prompt: x, max_usd: 1}}\n"
+        )
     };
     rig.upload(&daily("1")).await;
     let mut ant = Ant::new("ant", 4);
@@ -233,7 +242,9 @@ pub(crate) async fn all_agents_together_have_a_budget_for_each_day() {
 }
 
 fn jobs_of(account: &str) -> String {
-    format!("job_type: {account}\ntasks:\n  - task_type: a\n    retry: 1\n    delay_between_retries: 1s\n    agent: {{cli: claude, account: {account}, prompt: x}}\n")
+    format!(
+        "job_type: {account}\ntasks:\n  - task_type: a\n    retry: 1\n    delay_between_retries: 1s\n    agent: {{cli: claude, account: {account}, prompt: x}}\n"
+    )
 }
 
 #[tokio::test]
@@ -254,7 +265,10 @@ pub(crate) async fn a_limit_parks_all_tasks_of_its_account_and_no_others() {
     assert_eq!(why_ready(&rig).await, waits);
     let accounts = rig.queen.accounts().await.expect("accounts");
     let red = accounts.iter().find(|account| account.name == "red").expect("red");
-    assert_eq!((red.state, red.waiting, red.until.as_deref()), (AccountState::Parked, 1, Some("2026-01-05T01:00:00.000Z")));
+    assert_eq!(
+        (red.state, red.waiting, red.until.as_deref()),
+        (AccountState::Parked, 1, Some("2026-01-05T01:00:00.000Z"))
+    );
     rig.restart().await;
     let mut ant = Ant::new("ant", 8);
     ant.session = 2;

@@ -133,7 +133,10 @@ pub(crate) async fn a_paused_job_goes_on_with_other_params_and_remembers_what_wa
     let mut ant = Ant::new("ant", 1).with_code("ask", &[3]);
     let (job, state) = rig.run("flow", &mut ant).await;
     assert_eq!(state, "PAUSED");
-    let with = |params: serde_json::Value| JobCommand::ResumeWith { params: params.as_object().unwrap().clone(), budget: atta_core::budget::Caps::default() };
+    let with = |params: serde_json::Value| JobCommand::ResumeWith {
+        params: params.as_object().unwrap().clone(),
+        budget: atta_core::budget::Caps::default(),
+    };
     let Refusal::Invalid { code, violations, .. } =
         rig.queen.command(&job, with(json!({"Step": "many", "Other": 1}))).await.unwrap_err()
     else {

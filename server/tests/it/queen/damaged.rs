@@ -210,7 +210,10 @@ pub(crate) async fn params_that_are_given_while_the_job_waits_for_its_place_are_
     rig.submit("flow").await;
     rig.queen.command(&job, JobCommand::Resume).await.unwrap();
     let params = serde_json::Map::from_iter([("Text".to_owned(), Value::from("y"))]);
-    rig.queen.command(&job, JobCommand::ResumeWith { params, budget: atta_core::budget::Caps::default() }).await.unwrap();
+    rig.queen
+        .command(&job, JobCommand::ResumeWith { params, budget: atta_core::budget::Caps::default() })
+        .await
+        .unwrap();
     rig.restart().await;
     assert_eq!(rig.rows(&format!("SELECT params FROM jobs WHERE id = '{job}'")).await, ["{\"Text\":\"y\"}"]);
 }
