@@ -227,7 +227,7 @@ impl<'a> Check<'a> {
             let links: Vec<&Changed> = changed.iter().filter(|file| is_submodule(file)).collect();
             let none: HashSet<&str> = links.iter().filter_map(|file| Some(file.after.as_ref()?.0.as_str())).collect();
             let known: Vec<String> = blobs.into_iter().filter(|blob| !none.contains(blob.as_str())).collect();
-            let sizes = if known.is_empty() { Default::default() } else { self.git.sizes(&known)? };
+            let sizes = if known.is_empty() { HashMap::default() } else { self.git.sizes(&known)? };
             for file in &changed {
                 files.insert(file.path.clone());
                 let size = file.after.as_ref().and_then(|(blob, _)| sizes.get(blob).copied()).unwrap_or(0);

@@ -1,5 +1,7 @@
 //! `atta budget` and `atta accounts`.
 
+use std::fmt::Write as _;
+
 use atta_core::protocol::budgets::{
     AccountResource, BudgetAmounts, BudgetReport, BudgetResource, BudgetScope, JobBudget,
 };
@@ -73,12 +75,14 @@ pub(super) fn of_job(budget: &JobBudget) -> String {
     if budget.open > 0 {
         let reserved = limited.iter().map(|at| format!("{} {}", reserved[*at].as_deref().unwrap_or("0"), units[*at]));
         let attempts = if budget.open == 1 { "an attempt".to_owned() } else { format!("{} attempts", budget.open) };
-        text.push_str(&format!("; {} reserved for {attempts}", reserved.collect::<Vec<_>>().join(", ")));
+        let _ = write!(text, "; {} reserved for {attempts}", reserved.collect::<Vec<_>>().join(", "));
     }
     match budget.assumed {
         0 => {}
         1 => text.push_str("; of one attempt that did not say, what was reserved is counted"),
-        many => text.push_str(&format!("; of {many} attempts that did not say, what was reserved is counted")),
+        many => {
+            let _ = write!(text, "; of {many} attempts that did not say, what was reserved is counted");
+        }
     }
     text
 }

@@ -39,11 +39,11 @@ impl Stage {
             Failure::failed(format!("The demo's directory {} cannot be filled: {error}.", stage.root.display()))
         })?;
         let project = stage.root.join("project");
-        stage.git(&stage.root, &["init", "--quiet", "--bare", "--initial-branch=main", &text(&stage.origin())])?;
-        stage.git(&project, &["init", "--quiet", "--initial-branch=main"])?;
-        stage.git(&project, &["add", "--all"])?;
-        stage.git(&project, &["commit", "--quiet", "--message", "Greet people"])?;
-        stage.git(&project, &["push", "--quiet", &text(&stage.origin()), "main"])?;
+        git(&stage.root, &["init", "--quiet", "--bare", "--initial-branch=main", &text(&stage.origin())])?;
+        git(&project, &["init", "--quiet", "--initial-branch=main"])?;
+        git(&project, &["add", "--all"])?;
+        git(&project, &["commit", "--quiet", "--message", "Greet people"])?;
+        git(&project, &["push", "--quiet", &text(&stage.origin()), "main"])?;
         Ok(stage)
     }
 
@@ -80,19 +80,13 @@ impl Stage {
         self.root.join("stand-in-agent")
     }
 
-    /// The text that a person says about a pull request, where the workflow looks for it.
-    pub(super) fn comment(&self, pull: &Path, text: &str) -> CommandResult<()> {
-        write(&pull.join("comments/1-reviewer.md"), text, 0o644)
-            .map_err(|error| Failure::failed(format!("The reviewer cannot write: {error}.")))
-    }
-
     /// Merges a branch as a person would: in a clone, by a push.
     pub(super) fn merge(&self, branch: &str) -> CommandResult<()> {
         let project = self.root.join("project");
-        self.git(&project, &["pull", "--quiet", "--ff-only", &text(&self.origin()), "main"])?;
-        self.git(&project, &["fetch", "--quiet", &text(&self.origin()), branch])?;
-        self.git(&project, &["merge", "--quiet", "--no-ff", "--message", &format!("Merge {branch}"), "FETCH_HEAD"])?;
-        self.git(&project, &["push", "--quiet", &text(&self.origin()), "main"])
+        git(&project, &["pull", "--quiet", "--ff-only", &text(&self.origin()), "main"])?;
+        git(&project, &["fetch", "--quiet", &text(&self.origin()), branch])?;
+        git(&project, &["merge", "--quiet", "--no-ff", "--message", &format!("Merge {branch}"), "FETCH_HEAD"])?;
+        git(&project, &["push", "--quiet", &text(&self.origin()), "main"])
     }
 
     /// The commits of the main branch, the newest first.
@@ -100,11 +94,16 @@ impl Stage {
         let origin = text(&self.origin());
         said(git_command(&self.root, &["-C", &origin, "log", "--oneline", "--graph", "main"]))
     }
+}
 
-    #[expect(clippy::unused_self, reason = "git is run for this directory only")]
-    fn git(&self, directory: &Path, arguments: &[&str]) -> CommandResult<()> {
-        said(git_command(directory, arguments)).map(|_| ())
-    }
+fn git(directory: &Path, arguments: &[&str]) -> CommandResult<()> {
+    said(git_command(directory, arguments)).map(|_| ())
+}
+
+/// Puts what a person says about a pull request to where the workflow looks for it.
+pub(super) fn comment(pull: &Path, text: &str) -> CommandResult<()> {
+    write(&pull.join("comments/1-reviewer.md"), text, 0o644)
+        .map_err(|error| Failure::failed(format!("The reviewer cannot write: {error}.")))
 }
 
 /// git as the reviewer, whatever this machine's settings are.

@@ -8,7 +8,7 @@ use atta_core::protocol::api::{JobDetail, SubmitRequest, SubmitResponse};
 use owo_colors::OwoColorize;
 use serde_json::Value;
 
-use super::stage::Stage;
+use super::stage::{Stage, comment};
 use super::verdict;
 use crate::client::Server;
 use crate::client::follow::EventFollower;
@@ -102,7 +102,7 @@ impl Review {
     fn look(&mut self, stage: &Stage) -> CommandResult<()> {
         if self.done == Done::Nothing && self.pull.join("pull.md").exists() {
             if self.issue == COMMENTED {
-                stage.comment(&self.pull, REMARK)?;
+                comment(&self.pull, REMARK)?;
                 self.act("“Does it work with more than three words? Please show it.”");
                 self.done = Done::Commented;
             } else {
@@ -165,5 +165,6 @@ fn question(stage: &Stage) -> Option<String> {
 }
 
 fn indented(text: &str) -> String {
-    text.trim().lines().map(|line| format!("  {}\n", output::harmless(line))).collect()
+    let lines: Vec<String> = text.trim().lines().map(|line| format!("  {}", output::harmless(line))).collect();
+    lines.join("\n") + "\n"
 }

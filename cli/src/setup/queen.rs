@@ -24,7 +24,7 @@ const REVIEW: &str = "gh-review.yaml";
 const TOKEN: &str = "GithubToken";
 
 /// Programs that the workflows call.
-const PROGRAMS: [&str; 4] = ["bash", "git", "jq", "perl"];
+const PROGRAMS: [&str; 3] = ["bash", "git", "jq"];
 
 /// What the server has been told before.
 pub(super) type Known = HashMap<String, ConfigResource>;
@@ -145,8 +145,7 @@ fn is_logged_in(agent: &str) -> bool {
     };
     let set = |name: &&str| ambient::variable(name).is_some_and(|value| !value.is_empty());
     let home = ambient::variable("HOME").map(std::path::PathBuf::from);
-    variables.iter().any(|name| set(name))
-        || home.is_some_and(|home| files.iter().any(|file| home.join(file).is_file()))
+    variables.iter().any(set) || home.is_some_and(|home| files.iter().any(|file| home.join(file).is_file()))
 }
 
 /// Stores configs, the token and the definitions.

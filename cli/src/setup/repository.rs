@@ -27,7 +27,7 @@ const LABELS: [Wanted; 4] = [
 const REVIEW: Wanted = ("ai-review", "5319e7", "An agent may review this pull request");
 
 /// More than this makes signatures of Apps and the ends of limits wrong.
-const SKEW: Duration = Duration::from_secs(60);
+const SKEW: Duration = Duration::from_mins(1);
 
 const MAKE_A_TOKEN: &str = "Make a fine-grained token for this repository with Contents, Issues and Pull requests: read and write, \
                             Checks and Commit statuses: read.";

@@ -47,7 +47,7 @@ fn a_repository_and_a_server_are_made_ready_once() {
     // Programs that the workflows call, and an agent.
     let programs = scratch.root().join("programs");
     std::fs::create_dir(&programs).expect("the directory can be made");
-    for name in ["claude", "jq", "perl"] {
+    for name in ["claude", "jq"] {
         let file = programs.join(name);
         std::fs::write(&file, "#!/bin/sh\n").expect("a program can be written");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);

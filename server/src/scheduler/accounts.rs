@@ -198,7 +198,7 @@ impl Accounts {
             // Another model of the same account worked after that: the limit was of the model.
             .filter(|(at, run)| {
                 let later = runs.iter().skip(at + 1).filter(|later| later.choice.cli == run.choice.cli);
-                later.filter_map(|later| later.class).all(|class| is_no_work(class))
+                later.filter_map(|later| later.class).all(is_no_work)
             })
             .map(|(_, run)| run)
             // A fallback to another program has nothing to do with this account.

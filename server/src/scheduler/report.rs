@@ -207,12 +207,11 @@ impl State {
                     }
                 };
                 let known = agent.as_deref();
-                let event = match self.over_budget(&job, number, result, (known, report.at)) {
-                    Some(failure) => Event::AttemptOverBudget { attempt: number, result, failure },
-                    None => {
-                        let retry_after = retry_after.filter(|_| !self.has_other_account(&job, number));
-                        Event::AttemptFinished { attempt: number, result, failure, retry_after }
-                    }
+                let event = if let Some(failure) = self.over_budget(&job, number, result, (known, report.at)) {
+                    Event::AttemptOverBudget { attempt: number, result, failure }
+                } else {
+                    let retry_after = retry_after.filter(|_| !self.has_other_account(&job, number));
+                    Event::AttemptFinished { attempt: number, result, failure, retry_after }
                 };
                 let finish = Finish { outputs, artifacts, warnings, log_bytes, agent };
                 self.feed(&job, event, Some(Told { at: report.at, finish: Some(finish) }))

@@ -19,7 +19,7 @@ use super::accounts::{Accounts, Now, names_of};
 use super::live::LiveJob;
 use super::queue::QueueKey;
 use super::state::State;
-use crate::store::{AttemptRow, DaySum, Settled, SpendRow};
+use crate::store::{AttemptRow, Settled, SpendRow};
 
 /// Milliseconds of a day. Days begin at midnight, UTC.
 const DAY: i64 = 86_400_000;
@@ -86,12 +86,11 @@ impl Spending {
         let purse = Purse { caps: changed.unwrap_or(limits), ..Purse::default() };
         let mut spending = Self { purse, open: BTreeMap::new(), stored: changed.is_some() };
         for row in rows {
-            match row.settled {
-                Some(settled) => spending.purse.used.add(&settled.counted),
-                None => {
-                    spending.purse.reserve(&row.part);
-                    spending.open.insert(row.attempt, row);
-                }
+            if let Some(settled) = row.settled {
+                spending.purse.used.add(&settled.counted);
+            } else {
+                spending.purse.reserve(&row.part);
+                spending.open.insert(row.attempt, row);
             }
         }
         spending
@@ -448,7 +447,7 @@ impl State {
         self.budgets.release(&job_type, &spend.part);
         self.budgets.all.used.add(&counted);
         self.budgets.definitions.entry(job_type.clone()).or_default().used.add(&counted);
-        let sum = self.staged.spend_days.entry((day, job_type)).or_insert_with(DaySum::default);
+        let sum = self.staged.spend_days.entry((day, job_type)).or_default();
         sum.attempts += 1;
         sum.counted.add(&counted);
         sum.unknown += u32::from(unknown_usd);

@@ -272,15 +272,12 @@ pub(super) async fn job_budget(connection: &mut Transaction, job: &JobId) -> Res
     let (mut used, mut reserved, mut open, mut assumed) = (Sums::default(), Sums::default(), 0_u32, 0_u32);
     for row in &rows {
         let row = spend_row(row)?;
-        match row.settled {
-            Some(settled) => {
-                used.add(&settled.counted);
-                assumed += u32::from(settled.unknown_usd || settled.unknown_tokens);
-            }
-            None => {
-                reserved.add(&row.part.counted(&atta_core::budget::Known::default()));
-                open += 1;
-            }
+        if let Some(settled) = row.settled {
+            used.add(&settled.counted);
+            assumed += u32::from(settled.unknown_usd || settled.unknown_tokens);
+        } else {
+            reserved.add(&row.part.counted(&atta_core::budget::Known::default()));
+            open += 1;
         }
     }
     Ok(Some(JobBudget {

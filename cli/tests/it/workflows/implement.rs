@@ -1,5 +1,7 @@
 //! From an issue to a pull request, and what becomes of an issue of which none is made.
 
+use serde_json::json;
+
 use super::world::{REPO, World};
 use crate::scratch::task;
 

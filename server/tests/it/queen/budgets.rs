@@ -1,5 +1,4 @@
 //! Budgets of agents, above them and beside them: what is reserved, counted, refused and waited for.
-#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 use std::time::Duration;
 
