@@ -35,7 +35,7 @@ while [ "$turns" -lt {TURNS} ]; do
   echo '{{"type":"turn"}}'
   echo '{{"type":"usage","input":100,"output":10,"usd":0.0'"$cost"'}}'
   tries=0
-  while ! grep -q '"turns":'"$own"'[,}}]' ../agent/record.json && [ "$tries" -lt 200 ]; do tries=$((tries + 1)); sleep 0.3; done
+  while ! grep -q '"turns": *'"$own"'[,}}]' ../agent/record.json && [ "$tries" -lt 200 ]; do tries=$((tries + 1)); sleep 0.3; done
   sleep 0.7
 done
 echo '{{"type":"result","text":"Done."}}'
