@@ -11,6 +11,7 @@ use atta_core::time::UnixMillis;
 
 use super::Refusal;
 use super::job_triggers::watched_by;
+use super::spending::Cause;
 use super::state::State;
 use crate::store::{DefinitionRow, StoreWriter, VersionRow, json};
 
@@ -153,6 +154,8 @@ impl State {
             entry.row.watches = watched_by(&version.definition);
             self.versions.insert(key, version.clone());
             self.staged.definitions.insert(job_type.clone());
+            // It may allow more on a day.
+            self.budgets.stir(&Cause::Definition(job_type.clone()));
             self.reschedule(&job_type, &version, now);
             self.rebuild_watchers();
         }

@@ -275,6 +275,8 @@ impl<'a> Driver<'a> {
             1 => Event::AttemptInterrupted { attempt: number },
             2 => Event::AttemptStarted { attempt: number },
             3 => Event::Admitted,
+            // In the final phase there is no budget.
+            6 if self.run.is_stopped() || self.run.verdict().is_some() => Event::Admitted,
             6 => Self::short_of_budget(number),
             4 => {
                 let late = self.log.iter().filter(|stamped| {
@@ -591,7 +593,8 @@ impl<'a> Driver<'a> {
                 self.given.retain(|given| *given != attempt);
                 self.waiting.retain(|waiting| *waiting != attempt);
                 let info = self.run.attempt(attempt).ok_or("a closed attempt is not known")?;
-                if result != AttemptResult::Named(ResultName::Lost) {
+                let again = [AttemptResult::Named(ResultName::Lost), AttemptResult::Agent(AgentClass::Budget)];
+                if !again.contains(&result) {
                     let key = (info.job_attempt, info.task.0, info.instance.unwrap_or_default(), info.visit);
                     *self.finished.entry(key).or_default() += 1;
                 }
