@@ -226,11 +226,8 @@ impl Accounts {
             AttemptResult::Agent(AgentClass::Error) => early,
             _ => false,
         };
-        let worked = match result {
-            AttemptResult::Agent(AgentClass::RateLimited | AgentClass::Auth) => false,
-            AttemptResult::Agent(_) => !failed,
-            _ => false,
-        };
+        let refused = matches!(result, AttemptResult::Agent(AgentClass::RateLimited | AgentClass::Auth));
+        let worked = matches!(result, AttemptResult::Agent(_)) && !failed && !refused;
         if worked {
             // What began before it failed says that it works, too.
             if probe || account.breaker.state(now.monotonic) == BreakerState::Closed {

@@ -120,7 +120,7 @@ impl State {
 
     pub(super) fn list_accounts(&self) -> Vec<AccountResource> {
         let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
-        let (mut running, mut waiting): (BTreeMap<&str, u32>, BTreeMap<&str, u32>) = Default::default();
+        let (mut running, mut waiting): (BTreeMap<&str, u32>, BTreeMap<&str, u32>) = (BTreeMap::new(), BTreeMap::new());
         for row in self.jobs.values().flat_map(|live| live.spending.open.values()) {
             *running.entry(row.account.as_str()).or_default() += 1;
         }

@@ -210,7 +210,7 @@ impl State {
     /// What an accepted event means outside of the job's own rows.
     fn follow(&mut self, job: &JobId, applied: Applied) {
         let Applied { stamped, effects, projection } = applied;
-        let stamped_returned = match stamped.event {
+        let returned = match stamped.event {
             Event::AttemptReturned { attempt } => Some(attempt),
             _ => None,
         };
@@ -234,7 +234,7 @@ impl State {
             self.staged.timers.insert((job.clone(), change.timer), change.due);
         }
         for number in projection.ready {
-            if matches!(stamped_returned, Some(returned) if returned == number) {
+            if returned == Some(number) {
                 self.give_back(job, number);
             }
             self.enqueue(job, number);
