@@ -136,7 +136,7 @@ impl Field {
     fn definition(&self) -> String {
         let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/red_team/obedient");
         let text = include_str!("implement.yaml").replace("\"API\"", &format!("\"{}\"", self.fake.url()));
-        self.scratch.write("implement.yaml", &text.replace("OBEDIENT", &agent.to_string_lossy()))
+        self.scratch.write("implement.yaml", text.replace("OBEDIENT", &agent.to_string_lossy()))
     }
 
     fn submit(&self, definition: &str, number: usize, case: &Case) -> String {
