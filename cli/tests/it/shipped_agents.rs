@@ -37,8 +37,8 @@ fn a_job_ends_when_its_agents_have_used_up_their_budget() {
     assert_eq!(task(&job, "work")["outputs"]["cost_usd"], json!(3.0), "{job:#}");
     let (code, job) = run("budget.yaml", &["Turns=90"]);
     assert_eq!((code, job["error_code"].as_str()), (1, Some("BUDGET_EXCEEDED")), "{job:#}");
-    let said = job["error"]["message"].as_str().unwrap_or_default();
-    assert!(said.starts_with("BUDGET: 6.00 of 5.00 USD are used"), "one turn too many, not more: {said}");
+    let said = job["error"].as_str().unwrap_or_default();
+    assert!(said.contains("BUDGET: 6.00 of 5.00 USD are used"), "one turn too many, not more: {said}");
 }
 
 #[test]

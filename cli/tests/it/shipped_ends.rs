@@ -12,6 +12,7 @@ use crate::live_server::{atta, repository};
 /// These need a server, somebody who answers, secrets or a repository: other tests run them and say how they end.
 const ELSEWHERE: &[&str] = &[
     "agent",
+    "agent-accounts",
     "agent-context",
     "agent-issue",
     "agent-limits",
@@ -19,6 +20,7 @@ const ELSEWHERE: &[&str] = &[
     "agent-vote",
     "approval",
     "approval-roles",
+    "budget",
     "github-activity",
     "github-app",
     "github-branch",

@@ -55,3 +55,23 @@ fn local_issues_are_worked_on_like_those_of_github() {
     let found = differences(&workflow("gh-implement.yaml"), &workflow("local-implement.yaml"));
     assert_eq!(found, expected.iter().map(|name| (*name).to_owned()).collect());
 }
+
+#[test]
+fn local_issues_are_looked_for_like_those_of_github() {
+    let (github, local) = (workflow("gh-issue-picker.yaml"), workflow("local-issue-picker.yaml"));
+    let keys = differing(&github, &local);
+    let allowed = ["defaults", "description", "job_type", "job_variables", "skip_if", "tasks"];
+    assert!(keys.iter().all(|key| allowed.contains(&key.as_str())), "{keys:?}");
+    let (github, local) = (tasks(&github), tasks(&local));
+    for name in ["look", "submit"] {
+        let mut keys = differing(&github[name], &local[name]);
+        // Which definition, and after it nothing is left to label: each job moves its own issue.
+        for known in ["submit", "on_completed", "on_failed"] {
+            keys.remove(known);
+        }
+        assert_eq!(keys, BTreeSet::new(), "{name}");
+        let (one, other) = (&github[name]["submit"], &local[name]["submit"]);
+        let differ: Vec<String> = differing(one, other).into_iter().filter(|key| key != "params").collect();
+        assert_eq!(differ, ["job_type"], "{name}");
+    }
+}

@@ -63,7 +63,7 @@ async fn the_environment_is_built_from_nothing(mut launchers: Launchers) {
     let done = world.run(assignment.clone()).await;
     assert_eq!(done.result(), AttemptResult::Exit(0), "{}", done.log);
     let names = done.log.lines().next().unwrap();
-    assert!(names.starts_with("ATTA_OUTPUT HOME LC_ALL PATH PWD TASK_DIR TEST_MARK "), "{names}");
+    assert!(names.starts_with("ATTA_OUTPUT ATTA_PROGRAM HOME LC_ALL PATH PWD TASK_DIR TEST_MARK "), "{names}");
     let mut assignment = world.assignment("echo $ANT_SECRET");
     assignment.inherit_env = InheritEnv::Names(vec!["ANT_SECRET".to_owned()]);
     assert_eq!(world.run(assignment).await.log, "hidden\n");

@@ -119,7 +119,6 @@ fn in_issues() -> Vec<Case> {
             ..case("title-output")
         },
         Case { labels: vec!["ai-ready", "$(touch @/label)", "'; touch @/label; '"], ..case("label") },
-        Case { author: "x$(touch @/login)'\"", ..case("login") },
         Case { title: "\u{202e}hsarC\u{2066}".to_owned(), ..case("title-controls") },
         Case { body: "x".repeat(60_000) + "\n<!-- " + &"y".repeat(3_000), ..case("long") },
     ]
@@ -199,11 +198,6 @@ fn of_agents() -> Vec<Case> {
             opened,
         ),
         told("daemon", "(setsid sleep 300 </dev/null >/dev/null 2>&1 &); (sleep 301 &) >/dev/null 2>&1", opened),
-        told(
-            "kill-runner",
-            "p=$$; until tr '\\0' ' ' < /proc/$p/cmdline | grep -q agent-runner; do p=$(cut -d' ' -f4 /proc/$p/stat); [ $p -gt 1 ] || exit; done; kill -9 $p",
-            End::Failed,
-        ),
         told(
             "rewrite-record",
             "echo '{\"class\": \"DONE\", \"runs\": [], \"usage\": {}}' > \"$TASK_DIR\"/../agent/record.json",

@@ -19,6 +19,7 @@ const PLAIN: &[&str] = &[
     "params.*.pattern",
     "tasks[].outputs.*.json_path",
     "tasks[].agent.allowed_tools[]",
+    "tasks[].agent.config_paths[]",
 ];
 
 fn is_plain(place: &str) -> bool {
