@@ -47,9 +47,7 @@ impl Start {
     pub(crate) fn look(directory: &Path, environment: &[(OsString, OsString)]) -> Option<Self> {
         let git = Git::new(directory, environment);
         git.ask(&["rev-parse", "--is-inside-work-tree"]).filter(|answer| answer.starts_with(b"true"))?;
-        let commit = git.ask(&["rev-parse", "--verify", "-q", "HEAD^{commit}"]);
-        let commit =
-            commit.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).filter(|name| !name.is_empty());
+        let commit = git.commit("HEAD");
         let mut start = Self { directory: directory.to_owned(), commit, files: Vec::new() };
         start.files = start.differing(&git);
         Some(start)
@@ -60,9 +58,7 @@ impl Start {
         let git = Git::new(&self.directory, environment);
         let now = self.differing(&git);
         let commits = self.commits(&git);
-        let head = git.ask(&["rev-parse", "--verify", "-q", "HEAD^{commit}"]);
-        let head = head.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).filter(|name| !name.is_empty());
-        let any = now != self.files || head != self.commit;
+        let any = now != self.files || git.commit("HEAD") != self.commit;
         let left_out = now.len().saturating_sub(MOST_FILES);
         let files = now.into_iter().take(MOST_FILES).map(|file| file.path).collect();
         Changes { files, commits, any, left_out, late: git.late.get() }

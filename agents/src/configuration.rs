@@ -91,10 +91,7 @@ pub(crate) fn take(
 ) -> Result<Taken, String> {
     let checkout = Checkout::of(directory, places, environment)?;
     let git = checkout.git();
-    let commit = format!("{revision}^{{commit}}");
-    let commit = git.ask(&["rev-parse", "--verify", "-q", "--end-of-options", &commit]);
-    let commit = commit.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).filter(|name| !name.is_empty());
-    let commit = commit.ok_or_else(|| {
+    let commit = git.commit(revision).ok_or_else(|| {
         format!("`config_from`: {revision} is no commit that the repository in {} has", checkout.top.display())
     })?;
     let lock = checkout.lock().map_err(|error| cannot("locked", &error))?;

@@ -42,6 +42,12 @@ impl<'a> Git<'a> {
         git
     }
 
+    /// The commit that a name means.
+    pub(crate) fn commit(&self, name: &str) -> Option<String> {
+        let answer = self.ask(&["rev-parse", "--verify", "-q", "--end-of-options", &format!("{name}^{{commit}}")])?;
+        Some(String::from_utf8_lossy(&answer).trim().to_owned()).filter(|name| !name.is_empty())
+    }
+
     /// What git answers, when it answers well.
     pub(crate) fn ask(&self, arguments: &[&str]) -> Option<Vec<u8>> {
         self.tell(arguments, &[])

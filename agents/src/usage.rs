@@ -59,7 +59,7 @@ impl Meter {
             None => match self.without_id.iter_mut().find(|known| known.model == used.model) {
                 None => self.without_id.push(used),
                 Some(known) => {
-                    add(&mut known.tokens, &used.tokens);
+                    known.tokens.add(&used.tokens);
                     known.cost = known.cost.zip(used.cost).map(|(one, other)| MicroUsd(one.0 + other.0));
                 }
             },
@@ -106,9 +106,9 @@ impl Meter {
             if used.tokens == AgentTokens::default() {
                 continue;
             }
-            add(added.get_or_insert_default(), &used.tokens);
+            added.get_or_insert_default().add(&used.tokens);
             if let Some(model) = used.model.as_ref().or(self.model.as_ref()) {
-                add(by_model.entry(model.clone()).or_default(), &used.tokens);
+                by_model.entry(model.clone()).or_default().add(&used.tokens);
             }
         }
         let told = self.total.as_ref();
@@ -152,14 +152,6 @@ fn minus(all: &AgentTokens, before: &AgentTokens) -> AgentTokens {
     }
 }
 
-/// Adds tokens to tokens.
-pub(crate) fn add(to: &mut AgentTokens, tokens: &AgentTokens) {
-    to.input += tokens.input;
-    to.output += tokens.output;
-    to.cache_read += tokens.cache_read;
-    to.cache_write += tokens.cache_write;
-}
-
 /// All runs together. What one of them does not say is not known of all.
 pub(crate) fn sum<'a>(runs: impl Iterator<Item = &'a AgentUsage> + Clone) -> AgentUsage {
     let mut all = AgentUsage::default();
@@ -170,7 +162,7 @@ pub(crate) fn sum<'a>(runs: impl Iterator<Item = &'a AgentUsage> + Clone) -> Age
     for usage in spoke {
         all.turns += usage.turns;
         match &usage.tokens {
-            Some(tokens) => add(all.tokens.get_or_insert_default(), tokens),
+            Some(tokens) => all.tokens.get_or_insert_default().add(tokens),
             None => tokens_known = false,
         }
         match usage.cost {
@@ -183,7 +175,7 @@ pub(crate) fn sum<'a>(runs: impl Iterator<Item = &'a AgentUsage> + Clone) -> Age
             (Some(_), Some(_)) => Some(CostSource::Mixed),
         };
         for (model, tokens) in &usage.by_model {
-            add(all.by_model.entry(model.clone()).or_default(), tokens);
+            all.by_model.entry(model.clone()).or_default().add(tokens);
         }
     }
     if !tokens_known {

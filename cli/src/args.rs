@@ -108,7 +108,7 @@ pub(crate) enum Command {
     /// List ants, or take them out of service.
     Ants(AntsArgs),
     /// Show what agents may use, have used, and have reserved.
-    Budget(BudgetArgs),
+    Budget(ListArgs),
     /// List accounts of agents, or use some again.
     Accounts(AccountsArgs),
     /// Show or set what the server leaves out when it has too much to do.

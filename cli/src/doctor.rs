@@ -338,6 +338,14 @@ async fn secrets(args: &DoctorArgs) -> Option<Check> {
     })
 }
 
+/// Programs that the workflows call.
+pub(crate) const PROGRAMS: [&str; 3] = ["bash", "git", "jq"];
+
+/// Those of them that are not there.
+pub(crate) fn missing_programs(path: &[PathBuf]) -> Vec<&'static str> {
+    PROGRAMS.into_iter().filter(|name| find(name, path).is_none()).collect()
+}
+
 /// The first executable file of that name.
 pub(crate) fn find(program: &str, path: &[PathBuf]) -> Option<PathBuf> {
     path.iter().map(|dir| dir.join(program)).find(|file| {

@@ -28,6 +28,9 @@ use crate::shutdown::Signals;
 /// What `/api/v1/version` shows.
 pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ATTA_COMMIT"), ")");
 
+/// How the line begins that is printed when it is ready.
+pub(crate) const READY: &str = "Atta is ready at ";
+
 /// How long the HTTP side and the database may take to close at the end.
 const CLOSING: Duration = Duration::from_secs(10);
 
@@ -313,7 +316,7 @@ async fn stop(server: &Server, ant: &Ant, signal: &str, signals: &mut Signals, g
 fn announce(server: &Server, data_dir: &Path, slots: u32) {
     let address = server.url().unwrap_or_default();
     let certificate = server.fingerprint().map(|print| format!(", certificate {print}")).unwrap_or_default();
-    let line = format!("Atta is ready at {address} (data in {}, {slots} slots{certificate})\n", data_dir.display());
+    let line = format!("{READY}{address} (data in {}, {slots} slots{certificate})\n", data_dir.display());
     let mut stdout = std::io::stdout().lock();
     // When nobody reads stdout the server serves all the same.
     let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());

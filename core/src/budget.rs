@@ -54,7 +54,7 @@ impl Measure {
     /// An amount without its unit, for people: `5.02`, `12000`.
     pub fn amount(self, amount: u64) -> String {
         match self {
-            Self::Usd => MicroUsd(amount).to_string().trim_start_matches('$').to_owned(),
+            Self::Usd => MicroUsd(amount).amount(),
             Self::Tokens | Self::Turns => amount.to_string(),
             Self::Time if amount.is_multiple_of(60_000) => (amount / 60_000).to_string(),
             // Rounded up: what was used is never below what is said.

@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use crate::store::{OutcomeFilter, OutcomeRow, Reads, StoreError};
 
 /// Groups that are made of one question; those that come later are only counted.
-const MOST_GROUPS: usize = 10_000;
+pub(crate) const MOST_GROUPS: usize = 10_000;
 
 /// Reasons, and tasks, that are named.
 const MOST_NAMED: usize = 20;
@@ -81,11 +81,7 @@ impl Sum {
         let figures = &mut self.figures;
         figures.attempts = figures.attempts.saturating_add(row.attempts);
         figures.turns = figures.turns.saturating_add(row.turns);
-        let tokens = &mut figures.tokens;
-        tokens.input = tokens.input.saturating_add(row.tokens.input);
-        tokens.output = tokens.output.saturating_add(row.tokens.output);
-        tokens.cache_read = tokens.cache_read.saturating_add(row.tokens.cache_read);
-        tokens.cache_write = tokens.cache_write.saturating_add(row.tokens.cache_write);
+        figures.tokens.add(&row.tokens);
         figures.tokens_unknown = figures.tokens_unknown.saturating_add(row.tokens_unknown);
         figures.cost_unknown = figures.cost_unknown.saturating_add(row.cost_unknown);
         self.micros = self.micros.saturating_add(row.micros);

@@ -247,7 +247,7 @@ impl Claude {
         }
         // The usage of the result leaves out subagents; the sum over models has everything.
         let sum = by_model.values().fold(AgentTokens::default(), |mut all, tokens| {
-            crate::usage::add(&mut all, tokens);
+            all.add(tokens);
             all
         });
         let tokens = if by_model.is_empty() { event.get("usage").map(tokens) } else { Some(sum) };

@@ -129,7 +129,7 @@ impl Adapter for Copilot {
             }
         }
         let tokens = by_model.values().copied().reduce(|mut all, tokens| {
-            crate::usage::add(&mut all, &tokens);
+            all.add(&tokens);
             all
         });
         out.push(Event::Total(Total { tokens, cost: None, by_model, whole_session: false }));

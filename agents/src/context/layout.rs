@@ -4,18 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::clean;
-
-/// A document, and what is not in it.
-pub(super) struct Laid {
-    pub(super) text: String,
-    pub(super) hidden: usize,
-    pub(super) comments: usize,
-}
+use super::clean::{self, Cleaned};
 
 /// Lays out the outputs of a GITHUB task. `mark` is in each line of ours, and nobody can guess it.
-pub(super) fn of_github(result: &Value, trusted_only: bool, mark: &str) -> Laid {
-    let mut page = Page { text: String::new(), hidden: 0, comments: 0, mark, trusted_only };
+pub(super) fn of_github(result: &Value, trusted_only: bool, mark: &str) -> Cleaned {
+    let mut page = Page { out: Cleaned::default(), mark, trusted_only };
     let mut known = false;
     if result["issue"].is_object() {
         page.issue(&result["issue"]);
@@ -39,13 +32,11 @@ pub(super) fn of_github(result: &Value, trusted_only: bool, mark: &str) -> Laid 
     if !known {
         page.raw(result);
     }
-    Laid { text: page.text, hidden: page.hidden, comments: page.comments }
+    page.out
 }
 
 struct Page<'a> {
-    text: String,
-    hidden: usize,
-    comments: usize,
+    out: Cleaned,
     mark: &'a str,
     trusted_only: bool,
 }
@@ -64,15 +55,15 @@ impl Page<'_> {
     /// A line of ours.
     fn line(&mut self, line: &str) {
         let mark = self.mark;
-        let _ = writeln!(self.text, "[{mark}] {line}");
+        let _ = writeln!(self.out.text, "[{mark}] {line}");
     }
 
     /// Somebody's words.
     fn words(&mut self, text: &Value) {
         let cleaned = clean::markdown(text.as_str().unwrap_or_default());
-        self.hidden += cleaned.hidden;
-        self.comments += cleaned.comments;
-        let _ = writeln!(self.text, "{}", cleaned.text.trim_end());
+        self.out.hidden += cleaned.hidden;
+        self.out.comments += cleaned.comments;
+        let _ = writeln!(self.out.text, "{}", cleaned.text.trim_end());
     }
 
     fn issue(&mut self, issue: &Value) {
@@ -141,10 +132,10 @@ impl Page<'_> {
             ));
             if let Some(hunk) = entry["diff_hunk"].as_str().filter(|hunk| !hunk.is_empty()) {
                 let hunk = clean::plain(hunk);
-                self.hidden += hunk.hidden;
+                self.out.hidden += hunk.hidden;
                 self.line("About these lines of the change:");
                 for line in hunk.text.lines() {
-                    let _ = writeln!(self.text, "    {line}");
+                    let _ = writeln!(self.out.text, "    {line}");
                 }
                 self.line("Says:");
             }
@@ -181,9 +172,9 @@ impl Page<'_> {
     fn raw(&mut self, value: &Value) {
         let text = serde_json::to_string_pretty(value).unwrap_or_default();
         let cleaned = clean::plain(&text);
-        self.hidden += cleaned.hidden;
-        self.text.push_str(&cleaned.text);
-        self.text.push('\n');
+        self.out.hidden += cleaned.hidden;
+        self.out.text.push_str(&cleaned.text);
+        self.out.text.push('\n');
     }
 }
 

@@ -132,9 +132,8 @@ pub(super) fn run(attempt: &mut Attempt<'_>, order: &RunOrder<'_>) -> RunEnd {
         Err(error) => return failed(attempt, order, format!("the agent cannot be prepared: {error}")),
     };
     let shown = invocation.command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let environment = attempt.environment.clone();
     attempt.begin_run(order);
-    let agent = match Agent::start(&invocation, &directory, &environment) {
+    let agent = match Agent::start(&invocation, &directory, &attempt.environment) {
         Ok(agent) => agent,
         Err(error) => {
             let message = match error.kind() {

@@ -4,16 +4,7 @@ use atta_core::budget::Measure;
 use atta_core::protocol::budgets::BudgetAmounts;
 use clap::{Args, Subcommand};
 
-use super::ServerArgs;
-
-#[derive(Debug, Args)]
-pub(crate) struct BudgetArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-}
+use super::{ListArgs, ServerArgs};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -21,24 +12,15 @@ pub(crate) struct AccountsArgs {
     #[command(subcommand)]
     pub(crate) action: Option<AccountsAction>,
     #[command(flatten)]
-    pub(crate) list: AccountsListArgs,
+    pub(crate) list: ListArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountsAction {
     /// List accounts.
-    List(AccountsListArgs),
+    List(ListArgs),
     /// Use accounts again, whatever was said of their limits.
     Release(AccountsReleaseArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct AccountsListArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,6 @@
 //! What is asked of git, without anything that a repository could have run.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -201,7 +200,7 @@ fn changes(raw: &[u8]) -> Option<Vec<Changed>> {
 
 /// The program of git is there.
 pub(super) fn is_there() -> bool {
-    let asked = Command::new(OsStr::new("git")).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let asked = Command::new("git").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
 }
 

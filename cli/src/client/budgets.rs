@@ -2,17 +2,21 @@
 
 use std::fmt::Write as _;
 
+use atta_core::protocol::agent::MicroUsd;
 use atta_core::protocol::budgets::{
     AccountResource, BudgetAmounts, BudgetReport, BudgetResource, BudgetScope, JobBudget,
 };
 
 use super::Server;
-use crate::args::{AccountsAction, AccountsArgs, AccountsListArgs, AccountsReleaseArgs, BudgetArgs};
+use crate::args::{AccountsAction, AccountsArgs, AccountsReleaseArgs, ListArgs};
 use crate::exit::{CommandResult, Exit};
 use crate::output::{self, harmless};
 
+/// What is limited, as people call it.
+const UNITS: [&str; 4] = ["USD", "tokens", "turns", "minutes"];
+
 /// `atta budget`.
-pub(crate) async fn budget(args: BudgetArgs) -> CommandResult {
+pub(crate) async fn budget(args: ListArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let report: BudgetReport = server.json(server.get(&["budgets"], &[])).await?;
     if args.json {
@@ -33,12 +37,11 @@ fn rows(budget: &BudgetResource, day: &str) -> Vec<Vec<String>> {
         (BudgetScope::Job, Some(job)) => harmless(&job.0),
         (BudgetScope::Job, None) => job_type,
     };
-    let units = ["USD", "tokens", "turns", "minutes"];
     let (limits, used, reserved) = (spelled(&budget.limits), spelled(&budget.used), spelled(&budget.reserved));
     let row = |at: usize| {
         vec![
             name.clone(),
-            units[at].to_owned(),
+            UNITS[at].to_owned(),
             limits[at].clone().unwrap_or_else(|| "-".to_owned()),
             used[at].clone().unwrap_or_default(),
             reserved[at].clone().unwrap_or_default(),
@@ -52,28 +55,22 @@ fn rows(budget: &BudgetResource, day: &str) -> Vec<Vec<String>> {
 
 /// In the order of the units.
 fn spelled(amounts: &BudgetAmounts) -> [Option<String>; 4] {
-    let usd = amounts.usd.map(money);
+    let usd = amounts.usd.map(|usd| MicroUsd::from_dollars(usd).unwrap_or_default().amount());
     let minutes = amounts.minutes.map(|minutes| format!("{:.2}", (minutes * 100.0).ceil() / 100.0));
     [usd, amounts.tokens.map(|n| n.to_string()), amounts.agent_turns.map(|n| n.to_string()), minutes]
 }
 
-fn money(usd: f64) -> String {
-    let micros = atta_core::protocol::agent::MicroUsd::from_dollars(usd).unwrap_or_default();
-    micros.to_string().trim_start_matches('$').to_owned()
-}
-
 /// `5.02 of 5.00 USD, 12 of 40 turns; 1.20 USD and 8 turns are reserved for 2 attempts`.
 pub(super) fn of_job(budget: &JobBudget) -> String {
-    let units = ["USD", "tokens", "turns", "minutes"];
     let (limits, used, reserved) = (spelled(&budget.limits), spelled(&budget.used), spelled(&budget.reserved));
     let limited: Vec<usize> = (0..4).filter(|at| limits[*at].is_some()).collect();
     let part = |at: &usize| {
         let (used, limit) = (used[*at].as_deref().unwrap_or("0"), limits[*at].as_deref().unwrap_or("-"));
-        format!("{used} of {limit} {}", units[*at])
+        format!("{used} of {limit} {}", UNITS[*at])
     };
     let mut text = limited.iter().map(part).collect::<Vec<_>>().join(", ");
     if budget.open > 0 {
-        let reserved = limited.iter().map(|at| format!("{} {}", reserved[*at].as_deref().unwrap_or("0"), units[*at]));
+        let reserved = limited.iter().map(|at| format!("{} {}", reserved[*at].as_deref().unwrap_or("0"), UNITS[*at]));
         let attempts = if budget.open == 1 { "an attempt".to_owned() } else { format!("{} attempts", budget.open) };
         let _ = write!(text, "; {} reserved for {attempts}", reserved.collect::<Vec<_>>().join(", "));
     }
@@ -96,7 +93,7 @@ pub(crate) async fn accounts(args: AccountsArgs) -> CommandResult {
     }
 }
 
-async fn list(args: AccountsListArgs) -> CommandResult {
+async fn list(args: ListArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let accounts: Vec<AccountResource> = server.json(server.get(&["accounts"], &[])).await?;
     if args.json {

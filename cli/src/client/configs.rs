@@ -48,9 +48,9 @@ pub(crate) async fn secret(args: SecretArgs) -> CommandResult {
 }
 
 /// The path of a config, or of all of a scope.
-fn segments<'a>(scope: &'a ScopeArgs, name: Option<&'a str>) -> Vec<&'a str> {
-    let mut segments = match &scope.definition {
-        Some(job_type) => vec!["api", "v1", "definitions", job_type.as_str(), "configs"],
+fn segments<'a>(definition: Option<&'a str>, name: Option<&'a str>) -> Vec<&'a str> {
+    let mut segments = match definition {
+        Some(job_type) => vec!["api", "v1", "definitions", job_type, "configs"],
         None => vec!["api", "v1", "configs"],
     };
     segments.extend(name);
@@ -59,10 +59,19 @@ fn segments<'a>(scope: &'a ScopeArgs, name: Option<&'a str>) -> Vec<&'a str> {
 
 async fn put(scope: &ScopeArgs, name: &str, body: &ConfigRequest) -> CommandResult {
     let server = Server::new(&scope.server)?;
-    let request = server.request(Method::PUT, &segments(scope, Some(name)), &[]).json(body);
-    let config: ConfigResource = server.json(request).await?;
+    let config = store_config(&server, scope.definition.as_deref(), name, body).await?;
     output::say(&format!("{} is set.\n", config.name));
     Ok(Exit::Success)
+}
+
+/// Sets a config of a definition, or of all.
+pub(crate) async fn store_config(
+    server: &Server,
+    definition: Option<&str>,
+    name: &str,
+    body: &ConfigRequest,
+) -> CommandResult<ConfigResource> {
+    server.json(server.request(Method::PUT, &segments(definition, Some(name)), &[]).json(body)).await
 }
 
 async fn set(args: ConfigSetArgs) -> CommandResult {
@@ -102,7 +111,7 @@ pub(crate) fn without_line_end(mut text: String) -> String {
 
 async fn get(args: ConfigNameArgs) -> CommandResult {
     let server = Server::new(&args.scope.server)?;
-    let request = server.request(Method::GET, &segments(&args.scope, Some(&args.name)), &[]);
+    let request = server.request(Method::GET, &segments(args.scope.definition.as_deref(), Some(&args.name)), &[]);
     let config: ConfigResource = server.json(request).await?;
     if args.json {
         output::print_json(&config)?;
@@ -125,14 +134,16 @@ async fn get(args: ConfigNameArgs) -> CommandResult {
 
 async fn remove(args: ConfigNameArgs) -> CommandResult {
     let server = Server::new(&args.scope.server)?;
-    server.send(server.request(Method::DELETE, &segments(&args.scope, Some(&args.name)), &[])).await?;
+    server
+        .send(server.request(Method::DELETE, &segments(args.scope.definition.as_deref(), Some(&args.name)), &[]))
+        .await?;
     output::say(&format!("{} is removed.\n", args.name));
     Ok(Exit::Success)
 }
 
 async fn list(args: ConfigListArgs, which: Which) -> CommandResult {
     let server = Server::new(&args.scope.server)?;
-    let mut configs: Vec<ConfigResource> = server.all(&segments(&args.scope, None)[2..]).await?;
+    let mut configs: Vec<ConfigResource> = server.all(&segments(args.scope.definition.as_deref(), None)[2..]).await?;
     configs.retain(|config| which == Which::All || config.secret);
     if args.json {
         output::print_json(&configs)?;

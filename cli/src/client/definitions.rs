@@ -30,8 +30,17 @@ pub(crate) async fn upload(server: &Server, file: &std::path::Path) -> CommandRe
     if name.len() > 255 || name.chars().any(char::is_control) {
         "definition.yaml".clone_into(&mut name);
     }
+    upload_text(server, &name, source).await
+}
+
+/// The same for a text, with the name of a file that its problems are told of.
+pub(crate) async fn upload_text(
+    server: &Server,
+    name: &str,
+    source: impl Into<reqwest::Body>,
+) -> CommandResult<DefinitionResource> {
     let request = server
-        .request(Method::POST, &["api", "v1", "definitions"], &[("file", name.as_str())])
+        .request(Method::POST, &["api", "v1", "definitions"], &[("file", name)])
         .header(reqwest::header::CONTENT_TYPE, "application/yaml")
         .body(source);
     server.json(request).await

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{AttemptResource, JobAttemptResource, JobDetail, JobSummary, Page, Problem};
-use atta_core::resilience::{Backoff, Class, Pauses, TimeLimits, retry_after};
+use atta_core::resilience::{Backoff, Class, Pauses, TimeLimits, retry_after, root_cause};
 use atta_core::secret::SecretText;
 use atta_core::time::UnixMillis;
 use atta_worker::remote::{PinnedCertificate, pinned_tls};
@@ -190,10 +190,7 @@ impl Server {
             return Failure::new(Exit::Refused, "FINGERPRINT", format!("{} is another server: {detail}.", self.url()))
                 .with_help("A server prints its fingerprint when it starts: give that by --queen-fingerprint.");
         }
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
+        let cause = root_cause(error);
         // What rustls says is behind two errors that hide it from `source`.
         if cause.to_string().contains("invalid peer certificate") {
             let message = format!("The certificate of {} is not trusted: {cause}.", self.url());

@@ -219,9 +219,7 @@ fn csv(found: &OutcomesResource) -> String {
     let rows: Vec<(Option<&str>, &OutcomeFigures)> =
         if found.by.is_some() { groups.collect() } else { total.into_iter().collect() };
     for (key, figures) in rows {
-        let dollars = |dollars: f64| {
-            MicroUsd::from_dollars(dollars).map(|money| money.to_string().trim_start_matches('$').to_owned())
-        };
+        let dollars = |dollars: f64| MicroUsd::from_dollars(dollars).map(MicroUsd::amount);
         let maybe = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
         let counts = [
             figures.jobs,

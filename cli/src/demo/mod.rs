@@ -8,22 +8,19 @@ mod story;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use atta_core::protocol::api::{ConfigRequest, ConfigResource, DefinitionResource};
+use atta_core::protocol::api::ConfigRequest;
 use owo_colors::OwoColorize;
-use reqwest::Method;
 use serde_json::Value;
 
 use crate::ambient;
 use crate::args::DemoArgs;
-use crate::client::Server;
-use crate::exit::{CommandResult, Exit, Failure};
+use crate::client::{store_config, upload_text};
+use crate::doctor;
+use crate::exit::{CommandResult, Failure};
 use crate::output;
 use crate::shutdown::Signals;
 use server::DemoServer;
 use stage::Stage;
-
-/// What the tasks of the workflows call.
-const PROGRAMS: [&str; 3] = ["bash", "git", "jq"];
 
 /// Everything is over by then, or something is wrong.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -39,8 +36,7 @@ pub(crate) async fn demo(args: DemoArgs) -> CommandResult {
     let mut signals = Signals::catch()?;
     find_programs()?;
     // Removed at the end, unless somebody wants to look at it.
-    let (kept, temporary) = directory(args.dir)?;
-    let root = temporary.as_ref().map_or_else(|| kept.unwrap_or_default(), |dir| dir.path().to_owned());
+    let (root, temporary) = directory(args.dir)?;
     let stage = Stage::build(root)?;
     let mut server = DemoServer::start(stage.root())?;
     let played = tokio::select! {
@@ -64,12 +60,13 @@ pub(crate) async fn demo(args: DemoArgs) -> CommandResult {
     played
 }
 
-/// Either a directory that stays, or one that goes.
-fn directory(given: Option<PathBuf>) -> CommandResult<(Option<PathBuf>, Option<tempfile::TempDir>)> {
+/// The directory, and what removes it unless it is to stay.
+fn directory(given: Option<PathBuf>) -> CommandResult<(PathBuf, Option<tempfile::TempDir>)> {
     let cannot = |shown: &str, error: &std::io::Error| Failure::failed(format!("{shown} cannot be made: {error}."));
     let Some(dir) = given else {
         let made = tempfile::Builder::new().prefix("atta-demo-").tempdir();
-        return Ok((None, Some(made.map_err(|error| cannot("A temporary directory", &error))?)));
+        let made = made.map_err(|error| cannot("A temporary directory", &error))?;
+        return Ok((made.path().to_owned(), Some(made)));
     };
     let shown = dir.display().to_string();
     std::fs::create_dir(&dir).map_err(|error| {
@@ -81,14 +78,12 @@ fn directory(given: Option<PathBuf>) -> CommandResult<(Option<PathBuf>, Option<t
         }
     })?;
     let dir = dir.canonicalize().map_err(|error| cannot(&shown, &error))?;
-    Ok((Some(dir), None))
+    Ok((dir, None))
 }
 
 /// Whether what the tasks need is installed here.
 fn find_programs() -> CommandResult<()> {
-    let path = ambient::search_path();
-    let missing: Vec<&str> =
-        PROGRAMS.into_iter().filter(|name| !path.iter().any(|place| place.join(name).is_file())).collect();
+    let missing = doctor::missing_programs(&ambient::search_path());
     if missing.is_empty() {
         return Ok(());
     }
@@ -106,11 +101,10 @@ async fn play(stage: &Stage, demo: &DemoServer, agent: Option<&str>) -> CommandR
     let forge = stage.forge().display().to_string();
     for (name, value) in [("Forge", forge), ("Agent", agent), ("AgentCommand", command), ("Poll", "1s".to_owned())] {
         let config = ConfigRequest { value: Value::String(value), secret: Some(false), allow_short: false };
-        let request = server.request(Method::PUT, &["api", "v1", "configs", name], &[]).json(&config);
-        let _: ConfigResource = server.json(request).await?;
+        store_config(&server, None, name, &config).await?;
     }
     for (name, source) in DEFINITIONS {
-        upload(&server, name, source).await?;
+        upload_text(&server, name, source).await?;
     }
     story::tell(&server, stage).await
 }
@@ -118,28 +112,14 @@ async fn play(stage: &Stage, demo: &DemoServer, agent: Option<&str>) -> CommandR
 /// Says what is real and what is not.
 fn introduce(stage: &Stage, url: &str, agent: Option<&str>) {
     let agent = agent.map_or_else(
-        || "a script, no model; what it says of tokens and dollars is made up".to_owned(),
+        || "a stand-in: a script, no model; what it says of tokens and dollars is made up".to_owned(),
         |name| format!("{name}, the real one: it works without asking, and costs what it costs"),
     );
     output::say(&format!(
         "{}\n  server   real: {url}\n  git      real: {}\n  forge    a stand-in: a directory of Markdown files, {}\n  \
-         agent    {}{agent}\n  reviewer a stand-in: this command comments and merges\n\n",
+         agent    {agent}\n  reviewer a stand-in: this command comments and merges\n\n",
         "From issues to merged branches, on this machine.".bold(),
         stage.origin().display(),
         stage.forge().display(),
-        if agent.starts_with("a script") { "a stand-in: " } else { "" },
     ));
-}
-
-async fn upload(server: &Server, name: &str, source: &'static str) -> CommandResult<()> {
-    let request = server
-        .request(Method::POST, &["api", "v1", "definitions"], &[("file", name)])
-        .header(reqwest::header::CONTENT_TYPE, "application/yaml")
-        .body(source);
-    server.json::<DefinitionResource>(request).await.map(|_| ())
-}
-
-/// How the whole went, from how each went.
-fn verdict(unexpected: usize) -> Exit {
-    if unexpected == 0 { Exit::Success } else { Exit::Failed }
 }

@@ -11,9 +11,7 @@ use crate::ambient;
 use crate::args::{ServerArgs, TokenFileArgs};
 use crate::client::Server;
 use crate::exit::{CommandResult, Failure};
-
-/// How the line begins that a server prints when it is ready.
-const READY: &str = "Atta is ready at ";
+use crate::serve::READY;
 
 /// A server that ends with this value.
 pub(super) struct DemoServer {

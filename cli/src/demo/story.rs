@@ -9,10 +9,9 @@ use owo_colors::OwoColorize;
 use serde_json::Value;
 
 use super::stage::{Stage, comment};
-use super::verdict;
 use crate::client::Server;
 use crate::client::follow::EventFollower;
-use crate::exit::{CommandResult, Failure};
+use crate::exit::{CommandResult, Exit, Failure};
 use crate::output;
 use crate::progress::{Line, Progress};
 
@@ -26,7 +25,7 @@ const COMMENTED: u64 = 1;
 const QUESTION: u64 = 3;
 
 /// Submits the picker, follows what it submits to the end, and sums up.
-pub(super) async fn tell(server: &Server, stage: &Stage) -> CommandResult<crate::exit::Exit> {
+pub(super) async fn tell(server: &Server, stage: &Stage) -> CommandResult<Exit> {
     output::say(&format!("{}\n", "The picker looks for issues that are ready".bold()));
     let picker = submit(server, "local-issue-picker").await?;
     let mut events = EventFollower::new(server, &picker);
@@ -130,7 +129,7 @@ fn issue_of(job: &JobDetail) -> u64 {
 }
 
 /// A row per issue, the question that is left, and where the work is now.
-fn sum_up(stage: &Stage, jobs: &[JobDetail]) -> CommandResult<crate::exit::Exit> {
+fn sum_up(stage: &Stage, jobs: &[JobDetail]) -> CommandResult<Exit> {
     let mut unexpected = 0;
     let mut rows = Vec::new();
     for job in jobs {
@@ -155,7 +154,7 @@ fn sum_up(stage: &Stage, jobs: &[JobDetail]) -> CommandResult<crate::exit::Exit>
         output::print(&format!("\nIssue {QUESTION} needs a person:\n{}\n", indented(&question)))?;
     }
     output::print(&format!("\nThe main branch now:\n{}", indented(&stage.history()?)))?;
-    Ok(verdict(unexpected))
+    Ok(if unexpected == 0 { Exit::Success } else { Exit::Failed })
 }
 
 /// What was asked of people about the issue that contradicts itself.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use atta_core::resilience::root_cause;
 use atta_core::secret::SecretText;
 use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::{Method, StatusCode, Url};
@@ -100,9 +101,9 @@ impl Hub {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| cause(&error))?;
+        let response = request.send().await.map_err(|error| root_cause(&error).to_string())?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.bytes().await.map_err(|error| cause(&error))?;
+        let text = response.bytes().await.map_err(|error| root_cause(&error).to_string())?;
         Ok(Answer { status, headers, body: serde_json::from_slice(&text).unwrap_or_default() })
     }
 
@@ -128,12 +129,4 @@ impl Hub {
         }
         Ok(found)
     }
-}
-
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

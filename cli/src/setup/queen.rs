@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use atta_core::protocol::ants::{AntMode, AntResource, AntState};
 use atta_core::protocol::api::{ConfigRequest, ConfigResource, DefinitionResource, VersionInfo};
 use atta_core::secret::SecretText;
-use reqwest::{Method, Url};
+use reqwest::Url;
 use serde_json::Value;
 
 use super::report::Report;
 use crate::ambient;
 use crate::args::SetupGithubArgs;
-use crate::client::Server;
+use crate::client::{Server, store_config, upload_text};
 use crate::doctor;
 
 /// The workflows for GitHub that this program brings along, by the names of their files.
@@ -22,9 +22,6 @@ const REVIEW: &str = "gh-review.yaml";
 
 /// What tasks find the token under.
 const TOKEN: &str = "GithubToken";
-
-/// Programs that the workflows call.
-const PROGRAMS: [&str; 3] = ["bash", "git", "jq"];
 
 /// What the server has been told before.
 pub(super) type Known = HashMap<String, ConfigResource>;
@@ -88,7 +85,7 @@ pub(super) async fn prerequisites(server: &Server, report: &mut Report) {
         report.unknown(
             "programs",
             "what is installed on the ants cannot be seen from here",
-            format!("Run `atta doctor` on each ant: {}, and an agent that is logged in.", PROGRAMS.join(", ")),
+            format!("Run `atta doctor` on each ant: {}, and an agent that is logged in.", doctor::PROGRAMS.join(", ")),
         );
     }
 }
@@ -101,9 +98,9 @@ fn is_here(url: &str) -> bool {
 
 fn programs(report: &mut Report) {
     let path = ambient::search_path();
-    let missing: Vec<&str> = PROGRAMS.into_iter().filter(|name| doctor::find(name, &path).is_none()).collect();
+    let missing = doctor::missing_programs(&path);
     if missing.is_empty() {
-        report.ok("programs", PROGRAMS.join(", "));
+        report.ok("programs", doctor::PROGRAMS.join(", "));
     } else {
         report.todo("programs", format!("{} not found", missing.join(", ")), "Install them where the ant runs.");
     }
@@ -204,8 +201,7 @@ async fn put(
         report.changed(what, format!("{name} would be set"));
         return true;
     }
-    let request = server.request(Method::PUT, &["api", "v1", "configs", name], &[]).json(request);
-    match server.json::<ConfigResource>(request).await {
+    match store_config(server, None, name, request).await {
         Ok(_) => {
             report.changed(what, said);
             true
@@ -235,11 +231,7 @@ async fn definitions(server: &Server, args: &SetupGithubArgs, report: &mut Repor
             }
             continue;
         }
-        let request = server
-            .request(Method::POST, &["api", "v1", "definitions"], &[("file", file)])
-            .header(reqwest::header::CONTENT_TYPE, "application/yaml")
-            .body(*source);
-        match server.json::<DefinitionResource>(request).await {
+        match upload_text(server, file, *source).await {
             Ok(now) if before.is_some_and(|before| before.version == now.version) => as_they_are.push(name),
             Ok(now) => report.changed("definition", format!("{name}, version {}", now.semver.unwrap_or(now.version))),
             Err(failure) => {

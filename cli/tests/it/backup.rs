@@ -3,16 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "these are tests; clippy knows that of test functions only")]
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
 use crate::cluster::{Cluster, TestDatabase};
-use crate::live_server::{LiveServer, atta, path, wait_for};
+use crate::live_server::{LiveServer, path, wait_for};
 use crate::scratch::{Done, Scratch};
 
 /// Something of everything: a secret, a log, an artifact, outputs.
@@ -57,18 +56,6 @@ fn run(scratch: &Scratch, arguments: &[&str], database: Option<&TestDatabase>) -
     command.output().unwrap().into()
 }
 
-fn set_secret(server: &LiveServer) {
-    let mut child = Command::new(atta())
-        .args(["secret", "set", "TOKEN"])
-        .env("ATTA_SERVER", &server.url)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"a-very-secret-token").unwrap();
-    assert!(child.wait().unwrap().success());
-}
-
 fn submit(server: &LiveServer, file: &str, params: &[String]) -> String {
     let mut arguments = vec!["submit", file, "--json"];
     for param in params {
@@ -102,7 +89,7 @@ fn backed_up_and_restored(from: Option<&TestDatabase>, to: Option<&TestDatabase>
     let url = from.map(TestDatabase::url);
     let variables: Vec<(&str, &str)> = url.iter().map(|url| ("ATTA_DATABASE_URL", url.as_str())).collect();
     let server = LiveServer::start_with(scratch.root(), &path(), &variables);
-    set_secret(&server);
+    server.set_secret("TOKEN", "a-very-secret-token");
     let done = submit(&server, &scratch.write("done.yaml", DONE), &[]);
     assert_eq!(server.finished(&done)["state"], "COMPLETED");
     let before = seen(&server, &done, &scratch, "got1");
@@ -300,7 +287,7 @@ fn jobs_that_run_go_on_under_the_database_that_their_server_was_moved_to() {
     let scratch = Scratch::new();
     let database = Cluster::shared().database();
     let server = LiveServer::start(scratch.root(), &path());
-    set_secret(&server);
+    server.set_secret("TOKEN", "a-very-secret-token");
     let done = submit(&server, &scratch.write("done.yaml", DONE), &[]);
     assert_eq!(server.finished(&done)["state"], "COMPLETED");
     let before = seen(&server, &done, &scratch, "got1");

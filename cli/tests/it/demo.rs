@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::live_server::{LiveServer, atta, processes_of, repository, wait_for};
+use crate::scratch::task;
 
 const STRAIGHT: u64 = 1;
 const NEEDS_A_FIX: u64 = 2;
@@ -171,11 +172,6 @@ fn program(path: &Path, script: &str) {
 
 fn is_over(job: &Value) -> bool {
     matches!(job["state"].as_str(), Some("COMPLETED" | "FAILED" | "BLOCKED" | "CANCELLED"))
-}
-
-fn task<'a>(job: &'a Value, name: &str) -> &'a Value {
-    let tasks = job["tasks"].as_array().expect("a job has tasks");
-    tasks.iter().find(|task| task["task_type"] == name).expect("the task exists")
 }
 
 #[test]

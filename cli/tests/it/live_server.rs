@@ -1,6 +1,7 @@
 //! A real `atta serve` as a child process, for tests of shipped workflows and of the demo.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -145,6 +146,26 @@ impl LiveServer {
     /// Runs a client command and returns what came of it.
     pub(crate) fn client(&self, arguments: &[&str]) -> Output {
         Command::new(atta()).args(arguments).env("ATTA_SERVER", &self.url).output().expect("atta starts")
+    }
+
+    /// The same with something to read.
+    pub(crate) fn client_with_stdin(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(atta())
+            .args(arguments)
+            .env("ATTA_SERVER", &self.url)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("atta starts");
+        child.stdin.take().expect("stdin is a pipe").write_all(input.as_bytes()).expect("atta reads");
+        child.wait_with_output().expect("atta ends")
+    }
+
+    /// Stores a secret.
+    pub(crate) fn set_secret(&self, name: &str, value: &str) {
+        let set = self.client_with_stdin(&["secret", "set", name], value);
+        assert!(set.status.success(), "{name}: {}", String::from_utf8_lossy(&set.stderr));
     }
 
     /// Runs a client command that prints JSON and must succeed.

@@ -1,10 +1,9 @@
 //! Secrets through the whole program: they reach a task, and nothing else.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -12,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::live_server::{LiveServer, atta, repository, wait_for};
+use crate::scratch::task;
 
 const KEY: &str = "-----BEGIN TEST KEY-----\nMIIBOgIBAAJBAKj34GkxFhD90vcNLYLInFEX6Ppy1tPf9Cnz\nj4p4WGeKLs1Pt8QuKUpRKfFLfRYC9AIKjbJTWit+CqvjWYzv\n-----END TEST KEY-----\n";
 
@@ -81,19 +81,6 @@ tasks:
     artifacts: {paths: [kept.json]}
 "#;
 
-fn with_stdin(server: &LiveServer, arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(atta())
-        .args(arguments)
-        .env("ATTA_SERVER", &server.url)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("atta starts");
-    child.stdin.take().expect("stdin is a pipe").write_all(input.as_bytes()).expect("atta reads");
-    child.wait_with_output().expect("atta ends")
-}
-
 /// Everything that must not be found, in the forms in which it was written.
 fn needles() -> Vec<(String, Vec<u8>)> {
     let mut needles = Vec::new();
@@ -146,10 +133,6 @@ fn search_tree(directory: &Path, found: &mut Vec<String>) {
     }
 }
 
-fn task<'a>(job: &'a Value, name: &str) -> &'a Value {
-    job["tasks"].as_array().expect("a job has tasks").iter().find(|task| task["task_type"] == name).expect("it exists")
-}
-
 #[test]
 fn nothing_is_found_of_a_run_with_ten_secrets() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -160,7 +143,7 @@ fn nothing_is_found_of_a_run_with_ten_secrets() {
     let path = std::env::var_os("PATH").expect("there is a PATH").into_string().expect("it is text");
     let server = LiveServer::start(directory.path(), &path);
     for (name, value) in TEN {
-        let set = with_stdin(&server, &["secret", "set", name], value);
+        let set = server.client_with_stdin(&["secret", "set", name], value);
         assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
     }
     let file = directory.path().join("ten.yaml");
@@ -305,7 +288,7 @@ fn without_its_key_a_server_serves_and_tasks_with_secrets_fail_by_name() {
     let refused = server.client(&["submit", file]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("there is no secret Token, which line 5 needs"), "{said}");
-    assert!(with_stdin(&server, &["secret", "set", "Token"], "correct-horse").status.success());
+    assert!(server.client_with_stdin(&["secret", "set", "Token"], "correct-horse").status.success());
     let ended = |server: &LiveServer| {
         let submitted = server.json(&["submit", "one", "--json"]);
         server.finished(submitted["job_id"].as_str().expect("a job has an id"))
@@ -349,9 +332,9 @@ fn configs_and_secrets_are_set_and_removed_by_command() {
     );
     assert_eq!(said(&server.client(&["config", "get", "Region"])), "eu-1\n");
     assert_eq!(said(&server.client(&["config", "get", "Limits", "--definition", "build"])), "[1,2]\n");
-    let short = with_stdin(&server, &["secret", "set", "Pin"], "1234\n");
+    let short = server.client_with_stdin(&["secret", "set", "Pin"], "1234\n");
     assert!(!short.status.success() && said(&short).contains("fewer than 6 characters"), "{}", said(&short));
-    assert!(with_stdin(&server, &["secret", "set", "Pin", "--allow-short"], "1234\n").status.success());
+    assert!(server.client_with_stdin(&["secret", "set", "Pin", "--allow-short"], "1234\n").status.success());
     let listed = said(&server.client(&["config"]));
     assert!(listed.contains("Region") && listed.contains("(secret)") && !listed.contains("1234"), "{listed}");
     assert!(!said(&server.client(&["secret"])).contains("Region"));
@@ -398,9 +381,9 @@ fn short_and_split_secrets_stand_in_no_description_output_name_or_url() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = std::env::var_os("PATH").expect("there is a PATH").into_string().expect("it is text");
     let server = LiveServer::start(directory.path(), &path);
-    assert!(with_stdin(&server, &["secret", "set", "Pin", "--allow-short"], PIN).status.success());
-    assert!(with_stdin(&server, &["secret", "set", "Key"], KEY).status.success());
-    assert!(with_stdin(&server, &["secret", "set", "Url"], URL).status.success());
+    assert!(server.client_with_stdin(&["secret", "set", "Pin", "--allow-short"], PIN).status.success());
+    assert!(server.client_with_stdin(&["secret", "set", "Key"], KEY).status.success());
+    assert!(server.client_with_stdin(&["secret", "set", "Url"], URL).status.success());
     let file = directory.path().join("places.yaml");
     fs::write(&file, PLACES).expect("the directory is writable");
     let submitted = server.json(&["submit", file.to_str().expect("a path"), "--json"]);

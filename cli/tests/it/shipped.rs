@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::live_server::{atta, repository};
+pub(crate) use crate::scratch::task;
 
 /// Runs a definition with `atta run --json`; returns the exit code and the document.
 pub(crate) fn run(file: &str, params: &[&str]) -> (i32, Value) {
@@ -36,15 +37,6 @@ pub(crate) fn outline(document: &Value) -> Vec<String> {
 pub(crate) fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
     lines
-}
-
-pub(crate) fn task<'a>(document: &'a Value, name: &str) -> &'a Value {
-    document["tasks"]
-        .as_array()
-        .expect("a job has tasks")
-        .iter()
-        .find(|task| task["task_type"] == name)
-        .expect("the task exists")
 }
 
 #[test]

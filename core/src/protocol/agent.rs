@@ -97,14 +97,19 @@ impl MicroUsd {
     pub fn dollars(self) -> f64 {
         self.0 as f64 / 1e6
     }
+
+    /// Without its sign: `1.25`, with more digits only where they matter: `0.0013`.
+    pub fn amount(self) -> String {
+        let digits = format!("{:06}", self.0 % 1_000_000);
+        let cents = digits.trim_end_matches('0');
+        format!("{}.{cents:0<2}", self.0 / 1_000_000)
+    }
 }
 
 impl fmt::Display for MicroUsd {
-    /// `$1.25`, with more digits only where they matter: `$0.0013`.
+    /// `$1.25`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = format!("{:06}", self.0 % 1_000_000);
-        let cents = digits.trim_end_matches('0');
-        write!(f, "${}.{cents:0<2}", self.0 / 1_000_000)
+        write!(f, "${}", self.amount())
     }
 }
 
@@ -180,6 +185,9 @@ pub struct ContextFile {
     #[serde(default)]
     pub optional: bool,
 }
+
+/// Below TASK_DIR, where the ant lays what only the runner reads. No artifact of a dependency is put there by accident.
+pub const LAID: &str = ".atta-context";
 
 /// Where the text of a file for an agent comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -419,6 +427,14 @@ impl AgentTokens {
     /// Those that limits and sums count: in and out, without those read from a cache.
     pub fn counted(&self) -> u64 {
         self.input.saturating_add(self.output).saturating_add(self.cache_write)
+    }
+
+    /// And so many more.
+    pub fn add(&mut self, more: &Self) {
+        self.input = self.input.saturating_add(more.input);
+        self.output = self.output.saturating_add(more.output);
+        self.cache_read = self.cache_read.saturating_add(more.cache_read);
+        self.cache_write = self.cache_write.saturating_add(more.cache_write);
     }
 }
 

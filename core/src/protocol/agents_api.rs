@@ -154,13 +154,7 @@ impl AgentTotals {
             totals.attempts += 1;
             totals.turns += u64::from(agent.turns);
             match &agent.tokens {
-                Some(tokens) => {
-                    let sum = &mut totals.tokens;
-                    sum.input = sum.input.saturating_add(tokens.input);
-                    sum.output = sum.output.saturating_add(tokens.output);
-                    sum.cache_read = sum.cache_read.saturating_add(tokens.cache_read);
-                    sum.cache_write = sum.cache_write.saturating_add(tokens.cache_write);
-                }
+                Some(tokens) => totals.tokens.add(tokens),
                 None => totals.tokens_unknown += 1,
             }
             match agent.cost_usd.and_then(MicroUsd::from_dollars) {

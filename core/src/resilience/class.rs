@@ -47,6 +47,11 @@ pub fn retry_after(text: &str, now: UnixMillis, longest: Duration) -> Option<Dur
     Some(wait.min(longest)).filter(|wait| !wait.is_zero())
 }
 
+/// The deepest cause of an error, which says most; the error itself when nothing caused it.
+pub fn root_cause<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
+}
+
 /// What caused an error, from near to far, each once; the error itself when nothing did.
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = String::new();

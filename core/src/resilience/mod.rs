@@ -25,6 +25,6 @@ pub use backoff::{Backoff, Pauses};
 pub use board::{Board, Component, ComponentReport, ComponentState, RestartPolicy, Verdict, Working, panic_text};
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Permit};
 pub use budget::RetryBudget;
-pub use class::{Class, causes, retry_after};
+pub use class::{Class, causes, retry_after, root_cause};
 pub use limits::TimeLimits;
 pub use tiers::{Decision, Signals, Thresholds, Tier, Tiers};

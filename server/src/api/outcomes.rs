@@ -12,12 +12,11 @@ use super::access::{Access, Routes};
 use super::page::tagged;
 use super::problem::ApiError;
 use super::request::{Params, Path};
-use crate::outcomes::outcomes;
+use crate::outcomes::{MOST_GROUPS, outcomes};
 use crate::store::OutcomeFilter;
 
-/// Groups of an answer, unless the client says otherwise, and at most.
+/// Groups of an answer, unless the client says otherwise.
 const GROUPS: usize = 100;
-const MOST_GROUPS: usize = 10_000;
 
 pub(super) fn routes() -> Routes {
     Routes::new().with(Access::VIEWER, routes!(list)).with(Access::VIEWER, routes!(get))

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use atta_core::resilience::root_cause;
 use atta_core::time::UnixMillis;
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -54,11 +55,7 @@ impl Mailer {
             Err(_) => Err(Failed::away("the SMTP server did not answer in time")),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
-                let mut cause: &dyn std::error::Error = &error;
-                while let Some(deeper) = cause.source() {
-                    cause = deeper;
-                }
-                let reason = format!("the SMTP server did not take it: {cause}");
+                let reason = format!("the SMTP server did not take it: {}", root_cause(&error));
                 Err(match error.status().map(u16::from) {
                     _ if error.is_permanent() => Failed::refused(reason),
                     // It closes the connection: it does not work at present, whoever is to be told.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use atta_core::resilience::{Class, retry_after};
+use atta_core::resilience::{Class, retry_after, root_cause};
 use atta_core::time::UnixMillis;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -115,11 +115,7 @@ impl Web {
 /// What went wrong, without the URL: a secret may stand in it.
 fn broken(error: reqwest::Error) -> Failed {
     let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    let detail = cause.to_string();
+    let detail = root_cause(&error).to_string();
     if detail == REFUSED {
         return Failed::for_good(format!("the url {REFUSED}"));
     }

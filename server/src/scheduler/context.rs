@@ -4,16 +4,13 @@ use atta_core::definition::{
     AgentOptions, ContextFileSpec, ContextSpec, Method, TRACKER_RESULT, TaskDefinition, TemplateText,
 };
 use atta_core::engine::TaskIndex;
-use atta_core::protocol::agent::{ContextFile, ContextForm, ContextSource};
+use atta_core::protocol::agent::{ContextFile, ContextForm, ContextSource, LAID};
 use atta_core::protocol::ant::{ArtifactFile, ArtifactInput};
 use atta_core::template::{Renderer, Variables};
 
 use super::agents::{checked, inside};
 use super::live::LiveJob;
 use crate::store::AttemptRow;
-
-/// Below TASK_DIR, where what only the runner reads is laid. No artifact of a dependency is put there by accident.
-const LAID: &str = ".atta-context";
 
 impl LiveJob {
     /// The files of an agent.

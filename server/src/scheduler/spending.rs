@@ -234,10 +234,9 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What an attempt is known to have used.
-fn known(row: &AttemptRow, record: Option<&AgentRecord>, ended: UnixMillis) -> Known {
-    let took = row.started_at.map(|started| ended.since(started)).unwrap_or_default();
-    Known::of(record, millis(took))
+/// How long an attempt has run.
+fn took(row: &AttemptRow, ended: UnixMillis) -> Duration {
+    row.started_at.map(|started| ended.since(started)).unwrap_or_default()
 }
 
 impl LiveJob {
@@ -422,20 +421,18 @@ impl State {
 
     /// An attempt of an agent has ended: what it used is counted, and what was reserved is free again.
     pub(super) fn settle_spending(&mut self, job: &JobId, number: AttemptNumber, record: Option<&AgentRecord>) {
-        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
-        let Some(live) = self.jobs.get_mut(job) else { return };
-        let Some(mut spend) = live.spending.open.remove(&number) else { return };
+        let Some(live) = self.jobs.get_mut(job).filter(|live| live.spending.open.contains_key(&number)) else { return };
         let Some(row) = live.attempts.get(&number) else { return };
         let Some(result) = row.result else { return };
         let lost = result == AttemptResult::Named(ResultName::Lost);
         if record.is_none() && row.started_at.is_none() && !lost {
-            live.spending.open.insert(number, spend);
             self.give_back(job, number);
             return;
         }
-        let ended = row.finished_at.unwrap_or(wall);
-        let known = known(row, record, ended);
-        let took = row.started_at.map(|started| ended.since(started)).unwrap_or_default();
+        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let took = took(row, row.finished_at.unwrap_or(wall));
+        let known = Known::of(record, millis(took));
+        let Some(mut spend) = live.spending.open.remove(&number) else { return };
         let counted = spend.part.counted(&known);
         self.budgets.begin_day(wall);
         let day = day_of(wall);
@@ -476,7 +473,7 @@ impl State {
     ) -> Option<Failure> {
         let live = self.jobs.get(job)?;
         let (part, row) = (live.part_of(number)?, live.attempts.get(&number)?);
-        let (scope, measure) = part.ended_by(result, &known(row, record, at))?;
+        let (scope, measure) = part.ended_by(result, &Known::of(record, millis(took(row, at))))?;
         let whose = match scope {
             Scope::Job => "the budget of the job".to_owned(),
             Scope::Definition => format!("the budget of all jobs of {} today", live.row.job_type),

@@ -6,7 +6,7 @@ use atta_core::protocol::agent::{AgentCli, AgentRecord, AgentSession, CostSource
 
 use super::sql::{Row, query};
 use super::write::json;
-use super::{StoreError, StoreWriter, unsigned};
+use super::{StoreError, StoreWriter, signed, unsigned};
 
 /// A row of `agent_attempts`.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,10 +14,6 @@ pub(crate) struct AgentRow {
     pub(crate) job: JobId,
     pub(crate) attempt: AttemptNumber,
     pub(crate) record: Box<AgentRecord>,
-}
-
-fn count(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn source(source: &CostSource) -> String {
@@ -58,11 +54,11 @@ impl StoreWriter {
             .bind(session.map(|session| session.cli.as_str()))
             .bind(session.map(|session| session.id.as_str()))
             .bind(i64::from(record.usage.turns))
-            .bind(tokens.map(|tokens| count(tokens.input)))
-            .bind(tokens.map(|tokens| count(tokens.output)))
-            .bind(tokens.map(|tokens| count(tokens.cache_read)))
-            .bind(tokens.map(|tokens| count(tokens.cache_write)))
-            .bind(record.usage.cost.map(|cost| count(cost.0)))
+            .bind(tokens.map(|tokens| signed(tokens.input)))
+            .bind(tokens.map(|tokens| signed(tokens.output)))
+            .bind(tokens.map(|tokens| signed(tokens.cache_read)))
+            .bind(tokens.map(|tokens| signed(tokens.cache_write)))
+            .bind(record.usage.cost.map(|cost| signed(cost.0)))
             .bind(record.usage.cost_source.as_ref().map(source))
             .bind(record.limit.as_ref().and_then(|limit| limit.resets_at).map(|at| at.0))
             .bind(json(record.as_ref()))

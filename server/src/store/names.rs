@@ -119,6 +119,11 @@ pub(crate) fn priority_from_column(value: i64) -> Result<Priority, StoreError> {
     })
 }
 
+/// A count as it is stored.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// A count or number that is stored as a signed integer.
 pub(crate) fn unsigned<T: TryFrom<i64>>(
     table: &'static str,

@@ -8,7 +8,7 @@ use atta_core::time::UnixMillis;
 use indexmap::IndexMap;
 
 use super::sql::query;
-use super::{ColumnName, StoreError, StoreWriter};
+use super::{ColumnName, StoreError, StoreWriter, signed};
 
 /// What a definition says about what a job has achieved.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,13 +45,7 @@ impl Used {
     fn add(&mut self, usage: &AgentUsage, attempt: &AgentUsage) {
         self.turns = self.turns.saturating_add(u64::from(usage.turns));
         match usage.tokens {
-            Some(tokens) => {
-                let sum = &mut self.tokens;
-                sum.input = sum.input.saturating_add(tokens.input);
-                sum.output = sum.output.saturating_add(tokens.output);
-                sum.cache_read = sum.cache_read.saturating_add(tokens.cache_read);
-                sum.cache_write = sum.cache_write.saturating_add(tokens.cache_write);
-            }
+            Some(tokens) => self.tokens.add(&tokens),
             // Of a run that never spoke nothing is known, and nothing is missing either, if the sum is known.
             None => self.tokens_unknown |= attempt.tokens.is_none(),
         }
@@ -113,10 +107,6 @@ pub(crate) struct OutcomeChange {
     pub(crate) retries: Vec<(String, u32, u32)>,
 }
 
-fn count(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 const UPSERT: &str = "INSERT INTO outcomes (job_id, job_type, version, submitted_at, started_at, finished_at, ended, error_code,
         kind, repository, url, state, reason, note, opened_at, merged_at, rework, attempts, turns, input_tokens, output_tokens,
         cache_read_tokens, cache_write_tokens, tokens_unknown, cost_micros, cost_unknown)
@@ -160,7 +150,7 @@ impl StoreWriter {
     pub(super) async fn write_achieved(&mut self, change: &OutcomeChange) -> Result<(), StoreError> {
         let said = &change.said;
         let sum = |of: fn(&Used) -> u64| -> i64 {
-            count(change.agents.iter().map(|agent| of(&agent.all)).fold(0, u64::saturating_add))
+            signed(change.agents.iter().map(|agent| of(&agent.all)).fold(0, u64::saturating_add))
         };
         let is_there = said.url.is_some() || said.state.is_some_and(|state| state != OutcomeState::NeedsHuman);
         let merged = said.state == Some(OutcomeState::Merged);
@@ -182,7 +172,7 @@ impl StoreWriter {
             .bind(is_there.then_some(change.at.0))
             .bind(merged.then_some(change.at.0))
             .bind(change.rework.map(i64::from))
-            .bind(count(change.agents.len() as u64))
+            .bind(signed(change.agents.len() as u64))
             .bind(sum(|used| used.turns))
             .bind(sum(|used| used.tokens.input))
             .bind(sum(|used| used.tokens.output))
@@ -198,13 +188,13 @@ impl StoreWriter {
                 .bind(&change.job.0)
                 .bind(cli)
                 .bind(model)
-                .bind(count(used.turns))
-                .bind(count(used.tokens.input))
-                .bind(count(used.tokens.output))
-                .bind(count(used.tokens.cache_read))
-                .bind(count(used.tokens.cache_write))
+                .bind(signed(used.turns))
+                .bind(signed(used.tokens.input))
+                .bind(signed(used.tokens.output))
+                .bind(signed(used.tokens.cache_read))
+                .bind(signed(used.tokens.cache_write))
                 .bind(i64::from(used.tokens_unknown))
-                .bind(count(used.micros))
+                .bind(signed(used.micros))
                 .bind(i64::from(used.cost_unknown))
                 .execute(self.connection().await?)
                 .await?;

@@ -7,7 +7,7 @@ use atta_core::protocol::budgets::{BudgetAmounts, JobBudget};
 use atta_core::time::UnixMillis;
 
 use super::sql::{Row, Transaction, query};
-use super::{Changes, StoreError, StoreWriter, unsigned};
+use super::{Changes, StoreError, StoreWriter, signed, unsigned};
 
 /// A row of `agent_spend`.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,12 +55,8 @@ pub(crate) struct AccountRow {
     pub(crate) strikes: u32,
 }
 
-fn int(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 fn column(caps: &Caps, measure: Measure) -> Option<i64> {
-    caps.get(measure).map(int)
+    caps.get(measure).map(signed)
 }
 
 fn caps(row: &Row, table: &'static str, names: [&'static str; 4]) -> Result<Caps, StoreError> {
@@ -170,7 +166,7 @@ impl StoreWriter {
                 .await?;
             return Ok(());
         };
-        let counted = |measure| settled.map(|settled| int(settled.counted.get(measure)));
+        let counted = |measure| settled.map(|settled| signed(settled.counted.get(measure)));
         query(
             "INSERT INTO agent_spend (job_id, attempt, account, most_usd, most_tokens, most_turns, most_ms, bounds, day,
                 counted_usd, counted_tokens, counted_turns, counted_ms, unknown_usd, unknown_tokens)
@@ -215,10 +211,10 @@ impl StoreWriter {
         .bind(day)
         .bind(job_type)
         .bind(i64::from(sum.attempts))
-        .bind(int(sum.counted.get(Measure::Usd)))
-        .bind(int(sum.counted.get(Measure::Tokens)))
-        .bind(int(sum.counted.get(Measure::Turns)))
-        .bind(int(sum.counted.get(Measure::Time)))
+        .bind(signed(sum.counted.get(Measure::Usd)))
+        .bind(signed(sum.counted.get(Measure::Tokens)))
+        .bind(signed(sum.counted.get(Measure::Turns)))
+        .bind(signed(sum.counted.get(Measure::Time)))
         .bind(i64::from(sum.unknown))
         .execute(self.connection().await?)
         .await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use atta_core::protocol::ant::{Hello, UPLOADED_HEADER};
 use atta_core::protocol::api::Problem;
-use atta_core::resilience::{Class, Permit, retry_after};
+use atta_core::resilience::{Class, Permit, retry_after, root_cause};
 use atta_core::time::UnixMillis;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -45,10 +45,7 @@ impl Failed {
 
 /// The deepest cause, which says most.
 pub(super) fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
+    let cause = root_cause(error);
     if error.is_timeout() && !cause.to_string().contains("timed out") {
         return "no answer came in time".to_owned();
     }

@@ -5,9 +5,8 @@ mod cases;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use atta_core::redact::Redactor;
 use atta_core::secret::{SecretText, SecretValue};
@@ -118,17 +117,7 @@ impl Field {
             ("ModelKey", MODEL_KEY),
             ("Neighbour", NEIGHBOUR),
         ] {
-            let mut child = Command::new(atta())
-                .args(["secret", "set", name])
-                .env("ATTA_SERVER", &server.url)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("atta starts");
-            let mut stdin = child.stdin.take().expect("it has a stdin");
-            stdin.write_all(value.as_bytes()).expect("it reads");
-            drop(stdin);
-            assert!(child.wait().expect("it ends").success());
+            server.set_secret(name, value);
         }
         Self { scratch, fake, server, bare, marks }
     }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use atta_fake_github::{Fake, Rule, TOKEN};
 use serde_json::Value;
@@ -68,15 +67,7 @@ impl World {
             let set = world.server().client(&["config", "set", name, &value]);
             assert!(set.status.success(), "{name}: {}", String::from_utf8_lossy(&set.stderr));
         }
-        let mut set = Command::new(atta())
-            .args(["secret", "set", "GithubToken"])
-            .env("ATTA_SERVER", &world.server().url)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("atta starts");
-        set.stdin.take().expect("there is one").write_all(TOKEN.as_bytes()).expect("it reads");
-        assert!(set.wait().expect("it ends").success());
+        world.server().set_secret("GithubToken", TOKEN);
         world.upload("gh-implement", str::to_owned);
         world
     }
