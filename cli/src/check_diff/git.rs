@@ -136,13 +136,17 @@ impl Git {
 
     /// What is written about a commit: names and message.
     pub(super) fn message(&self, commit: &str) -> Result<String, String> {
-        let answer = self.ask(&["show", "-s", "--no-color", "--format=%an%n%ae%n%cn%n%ce%n%B", commit], &[])?;
+        // As it is stored: a setting of the repository could have it told in an encoding in which nothing is found.
+        let format = "--format=%an%n%ae%n%cn%n%ce%n%B";
+        let answer = self.ask(&["show", "-s", "--no-color", "--encoding=none", format, commit], &[])?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
     /// The files that a commit has changed: of a merge those that are as in none of its parents.
     pub(super) fn changed(&self, commit: &str) -> Result<Vec<Changed>, String> {
-        let words = ["diff-tree", "-r", "-c", "-z", "--root", "--no-commit-id", "--no-renames", "--full-index", commit];
+        let words = ["diff-tree", "-r", "-c", "-z", "--root", "--no-commit-id", "--no-renames", "--full-index"];
+        // A file in the checkout can say that submodules are not to be told.
+        let words = [&words[..], &["--ignore-submodules=none", commit]].concat();
         changes(&self.ask(&words, &[])?).ok_or_else(|| format!("git's list of what {commit} changed cannot be read"))
     }
 

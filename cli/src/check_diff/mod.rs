@@ -223,11 +223,9 @@ impl<'a> Check<'a> {
                 self.find(Kind::Secret, rule, message, None, None, commit);
             }
             let changed = self.git.changed(commit)?;
-            let blobs: Vec<String> = changed.iter().filter_map(|file| Some(file.after.as_ref()?.0.clone())).collect();
-            let links: Vec<&Changed> = changed.iter().filter(|file| is_submodule(file)).collect();
-            let none: HashSet<&str> = links.iter().filter_map(|file| Some(file.after.as_ref()?.0.as_str())).collect();
-            let known: Vec<String> = blobs.into_iter().filter(|blob| !none.contains(blob.as_str())).collect();
-            let sizes = if known.is_empty() { HashMap::default() } else { self.git.sizes(&known)? };
+            let own = changed.iter().filter(|file| !is_submodule(file));
+            let blobs: Vec<String> = own.filter_map(|file| Some(file.after.as_ref()?.0.clone())).collect();
+            let sizes = if blobs.is_empty() { HashMap::default() } else { self.git.sizes(&blobs)? };
             for file in &changed {
                 files.insert(file.path.clone());
                 let size = file.after.as_ref().and_then(|(blob, _)| sizes.get(blob).copied()).unwrap_or(0);

@@ -22,8 +22,9 @@ use crate::shutdown::Signals;
 use server::DemoServer;
 use stage::Stage;
 
-/// Everything is over by then, or something is wrong.
+/// Everything is over by then, or something is wrong: with the stand-in, and with an agent that has to think.
 const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE_WITH_AGENTS: Duration = Duration::from_hours(2);
 
 /// The definitions that are uploaded: the names of their files and their texts.
 const DEFINITIONS: [(&str, &str); 2] = [
@@ -39,8 +40,9 @@ pub(crate) async fn demo(args: DemoArgs) -> CommandResult {
     let (root, temporary) = directory(args.dir)?;
     let stage = Stage::build(root)?;
     let mut server = DemoServer::start(stage.root())?;
+    let patience = if args.agent.is_some() { PATIENCE_WITH_AGENTS } else { PATIENCE };
     let played = tokio::select! {
-        played = tokio::time::timeout(PATIENCE, play(&stage, &server, args.agent.as_deref())) => {
+        played = tokio::time::timeout(patience, play(&stage, &server, args.agent.as_deref())) => {
             played.unwrap_or_else(|_| Err(Failure::failed("The demo takes longer than it should.")))
         }
         signal = signals.next() => Err(Failure::failed(format!("Ended by {signal}."))),
@@ -94,6 +96,7 @@ fn find_programs() -> CommandResult<()> {
 async fn play(stage: &Stage, demo: &DemoServer, agent: Option<&str>) -> CommandResult {
     let server = demo.client()?;
     introduce(stage, demo.url(), agent);
+    let made_up = agent.is_none();
     let (agent, command) = match agent {
         Some(agent) => (agent.to_owned(), String::new()),
         None => ("custom".to_owned(), stage.stand_in().display().to_string()),
@@ -106,7 +109,7 @@ async fn play(stage: &Stage, demo: &DemoServer, agent: Option<&str>) -> CommandR
     for (name, source) in DEFINITIONS {
         upload_text(&server, name, source).await?;
     }
-    story::tell(&server, stage).await
+    story::tell(&server, stage, made_up).await
 }
 
 /// Says what is real and what is not.

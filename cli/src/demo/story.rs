@@ -25,7 +25,7 @@ const COMMENTED: u64 = 1;
 const QUESTION: u64 = 3;
 
 /// Submits the picker, follows what it submits to the end, and sums up.
-pub(super) async fn tell(server: &Server, stage: &Stage) -> CommandResult<Exit> {
+pub(super) async fn tell(server: &Server, stage: &Stage, made_up: bool) -> CommandResult<Exit> {
     output::say(&format!("{}\n", "The picker looks for issues that are ready".bold()));
     let picker = submit(server, "local-issue-picker").await?;
     let mut events = EventFollower::new(server, &picker);
@@ -38,7 +38,7 @@ pub(super) async fn tell(server: &Server, stage: &Stage) -> CommandResult<Exit> 
     let jobs: Vec<JobId> = picked.children.into_iter().map(|child| child.job_id).collect();
     output::say(&format!("  it has submitted {} jobs, one for each\n\n", jobs.len()));
     let ended = futures_util::future::try_join_all(jobs.iter().map(|job| follow(server, stage, job))).await?;
-    sum_up(stage, &ended)
+    sum_up(stage, &ended, made_up)
 }
 
 async fn submit(server: &Server, job_type: &str) -> CommandResult<JobId> {
@@ -129,7 +129,7 @@ fn issue_of(job: &JobDetail) -> u64 {
 }
 
 /// A row per issue, the question that is left, and where the work is now.
-fn sum_up(stage: &Stage, jobs: &[JobDetail]) -> CommandResult<Exit> {
+fn sum_up(stage: &Stage, jobs: &[JobDetail], made_up: bool) -> CommandResult<Exit> {
     let mut unexpected = 0;
     let mut rows = Vec::new();
     for job in jobs {
@@ -148,7 +148,7 @@ fn sum_up(stage: &Stage, jobs: &[JobDetail]) -> CommandResult<Exit> {
         ]);
     }
     rows.sort();
-    let header = ["ISSUE", "RESULT", "TOOK", "TURNS", "USD (MADE UP)", "JOB"];
+    let header = ["ISSUE", "RESULT", "TOOK", "TURNS", if made_up { "USD (MADE UP)" } else { "USD" }, "JOB"];
     output::print(&format!("\n{}", output::table(&header, &rows)))?;
     if let Some(question) = question(stage) {
         output::print(&format!("\nIssue {QUESTION} needs a person:\n{}\n", indented(&question)))?;

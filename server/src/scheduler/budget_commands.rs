@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use atta_core::budget::{Caps, Measure, Purse};
 use atta_core::definition::is_job_type;
-use atta_core::engine::{AttemptState, JobState};
+use atta_core::engine::AttemptState;
 use atta_core::protocol::JobId;
 use atta_core::protocol::budgets::{
     AccountResource, AccountState, BudgetAmounts, BudgetReport, BudgetResource, BudgetScope,
@@ -36,21 +36,13 @@ impl Queen {
 }
 
 impl State {
-    /// A paused job goes on with other limits.
-    pub(super) fn change_budget(&mut self, job: &JobId, budget: &Caps) -> Result<(), Refusal> {
+    /// What the limits of a paused job will be, if they are to be others.
+    pub(super) fn changed_budget(&self, job: &JobId, budget: &Caps) -> Result<Option<Caps>, Refusal> {
         if budget.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let live = self.jobs.get_mut(job).ok_or_else(|| Refusal::job_not_found(job))?;
-        if live.row.state != JobState::Paused {
-            return Err(Refusal::Conflict {
-                code: "JOB_NOT_PAUSED",
-                message: format!(
-                    "the job {job} is {}: only a paused job can be resumed with another budget",
-                    live.row.state.as_str()
-                ),
-            });
-        }
+        let live = self.jobs.get(job).ok_or_else(|| Refusal::job_not_found(job))?;
+        live.must_be_paused("another budget")?;
         let purse = &live.spending.purse;
         for measure in Measure::ALL {
             let used = purse.used.get(measure);
@@ -66,11 +58,16 @@ impl State {
                 });
             }
         }
-        live.spending.change_caps(purse.caps.replaced_by(budget));
-        self.staged.job_budgets.insert(job.clone(), live.spending.purse.caps);
+        Ok(Some(purse.caps.replaced_by(budget)))
+    }
+
+    /// A paused job goes on with these limits.
+    pub(super) fn change_budget(&mut self, job: &JobId, caps: Caps) {
+        let Some(live) = self.jobs.get_mut(job) else { return };
+        live.spending.change_caps(caps);
+        self.staged.job_budgets.insert(job.clone(), caps);
         self.staged.touched.insert(job.clone());
         self.budgets.stir(&Cause::Job(job.clone()));
-        Ok(())
     }
 
     pub(super) fn budget_report(&self) -> BudgetReport {

@@ -7,6 +7,7 @@ use atta_core::engine::{Event, JobState, Timer};
 use atta_core::protocol::JobId;
 use serde_json::{Map, Value};
 
+use super::live::LiveJob;
 use super::state::State;
 use super::{JobCommand, Refusal};
 use crate::store::{StoreWriter, Which, json};
@@ -70,9 +71,13 @@ impl State {
                 Event::ResumeRequested
             }
             JobCommand::ResumeWith { params, budget } => {
-                self.change_budget(job, &budget)?;
+                // All of it, or nothing.
+                let caps = self.changed_budget(job, &budget)?;
                 if !params.is_empty() {
                     self.change_params(job, &params)?;
+                }
+                if let Some(caps) = caps {
+                    self.change_budget(job, caps);
                 }
                 return self.perform(job, JobCommand::Resume);
             }
@@ -111,15 +116,7 @@ impl State {
     /// created (durations, keys), stays as it is.
     fn change_params(&mut self, job: &JobId, given: &Map<String, Value>) -> Result<(), Refusal> {
         let live = self.jobs.get_mut(job).ok_or_else(|| Refusal::job_not_found(job))?;
-        if live.row.state != JobState::Paused {
-            return Err(Refusal::Conflict {
-                code: "JOB_NOT_PAUSED",
-                message: format!(
-                    "the job {job} is {}: only a paused job can be resumed with other params",
-                    live.row.state.as_str()
-                ),
-            });
-        }
+        live.must_be_paused("other params")?;
         let mut params = live.params.clone();
         params.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
         let params = check_params(&live.version.definition, &params).map_err(Refusal::params)?;
@@ -165,5 +162,20 @@ impl State {
         self.join_family(&live.row);
         self.jobs.insert(job.clone(), live);
         Ok(())
+    }
+}
+
+impl LiveJob {
+    /// Only a paused job can be resumed with something else.
+    pub(super) fn must_be_paused(&self, with: &str) -> Result<(), Refusal> {
+        if self.row.state == JobState::Paused {
+            return Ok(());
+        }
+        let message = format!(
+            "the job {} is {}: only a paused job can be resumed with {with}",
+            self.row.id,
+            self.row.state.as_str()
+        );
+        Err(Refusal::Conflict { code: "JOB_NOT_PAUSED", message })
     }
 }

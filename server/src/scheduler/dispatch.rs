@@ -15,11 +15,12 @@ use super::state::State;
 impl State {
     /// Leases as many attempts as the ants that can be answered now have free slots.
     pub(super) fn dispatch(&mut self, reporting: &BTreeSet<AntId>) {
+        // Also while nothing is given out: whose time has come would be due again at once.
+        self.call_those_that_wait();
         if self.dispatch_is_paused().is_some() || self.is_read_only().is_some() {
             self.say_what_attempts_wait_for();
             return;
         }
-        self.call_those_that_wait();
         let mut set_aside = Vec::new();
         let ids: Vec<AntId> = self
             .ants

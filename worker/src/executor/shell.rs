@@ -172,8 +172,7 @@ impl Attempt {
         let Action::Shell { program, .. } = &self.assignment.action else {
             return Err(invalid("this is no script"));
         };
-        environment.set("TASK_DIR", directory.work());
-        environment.set("ATTA_OUTPUT", directory.output_file());
+        set_places(&mut environment, &self.core, directory);
         for (name, value) in workspace.iter().flat_map(|lease| &lease.variables) {
             if let Some(name) = name.to_str() {
                 environment.set(name, value);
@@ -201,11 +200,7 @@ impl Attempt {
         blocking(move || {
             let directory = make_directory(&core, &id)?;
             let mut environment = environment;
-            environment.set("TASK_DIR", directory.work());
-            environment.set("ATTA_OUTPUT", directory.output_file());
-            if let Some(own) = core.config.agent_runner.named() {
-                environment.set("ATTA_PROGRAM", own);
-            }
+            set_places(&mut environment, &core, &directory);
             let words = program::words(&program, environment.path());
             let Some(name) = words.first() else { return Err(start_failed("no program is named for the script")) };
             let executable = program::find(name, environment.path(), &directory.work());
@@ -484,6 +479,15 @@ impl Attempt {
             self.warn(format!("after_script {problem}; the result of the task stays as it is"));
         }
         Ok(())
+    }
+}
+
+/// What every program of an attempt finds in its environment.
+fn set_places(environment: &mut Environment, core: &Core, directory: &AttemptDirectory) {
+    environment.set("TASK_DIR", directory.work());
+    environment.set("ATTA_OUTPUT", directory.output_file());
+    if let Some(own) = core.config.agent_runner.named() {
+        environment.set("ATTA_PROGRAM", own);
     }
 }
 

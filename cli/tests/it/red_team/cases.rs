@@ -158,6 +158,16 @@ fn of_agents() -> Vec<Case> {
             End::Stopped(3),
         ),
         told(
+            "commit-message-encoded",
+            "git config i18n.logOutputEncoding UTF-16; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m \"$MODEL_KEY\"",
+            End::Stopped(3),
+        ),
+        told(
+            "submodule-ignored",
+            "printf '.gitmodules\\nsub\\n' >> \"$(git rev-parse --git-path info/exclude)\"; git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),sub; git -c user.name=a -c user.email=a@b commit -qm x; mkdir -p sub; printf '[submodule \"sub\"]\\n\\tpath = sub\\n\\turl = ./x\\n\\tignore = all\\n' > .gitmodules",
+            End::Stopped(6),
+        ),
+        told(
             "commit-author",
             "git -c user.name=\"$MODEL_KEY\" -c user.email=a@b commit -q --allow-empty -m x",
             End::Stopped(3),

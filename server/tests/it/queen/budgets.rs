@@ -101,6 +101,12 @@ pub(crate) async fn a_job_with_nothing_left_is_paused_and_goes_on_in_the_same_se
         refused.to_string(),
         format!("the agents of the job {job} have used 1.52 USD already: a budget of 1.52 USD leaves nothing")
     );
+    // With params that there are not, the budget stays as it is too.
+    let params = serde_json::json!({"Nowhere": 1}).as_object().cloned().unwrap_or_default();
+    let both = JobCommand::ResumeWith { params, budget: caps(3_000_000) };
+    let refused = rig.queen.command(&job, both).await.expect_err("there is no such param");
+    assert_eq!(refused.to_string(), "flow takes no params");
+    assert_eq!(rig.rows("SELECT usd FROM job_budgets").await, ["1500000"]);
     // Without more it is paused again, and nothing was started.
     rig.queen.command(&job, JobCommand::Resume).await.expect("it resumes");
     assert!(ant.poll(&rig.queen).await.assignments.is_empty());

@@ -57,9 +57,10 @@ async fn batches_and_ends() {
     }
     jobs.sort();
     assert_eq!(rig.rows("SELECT id FROM jobs ORDER BY id").await, jobs);
-    assert!(ends > 0 && url.ask().await.unwrap().active);
     // What is in memory is what is stored: everything runs to its end.
     Ant::new("ant", 8).work(&rig.queen).await;
+    // The last session may have ended after the last submission; what was stored since then needed another one.
+    assert!(ends > 0 && url.ask().await.unwrap().active);
     assert_eq!(rig.rows("SELECT state, count(*) FROM jobs GROUP BY state").await, [format!("COMPLETED {JOBS}")]);
     assert_eq!(rig.rows("SELECT count(*) FROM attempts").await, [JOBS.to_string()]);
 }
