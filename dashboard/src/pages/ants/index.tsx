@@ -1,0 +1,5 @@
+import { PageHeader } from "../../ui/kit";
+
+export function AntsPage() {
+  return <PageHeader title="Ants" />;
+}

@@ -1,0 +1,5 @@
+import { PageHeader } from "../../ui/kit";
+
+export function JobsPage() {
+  return <PageHeader title="Jobs" />;
+}

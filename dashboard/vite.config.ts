@@ -1,0 +1,14 @@
+import tailwindcss from "@tailwindcss/vite";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// ATTA_URL: the server that `npm run dev` shows.
+const server = process.env.ATTA_URL ?? "http://127.0.0.1:7777";
+
+export default defineConfig({
+  plugins: [react(), tailwindcss()],
+  server: { proxy: { "/api": server, "/health": server } },
+  // Everything is a file of its own: the Content-Security-Policy allows nothing that is written into the page.
+  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  test: { include: ["src/**/*.test.{ts,tsx}"] },
+});
