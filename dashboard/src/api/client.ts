@@ -1,5 +1,5 @@
 import createClient from "openapi-fetch";
-import type { components, paths } from "./schema";
+import type { components, paths } from "./generated/schema";
 
 /** A type of the server's API by the name it has in the OpenAPI document. */
 export type Api<Name extends keyof components["schemas"]> = components["schemas"][Name];
