@@ -5,6 +5,7 @@ import { createRoot } from "react-dom/client";
 import { ApiError } from "./api/client";
 import { Live } from "./api/live";
 import { LiveProvider } from "./app/context";
+import "./app/nonce";
 import { startTheme } from "./app/theme";
 import { router } from "./router";
 import "./styles.css";

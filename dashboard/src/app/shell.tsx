@@ -1,4 +1,4 @@
-import { Link, Outlet } from "@tanstack/react-router";
+import { Link, Outlet, useRouter } from "@tanstack/react-router";
 import {
   Activity,
   BarChart3,
@@ -15,30 +15,42 @@ import {
   Wallet,
   Webhook,
 } from "lucide-react";
+import { useState } from "react";
 import { useLiveState } from "../api/live";
 import { cn } from "../ui/cn";
+import { Confirmer } from "../ui/confirm";
+import { Toaster } from "../ui/toast";
 import { useLive } from "./context";
+import { KeyList } from "./keylist";
+import { useKeys } from "./keys";
 import { Login } from "./login";
 import { setTheme, type Theme, useTheme } from "./theme";
 
-const pages = [
-  { to: "/", label: "Now", icon: Activity },
-  { to: "/jobs", label: "Jobs", icon: ListChecks },
-  { to: "/definitions", label: "Definitions", icon: FileCode2 },
-  { to: "/schedules", label: "Schedules", icon: CalendarClock },
-  { to: "/outcomes", label: "Outcomes", icon: BarChart3 },
-  { to: "/budgets", label: "Budgets", icon: Wallet },
-  { to: "/ants", label: "Ants", icon: Bug },
-  { to: "/configs", label: "Configs", icon: KeyRound },
-  { to: "/triggers", label: "Triggers", icon: Webhook },
-  { to: "/notifications", label: "Notifications", icon: Bell },
-  { to: "/audit", label: "Audit", icon: ScrollText },
+export const pages = [
+  { to: "/", label: "Now", key: "g n", icon: Activity },
+  { to: "/jobs", label: "Jobs", key: "g j", icon: ListChecks },
+  { to: "/definitions", label: "Definitions", key: "g d", icon: FileCode2 },
+  { to: "/schedules", label: "Schedules", key: "g s", icon: CalendarClock },
+  { to: "/outcomes", label: "Outcomes", key: "g o", icon: BarChart3 },
+  { to: "/budgets", label: "Budgets", key: "g b", icon: Wallet },
+  { to: "/ants", label: "Ants", key: "g a", icon: Bug },
+  { to: "/configs", label: "Configs", key: "g c", icon: KeyRound },
+  { to: "/triggers", label: "Triggers", key: "g t", icon: Webhook },
+  { to: "/notifications", label: "Notifications", key: "g i", icon: Bell },
+  { to: "/audit", label: "Audit", key: "g u", icon: ScrollText },
 ] as const;
 
 /** What is around every page: navigation, the state of the connection, the theme. */
 export function Shell() {
   const live = useLive();
   const state = useLiveState(live);
+  const router = useRouter();
+  const [keysShown, setKeysShown] = useState(false);
+  useKeys("Everywhere", [{ keys: "?", label: "Show this list of keys", run: () => setKeysShown(true) }]);
+  useKeys(
+    "Go to",
+    pages.map(({ to, label, key }) => ({ keys: key, label, run: () => void router.navigate({ to }) })),
+  );
   if (state === "refused") return <Login />;
   return (
     <div className="min-h-dvh md:grid md:grid-cols-[13rem_1fr]">
@@ -75,6 +87,9 @@ export function Shell() {
       <main id="main" className="min-w-0 px-4 py-5 md:px-6">
         <Outlet />
       </main>
+      <KeyList open={keysShown} onOpenChange={setKeysShown} />
+      <Confirmer />
+      <Toaster />
     </div>
   );
 }
