@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+// What a browser does with a real server. `npm run screenshots` is the same with another list of files.
+export default defineConfig(({ mode }) => ({
+  test: {
+    include: [mode === "screenshots" ? "tests/**/*.shots.ts" : "tests/**/*.test.ts"],
+    pool: "forks",
+    maxWorkers: Number(process.env.BROWSERS ?? 2),
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+}));
