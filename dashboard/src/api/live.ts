@@ -19,6 +19,8 @@ export class Live {
   #listeners = new Set<Listener>();
   #stale = new Map<string, readonly unknown[]>();
   #flush: ReturnType<typeof setTimeout> | undefined;
+  #refreshing = new Set<string>();
+  #again = new Map<string, readonly unknown[]>();
   readonly #queries: QueryClient;
 
   constructor(queries: QueryClient) {
@@ -88,10 +90,30 @@ export class Live {
     this.#stale.set(JSON.stringify(key), key);
     this.#flush ??= setTimeout(() => {
       this.#flush = undefined;
-      const keys = [...this.#stale.values()];
+      const keys = [...this.#stale];
       this.#stale.clear();
-      for (const queryKey of keys) void this.#queries.invalidateQueries({ queryKey });
+      for (const [name, queryKey] of keys) void this.#refresh(name, queryKey);
     }, 150);
+  }
+
+  /**
+   * What is under way is never given up for a newer request: something that changes faster than it can be told would not be
+   * shown at all. It is asked for once more afterwards.
+   */
+  async #refresh(name: string, queryKey: readonly unknown[]) {
+    if (this.#refreshing.has(name)) {
+      this.#again.set(name, queryKey);
+      return;
+    }
+    this.#refreshing.add(name);
+    try {
+      await this.#queries.invalidateQueries({ queryKey }, { cancelRefetch: false });
+    } finally {
+      this.#refreshing.delete(name);
+    }
+    const again = this.#again.get(name);
+    this.#again.delete(name);
+    if (again !== undefined && !this.#stop.signal.aborted) this.#outdated(again);
   }
 
   #become(state: LiveState) {
