@@ -57,6 +57,54 @@ fn local_issues_are_worked_on_like_those_of_github() {
 }
 
 #[test]
+fn issues_of_jira_are_worked_on_like_those_of_github() {
+    // Where it lies, and with which password.
+    let expected = [
+        "job_type",
+        "description",
+        "params",
+        "workspace",
+        "setup.environment",
+        "push.environment",
+        "sync.environment",
+        "push-fixes.environment",
+    ];
+    let found = differences(&workflow("gh-implement.yaml"), &workflow("jira-implement.yaml"));
+    assert_eq!(found, expected.iter().map(|name| (*name).to_owned()).collect());
+}
+
+#[test]
+fn issues_of_jira_are_looked_for_like_those_of_github() {
+    let (github, jira) = (workflow("gh-issue-picker.yaml"), workflow("jira-issue-picker.yaml"));
+    let keys = differing(&github, &jira);
+    let allowed = ["description", "job_type", "job_variables", "skip_if", "tasks"];
+    assert!(keys.iter().all(|key| allowed.contains(&key.as_str())), "{keys:?}");
+    let (github, jira) = (tasks(&github), tasks(&jira));
+    assert_eq!(github.keys().collect::<Vec<_>>(), jira.keys().collect::<Vec<_>>(), "the same tasks in the same order");
+    for name in ["look", "submit"] {
+        assert_eq!(differing(&github[name], &jira[name]), BTreeSet::from(["submit".to_owned()]), "{name}");
+        let (one, other) = (&github[name]["submit"], &jira[name]["submit"]);
+        let differ: Vec<String> = differing(one, other).into_iter().filter(|key| key != "params").collect();
+        // Jira calls a number a key.
+        assert_eq!(differ, ["items", "job_type"], "{name}");
+    }
+}
+
+#[test]
+fn whoever_has_a_credential_of_jira_or_bitbucket_is_no_agent() {
+    let definition = workflow("jira-implement.yaml");
+    let with_git = ["setup", "push", "sync", "push-fixes"];
+    for (name, task) in tasks(&definition) {
+        let has = task.to_string().contains("secrets.");
+        assert!(!has || TRACKER.contains(&name.as_str()) || with_git.contains(&name.as_str()), "{name} has a secret");
+        assert!(!has || task.get("agent").is_none(), "{name} is an agent");
+        let both = task.to_string().contains("JiraLogin") && task.to_string().contains("BitbucketToken");
+        assert!(!both, "{name} speaks to one of the two");
+    }
+    assert!(!definition["environment"].to_string().contains("secrets."));
+}
+
+#[test]
 fn local_issues_are_looked_for_like_those_of_github() {
     let (github, local) = (workflow("gh-issue-picker.yaml"), workflow("local-issue-picker.yaml"));
     let keys = differing(&github, &local);

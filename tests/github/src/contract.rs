@@ -13,33 +13,41 @@ use crate::routes::OPERATIONS;
 const DESCRIPTION: &str = "node_modules/@octokit/openapi/generated/api.github.com.json";
 const CUT: &str = "node_modules/.cache/atta-github-paths.json";
 
-/// The description.
-pub(crate) struct Contract {
+/// A description (OpenAPI 3.0) that requests and answers are held against.
+pub struct Contract {
     document: Value,
+    operations: Vec<&'static str>,
     validators: Mutex<HashMap<String, Arc<Validator>>>,
 }
 
 /// Which operation a request is.
-pub(crate) struct Matched {
+pub struct Matched {
     /// `GET /repos/{owner}/{repo}`.
-    pub(crate) operation: &'static str,
-    pub(crate) params: HashMap<String, String>,
+    pub operation: &'static str,
+    /// Of the path, decoded.
+    pub params: HashMap<String, String>,
 }
 
 impl Contract {
     pub(crate) fn get() -> &'static Self {
         static CONTRACT: OnceLock<Contract> = OnceLock::new();
-        CONTRACT.get_or_init(|| Self { document: load(), validators: Mutex::default() })
+        CONTRACT.get_or_init(|| Self::of(load(), OPERATIONS.iter().map(|(operation, _)| *operation).collect()))
     }
 
-    /// Finds the operation; the last parameter of `git` paths has slashes in it.
-    pub(crate) fn find(method: &str, path: &str) -> Option<Matched> {
+    /// That of a document with these operations, `METHOD PATH`.
+    pub fn of(document: Value, operations: Vec<&'static str>) -> Self {
+        Self { document, operations, validators: Mutex::default() }
+    }
+
+    /// Finds the operation; the last parameter of paths with `git` or `refs` in them has slashes in it.
+    pub fn find(&self, method: &str, path: &str) -> Option<Matched> {
         let given: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-        OPERATIONS.iter().map(|(operation, _)| *operation).find_map(|operation| {
+        self.operations.iter().copied().find_map(|operation| {
             let (wanted, template) = operation.split_once(' ')?;
             let template: Vec<&str> = template.trim_start_matches('/').split('/').collect();
-            let rest = template.contains(&"git") && template.last() == Some(&"{ref}");
+            let named = matches!(template.last(), Some(&"{ref}" | &"{name}"));
+            let rest = named && (template.contains(&"git") || template.contains(&"refs"));
             if wanted != method || (template.len() != given.len() && !(rest && given.len() > template.len())) {
                 return None;
             }
@@ -72,7 +80,7 @@ impl Contract {
     }
 
     /// What of a request is not as described.
-    pub(crate) fn request_breaches(
+    pub fn request_breaches(
         &self,
         operation: &str,
         query: &[(String, String)],
@@ -115,7 +123,7 @@ impl Contract {
     }
 
     /// The whole answer from what is known of it, and what of that is not as described.
-    pub(crate) fn answer(&self, operation: &str, status: u16, known: Value) -> (Value, Vec<String>) {
+    pub fn answer(&self, operation: &str, status: u16, known: Value) -> (Value, Vec<String>) {
         let response = &self.operation(operation)["responses"][status.to_string()];
         if response.is_null() {
             return (known, vec![format!("{operation} does not answer with {status}")]);

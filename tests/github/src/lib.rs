@@ -1,14 +1,17 @@
 #![doc = include_str!("../README.md")]
 #![expect(clippy::expect_used, reason = "it is part of tests")]
 
-mod contract;
+pub mod contract;
 mod faults;
 mod http;
 mod routes;
 mod server;
+pub mod serving;
 mod shapes;
 mod state;
 
 pub use faults::{Fault, Rule};
-pub use server::{APP_KEY, Fake, Logged, TOKEN};
+pub use http::{Reply, Request};
+pub use server::{APP_KEY, Fake, TOKEN};
+pub use serving::Logged;
 pub use state::{Check, Comment, Issue, Label, Pull, Repo, Review, ReviewComment, State};

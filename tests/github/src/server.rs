@@ -1,13 +1,10 @@
-//! The server: connections, who asks, limits, pages, faults, and the description that all of it is held against.
+//! GitHub: who asks, limits, pages, and the description that all of it is held against.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::BufReader;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::ops::Deref;
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use atta_core::time::UnixMillis;
 use base64::Engine as _;
@@ -16,9 +13,10 @@ use rustls::pki_types::alg_id::RSA_PKCS1_SHA256;
 use serde_json::{Value, json};
 
 use crate::contract::Contract;
-use crate::faults::{Fault, Rule};
-use crate::http::{self, Reply, Request};
+use crate::faults::Fault;
+use crate::http::{Reply, Request};
 use crate::routes::{Asked, Known, OPERATIONS};
+use crate::serving::{Service, Site, locked};
 use crate::state::{State, sha};
 
 /// A token that the fake knows, of the user `atta-bot`.
@@ -31,46 +29,15 @@ pub(crate) const APP_SLUG: &str = "atta-app";
 pub(crate) const INSTALLATION: u64 = 815;
 /// What GitHub lets a token ask per hour.
 const LIMIT: u64 = 5_000;
-/// How often an idle connection looks whether the fake is still there.
-const TICK: Duration = Duration::from_millis(100);
 
-/// One request that came.
-#[derive(Debug, Clone)]
-pub struct Logged {
-    /// `GET`, …
-    pub method: String,
-    /// Without the query.
-    pub path: String,
-    /// In order.
-    pub query: Vec<(String, String)>,
-    /// What was sent, if it was JSON.
-    pub body: Value,
-    /// What was answered; 0 when the connection was cut.
-    pub status: u16,
-    /// The word after `Bearer`.
-    pub token: String,
-}
-
-#[derive(Default)]
-struct Shared {
+/// What is behind a running GitHub.
+pub struct GitHub {
     state: Mutex<State>,
-    rules: Mutex<Vec<Rule>>,
-    log: Mutex<Vec<Logged>>,
-    breaches: Mutex<Vec<String>>,
-    over: AtomicBool,
-    base: Mutex<String>,
+    base: String,
 }
 
 /// A running GitHub.
-pub struct Fake {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub struct Fake(Service<GitHub>);
 
 /// Seconds since 1970.
 fn now() -> u64 {
@@ -93,151 +60,36 @@ impl Fake {
     pub fn start_on(address: &str) -> Self {
         // It takes a moment, which is not to be counted to the first request.
         Contract::get();
-        let listener = TcpListener::bind(address).expect("the port is free");
-        let address = listener.local_addr().expect("it has an address");
-        let shared = Arc::new(Shared::default());
-        *locked(&shared.base) = format!("http://{address}");
-        {
-            let mut state = locked(&shared.state);
-            state.installation_seconds = 3_600;
-            state.tokens.insert(TOKEN.to_owned(), "atta-bot".to_owned());
-        }
-        let serving = Arc::clone(&shared);
-        let accepting = std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if serving.over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&serving);
-                std::thread::spawn(move || serve(&shared, stream));
-            }
-        });
-        Self { address, shared, accepting: Some(accepting) }
-    }
-
-    /// What `github.api_url` is to be.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let mut state = State::default();
+        state.installation_seconds = 3_600;
+        state.tokens.insert(TOKEN.to_owned(), "atta-bot".to_owned());
+        Self(Service::start(address, |address| GitHub { state: Mutex::new(state), base: format!("http://{address}") }))
     }
 
     /// Reads and changes what it knows.
     pub fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut locked(&self.shared.state))
-    }
-
-    /// Lets something go wrong.
-    pub fn inject(&self, rule: Rule) {
-        locked(&self.shared.rules).push(rule);
-    }
-
-    /// Nothing goes wrong any more.
-    pub fn heal(&self) {
-        locked(&self.shared.rules).clear();
-    }
-
-    /// All requests so far.
-    pub fn log(&self) -> Vec<Logged> {
-        locked(&self.shared.log).clone()
-    }
-
-    /// How many requests of this method had this in their path.
-    pub fn count(&self, method: &str, path: &str) -> usize {
-        self.log().iter().filter(|asked| asked.method == method && asked.path.contains(path)).count()
-    }
-
-    /// Forgets the requests so far.
-    pub fn clear_log(&self) {
-        locked(&self.shared.log).clear();
-    }
-
-    /// What was not as GitHub describes it, so far.
-    pub fn breaches(&self) -> Vec<String> {
-        locked(&self.shared.breaches).clone()
+        look(&mut locked(&self.0.site().state))
     }
 }
 
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
-        let _ = TcpStream::connect(self.address);
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
-        }
-        let breaches = self.breaches();
-        let failing = std::thread::panicking();
-        assert!(failing || breaches.is_empty(), "not as GitHub describes it:\n{}", breaches.join("\n"));
+impl Deref for Fake {
+    type Target = Service<GitHub>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
-fn serve(shared: &Shared, stream: TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let Ok(writer) = stream.try_clone() else { return };
-    let mut reader = BufReader::new(stream);
-    while !shared.over.load(Ordering::SeqCst) {
-        // Nothing is read by waiting: what has begun to come is read whole.
-        let _ = reader.get_ref().set_read_timeout(Some(TICK));
-        let waiting = if reader.buffer().is_empty() { reader.get_ref().peek(&mut [0]) } else { Ok(1) };
-        match waiting {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
-                continue;
-            }
-            Err(_) => return,
-        }
-        let _ = reader.get_ref().set_read_timeout(Some(Duration::from_secs(10)));
-        let Ok(Some(request)) = http::read(&mut reader) else { return };
-        if !answer(shared, &request, &writer) {
-            let _ = writer.shutdown(std::net::Shutdown::Both);
-            return;
-        }
-    }
-}
+impl Site for GitHub {
+    const NAME: &'static str = "GitHub";
 
-/// Whether the connection goes on.
-fn answer(shared: &Shared, request: &Request, writer: &TcpStream) -> bool {
-    let fault = locked(&shared.rules).iter_mut().find_map(|rule| rule.meets(&request.method, &request.path));
-    let mut reply = match fault {
-        None | Some(Fault::CutAfter | Fault::CutWithin | Fault::Silent(_) | Fault::Slow(_) | Fault::DoneBut(_)) => {
-            perform(shared, request)
-        }
-        Some(ref fault) => broken(fault),
-    };
-    let said = |reply: &mut Reply, status, message: &str| {
-        reply.status = status;
-        reply.body = json!({"message": message}).to_string().into_bytes();
-        reply.headers.retain(|(name, _)| *name != "etag" && *name != "link");
-    };
-    let mut bytes = None;
-    let mut goes_on = true;
-    match fault {
-        Some(Fault::DoneBut(status)) => said(&mut reply, status, "Server Error"),
-        Some(Fault::CutBefore | Fault::CutAfter) => {
-            (reply.status, goes_on, bytes) = (0, false, Some(Vec::new()));
-        }
-        Some(Fault::CutWithin) => {
-            let whole = http::bytes(&reply);
-            (reply.status, goes_on, bytes) = (0, false, Some(whole[..whole.len() - reply.body.len() / 2].to_vec()));
-        }
-        Some(Fault::Silent(time) | Fault::Slow(time)) => {
-            let until = std::time::Instant::now() + time;
-            while std::time::Instant::now() < until && !shared.over.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-        _ => {}
+    fn perform(&self, request: &Request, breaches: &mut Vec<String>) -> Reply {
+        perform(self, request, breaches)
     }
-    locked(&shared.log).push(Logged {
-        method: request.method.clone(),
-        path: request.path.clone(),
-        query: request.query.clone(),
-        body: serde_json::from_slice(&request.body).unwrap_or(Value::Null),
-        status: reply.status,
-        token: token(request).to_owned(),
-    });
-    http::write(writer, &bytes.unwrap_or_else(|| http::bytes(&reply)));
-    goes_on
+
+    fn broken(&self, fault: &Fault) -> Reply {
+        broken(fault)
+    }
 }
 
 /// An answer that nothing was done for.
@@ -283,10 +135,6 @@ fn broken(fault: &Fault) -> Reply {
     }
 }
 
-fn token(request: &Request) -> &str {
-    request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
-}
-
 /// The login behind a token, or the App behind a signed one.
 fn who(state: &State, token: &str) -> Option<String> {
     if let Some(login) = state.tokens.get(token) {
@@ -306,11 +154,11 @@ fn who(state: &State, token: &str) -> Option<String> {
     good.then(|| format!("app:{APP_SLUG}"))
 }
 
-fn perform(shared: &Shared, request: &Request) -> Reply {
+fn perform(site: &GitHub, request: &Request, breaches: &mut Vec<String>) -> Reply {
     let contract = Contract::get();
-    let breach = |text: String| locked(&shared.breaches).push(text);
-    let token = token(request).to_owned();
-    let mut state = locked(&shared.state);
+    let mut breach = |text: String| breaches.push(text);
+    let token = request.token().to_owned();
+    let mut state = locked(&site.state);
     let moved = state.repos.values().find_map(|repo| {
         let rest = request.path.strip_prefix(&format!("/repos/{}", repo.old_name.as_ref()?))?;
         Some(format!("/repos/{}{rest}", repo.name))
@@ -323,10 +171,10 @@ fn perform(shared: &Shared, request: &Request) -> Reply {
             let _ = write!(text, "{}{name}={value}", if text.is_empty() { '?' } else { '&' });
             text
         });
-        reply.headers.push(("location", format!("{}{path}{query}", locked(&shared.base))));
+        reply.headers.push(("location", format!("{}{path}{query}", site.base)));
         return reply;
     }
-    let Some(matched) = Contract::find(&request.method, &request.path) else {
+    let Some(matched) = contract.find(&request.method, &request.path) else {
         breach(format!("{} {} is nothing that GitHub describes", request.method, request.path));
         return simple(404, &json!({"message": "Not Found"}));
     };
@@ -352,7 +200,7 @@ fn perform(shared: &Shared, request: &Request) -> Reply {
     let body = body.unwrap_or(Value::Null);
     let mut asked = Asked { params: matched.params, query: query.clone(), body, login, state: &mut state };
     let known = handler(&mut asked).unwrap_or_else(|refused| refused);
-    let (known, link) = page(known, request, &locked(&shared.base));
+    let (known, link) = page(known, request, &site.base);
     // What a fake refuses need not be in the description: 404 and 403 come of what can be seen.
     let (document, breaches) = if known.status < 400 {
         contract.answer(matched.operation, known.status, known.body)

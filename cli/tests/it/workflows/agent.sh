@@ -5,7 +5,7 @@ set -eu
 prompt=$(cat)
 branch=${BRANCH:-ai/0-}
 issue=${branch#ai/}
-issue=${issue%%-*}
+issue=${issue%-*} # what follows it is the nonce
 task=$ATTA_TASK_TYPE
 mode=$(cat "@DIR@/modes/$issue" 2>/dev/null || echo plain)
 session=${ATTA_AGENT_SESSION:-}

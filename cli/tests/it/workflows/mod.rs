@@ -1,7 +1,9 @@
-//! The workflows for GitHub, from the label to the merge: the shipped files, the built program, a GitHub of the tests over HTTP, a
-//! bare repository, and stand-ins for agents.
+//! The workflows for GitHub and for Jira, from the label to the merge: the shipped files, the built program, a GitHub, a Jira and a
+//! Bitbucket of the tests over HTTP, a bare repository, and stand-ins for agents.
 
+mod ground;
 mod implement;
+mod jira;
 mod phases;
 mod picker;
 mod pull_request;
