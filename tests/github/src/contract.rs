@@ -80,12 +80,7 @@ impl Contract {
     }
 
     /// What of a request is not as described.
-    pub fn request_breaches(
-        &self,
-        operation: &str,
-        query: &[(String, String)],
-        body: Option<&Value>,
-    ) -> Vec<String> {
+    pub fn request_breaches(&self, operation: &str, query: &[(String, String)], body: Option<&Value>) -> Vec<String> {
         let described = self.operation(operation);
         let mut breaches = Vec::new();
         let params: Vec<&Value> =

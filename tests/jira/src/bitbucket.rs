@@ -72,7 +72,8 @@ fn list(asked: &mut Asked<'_>) -> Answer {
         }
     };
     let fits = |pull: &&Pull| {
-        let state = if states.is_empty() { pull.state == "OPEN" } else { states.iter().any(|state| state == pull.state) };
+        let state =
+            if states.is_empty() { pull.state == "OPEN" } else { states.iter().any(|state| state == pull.state) };
         state && branch.as_ref().is_none_or(|branch| *branch == pull.branch)
     };
     let ids: Vec<u64> = asked.state.pulls.values().filter(fits).map(|pull| pull.id).collect();

@@ -26,7 +26,8 @@ fn myself(asked: &mut Asked<'_>) -> Answer {
 /// The fields that were asked for.
 fn shown(base: &str, issue: &Issue, fields: Option<&str>) -> Value {
     let id = issue.key.rsplit('-').next().unwrap_or_default();
-    let mut bean = json!({"id": format!("1000{id}"), "key": issue.key, "self": format!("{base}/rest/api/2/issue/1000{id}")});
+    let mut bean =
+        json!({"id": format!("1000{id}"), "key": issue.key, "self": format!("{base}/rest/api/2/issue/1000{id}")});
     for field in fields.into_iter().flat_map(|fields| fields.split(',')) {
         bean["fields"][field] = match field {
             "summary" => json!(issue.summary),
@@ -85,12 +86,8 @@ fn search(asked: &mut Asked<'_>) -> Answer {
     }
     let size = asked.given("maxResults").and_then(|size| size.parse().ok()).unwrap_or(50);
     let from: usize = asked.given("nextPageToken").and_then(|at| at.parse().ok()).unwrap_or(0);
-    let page: Vec<Value> = found
-        .iter()
-        .skip(from)
-        .take(size)
-        .map(|issue| shown(asked.base, issue, asked.given("fields")))
-        .collect();
+    let page: Vec<Value> =
+        found.iter().skip(from).take(size).map(|issue| shown(asked.base, issue, asked.given("fields"))).collect();
     let next = from + page.len();
     let mut answer = json!({"issues": page, "isLast": next >= found.len()});
     if next < found.len() {

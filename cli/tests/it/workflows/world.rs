@@ -67,8 +67,7 @@ impl World {
 
     /// A job for an issue.
     pub(super) fn submit(&self, number: u64, params: &[&str]) -> String {
-        let mut given =
-            vec![format!("Repo={REPO}"), format!("Issue={number}"), format!("Api={}", self.fake.url())];
+        let mut given = vec![format!("Repo={REPO}"), format!("Issue={number}"), format!("Api={}", self.fake.url())];
         given.extend(params.iter().map(|param| (*param).to_owned()));
         self.submitted("gh-implement", &given)
     }
