@@ -4,7 +4,7 @@
 //! repository's own directory, and is put back afterwards: by the same process, by whoever cleans up after it, or by the next
 //! run. Everything is read and written as it is, without filters, hooks or links.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
@@ -13,17 +13,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use atta_core::protocol::agent_configuration::AGENT_CONFIGURATION;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::changes::path_of;
 use crate::git::{Git, names};
+use crate::globs::PathGlobs;
 use crate::inside;
 
 /// Where the journal lies, in the repository's own directory.
 const JOURNAL: &str = "atta-configuration";
 /// More files than a project has for its agents.
 const MOST: usize = 5_000;
+/// So often somebody who puts things back may come in between.
+const TRIES: u32 = 10;
+/// So many problems are told.
+const MOST_TOLD: usize = 3;
 
 /// Files that are those of a commit at present.
 #[derive(Debug)]
@@ -94,24 +98,31 @@ pub(crate) fn take(
     let commit = git.commit(revision).ok_or_else(|| {
         format!("`config_from`: {revision} is no commit that the repository in {} has", checkout.top.display())
     })?;
-    let lock = checkout.lock().map_err(|error| cannot("locked", &error))?;
-    match lock.try_lock() {
-        Ok(()) => {
-            checkout.restore()?;
-            checkout.replace(&commit, globs)?;
-            // From here on others may join, and nobody may put anything back.
-            lock.unlock().and_then(|()| lock.lock_shared()).map_err(|error| cannot("locked", &error))?;
+    for _ in 0..TRIES {
+        let lock = checkout.lock().map_err(|error| cannot("locked", &error))?;
+        match lock.try_lock() {
+            Ok(()) => {
+                checkout.restore()?;
+                checkout.replace(&commit, globs)?;
+                // From here on others may join, and nobody may put anything back.
+                lock.unlock().and_then(|()| lock.lock_shared()).map_err(|error| cannot("locked", &error))?;
+            }
+            Err(TryLockError::WouldBlock) => lock.lock_shared().map_err(|error| cannot("locked", &error))?,
+            Err(TryLockError::Error(error)) => return Err(cannot("locked", &error)),
         }
-        Err(TryLockError::WouldBlock) => lock.lock_shared().map_err(|error| cannot("locked", &error))?,
-        Err(TryLockError::Error(error)) => return Err(cannot("locked", &error)),
+        match checkout.journal()? {
+            Some(journal) if journal.commit == commit && journal.globs == globs => return Ok(Taken { checkout, lock }),
+            Some(_) => {
+                return Err(format!(
+                    "another agent works in {} with another `config_from`: let one run after the other",
+                    checkout.top.display()
+                ));
+            }
+            // Whoever had the lock has put everything back meanwhile.
+            None => {}
+        }
     }
-    match checkout.journal()? {
-        Some(journal) if journal.commit == commit && journal.globs == globs => Ok(Taken { checkout, lock }),
-        _ => Err(format!(
-            "another agent works in {} with another `config_from`: let one run after the other",
-            checkout.top.display()
-        )),
-    }
+    Err(format!("others begin and end to work in {} all the time", checkout.top.display()))
 }
 
 /// Puts back what a run that was cut off left, if there is anything and nobody uses it.
@@ -190,8 +201,8 @@ impl Checkout {
     }
 
     /// The files of a commit that configure agents.
-    fn tracked(&self, commit: &str, globs: &GlobSet) -> Result<BTreeMap<String, Tracked>, String> {
-        let listed = self.git().ask(&["ls-tree", "-r", "-z", "--full-tree", commit]);
+    fn tracked(&self, git: &Git<'_>, commit: &str, globs: &PathGlobs) -> Result<BTreeMap<String, Tracked>, String> {
+        let listed = git.ask(&["ls-tree", "-r", "-z", "--full-tree", commit]);
         let listed = listed.ok_or_else(|| format!("git cannot list the files of {commit}"))?;
         let lines = names(Some(listed)).into_iter().filter_map(|line| {
             let (facts, path) = line.split_once('\t')?;
@@ -204,32 +215,38 @@ impl Checkout {
         Ok(lines.collect())
     }
 
-    /// The files of the checkout that configure agents, tracked or not.
-    fn present(&self, globs: &GlobSet) -> Result<Vec<String>, String> {
-        let mut found = Vec::new();
+    /// The files of the checkout that configure agents, tracked or not; and what could not be looked through.
+    fn present(&self, globs: &PathGlobs) -> (BTreeSet<String>, Vec<String>) {
+        let (mut found, mut problems) = (BTreeSet::new(), Vec::new());
         let entries = walkdir::WalkDir::new(&self.top).follow_links(false).into_iter();
         for entry in entries.filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git") {
-            let entry = entry.map_err(|error| cannot("looked through", &error.into()))?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    problems.push(cannot("looked through", &error.into()));
+                    continue;
+                }
+            };
             let Some(path) = entry.path().strip_prefix(&self.top).ok().and_then(Path::to_str) else { continue };
-            if entry.file_type().is_dir() || path.is_empty() || !is_one(globs, path) {
-                continue;
-            }
-            found.push(path.to_owned());
-            if found.len() > MOST {
-                return Err(format!("the checkout has more than {MOST} files that configure agents"));
+            if !entry.file_type().is_dir() && is_one(globs, path) {
+                found.insert(path.to_owned());
             }
         }
-        Ok(found)
+        (found, problems)
     }
 
     fn replace(&self, commit: &str, more: &[String]) -> Result<(), String> {
         let globs = set_of(more)?;
-        let mut wanted = self.tracked(commit, &globs)?;
-        let present = self.present(&globs)?;
-        let watched = self.watched(&globs);
-        let mut paths: Vec<String> = wanted.keys().cloned().chain(present.iter().cloned()).collect();
-        paths.sort();
-        paths.dedup();
+        let git = self.git();
+        let wanted = self.tracked(&git, commit, &globs)?;
+        let (present, problems) = self.present(&globs);
+        all_went_well(&problems)?;
+        if present.len() > MOST {
+            return Err(format!("the checkout has more than {MOST} files that configure agents"));
+        }
+        let watched = self.marked(&git, 'H')?;
+        let blobs = self.blobs(&git, wanted.values().map(|tracked| tracked.blob.as_str()))?;
+        let paths: BTreeSet<&String> = wanted.keys().chain(&present).collect();
         let mut journal = Journal {
             commit: commit.to_owned(),
             globs: more.to_vec(),
@@ -238,25 +255,26 @@ impl Checkout {
             made: Vec::new(),
         };
         for path in paths {
-            let had = present.contains(&path);
-            let blob = wanted.get(&path).map(|tracked| tracked.blob.clone());
-            if watched.contains(&path) {
+            if watched.contains(path) {
                 journal.unwatched.push(path.clone());
             }
-            journal.entries.push(Entry { path, had, blob });
+            let blob = wanted.get(path).map(|tracked| tracked.blob.clone());
+            journal.entries.push(Entry { path: path.clone(), had: present.contains(path), blob });
         }
         journal.made = self.missing_above(&journal.entries);
         fs::create_dir_all(self.place().join("saved"))
             .and_then(|()| self.write(&journal))
             .map_err(|error| cannot("kept", &error))?;
-        let done = self.unwatch(&journal.unwatched).and_then(|()| {
+        let done = self.update_index(&git, "--skip-worktree", &journal.unwatched).and_then(|()| {
             for (number, entry) in journal.entries.iter().enumerate() {
                 let at = self.top.join(&entry.path);
                 if entry.had {
                     moved(&at, &self.saved(number)).map_err(|error| cannot("taken away", &error))?;
                 }
-                if let Some(tracked) = wanted.remove(&entry.path) {
-                    self.lay(&at, &tracked)?;
+                if let Some(tracked) = wanted.get(&entry.path) {
+                    let content =
+                        blobs.get(&tracked.blob).ok_or_else(|| format!("git cannot read {}", tracked.blob))?;
+                    self.lay(&at, tracked.mode, content)?;
                 }
             }
             Ok(())
@@ -268,18 +286,16 @@ impl Checkout {
         done
     }
 
-    /// Tracked files that git looks at.
-    fn watched(&self, globs: &GlobSet) -> Vec<String> {
-        let listed = names(self.git().ask(&["ls-files", "-z", "-t", "--full-name"])).into_iter();
-        let cached = listed.filter_map(|line| line.strip_prefix("H ").map(str::to_owned));
-        cached.filter(|path| is_one(globs, path)).collect()
+    /// Tracked files at which git looks (`H`), or was told not to look (`S`).
+    fn marked(&self, git: &Git<'_>, mark: char) -> Result<BTreeSet<String>, String> {
+        let listed = git.ask(&["ls-files", "-z", "-t", "--full-name"]);
+        let listed =
+            listed.ok_or_else(|| format!("git cannot list the files of the checkout in {}", self.top.display()))?;
+        let of_mark = |line: String| Some(line.strip_prefix(mark)?.strip_prefix(' ')?.to_owned());
+        Ok(names(Some(listed)).into_iter().filter_map(of_mark).collect())
     }
 
-    fn unwatch(&self, paths: &[String]) -> Result<(), String> {
-        self.update_index("--skip-worktree", paths)
-    }
-
-    fn update_index(&self, how: &str, paths: &[String]) -> Result<(), String> {
+    fn update_index(&self, git: &Git<'_>, how: &str, paths: &[String]) -> Result<(), String> {
         if paths.is_empty() {
             return Ok(());
         }
@@ -288,48 +304,74 @@ impl Checkout {
             list.extend_from_slice(path.as_bytes());
             list.push(0);
         }
-        let done = self.git().tell(&["update-index", how, "-z", "--stdin"], &list);
+        let done = git.tell(&["update-index", how, "-z", "--stdin"], &list);
         done.map(|_| ()).ok_or_else(|| {
             format!("the index of {} cannot be changed: is an `index.lock` left there?", self.top.display())
         })
     }
 
-    /// Directories that will have to be made.
+    /// Directories that will have to be made, what is in one before itself.
     fn missing_above(&self, entries: &[Entry]) -> Vec<String> {
-        let mut made = Vec::new();
+        let mut made = BTreeSet::new();
         for entry in entries.iter().filter(|entry| entry.blob.is_some()) {
             for above in Path::new(&entry.path).ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
-                let name = above.to_string_lossy().into_owned();
-                if !self.top.join(above).is_dir() && !made.contains(&name) {
-                    made.push(name);
+                if !self.top.join(above).is_dir() {
+                    made.insert(above.to_string_lossy().into_owned());
                 }
             }
         }
-        made
+        made.into_iter().rev().collect()
     }
 
     /// Writes what the commit has. Where a directory of the commit is something else in the checkout, there is nothing to
     /// write: no agent would look for it there.
-    fn lay(&self, at: &Path, tracked: &Tracked) -> Result<(), String> {
-        let content = self.blob(&tracked.blob)?;
+    fn lay(&self, at: &Path, mode: u32, content: &[u8]) -> Result<(), String> {
         let Some(parent) = at.parent() else { return Ok(()) };
         let write = || -> io::Result<()> {
             if !self.is_real(parent) {
                 return Ok(());
             }
             fs::create_dir_all(parent)?;
-            if tracked.mode == 0o120_000 {
-                return std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(&content), at);
+            if mode == 0o120_000 {
+                return std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(content), at);
             }
-            File::options().create_new(true).write(true).open(at)?.write_all(&content)?;
-            let mode = if tracked.mode & 0o100 == 0 { 0o644 } else { 0o755 };
+            File::options().create_new(true).write(true).open(at)?.write_all(content)?;
+            let mode = if mode & 0o100 == 0 { 0o644 } else { 0o755 };
             fs::set_permissions(at, fs::Permissions::from_mode(mode))
         };
         write().map_err(|error| cannot("written", &error))
     }
 
-    fn blob(&self, name: &str) -> Result<Vec<u8>, String> {
-        self.git().ask(&["cat-file", "blob", name]).ok_or_else(|| format!("git cannot read {name}"))
+    /// What these blobs have in them, as far as the repository has them.
+    fn blobs<'n>(
+        &self,
+        git: &Git<'_>,
+        wanted: impl Iterator<Item = &'n str>,
+    ) -> Result<HashMap<String, Vec<u8>>, String> {
+        // A journal may have anything in it.
+        let wanted: BTreeSet<&str> = wanted.filter(|name| name.bytes().all(|byte| byte.is_ascii_hexdigit())).collect();
+        let mut list = String::new();
+        for name in wanted {
+            list.push_str(name);
+            list.push('\n');
+        }
+        if list.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let answer = git.tell(&["cat-file", "--batch"], list.as_bytes());
+        let answer = answer.ok_or_else(|| format!("git cannot read files of {}", self.top.display()))?;
+        let (mut blobs, mut rest) = (HashMap::new(), answer.as_slice());
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+            rest = &rest[end + 1..];
+            // `NAME blob LENGTH`, or `NAME missing`.
+            let Some((name, length)) = line.split_once(" blob ") else { continue };
+            let content = length.parse().ok().and_then(|length| rest.split_at_checked(length));
+            let Some((content, after)) = content else { break };
+            blobs.insert(name.to_owned(), content.to_vec());
+            rest = after.strip_prefix(b"\n").unwrap_or(after);
+        }
+        Ok(blobs)
     }
 
     /// Whether a path below the top leads through directories only, as far as it exists.
@@ -350,28 +392,39 @@ impl Checkout {
         true
     }
 
-    /// Puts back what the journal names. May be cut off anywhere and begun again.
+    /// Puts back what the journal names. May be cut off anywhere and begun again. What is in the way of one file is told at
+    /// the end: the others are put back all the same.
     fn restore(&self) -> Result<Vec<String>, String> {
         let Some(journal) = self.journal()? else { return Ok(Vec::new()) };
         let globs = set_of(&journal.globs)?;
-        let mut changed = Vec::new();
+        let git = self.git();
+        let mut changed = BTreeSet::new();
         // Whatever stands in the journal: nothing but files that configure agents is touched.
         let known: Vec<(usize, &Entry)> =
             journal.entries.iter().enumerate().filter(|(_, entry)| is_one(&globs, &entry.path)).collect();
-        for path in self.present(&globs)? {
-            if !known.iter().any(|(_, entry)| entry.path == path) {
-                fs::remove_file(self.top.join(&path)).map_err(|error| cannot("put back", &error))?;
-                changed.push(path);
+        // What cannot be read is taken for changed.
+        let blobs = self.blobs(&git, known.iter().filter_map(|(_, entry)| entry.blob.as_deref())).unwrap_or_default();
+        let (present, mut problems) = self.present(&globs);
+        let named: BTreeSet<&String> = known.iter().map(|(_, entry)| &entry.path).collect();
+        let mut note = |path: &str, done: io::Result<()>| {
+            if let Err(error) = done {
+                problems.push(format!("{path} cannot be put back: {error}"));
+            }
+        };
+        for path in present {
+            if !named.contains(&path) {
+                note(&path, fs::remove_file(self.top.join(&path)));
+                changed.insert(path);
             }
         }
         // First what the checkout did not have, then what it had: a link may have been where the commit has a directory.
         for (_, entry) in known.iter().filter(|(_, entry)| !entry.had) {
             let at = self.top.join(&entry.path);
-            if self.differs(&at, entry) {
-                changed.push(entry.path.clone());
+            if differs(&at, entry, &blobs) {
+                changed.insert(entry.path.clone());
             }
             if at.parent().is_some_and(|parent| self.is_real(parent)) {
-                removed(&at).map_err(|error| cannot("put back", &error))?;
+                note(&entry.path, removed(&at));
             }
         }
         for (number, entry) in known.iter().filter(|(_, entry)| entry.had) {
@@ -380,14 +433,12 @@ impl Checkout {
                 // Not taken away yet, or put back already.
                 continue;
             }
-            if self.differs(&at, entry) {
-                changed.push(entry.path.clone());
+            if differs(&at, entry, &blobs) {
+                changed.insert(entry.path.clone());
             }
-            self.clear_way(&at).map_err(|error| cannot("put back", &error))?;
-            if let Some(parent) = at.parent() {
-                let done = fs::create_dir_all(parent).and_then(|()| moved(&saved, &at));
-                done.map_err(|error| cannot("put back", &error))?;
-            }
+            let above = at.parent().unwrap_or(&self.top);
+            let put = self.clear_way(&at).and_then(|()| fs::create_dir_all(above)).and_then(|()| moved(&saved, &at));
+            note(&entry.path, put);
         }
         for directory in &journal.made {
             let at = self.top.join(directory);
@@ -396,15 +447,16 @@ impl Checkout {
                 let _ = fs::remove_dir(at);
             }
         }
-        let unwatched = names(self.git().ask(&["ls-files", "-z", "-t", "--full-name"])).into_iter();
-        let still = unwatched.filter_map(|line| line.strip_prefix("S ").map(str::to_owned));
-        let still: Vec<String> = still.filter(|path| journal.unwatched.contains(path)).collect();
-        self.update_index("--no-skip-worktree", &still)?;
+        let watched = self.marked(&git, 'S').and_then(|unwatched| {
+            let still: Vec<String> = journal.unwatched.into_iter().filter(|path| unwatched.contains(path)).collect();
+            self.update_index(&git, "--no-skip-worktree", &still)
+        });
+        problems.extend(watched.err());
+        // The journal stays: the next one tries it again.
+        all_went_well(&problems)?;
         fs::remove_file(self.place().join("journal.json")).map_err(|error| cannot("put back", &error))?;
         let _ = fs::remove_dir_all(self.place().join("saved"));
-        changed.sort();
-        changed.dedup();
-        Ok(changed)
+        Ok(changed.into_iter().collect())
     }
 
     /// Removes what is in a file's place: the file of the commit, or what the agent made of it.
@@ -423,20 +475,30 @@ impl Checkout {
         }
         removed(at)
     }
+}
 
-    /// Whether a file is not what the commit has.
-    fn differs(&self, at: &Path, entry: &Entry) -> bool {
-        let Ok(found) = fs::symlink_metadata(at) else { return entry.blob.is_some() };
-        // Where the checkout had a link or a file, the commit has a directory.
-        if found.is_dir() && entry.blob.is_none() {
-            return false;
-        }
-        let Some(blob) = entry.blob.as_ref().and_then(|blob| self.blob(blob).ok()) else { return true };
-        if found.is_symlink() {
-            return fs::read_link(at).is_ok_and(|target| target.as_os_str().as_bytes() != blob.as_slice());
-        }
-        !found.is_file() || found.len() != blob.len() as u64 || fs::read(at).is_ok_and(|text| text != blob)
+/// Whether a file is not what the commit has.
+fn differs(at: &Path, entry: &Entry, blobs: &HashMap<String, Vec<u8>>) -> bool {
+    let Ok(found) = fs::symlink_metadata(at) else { return entry.blob.is_some() };
+    // Where the checkout had a link or a file, the commit has a directory.
+    if found.is_dir() && entry.blob.is_none() {
+        return false;
     }
+    let Some(blob) = entry.blob.as_ref().and_then(|blob| blobs.get(blob)) else { return true };
+    if found.is_symlink() {
+        return fs::read_link(at).is_ok_and(|target| target.as_os_str().as_bytes() != blob.as_slice());
+    }
+    !found.is_file() || found.len() != blob.len() as u64 || fs::read(at).is_ok_and(|text| text != *blob)
+}
+
+/// The problems, if there are any, in a sentence.
+fn all_went_well(problems: &[String]) -> Result<(), String> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let told = problems.iter().take(MOST_TOLD).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let more = problems.len().saturating_sub(MOST_TOLD);
+    Err(if more == 0 { told } else { format!("{told}; and {more} more") })
 }
 
 /// Removes whatever is there.
@@ -466,20 +528,15 @@ fn moved(from: &Path, to: &Path) -> io::Result<()> {
     fs::remove_file(from)
 }
 
-fn set_of(more: &[String]) -> Result<GlobSet, String> {
-    let mut set = GlobSetBuilder::new();
-    for glob in AGENT_CONFIGURATION.into_iter().chain(more.iter().map(String::as_str)) {
-        // Some file systems do not know `claude.md` from `CLAUDE.md`.
-        let built = GlobBuilder::new(glob).literal_separator(true).case_insensitive(true).build();
-        set.add(built.map_err(|error| format!("`config_paths`: {glob:?} is no valid glob: {}", error.kind()))?);
-    }
-    set.build().map_err(|error| format!("`config_paths`: {error}"))
+fn set_of(more: &[String]) -> Result<PathGlobs, String> {
+    let globs = AGENT_CONFIGURATION.into_iter().chain(more.iter().map(String::as_str));
+    PathGlobs::new(globs).map_err(|error| format!("`config_paths`: {error}"))
 }
 
 /// Whether a path names a file that configures agents: also what lies in the place of such a directory.
-fn is_one(globs: &GlobSet, path: &str) -> bool {
+fn is_one(globs: &PathGlobs, path: &str) -> bool {
     let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(part) if part != ".git"));
-    plain && !path.is_empty() && (globs.is_match(path) || globs.is_match(format!("{path}/x")))
+    plain && !path.is_empty() && globs.matches(path)
 }
 
 /// The directories that a checkout may lie in, as an attempt's environment says.
@@ -488,179 +545,4 @@ pub(crate) fn places(task_dir: PathBuf, environment: &[(OsString, OsString)]) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use std::process::Command;
-
-    use super::*;
-
-    fn environment() -> Vec<(OsString, OsString)> {
-        std::env::vars_os().filter(|(name, _)| name == "PATH").collect()
-    }
-
-    fn run(directory: &Path, line: &str) -> String {
-        let done = Command::new("bash")
-            .args(["-ec", line])
-            .current_dir(directory)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8_lossy(&done.stdout).trim().to_owned()
-    }
-
-    /// A checkout of a branch that changed, added and removed configuration, and the commit that it began with.
-    fn scene() -> (tempfile::TempDir, String) {
-        let directory = tempfile::tempdir().unwrap();
-        run(
-            directory.path(),
-            "git init -q -b main . && git config user.name a && git config user.email a@b && mkdir -p sub && \
-             echo ours > CLAUDE.md && ln -s CLAUDE.md AGENTS.md && mkdir .claude && echo '{}' > .claude/settings.json && \
-             echo nested > sub/CLAUDE.md && echo code > code && git add . && git commit -qm base",
-        );
-        let base = run(directory.path(), "git rev-parse HEAD");
-        run(
-            directory.path(),
-            "git checkout -qb work && echo theirs > CLAUDE.md && git rm -qr .claude && ln -s sub .claude && \
-             git rm -q sub/CLAUDE.md && echo '{\"mcp\": 1}' > .mcp.json && git add . && git commit -qm branch && \
-             mkdir -p .gemini && echo untracked > .gemini/x && echo changed >> code",
-        );
-        (directory, base)
-    }
-
-    fn look(path: &Path) -> String {
-        run(
-            path,
-            "find . -path ./.git -prune -o \\( -type f -o -type l \\) -print | sort | while read -r f; do \
-             if [ -L \"$f\" ]; then echo \"$f -> $(readlink \"$f\")\"; else echo \"$f: $(cat \"$f\")\"; fi; done; \
-             git status --porcelain",
-        )
-    }
-
-    fn taken(path: &Path, base: &str) -> Result<Taken, String> {
-        take(path, &[path.to_owned()], base, &[], &environment())
-    }
-
-    #[test]
-    fn an_agent_finds_the_configuration_of_the_base_and_the_branch_has_its_own_back() {
-        let (directory, base) = scene();
-        let path = directory.path();
-        let before = look(path);
-        let taken = taken(path, &base).unwrap();
-        let during = look(path);
-        for line in
-            ["./CLAUDE.md: ours", "./AGENTS.md -> CLAUDE.md", "./.claude/settings.json: {}", "./code: code\nchanged"]
-        {
-            assert!(during.contains(line), "{line}: {during}");
-        }
-        assert!(
-            !during.contains(".mcp.json") && !during.contains("untracked") && !during.contains("theirs"),
-            "{during}"
-        );
-        // What is committed now is the agent's work and nothing else.
-        run(path, "git commit -qam work");
-        assert_eq!(run(path, "git show --name-only --format= HEAD"), "code");
-        assert_eq!(taken.give_back().unwrap(), Vec::<String>::new());
-        assert_eq!(look(path), before.replace(" M code\n", "").replace("M code\n", ""));
-        assert!(!path.join(".git/atta-configuration/journal.json").exists());
-    }
-
-    #[test]
-    fn what_an_agent_does_to_its_configuration_is_not_kept_and_is_named() {
-        let (directory, base) = scene();
-        let path = directory.path();
-        let before = look(path);
-        let taken = taken(path, &base).unwrap();
-        run(
-            path,
-            "echo hooks > .claude/settings.json; echo x > .cursorrules; rm CLAUDE.md; mkdir CLAUDE.md; rm -r sub; ln -s /etc sub",
-        );
-        assert_eq!(taken.give_back().unwrap(), [".claude/settings.json", ".cursorrules", "CLAUDE.md", "sub/CLAUDE.md"]);
-        run(path, "rm sub");
-        assert_eq!(look(path), before);
-    }
-
-    #[test]
-    fn whatever_a_run_that_was_cut_off_left_is_put_back_by_the_next_one() {
-        let (directory, base) = scene();
-        let path = directory.path();
-        let before = look(path);
-        for again in [false, true] {
-            let taken = taken(path, &base).unwrap();
-            // Killed: nothing is put back, and the lock is gone.
-            drop(taken);
-            assert_ne!(look(path), before);
-            if again {
-                recover(path, &[path.to_owned()], &environment()).unwrap();
-                assert_eq!(look(path), before);
-            }
-        }
-        // Killed while it took things away: some are gone, some not yet.
-        drop(taken(path, &base).unwrap());
-        let own = path.join(".git/atta-configuration");
-        let text = fs::read_to_string(own.join("journal.json")).unwrap();
-        let journal: Journal = serde_json::from_str(&text).unwrap();
-        let number = journal.entries.iter().position(|entry| entry.path == "CLAUDE.md").unwrap();
-        fs::remove_file(path.join("CLAUDE.md")).unwrap();
-        fs::rename(own.join("saved").join(number.to_string()), path.join("CLAUDE.md")).unwrap();
-        recover(path, &[path.to_owned()], &environment()).unwrap();
-        assert_eq!(look(path), before);
-        assert_eq!(recover(path, &[path.to_owned()], &environment()), Ok(Vec::new()));
-    }
-
-    #[test]
-    fn agents_that_work_at_once_share_what_was_taken_and_the_last_one_gives_it_back() {
-        let (directory, base) = scene();
-        let path = directory.path();
-        let before = look(path);
-        let (first, second) = (taken(path, &base).unwrap(), taken(path, &base).unwrap());
-        let message = taken(path, "main~0^{tree}").unwrap_err();
-        assert!(message.contains("is no commit"), "{message}");
-        let other = taken(path, "work").unwrap_err();
-        assert!(other.contains("another agent works in"), "{other}");
-        first.give_back().unwrap();
-        assert_ne!(look(path), before);
-        second.give_back().unwrap();
-        assert_eq!(look(path), before);
-    }
-
-    #[test]
-    fn neither_hooks_nor_filters_nor_a_journal_of_somebody_s_own_do_anything() {
-        let (directory, base) = scene();
-        let outside = tempfile::tempdir().unwrap();
-        let path = directory.path();
-        run(
-            path,
-            "printf '#!/bin/sh\\ntouch \"$PWD/ran\"\\n' > .git/evil; chmod +x .git/evil; cp .git/evil .git/hooks/post-index-change; \
-             git config core.fsmonitor .git/evil; git config filter.x.clean .git/evil; git config filter.x.smudge .git/evil; \
-             git config filter.x.required true; printf '* filter=x\\n' > .git/info/attributes",
-        );
-        let taken = taken(path, &base).unwrap();
-        let own = path.join(".git/atta-configuration");
-        let target = outside.path().join("keep");
-        fs::write(&target, "keep").unwrap();
-        let mut journal: Journal = serde_json::from_slice(&fs::read(own.join("journal.json")).unwrap()).unwrap();
-        for hostile in [
-            format!("../{}", target.display()),
-            target.display().to_string(),
-            "code".to_owned(),
-            ".git/config".to_owned(),
-        ] {
-            journal.entries.push(Entry { path: hostile, had: false, blob: None });
-        }
-        fs::write(own.join("journal.json"), serde_json::to_vec(&journal).unwrap()).unwrap();
-        taken.give_back().unwrap();
-        assert!(!path.join("ran").exists() && target.exists() && path.join("code").exists());
-        assert!(path.join(".git/config").exists());
-    }
-
-    #[test]
-    fn a_repository_that_says_its_files_are_elsewhere_is_refused() {
-        let (directory, base) = scene();
-        let outside = tempfile::tempdir().unwrap();
-        run(directory.path(), &format!("git config core.worktree {}", outside.path().display()));
-        let message = taken(directory.path(), &base).unwrap_err();
-        assert!(message.contains("says that its files are elsewhere") || message.contains("is in none"), "{message}");
-        let nowhere = tempfile::tempdir().unwrap();
-        assert!(taken(nowhere.path(), "main").unwrap_err().contains("needs a git repository"));
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ pub mod conformance;
 mod context;
 mod event;
 mod git;
+mod globs;
 mod inside;
 mod lines;
 mod prices;
@@ -23,5 +24,6 @@ mod transcript;
 mod usage;
 mod verdict;
 
+pub use globs::PathGlobs;
 pub use prices::{PriceError, Prices};
 pub use runner::{Surroundings, TOLD_TO_END, restore_from_files, run_from_files, run_order};

@@ -304,6 +304,8 @@ pub fn share(purses: &[Asked], own: &Caps) -> Result<Part, Short> {
         for Asked { scope, purse, sharers } in purses {
             let (Some(left), Some(cap)) = (purse.left(measure), purse.caps.get(measure)) else { continue };
             let may_ease = purse.open > 0;
+            // More than a nearer one gives is of no use.
+            let wanted = wanted.map(|wanted| part.caps.get(measure).map_or(wanted, |given| wanted.min(given)));
             let offered = match wanted {
                 Some(wanted) if left >= wanted => wanted,
                 Some(_) if may_ease => 0,
@@ -381,6 +383,18 @@ mod tests {
         assert_eq!(part.ended_by(budget, &Known::default()), None, "what is not known ended nothing");
         let done = AttemptResult::Agent(AgentClass::Done);
         assert_eq!(part.ended_by(done, &Known([Some(301), None, None, None])), None);
+    }
+
+    #[test]
+    fn a_farther_budget_is_asked_for_no_more_than_what_the_nearer_one_gives() {
+        let job = Purse { caps: caps(300), ..Purse::default() };
+        let mut day = Purse { caps: caps(1_000), ..Purse::default() };
+        day.reserve(&share(&[asked(day, 1)], &caps(600)).unwrap());
+        let day = Asked { scope: Scope::Day, purse: day, sharers: 1 };
+        let part = share(&[asked(job, 1), day], &caps(700)).unwrap();
+        assert_eq!((part.caps.get(Measure::Usd), part.bounds().as_str()), (Some(300), "usd=job"));
+        let short = share(&[asked(Purse { caps: caps(500), ..Purse::default() }, 1), day], &caps(700)).unwrap_err();
+        assert_eq!((short.scope, short.may_ease), (Scope::Day, true));
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use atta_core::budget::{Measure, Scope};
 use atta_core::resilience::{BreakerState, ComponentReport, ComponentState, Tier};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
 use crate::regulator::Regulator;
-use crate::scheduler::{Figures, Queen};
+use crate::scheduler::{BudgetFigures, Figures, Queen};
 use crate::store::ColumnName as _;
 use crate::watch::Watch;
 
@@ -23,7 +24,7 @@ pub(crate) enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every metric: its name, its kind, what it says.
-pub(crate) const METRICS: [(&str, Kind, &str); 44] = [
+pub(crate) const METRICS: [(&str, Kind, &str); 49] = [
     ("atta_http_requests_total", Counter, "HTTP requests answered, by method, route and status."),
     ("atta_http_request_seconds", Histogram, "Time until an HTTP answer began, in seconds."),
     ("atta_unauthorized_total", Counter, "Requests without a good token, by code."),
@@ -63,6 +64,15 @@ pub(crate) const METRICS: [(&str, Kind, &str); 44] = [
     ("atta_retries_total", Counter, "What was sent again, by dependency."),
     ("atta_notifications_total", Counter, "Tries to send a notification, by what came of it."),
     ("atta_webhook_deliveries_total", Counter, "Deliveries to webhooks of definitions, by what came of it."),
+    ("atta_budget_used", Gauge, "What agents have used of a budget, by scope, definition and measure."),
+    ("atta_budget_reserved", Gauge, "What agents that run may use of a budget, by scope, definition and measure."),
+    (
+        "atta_budget_limit",
+        Gauge,
+        "The limit of a budget for a day, +Inf where there is none, by scope, definition and measure.",
+    ),
+    ("atta_agents_waiting", Gauge, "READY agents that wait for a budget or an account, by cause."),
+    ("atta_accounts", Gauge, "Accounts of agents, by state."),
     ("atta_triggers_total", Counter, "Ends of jobs that a definition waits for, by what came of it."),
     ("atta_items_submitted_total", Counter, "Items of SUBMIT_JOBS, by what came of it."),
     ("atta_schedule_ticks_total", Counter, "Ticks of schedules that made a job."),
@@ -127,6 +137,15 @@ fn of_writer(figures: &Figures) {
     for (state, count) in &figures.ants {
         gauge!("atta_ants", "state" => *state).set(f64::from(*count));
     }
+    for budget in &figures.budgets {
+        of_budget(budget);
+    }
+    for (cause, count) in &figures.waiting {
+        gauge!("atta_agents_waiting", "cause" => *cause).set(bytes(*count));
+    }
+    for (state, count) in &figures.accounts {
+        gauge!("atta_accounts", "state" => *state).set(bytes(*count));
+    }
     for (ant, condition) in &figures.conditions {
         let ant = ant.0.clone();
         gauge!("atta_ant_spool_bytes", "ant" => ant.clone()).set(bytes(condition.spool_bytes));
@@ -137,6 +156,27 @@ fn of_writer(figures: &Figures) {
         for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen].map(BreakerState::as_str) {
             let is = condition.breaker.as_deref() == Some(state);
             gauge!("atta_ant_breaker", "ant" => ant.clone(), "state" => state).set(f64::from(u8::from(is)));
+        }
+    }
+}
+
+fn of_budget(budget: &BudgetFigures) {
+    for measure in Measure::ALL {
+        // In units that everybody has: dollars and seconds.
+        let (name, unit) = match measure {
+            Measure::Usd => ("usd", 1e6),
+            Measure::Tokens => ("tokens", 1.0),
+            Measure::Turns => ("turns", 1.0),
+            Measure::Time => ("seconds", 1e3),
+        };
+        let job_type = budget.job_type.clone().unwrap_or_default();
+        let labels =
+            [("scope", budget.scope.as_str().to_owned()), ("job_type", job_type), ("measure", name.to_owned())];
+        gauge!("atta_budget_used", &labels).set(bytes(budget.used.get(measure)) / unit);
+        gauge!("atta_budget_reserved", &labels).set(bytes(budget.reserved.get(measure)) / unit);
+        if budget.scope != Scope::Job {
+            let limit = budget.limits.get(measure).map_or(f64::INFINITY, |most| bytes(most) / unit);
+            gauge!("atta_budget_limit", &labels).set(limit);
         }
     }
 }

@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use atta_agents::PathGlobs;
 use atta_core::protocol::agent_configuration::AGENT_CONFIGURATION;
 use atta_core::redact::Redactor;
 use atta_core::secret::{SecretText, SecretValue};
 use clap::Args;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Serialize;
 
 use self::git::{Changed, Git};
@@ -174,9 +174,9 @@ struct Check<'a> {
     git: Git,
     rules: Vec<Rule>,
     own: Option<Redactor>,
-    protected: GlobSet,
-    allowed: GlobSet,
-    ignored: GlobSet,
+    protected: PathGlobs,
+    allowed: PathGlobs,
+    ignored: PathGlobs,
     findings: Vec<Finding>,
     lines: usize,
 }
@@ -197,9 +197,9 @@ impl<'a> Check<'a> {
             git: Git::new(&args.directory),
             rules: secrets::rules().map_err(|error| error.to_string())?,
             own: if own.is_empty() { None } else { Redactor::new(&own) },
-            protected: globs(usual.chain(args.protect.iter().map(String::as_str)))?,
-            allowed: globs(args.allow.iter().map(String::as_str))?,
-            ignored: globs(args.ignore.iter().map(String::as_str))?,
+            protected: PathGlobs::new(usual.chain(args.protect.iter().map(String::as_str)))?,
+            allowed: PathGlobs::new(args.allow.iter().map(String::as_str))?,
+            ignored: PathGlobs::new(args.ignore.iter().map(String::as_str))?,
             args,
             findings: Vec::new(),
             lines: 0,
@@ -275,7 +275,7 @@ impl<'a> Check<'a> {
             self.find(Kind::Unsafe, "submodule", message, path, None, commit);
             return Ok(());
         }
-        if matches(&self.protected, &file.path) && !self.allowed.is_match(&file.path) {
+        if self.protected.matches(&file.path) && !self.allowed.is_match(&file.path) {
             let message = format!("{name}: a protected file is changed");
             self.find(Kind::Protected, "protected", message, path.clone(), None, commit);
         }
@@ -359,11 +359,6 @@ fn is_submodule(file: &Changed) -> bool {
     file.mode_before == 0o160_000 || file.after.as_ref().is_some_and(|(_, mode)| *mode == 0o160_000)
 }
 
-/// Whether a path is one of these files, or lies in the place of such a directory.
-fn matches(globs: &GlobSet, path: &str) -> bool {
-    globs.is_match(path) || globs.is_match(format!("{path}/x"))
-}
-
 /// Whether a link of a repository leads elsewhere, or to what git keeps for itself.
 fn leads_out(path: &str, target: &str) -> bool {
     if target.starts_with('/') || target.contains('\0') {
@@ -380,15 +375,6 @@ fn leads_out(path: &str, target: &str) -> bool {
         }
     }
     false
-}
-
-fn globs<'g>(list: impl Iterator<Item = &'g str>) -> Result<GlobSet, String> {
-    let mut set = GlobSetBuilder::new();
-    for glob in list {
-        let built = GlobBuilder::new(glob).literal_separator(true).case_insensitive(true).build();
-        set.add(built.map_err(|error| format!("{glob:?} is no valid glob: {}", error.kind()))?);
-    }
-    set.build().map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -412,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_directory_s_place_is_protected_like_what_is_in_it() {
-        let set = globs([".github/workflows/**", "**/CODEOWNERS"].into_iter()).unwrap();
+        let set = PathGlobs::new([".github/workflows/**", "**/CODEOWNERS"]).unwrap();
         for (path, protected) in [
             (".github/workflows/ci.yml", true),
             (".github/workflows", true),
@@ -421,7 +407,7 @@ mod tests {
             (".github/ISSUE_TEMPLATE/x.md", false),
             ("src/workflows/a.rs", false),
         ] {
-            assert_eq!(matches(&set, path), protected, "{path}");
+            assert_eq!(set.matches(path), protected, "{path}");
         }
     }
 }

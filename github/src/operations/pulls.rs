@@ -170,7 +170,6 @@ impl Session<'_> {
 
     pub(super) async fn request_review(&self) -> Outputs {
         let url = self.of_repo(&["pulls", &self.needed_number()?, "requested_reviewers"])?;
-        let answered = self.answered().await?;
         let asked = self.get(&url).await?;
         let missing = |setting: &str, under: &str, key: &str| -> Vec<String> {
             let known: Vec<&str> =
@@ -179,7 +178,10 @@ impl Session<'_> {
             wanted.into_iter().filter(|name| !known.iter().any(|known| known.eq_ignore_ascii_case(name))).collect()
         };
         let mut people = missing("reviewers", "users", "login");
-        people.retain(|name| !answered.iter().any(|known| known.eq_ignore_ascii_case(name)));
+        if !people.is_empty() {
+            let answered = self.answered().await?;
+            people.retain(|name| !answered.iter().any(|known| known.eq_ignore_ascii_case(name)));
+        }
         let teams = missing("team_reviewers", "teams", "slug");
         let requested: Vec<String> = people.iter().chain(&teams).cloned().collect();
         if !requested.is_empty() {

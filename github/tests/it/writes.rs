@@ -334,6 +334,20 @@ async fn what_is_not_given_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn who_has_answered_is_looked_up_only_when_somebody_is_missing() {
+    let desk = seeded();
+    let looked = |desk: &Desk| {
+        let log = desk.fake.log();
+        log.iter().filter(|asked| asked.method == "GET" && asked.path.ends_with("/pulls/2/reviews")).count()
+    };
+    let ada = json!({"number": 2, "reviewers": ["ada"]});
+    let done = desk.ask("request_review", ada.clone()).await.unwrap();
+    assert_eq!((&done["requested"], looked(&desk)), (&json!(["ada"]), 1));
+    let done = desk.ask("request_review", ada).await.unwrap();
+    assert_eq!((&done["requested"], looked(&desk)), (&json!([]), 1), "she is asked already");
+}
+
+#[tokio::test]
 async fn a_branch_that_a_pull_request_needs_stays() {
     let desk = seeded();
     let kept = desk.ask("delete_branch", json!({"branch": "theirs"})).await.unwrap();

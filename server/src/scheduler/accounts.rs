@@ -192,31 +192,31 @@ impl Accounts {
         let mut changed = Vec::new();
         let own = record.and_then(|record| record.runs.first()).map(|run| run.choice.cli);
         let runs = record.map_or(&[][..], |record| &record.runs);
-        let mut limited: Vec<String> = (0..)
-            .zip(runs)
-            .filter(|(_, run)| run.class == Some(AgentClass::RateLimited))
+        // What is kept was said of the last one that was met, also when its account could be used after that.
+        let said_of = runs.iter().rposition(|run| run.class == Some(AgentClass::RateLimited));
+        let mut limited: Vec<(String, bool)> = Vec::new();
+        for (at, run) in runs.iter().enumerate().filter(|(_, run)| run.class == Some(AgentClass::RateLimited)) {
             // Another model of the same account worked after that: the limit was of the model.
-            .filter(|(at, run)| {
-                let later = runs.iter().skip(at + 1).filter(|later| later.choice.cli == run.choice.cli);
-                later.filter_map(|later| later.class).all(is_no_work)
-            })
-            .map(|(_, run)| run)
+            let mut later = runs.iter().skip(at + 1).filter(|later| later.choice.cli == run.choice.cli);
+            if !later.all(|later| later.class.is_none_or(is_no_work)) {
+                continue;
+            }
             // A fallback to another program has nothing to do with this account.
-            .map(|run| if own == Some(run.choice.cli) { name.to_owned() } else { run.choice.cli.to_string() })
-            .collect();
-        if result == AttemptResult::Agent(AgentClass::RateLimited) && limited.is_empty() {
-            limited.push(name.to_owned());
+            let account = if own == Some(run.choice.cli) { name.to_owned() } else { run.choice.cli.to_string() };
+            let told = said_of == Some(at);
+            match limited.iter_mut().find(|(known, _)| *known == account) {
+                Some((_, known)) => *known |= told,
+                None => limited.push((account, told)),
+            }
         }
-        limited.dedup();
-        let limit = record.and_then(|record| record.limit.as_ref());
-        let last = limited.len().saturating_sub(1);
-        for (at, name) in limited.iter().enumerate() {
-            // What is kept is said of the last one that was met.
-            let limit = limit.filter(|_| at == last);
+        if result == AttemptResult::Agent(AgentClass::RateLimited) && limited.is_empty() {
+            limited.push((name.to_owned(), true));
+        }
+        for (account, told) in limited {
+            let limit = record.and_then(|record| record.limit.as_ref()).filter(|_| told);
             let said = limit.map_or("", |limit| limit.message.trim());
-            let resets_at = limit.and_then(|limit| limit.resets_at);
-            self.park(name, resets_at, said, now.wall);
-            changed.push(name.clone());
+            self.park(&account, limit.and_then(|limit| limit.resets_at), said, now.wall);
+            changed.push(account);
         }
         let account = self.entry(name);
         let probe = account.probe.take_if(|probe| probe == attempt).is_some();
@@ -315,7 +315,7 @@ mod tests {
     use super::*;
     use atta_core::engine::AttemptNumber;
     use atta_core::protocol::JobId;
-    use atta_core::protocol::agent::AccountLimit;
+    use atta_core::protocol::agent::{AccountLimit, AgentChoice, AgentRun, RunPurpose};
 
     struct Fixed;
 
@@ -359,6 +359,47 @@ mod tests {
         assert_eq!(hindrance.reason, "the account a is used up until 1970-01-01T00:10:00.000Z (limit reached)");
         assert_eq!(accounts.choose(&["a"], Rotation::InOrder, at(600)), Ok("a".to_owned()));
         assert_eq!(accounts.choose(&["a", "b"], Rotation::LeastRecentlyLimited, at(600)), Ok("b".to_owned()));
+    }
+
+    fn run(cli: AgentCli, class: AgentClass) -> AgentRun {
+        AgentRun {
+            choice: AgentChoice { cli, command: Vec::new(), model: None },
+            purpose: RunPurpose::Work,
+            class: Some(class),
+            session_id: None,
+            model: None,
+            usage: AgentRecord::empty().usage,
+            exit_code: None,
+            started_at: UnixMillis(0),
+            ended_at: None,
+        }
+    }
+
+    #[test]
+    fn what_was_said_of_the_last_limit_holds_for_its_account_only() {
+        use AgentClass::{Done, RateLimited};
+        use AgentCli::{Claude, Codex};
+        let ended = |runs: &[(AgentCli, AgentClass)]| {
+            let mut accounts = Accounts::default();
+            let class = runs.last().unwrap().1;
+            let mut record = record(class, None);
+            record.runs = runs.iter().map(|(cli, class)| run(*cli, *class)).collect();
+            record.limit = Some(AccountLimit { resets_at: Some(UnixMillis(600_000)), message: "said".to_owned() });
+            let how = (AttemptResult::Agent(class), Duration::from_secs(1));
+            accounts.ended("a", &attempt(1), how, Some(&record), at(10), &Fixed);
+            let parked = |name: &str| {
+                let row = accounts.get(name)?.row.as_ref()?;
+                Some((row.parked_until?.0, row.reason.clone()))
+            };
+            (parked("a"), parked("codex"))
+        };
+        let untold = || Some((70_000, "its limit was met".to_owned()));
+        let told = || Some((600_000, "said".to_owned()));
+        // Another model of codex worked: its limit was the last one that was met, and the account's own was not.
+        assert_eq!(ended(&[(Claude, RateLimited), (Codex, RateLimited), (Codex, Done)]), (untold(), None));
+        assert_eq!(ended(&[(Claude, RateLimited), (Codex, RateLimited)]), (untold(), told()));
+        assert_eq!(ended(&[(Claude, RateLimited), (Codex, RateLimited), (Claude, RateLimited)]), (told(), untold()));
+        assert_eq!(ended(&[(Claude, RateLimited), (Codex, RateLimited), (Claude, Done)]), (None, told()));
     }
 
     #[test]

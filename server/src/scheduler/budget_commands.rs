@@ -110,6 +110,16 @@ impl State {
         }
     }
 
+    /// READY attempts of agents that wait, by what they wait for.
+    pub(super) fn waiting_by_cause(&self) -> BTreeMap<&'static str, u64> {
+        let mut waiting: BTreeMap<_, _> = Cause::NAMES.map(|name| (name, 0)).into();
+        for (cause, keys) in self.budgets.lines() {
+            let ready = keys.filter(|key| self.is_ready(key)).count();
+            *waiting.entry(cause.name()).or_default() += ready as u64;
+        }
+        waiting
+    }
+
     fn is_ready(&self, key: &QueueKey) -> bool {
         let row = self.jobs.get(&key.job).and_then(|live| live.attempts.get(&key.attempt));
         row.is_some_and(|row| row.state == AttemptState::Ready)

@@ -142,6 +142,7 @@ impl State {
 
     /// Takes a job that is in memory out of everything where it waits or holds something.
     fn close_live(&mut self, job: &JobId, row: &mut JobRow) {
+        self.abandon_spending(job);
         let Some(live) = self.jobs.get_mut(job) else { return };
         row.expires_at = live.definition.retention.of(JobState::Cancelled).map(|time| live.last_at.plus(time));
         live.row = row.clone();

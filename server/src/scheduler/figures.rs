@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use atta_core::budget::{Caps, Purse, Scope, Sums};
 use atta_core::engine::JobState;
 use atta_core::protocol::AntId;
 use atta_core::protocol::ant::AntCondition;
 use atta_core::protocol::ants::AntState;
+use atta_core::protocol::budgets::AccountState;
 use tokio::time::Instant;
 
 use super::command::Command;
@@ -35,6 +37,27 @@ pub struct Figures {
     pub slots: usize,
     /// What ants have said about themselves.
     pub conditions: Vec<(AntId, AntCondition)>,
+    /// Budgets of the organisation and of definitions with agents, today, and those of all live jobs together.
+    pub budgets: Vec<BudgetFigures>,
+    /// READY attempts of agents that wait for more than a slot, by what they wait for.
+    pub waiting: BTreeMap<&'static str, u64>,
+    /// Accounts by their state.
+    pub accounts: BTreeMap<&'static str, u64>,
+}
+
+/// What of a budget is gone.
+#[derive(Debug, Clone)]
+pub struct BudgetFigures {
+    /// Whose.
+    pub scope: Scope,
+    /// Of which definition, where it is one's.
+    pub job_type: Option<String>,
+    /// The limits.
+    pub limits: Caps,
+    /// What was used by attempts that have ended.
+    pub used: Sums,
+    /// What those that run may use.
+    pub reserved: Sums,
 }
 
 /// How hard the writer works.
@@ -105,6 +128,37 @@ impl State {
             }
             figures.conditions.extend(ant.condition.clone().map(|condition| (ant.row.id.clone(), condition)));
         }
+        figures.budgets = self.budget_figures();
+        figures.waiting = self.waiting_by_cause();
+        figures.accounts = [AccountState::Open, AccountState::Parked, AccountState::Broken, AccountState::Probing]
+            .map(|state| (state.as_str(), 0))
+            .into();
+        for account in self.list_accounts() {
+            *figures.accounts.entry(account.state.as_str()).or_default() += 1;
+        }
+        figures
+    }
+
+    fn budget_figures(&self) -> Vec<BudgetFigures> {
+        let line = |scope, job_type: Option<&String>, purse: &Purse| BudgetFigures {
+            scope,
+            job_type: job_type.cloned(),
+            limits: purse.caps,
+            used: purse.used,
+            reserved: purse.reserved,
+        };
+        let mut figures = vec![line(Scope::Day, None, &self.budgets.all())];
+        for job_type in self.definitions.keys() {
+            // Those of which nothing was used today, too: what was said of yesterday is not true any more.
+            let Some(caps) = self.caps_of_definition(job_type).filter(|_| self.has_agents(job_type)) else { continue };
+            figures.push(line(Scope::Definition, Some(job_type), &self.budgets.definition(job_type, caps)));
+        }
+        let mut jobs = Purse::default();
+        for live in self.jobs.values().filter(|live| !live.spending.purse.caps.is_empty()) {
+            jobs.used.add(&live.spending.purse.used);
+            jobs.reserved.add(&live.spending.purse.reserved);
+        }
+        figures.push(line(Scope::Job, None, &jobs));
         figures
     }
 }

@@ -103,7 +103,7 @@ use writer::Writer;
 
 pub use approvals::{Vote, VoteOn};
 pub use expiry::Swept;
-pub use figures::{Figures, Load};
+pub use figures::{BudgetFigures, Figures, Load};
 pub use refusal::Refusal;
 pub use rerun::{RunAgain, VersionChoice};
 pub use webhook::Delivery;

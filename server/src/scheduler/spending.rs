@@ -6,6 +6,7 @@
 //! ended, and is stored with that; the engine is only told what follows for the job.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::time::Duration;
 
 use atta_core::budget::{Asked, Caps, Known, Measure, Part, Purse, Scope, Spent, Sums, share};
@@ -16,6 +17,7 @@ use atta_core::protocol::{AttemptId, JobId};
 use atta_core::time::UnixMillis;
 
 use super::accounts::{Accounts, Now, names_of};
+use super::definitions::LoadedVersion;
 use super::live::LiveJob;
 use super::queue::QueueKey;
 use super::state::State;
@@ -23,6 +25,8 @@ use crate::store::{AttemptRow, Settled, SpendRow};
 
 /// Milliseconds of a day. Days begin at midnight, UTC.
 const DAY: i64 = 86_400_000;
+/// When the next ones of a line look, after the first ones.
+const NEXT_ONES: Duration = Duration::from_secs(1);
 
 /// The number of the day, since 1970.
 pub(super) fn day_of(at: UnixMillis) -> i64 {
@@ -47,6 +51,22 @@ pub(super) enum Cause {
     Account(String),
 }
 
+impl Cause {
+    /// All kinds of causes.
+    pub(super) const NAMES: [&str; 4] = ["job", "definition", "day", "account"];
+
+    /// What kind it is.
+    pub(super) fn name(&self) -> &'static str {
+        let at = match self {
+            Self::Job(_) => 0,
+            Self::Definition(_) => 1,
+            Self::Day => 2,
+            Self::Account(_) => 3,
+        };
+        Self::NAMES[at]
+    }
+}
+
 /// Those that wait for one cause.
 #[derive(Debug, Default)]
 struct Line {
@@ -55,6 +75,8 @@ struct Line {
     until: Option<UnixMillis>,
     /// Something has changed.
     stirred: bool,
+    /// Those after this one have not looked since something changed, and do so then.
+    behind: Option<(UnixMillis, QueueKey)>,
 }
 
 /// The budgets above jobs, the accounts, and who waits.
@@ -171,7 +193,8 @@ impl Budgets {
 
     /// When somebody has to look again, whatever happens.
     pub(super) fn next_look(&self) -> Option<UnixMillis> {
-        self.lines.values().filter_map(|line| line.until).min()
+        let behind = |line: &Line| line.behind.as_ref().map(|(at, _)| *at);
+        self.lines.values().flat_map(|line| line.until.into_iter().chain(behind(line))).min()
     }
 
     /// On another day nothing was counted yet.
@@ -187,7 +210,8 @@ impl Budgets {
         }
     }
 
-    /// Those that may look again now: of each line at most so many, for the others find what the first ones find.
+    /// Those that may look again now: of each line at most so many, for the others mostly find what the first ones find.
+    /// They look a little later.
     fn called(&mut self, now: UnixMillis, most: usize) -> Vec<QueueKey> {
         self.begin_day(now);
         let mut called = Vec::new();
@@ -196,11 +220,22 @@ impl Budgets {
                 line.until = None;
                 line.stirred = true;
             }
-            if line.stirred {
-                called.extend(std::iter::from_fn(|| line.keys.pop_first()).take(most));
-                // Those behind them look when these were given something, or when something else changes.
-                line.stirred = line.keys.len() > most;
+            let after = match line.behind.take() {
+                _ if std::mem::take(&mut line.stirred) => Bound::Unbounded,
+                Some((at, last)) if at <= now => Bound::Excluded(last),
+                later => {
+                    line.behind = later;
+                    continue;
+                }
+            };
+            let mut keys = line.keys.range((after, Bound::Unbounded));
+            let these: Vec<QueueKey> = keys.by_ref().take(most).cloned().collect();
+            let are_more = keys.next().is_some();
+            line.behind = these.last().filter(|_| are_more).map(|last| (now.plus(NEXT_ONES), last.clone()));
+            for key in &these {
+                line.keys.remove(key);
             }
+            called.extend(these);
         }
         self.lines.retain(|_, line| !line.keys.is_empty());
         called
@@ -210,6 +245,11 @@ impl Budgets {
     pub(super) fn waiting(&self, cause: &Cause, is_ready: impl Fn(&QueueKey) -> bool) -> u32 {
         let keys = self.lines.get(cause).into_iter().flat_map(|line| &line.keys);
         u32::try_from(keys.filter(|key| is_ready(key)).count()).unwrap_or(u32::MAX)
+    }
+
+    /// All causes for which somebody waits.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&Cause, impl Iterator<Item = &QueueKey>)> {
+        self.lines.iter().map(|(cause, line)| (cause, line.keys.iter()))
     }
 
     /// The keys that wait for accounts.
@@ -279,10 +319,20 @@ impl State {
         ants.map(super::ants::Ant::free_slots).sum::<usize>().max(1)
     }
 
+    fn newest_version(&self, job_type: &str) -> Option<&LoadedVersion> {
+        let latest = &self.definitions.get(job_type)?.row.latest_version;
+        self.versions.get(&(job_type.to_owned(), latest.clone())).map(|version| &**version)
+    }
+
+    /// Whether a definition has agents, in its newest version.
+    pub(super) fn has_agents(&self, job_type: &str) -> bool {
+        let version = self.newest_version(job_type);
+        version.is_some_and(|version| version.definition.tasks.iter().any(|task| task.method.agent().is_some()))
+    }
+
     /// The limits of a definition for a day: those of its newest version.
     pub(super) fn caps_of_definition(&self, job_type: &str) -> Option<Caps> {
-        let latest = &self.definitions.get(job_type)?.row.latest_version;
-        let version = self.versions.get(&(job_type.to_owned(), latest.clone()))?;
+        let version = self.newest_version(job_type)?;
         Some(version.definition.budget.as_ref().map(|budget| budget.per_day.caps()).unwrap_or_default())
     }
 
@@ -421,7 +471,7 @@ impl State {
 
     /// An attempt of an agent has ended: what it used is counted, and what was reserved is free again.
     pub(super) fn settle_spending(&mut self, job: &JobId, number: AttemptNumber, record: Option<&AgentRecord>) {
-        let Some(live) = self.jobs.get_mut(job).filter(|live| live.spending.open.contains_key(&number)) else { return };
+        let Some(live) = self.jobs.get(job).filter(|live| live.spending.open.contains_key(&number)) else { return };
         let Some(row) = live.attempts.get(&number) else { return };
         let Some(result) = row.result else { return };
         let lost = result == AttemptResult::Named(ResultName::Lost);
@@ -429,10 +479,35 @@ impl State {
             self.give_back(job, number);
             return;
         }
-        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
-        let took = took(row, row.finished_at.unwrap_or(wall));
-        let known = Known::of(record, millis(took));
+        let took = took(row, row.finished_at.unwrap_or(self.clock.now()));
+        self.count(job, number, (result, took), record);
+    }
+
+    /// The job is abandoned. What its agents used nobody will say any more: those that had begun count as lost.
+    pub(super) fn abandon_spending(&mut self, job: &JobId) {
+        let Some(live) = self.jobs.get(job) else { return };
+        let now = self.clock.now();
+        let begun = |number| live.attempts.get(number).filter(|row| row.started_at.is_some()).map(|row| took(row, now));
+        let open: Vec<_> = live.spending.open.keys().map(|number| (*number, begun(number))).collect();
+        for (number, took) in open {
+            match took {
+                Some(took) => self.count(job, number, (AttemptResult::Named(ResultName::Lost), took), None),
+                None => self.give_back(job, number),
+            }
+        }
+    }
+
+    fn count(
+        &mut self,
+        job: &JobId,
+        number: AttemptNumber,
+        (result, took): (AttemptResult, Duration),
+        record: Option<&AgentRecord>,
+    ) {
+        let Some(live) = self.jobs.get_mut(job) else { return };
         let Some(mut spend) = live.spending.open.remove(&number) else { return };
+        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let known = Known::of(record, millis(took));
         let counted = spend.part.counted(&known);
         self.budgets.begin_day(wall);
         let day = day_of(wall);
@@ -510,5 +585,49 @@ fn taken(purse: &Purse, measure: Measure) -> String {
             let reserved = measure.amount(purse.reserved.get(measure));
             format!("{spent} are used, and {reserved} are reserved for {open} agents that run")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use atta_core::definition::Priority;
+
+    use super::super::queue::Rank;
+    use super::*;
+
+    fn key(number: u32) -> QueueKey {
+        let rank = Rank::new(Priority::Normal, UnixMillis(0));
+        QueueKey { rank, job: JobId("job_a".to_owned()), attempt: AttemptNumber(number) }
+    }
+
+    /// The numbers of those that look now; all of them wait again.
+    fn called(budgets: &mut Budgets, cause: &Cause, now: i64) -> Vec<u32> {
+        let called = budgets.called(UnixMillis(now), 2);
+        for key in &called {
+            budgets.wait(cause.clone(), key.clone(), None);
+        }
+        called.iter().map(|key| key.attempt.0).collect()
+    }
+
+    #[test]
+    fn whoever_waits_behind_others_looks_soon_after_them_and_only_once_for_each_change() {
+        let mut budgets = Budgets::default();
+        let cause = Cause::Account("red".to_owned());
+        for number in 1..=5 {
+            budgets.wait(cause.clone(), key(number), None);
+        }
+        assert_eq!((called(&mut budgets, &cause, 0), budgets.next_look()), (vec![], None));
+        budgets.stir_accounts();
+        assert_eq!((called(&mut budgets, &cause, 0), budgets.next_look()), (vec![1, 2], Some(UnixMillis(1_000))));
+        assert_eq!(called(&mut budgets, &cause, 999), Vec::<u32>::new());
+        assert_eq!((called(&mut budgets, &cause, 1_000), budgets.next_look()), (vec![3, 4], Some(UnixMillis(2_000))));
+        assert_eq!((called(&mut budgets, &cause, 2_000), budgets.next_look()), (vec![5], None));
+        assert_eq!(called(&mut budgets, &cause, 60_000), Vec::<u32>::new());
+        // Something else changes while some have not looked: from the front again.
+        budgets.stir(&cause);
+        called(&mut budgets, &cause, 60_000);
+        budgets.stir(&cause);
+        assert_eq!(called(&mut budgets, &cause, 60_001), [1, 2]);
+        assert_eq!(called(&mut budgets, &cause, 61_001), [3, 4]);
     }
 }

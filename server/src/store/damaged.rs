@@ -54,10 +54,12 @@ impl StoreWriter {
         ];
         const ENDED: &str =
             "UPDATE outcomes SET ended = 'CANCELLED', finished_at = $2 WHERE job_id = $1 AND finished_at IS NULL";
-        const OTHERS: [&str; 2] = [
+        const OTHERS: [&str; 3] = [
             "UPDATE task_instances SET state = 'CANCELLED'
              WHERE job_id = $1 AND state NOT IN ('COMPLETED','FAILED','CANCELLED')",
             "DELETE FROM timers WHERE job_id = $1",
+            // What was reserved for its agents.
+            "DELETE FROM agent_spend WHERE job_id = $1 AND day IS NULL",
         ];
         for text in TIMED.into_iter().chain([ENDED]) {
             query(text).bind(&job.0).bind(at.0).execute(self.connection().await?).await?;

@@ -33,6 +33,19 @@ const PASSED_ON: [&str; 13] = [
 const PREFIXES: [&str; 5] = ["GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_CONFIG_COUNT", "GIT_SSL_", "GIT_HTTP_"];
 const SUFFIXES: [&str; 2] = ["_proxy", "_PROXY"];
 
+/// What git needs where no repository has to be reached.
+const LOCAL: [&str; 9] = [
+    "PATH",
+    "TMPDIR",
+    "HOME",
+    "LC_ALL",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_TERMINAL_PROMPT",
+    "GIT_OPTIONAL_LOCKS",
+    "GIT_NO_REPLACE_OBJECTS",
+];
+
 /// How git is run.
 #[derive(Debug, Clone)]
 pub(crate) struct Git {
@@ -140,8 +153,31 @@ impl Git {
         Self::plain(task.to_vec())
     }
 
+    /// The same where nothing has to be reached: without passwords and what else the task says.
+    pub(crate) fn local(&self) -> Self {
+        let needed = self.environment.iter().filter(|(name, _)| LOCAL.iter().any(|local| name == *local));
+        let mut environment: Vec<_> = needed.cloned().collect();
+        environment.push(("GIT_NO_LAZY_FETCH".into(), "1".into()));
+        Self { environment, hidden: self.hidden.clone() }
+    }
+
+    /// The same for a worktree, whatever that says itself about where its repository is.
+    pub(crate) fn of_worktree(&self, tree: &Path, own: &Path, mirror: &Path) -> Self {
+        let mut git = self.local();
+        for (name, path) in [("GIT_WORK_TREE", tree), ("GIT_DIR", own), ("GIT_COMMON_DIR", mirror)] {
+            git.environment.push((name.into(), path.into()));
+        }
+        git
+    }
+
     fn plain(mut environment: Vec<(OsString, OsString)>) -> Self {
-        for (name, value) in [("GIT_TERMINAL_PROMPT", "0"), ("GIT_OPTIONAL_LOCKS", "0"), ("LC_ALL", "C")] {
+        for (name, value) in [
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_OPTIONAL_LOCKS", "0"),
+            // What a task says that stands for a commit is not what others begin with.
+            ("GIT_NO_REPLACE_OBJECTS", "1"),
+            ("LC_ALL", "C"),
+        ] {
             environment.push((name.into(), value.into()));
         }
         Self { environment, hidden: Vec::new() }

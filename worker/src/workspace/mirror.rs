@@ -17,6 +17,7 @@ use atta_core::time::Entropy;
 
 use super::git::{Address, Git, GitError};
 use super::record::GitRecord;
+use super::settings;
 
 /// How often somebody who waits for the lock looks.
 const LOOK: Duration = Duration::from_millis(20);
@@ -125,29 +126,31 @@ impl Mirror {
 
     /// Makes the mirror if there is none: beside its place, so that nobody finds half of it.
     async fn create(&self, git: &Git, lock: &File, address: &Address) -> Result<(), Fault> {
-        if self.path.is_dir() {
-            return Ok(());
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| found.is_dir()) {
+            return Ok(self.restore(&address.clean)?);
         }
+        super::remove_tree(&self.path)?;
         let new = self.path.with_extension("new");
         super::remove_tree(&new)?;
         fs::create_dir(&new)?;
-        git.run(&new, Some(lock), &["init", "--quiet", "--bare"]).await?;
-        for (name, value) in [
-            ("remote.origin.url", address.clean.as_str()),
-            ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
-            // `git push` in a worktree pushes its branch.
-            ("push.default", "current"),
-            // Only the ant tidies up, when nothing that it does can be interrupted with the task.
-            ("gc.auto", "0"),
-            ("maintenance.auto", "false"),
-            ("extensions.worktreeConfig", "true"),
-        ] {
-            git.run(&new, Some(lock), &["config", name, value]).await?;
-        }
-        // With settings per worktree this one has to be the mirror's own.
-        git.run(&new, Some(lock), &["config", "--unset", "core.bare"]).await?;
-        git.run(&new, Some(lock), &["config", "--worktree", "core.bare", "true"]).await?;
+        git.local().run(&new, Some(lock), &["init", "--quiet", "--bare"]).await?;
+        settings::restore(&new, &address.clean)?;
         fs::rename(&new, &self.path)?;
+        Ok(())
+    }
+
+    /// Whatever tasks have left there for others: settings, hooks and more.
+    pub(crate) fn restore(&self, url: &str) -> io::Result<()> {
+        settings::restore(&self.path, url)
+    }
+
+    /// Forgets what stands for other commits.
+    async fn forget_replacements(&self, git: &Git, lock: &File) -> Result<(), GitError> {
+        let git = git.local();
+        let names = git.run(&self.path, Some(lock), &["for-each-ref", "--format=%(refname)", "refs/replace/"]).await?;
+        for name in names.lines() {
+            git.run(&self.path, Some(lock), &["update-ref", "--no-deref", "-d", name]).await?;
+        }
         Ok(())
     }
 
@@ -235,6 +238,7 @@ impl Mirror {
         if let Err(error) = self.fetch_patiently(git, &lock, entropy).await {
             return Err(Fault::Failed(format!("the repository {url} cannot be fetched: {error}")));
         }
+        self.forget_replacements(git, &lock).await?;
         super::remove_tree(tree)?;
         git.run(&self.path, Some(&lock), &["worktree", "prune", "--expire", "now"]).await?;
         if known.base.is_some()
@@ -296,11 +300,15 @@ impl Mirror {
         Ok(())
     }
 
+    /// What the mirror knows of a worktree.
+    fn of_worktree(&self, tree: &Path) -> PathBuf {
+        self.path.join("worktrees").join(tree.file_name().unwrap_or_default())
+    }
+
     /// Removes locks that a git process left in the worktree when it was killed; nobody works there.
     pub(crate) fn unlock(&self, tree: &Path) {
-        let Some(name) = tree.file_name() else { return };
         for lock in ["index.lock", "HEAD.lock"] {
-            let path = self.path.join("worktrees").join(name).join(lock);
+            let path = self.of_worktree(tree).join(lock);
             if fs::remove_file(&path).is_ok() {
                 tracing::info!(path = %path.display(), "removed a lock that a killed git process left");
             }
@@ -316,12 +324,14 @@ impl Mirror {
         of: &GitRecord,
         ask_remote: bool,
     ) -> Result<Work, GitError> {
+        self.restore(&of.url)?;
         let found = self.look(git, tree, of).await?;
         if !ask_remote || !matches!(found, Work::Unpushed(_)) {
             return Ok(found);
         }
         let fetched = tokio::time::timeout(PATIENCE, async {
             let lock = self.lock().await?;
+            self.restore(&of.url)?;
             self.fetch(git, &lock).await
         });
         if !matches!(fetched.await, Ok(Ok(()))) {
@@ -331,14 +341,18 @@ impl Mirror {
     }
 
     async fn look(&self, git: &Git, tree: &Path, of: &GitRecord) -> Result<Work, GitError> {
+        let own = self.of_worktree(tree);
+        let there = git.of_worktree(tree, &own, &self.path);
+        let git = &git.local();
+        settings::calm(git, &own).await?;
         let mut phrases = Vec::new();
-        let status = git.run(tree, None, &["status", "--porcelain", "--untracked-files=normal"]).await?;
+        let status = there.run(tree, None, &["status", "--porcelain", "--untracked-files=normal"]).await?;
         let changes = status.lines().count();
         if changes > 0 {
             phrases.push(format!("{changes} uncommitted {}", if changes == 1 { "change" } else { "changes" }));
         }
         let mut tips = Vec::new();
-        let head = git.ask(tree, None, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await?;
+        let head = there.ask(tree, None, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await?;
         if head.success {
             tips.push(head.stdout.trim().to_owned());
         }
@@ -364,6 +378,8 @@ impl Mirror {
             return Ok(());
         }
         let lock = self.lock().await?;
+        let git = git.local();
+        self.restore(&of.url)?;
         git.run(&self.path, Some(&lock), &["worktree", "prune", "--expire", "now"]).await?;
         if of.base.is_some()
             && let Some(branch) = &of.branch

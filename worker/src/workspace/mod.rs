@@ -11,6 +11,7 @@ mod mirror;
 mod outputs;
 mod record;
 mod removal;
+mod settings;
 mod shared;
 
 pub(crate) use artifacts::{Contents, Found, collect};

@@ -180,6 +180,7 @@ impl SharedWorkspaces {
             if this.live().get(&order.id).is_some_and(|entry| entry.users == 1) {
                 mirror.unlock(&tree);
             }
+            mirror.restore(&of.url)?;
             return Ok(lease);
         }
         let begun = mirror.begin(&git, spec, &tree, of, &*core.config.entropy).await?;

@@ -27,6 +27,8 @@ tests![
     unpushed_work_goes_when_the_definition_says_so,
     a_branch_that_exists_is_refused_with_a_way_out,
     jobs_share_one_mirror_and_each_has_a_worktree,
+    nothing_that_a_task_leaves_in_the_mirror_counts_for_another,
+    what_a_workspace_configures_is_not_run_when_its_job_is_over,
     a_password_in_the_address_reaches_git_and_nothing_else,
     settings_of_the_user_count_only_where_home_is_inherited,
     an_ant_that_was_killed_goes_on_with_its_workspaces,
@@ -361,6 +363,91 @@ async fn jobs_share_one_mirror_and_each_has_a_worktree(mut launchers: Launchers)
     for job in 0..2 {
         let tree = world.store().path(&id(&format!("job_{job}"), NONCE));
         assert_eq!(git(&tree, &["rev-list", "--count", "HEAD", "--not", "--remotes"]).as_str(), "2");
+    }
+    world.end().await;
+}
+
+async fn nothing_that_a_task_leaves_in_the_mirror_counts_for_another(mut launchers: Launchers) {
+    let world = world(launchers.take(), |_| {}).await;
+    let bare = repository(&world, "project");
+    let evil = repository(&world, "evil");
+    let root = world.directory.path();
+    let ran = root.join("ran");
+    let hostile = root.join("hostile");
+    fs::write(&hostile, format!("#!/bin/sh\necho \"$0 $*\" >>'{}'\nexit 1\n", ran.display())).unwrap();
+    let plant = format!(
+        "cd \"$JOB_WORKSPACE\"; set -e; evil='{hostile}'; chmod +x \"$evil\"; common=$(git rev-parse --git-common-dir)
+         for key in core.fsmonitor core.sshCommand core.pager core.editor credential.helper core.askPass uploadpack.packObjectsHook \
+             gc.recentObjectsHook diff.external filter.x.clean filter.x.smudge; do git config \"$key\" \"$evil\"; done
+         git config filter.x.required true; git config core.hooksPath \"$common/hooks\"
+         git config 'url.{instead}.insteadOf' '{url}'; git config remote.origin.pushurl '{instead}'; git config remote.origin.uploadpack \"$evil\"
+         git config user.email evil@example.com; git config include.path \"$common/more\"; git config -f \"$common/more\" alias.status \"!$evil\"
+         mkdir -p \"$common/hooks\" \"$common/info\" \"$common/rr-cache\" \"$common/branches\"
+         for hook in post-checkout reference-transaction post-index-change pre-commit pre-push; do cp \"$evil\" \"$common/hooks/$hook\"; done
+         echo '* filter=x' >\"$common/info/attributes\"; echo 'new*' >\"$common/info/exclude\"
+         echo '{instead}/objects' >\"$common/objects/info/alternates\"
+         git config -f \"$common/config.worktree\" core.fsmonitor \"$evil\"
+         one=$(git rev-parse HEAD); echo evil >file; git -c core.hooksPath= -c core.fsmonitor= -c filter.x.clean= -c filter.x.required=false \
+             -c user.name=x commit -qam evil; git -c core.hooksPath= update-ref refs/replace/$one $(git rev-parse HEAD)",
+        hostile = hostile.display(),
+        instead = evil.display(),
+        url = bare.display(),
+    );
+    let first = git_order(id("job_1", NONCE), &bare, Some("work-1"));
+    world.ok(&first, &plant).await;
+    let mirror = world.store().read(&first.id).unwrap().unwrap().git.unwrap().mirror;
+    let mirror = root.join(format!("data/ant/mirrors/{mirror}.git"));
+    // A settled repository elsewhere, of which nothing would be seen in the mirror.
+    fs::write(mirror.join("commondir"), evil.to_str().unwrap()).unwrap();
+    let _ = fs::remove_file(&ran);
+    let second = git_order(id("job_2", NONCE), &bare, Some("work-2"));
+    let work = "cd \"$JOB_WORKSPACE\"; cat file; git config user.email; git remote get-url --push origin; echo two >file; echo x >new
+         git add .; git commit -qm two; git push -q; git status --short; git log --format=%s";
+    let expected = format!("one\natta@localhost\n{}\ntwo\none\n", bare.display());
+    assert_eq!(world.ok(&second, work).await, expected);
+    assert_eq!(git(&bare, &["log", "--format=%s", "work-2"]), "two\none");
+    // Between two tasks of a job, too: another job may have been there meanwhile.
+    world
+        .ok(&WorkspaceOrder { made: true, ..first.clone() }, "cd \"$JOB_WORKSPACE\"; git config core.fsmonitor '/x y'")
+        .await;
+    let later = "cd \"$JOB_WORKSPACE\"; git config --get core.fsmonitor || echo none";
+    assert_eq!(world.ok(&WorkspaceOrder { made: true, ..second.clone() }, later).await, "none\n");
+    assert_eq!(world.settled(&second.id, JobState::Completed).await, None);
+    assert_eq!(fs::read_to_string(&ran).unwrap_or_default(), "");
+    world.end().await;
+}
+
+async fn what_a_workspace_configures_is_not_run_when_its_job_is_over(mut launchers: Launchers) {
+    let world = world(launchers.take(), |_| {}).await;
+    let bare = repository(&world, "project");
+    let elsewhere = repository(&world, "elsewhere");
+    let ran = world.directory.path().join("ran");
+    let own = "cd \"$JOB_WORKSPACE\"; echo x >file";
+    for (n, script) in [
+        format!(
+            "{own}; echo '* filter=x' >.gitattributes; git config --worktree filter.x.clean 'env >>{ran}; cat'
+             git config --worktree core.fsmonitor 'touch {ran}'; git config --worktree core.autocrlf false",
+            ran = ran.display()
+        ),
+        // The workspace says that its repository is another one, in which nothing was changed.
+        format!("{own}; echo 'gitdir: {}' >.git", elsewhere.display()),
+        format!(
+            "{own}; rm .git; git init -q .; git add .; git -c user.name=a -c user.email=a@b commit -qm all
+             git config core.fsmonitor 'touch {}'",
+            ran.display()
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let order = git_order(id(&format!("job_{n}"), NONCE), &bare, Some(&format!("work-{n}")));
+        let mut assignment = world.in_workspace(&order, &script);
+        assignment.environment.insert("GIT_PASSWORD".to_owned(), "s3cr3t".to_owned());
+        let done = world.run(assignment).await;
+        assert_eq!(done.result(), AttemptResult::Exit(0), "{}\n{}", done.message(), done.log);
+        let kept = world.settled(&order.id, JobState::Completed).await.unwrap().kept.unwrap();
+        assert!(kept.unpushed && kept.reason.starts_with("unpushed work: "), "{n}: {}", kept.reason);
+        assert!(!ran.exists(), "{n}: {}", fs::read_to_string(&ran).unwrap_or_default());
     }
     world.end().await;
 }

@@ -78,6 +78,18 @@ pub(super) fn all() -> Vec<Case> {
     cases
 }
 
+/// One that leaves what it can for others of its repository, and one that comes after it and wants nothing.
+pub(super) fn in_mirrors() -> Vec<Case> {
+    let plant = "cd \"$(git rev-parse --git-common-dir)\" || exit; git init -q --bare @-evil.git; \
+        printf '#!/bin/sh\\n[ \"$ATTA_JOB_ID\" = %s ] && exec cat\\nenv > @/mirror-ran\\n' \"$ATTA_JOB_ID\" > @-hook; chmod +x @-hook; mkdir -p hooks info rr-cache; \
+        for h in pre-push post-checkout reference-transaction post-index-change pre-commit; do cp @-hook hooks/$h; done; \
+        for key in core.fsmonitor core.sshCommand core.askPass credential.helper filter.x.clean filter.x.smudge; do git config --file config $key @-hook; done; \
+        git config --file config filter.x.required true; git config --file config core.hooksPath \"$PWD/hooks\"; \
+        git config --file config url.@-evil.git.insteadOf \"$(git config --file config remote.origin.url)\"; \
+        printf '* filter=x\\n' > info/attributes; echo other.txt > info/exclude; echo @-evil.git/objects > objects/info/alternates";
+    vec![told("mirror", plant, End::Opened), case("mirror-next")]
+}
+
 fn in_issues() -> Vec<Case> {
     let stranger = |name: &'static str, text: &str| Case {
         comments: vec![("mallory", text.replace("DO", &mark(name)))],

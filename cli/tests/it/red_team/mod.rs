@@ -129,8 +129,13 @@ impl Field {
     }
 
     fn submit(&self, definition: &str, number: usize, case: &Case) -> String {
+        self.submit_for(definition, number, case, case.name)
+    }
+
+    /// A job for a case, with the repository by the name that another case has for it.
+    fn submit_for(&self, definition: &str, number: usize, case: &Case, remote: &str) -> String {
         let branch = case.branch.as_ref().map_or_else(|| "main".to_owned(), |_| format!("hostile-{}", case.name));
-        let remote = self.scratch.root().join("remotes").join(case.name);
+        let remote = self.scratch.root().join("remotes").join(remote);
         let params =
             [format!("Number={number}"), format!("Branch={branch}"), format!("Remote=file://{}", remote.display())];
         let mut words = vec!["submit", definition, "--json"];
@@ -258,6 +263,21 @@ fn nothing_secret_leaves_and_nothing_is_written_that_the_workflow_does_not_write
         cases.iter().enumerate().map(|(at, case)| field.submit(&definition, at + 1, case)).collect();
     let ended: Vec<Value> = jobs.iter().map(|job| field.server.finished(job)).collect();
     let wrong = check(&field, &cases, &jobs, &ended);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    field.server.stop();
+}
+
+/// What one job's agent leaves in the mirror of the repository must not reach the next job, which has a token.
+#[test]
+fn nothing_that_an_agent_leaves_in_the_mirror_reaches_the_next_job_of_the_repository() {
+    let cases = cases::in_mirrors();
+    let field = Field::new(&cases);
+    let definition = field.definition();
+    let first = field.submit(&definition, 1, &cases[0]);
+    let mut ended = vec![field.server.finished(&first)];
+    let second = field.submit_for(&definition, 2, &cases[1], cases[0].name);
+    ended.push(field.server.finished(&second));
+    let wrong = check(&field, &cases, &[first, second], &ended);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     field.server.stop();
 }

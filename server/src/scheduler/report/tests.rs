@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use atta_core::budget::{Caps, Measure};
 use atta_core::definition::KnownConfigs;
 use atta_core::engine::{AttemptResult, JobRun, JobState};
 use atta_core::protocol::JobId;
@@ -69,7 +70,7 @@ impl Rig {
     /// Everything that the ant is given.
     async fn dispatch(&mut self, ant: &AntId) -> Vec<Assignment> {
         let request = serde_json::from_value(serde_json::json!({
-            "ant": ant, "session": 1, "slots": 2, "free_slots": 2, "tags": [], "workspaces": [],
+            "ant": ant, "session": 1, "slots": 2, "free_slots": 2, "tags": [], "methods": ["AGENT"], "workspaces": [],
         }));
         let (reply, _answer) = oneshot::channel();
         let deadline = Instant::now() + Duration::from_mins(1);
@@ -157,6 +158,35 @@ async fn a_job_that_was_set_aside_gives_its_places_back_when_it_is_cancelled() {
     let of_bad = |(_, job, _): &&(UnixMillis, JobId, _)| *job == bad;
     assert_eq!(rig.state.timers.iter().find(of_bad), None, "its timers are gone");
     assert_eq!(rig.dispatch(&AntId("ant".to_owned())).await[0].job_id, next, "and so is the slot that it took");
+}
+
+#[tokio::test]
+async fn a_job_that_was_set_aside_gives_back_what_its_agents_had_reserved_when_it_is_cancelled() {
+    let agent = |name| format!("  - task_type: {name}\n    agent: {{cli: claude, prompt: x, max_usd: 1}}\n");
+    let tasks = [agent("a"), agent("b")].concat();
+    let mut rig = Rig::new(&format!("job_type: flow\nbudget: {{per_day: {{usd: 10}}}}\ntasks:\n{tasks}")).await;
+    let bad = rig.submit().await;
+    let ant = AntId("ant".to_owned());
+    let work = rig.dispatch(&ant).await;
+    assert_eq!(work.len(), 2);
+    rig.commit().await;
+    let started = Report { body: ReportBody::Started { isolation: String::new() }, sequence: 1, ..finished(&work[0]) };
+    let batch = ReportBatch { ant: ant.clone(), session: 1, reports: vec![started], heard: Heard::default() };
+    rig.state.report(&mut rig.database, batch).await.unwrap();
+    rig.commit().await;
+    let purse = rig.state.budgets.all();
+    assert_eq!((purse.open, purse.reserved.get(Measure::Usd)), (2, 2_000_000));
+
+    rig.state.set_aside(&bad, "a test says so".to_owned());
+    let cancel = JobCommand::Cancel { reason: "stuck".to_owned(), force: false };
+    rig.state.command(&mut rig.database, &bad, cancel).await.unwrap();
+    rig.commit().await;
+    let (all, definition) = (rig.state.budgets.all(), rig.state.budgets.definition("flow", Caps::default()));
+    for purse in [all, definition] {
+        // The one that had begun counts as lost: with what it might use.
+        assert_eq!((purse.open, purse.reserved.get(Measure::Usd)), (0, 0));
+        assert_eq!(purse.used.get(Measure::Usd), 1_000_000);
+    }
 }
 
 #[tokio::test]

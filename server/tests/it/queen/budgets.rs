@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atta_core::budget::{Caps, Measure};
+use atta_core::budget::{Caps, Measure, Scope};
 use atta_core::engine::AgentClass;
 use atta_core::protocol::agent::{AccountLimit, AgentCli, AgentRecord, AgentTokens, CostSource, MicroUsd};
 use atta_core::protocol::ant::Assignment;
@@ -363,4 +363,34 @@ pub(crate) async fn an_agent_without_a_record_is_known_to_have_used_something() 
     ant.codes.insert("a".to_owned(), vec![1]);
     ant.finish(&rig.queen, &a).await;
     assert_eq!(rig.rows("SELECT counted_usd, unknown_usd FROM agent_spend WHERE attempt = 1").await, ["1000000 1"]);
+}
+
+#[tokio::test]
+pub(crate) async fn figures_say_what_is_used_reserved_and_waited_for() {
+    let rig = Rig::new().await;
+    rig.upload(&two("pause")).await;
+    rig.upload("job_type: plain\ntasks: [{task_type: a, script: [x]}]\n").await;
+    rig.upload(&jobs_of("red")).await;
+    rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 4);
+    let a = next(&rig, &mut ant).await;
+    let figures = rig.queen.figures().await.expect("figures");
+    let of = |scope: Scope, job_type: Option<&str>| {
+        let mut lines = figures.budgets.iter().filter(|line| line.scope == scope);
+        let line = lines.find(|line| line.job_type.as_deref() == job_type)?;
+        Some((line.used.get(Measure::Usd), line.reserved.get(Measure::Usd)))
+    };
+    for (scope, job_type) in [(Scope::Day, None), (Scope::Job, None), (Scope::Definition, Some("flow"))] {
+        assert_eq!(of(scope, job_type), Some((0, 1_000_000)), "{scope:?}");
+    }
+    assert_eq!((of(Scope::Definition, Some("red")), of(Scope::Definition, Some("plain"))), (Some((0, 0)), None));
+    assert_eq!((figures.waiting["job"], figures.waiting["account"]), (1, 0));
+    rig.submit("red").await;
+    let red = next(&rig, &mut ant).await;
+    end(&rig, &mut ant, &red, limited(None), None).await;
+    end(&rig, &mut ant, &a, used(AgentClass::Done, 450_000, 3), None).await;
+    let figures = rig.queen.figures().await.expect("figures");
+    let day = figures.budgets.iter().find(|line| line.scope == Scope::Day).expect("the organisation's");
+    assert_eq!(day.used.get(Measure::Turns), 3);
+    assert_eq!((figures.accounts["parked"], figures.accounts["open"]), (1, 1));
 }

@@ -122,6 +122,23 @@ pub(crate) async fn an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled(
 }
 
 #[tokio::test]
+pub(crate) async fn what_the_agents_of_a_damaged_job_had_reserved_is_free_when_it_is_cancelled() {
+    let mut rig = Rig::new().await;
+    rig.upload("job_type: flow\nbudget: {usd: 5}\ntasks:\n  - task_type: a\n    agent: {cli: claude, prompt: x}\n")
+        .await;
+    let job = rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments.remove(0);
+    ant.start(&rig.queen, &work).await;
+    rig.queen.abandon().await;
+    rig.change("UPDATE tasks SET state = 'WAITING'").await;
+    rig.restart().await;
+    assert_eq!(rig.rows("SELECT attempt FROM agent_spend WHERE day IS NULL").await, ["1"]);
+    rig.queen.command(&job, cancel()).await.unwrap();
+    assert_eq!(rig.rows("SELECT attempt FROM agent_spend").await, [""; 0]);
+}
+
+#[tokio::test]
 pub(crate) async fn a_parent_that_waits_for_a_damaged_job_goes_on_when_that_is_cancelled() {
     let mut rig = Rig::new().await;
     rig.upload(&definition("", &[("a", "")]).replace("flow", "child")).await;
