@@ -16,10 +16,9 @@ directory=$1; shift
   kill -TERM $program
   while kill -0 $program; do sleep 0.1; done
   rm -rf -- "$directory"
-) <&3 2>/dev/null & reader=$!
-wait $program; code=$?
-[ -d "$directory" ] && kill $reader 2>/dev/null
-exit $code
+) <&3 >/dev/null 2>&1 &
+exec 3<&-
+wait $program
 `;
 
 /** A server: a process of its own with a data directory of its own. */
@@ -83,14 +82,14 @@ export class Program {
       detached: true,
     });
     this.#shell = shell;
-    this.#ended = new Promise((ended) => shell.once("close", () => ended()));
+    this.#ended = new Promise((ended) => shell.once("exit", () => ended()));
     shell.stderr?.on("data", (text) => {
       this.#log += text;
     });
     this.#address = await new Promise<string>((ready, failed) => {
       let said = "";
       shell.once("error", failed);
-      shell.once("close", (code) => failed(new Error(`${program} ended with ${code}: ${said}${this.#log}`)));
+      shell.once("exit", (code) => failed(new Error(`${program} ended with ${code}: ${said}${this.#log}`)));
       shell.stdout?.on("data", (text) => {
         said += text;
         const address = /ready at http:\/\/(\S+)/.exec(said)?.[1];
