@@ -72,6 +72,11 @@ const routes = [
   }),
   createRoute({
     getParentRoute: () => root,
+    path: "/tokens",
+    component: lazyRouteComponent(() => import("./pages/tokens"), "TokensPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
     path: "/audit",
     component: lazyRouteComponent(() => import("./pages/audit"), "AuditPage"),
   }),

@@ -6,6 +6,7 @@ import {
   Bug,
   CalendarClock,
   FileCode2,
+  IdCard,
   KeyRound,
   ListChecks,
   Moon,
@@ -37,6 +38,7 @@ export const pages = [
   { to: "/configs", label: "Configs", key: "g c", icon: KeyRound },
   { to: "/triggers", label: "Triggers", key: "g t", icon: Webhook },
   { to: "/notifications", label: "Notifications", key: "g i", icon: Bell },
+  { to: "/tokens", label: "Tokens", key: "g k", icon: IdCard },
   { to: "/audit", label: "Audit", key: "g u", icon: ScrollText },
 ] as const;
 

@@ -121,7 +121,13 @@ export function ErrorBox({ error, retry }: { error: unknown; retry?: () => void 
 }
 
 /** Shows a query: its data, or that it is being fetched, or its error. Data that is there stays while it is fetched anew. */
-export function Loaded<T>({ query, children }: { query: UseQueryResult<T>; children: (data: T) => React.ReactNode }) {
+export function Loaded<T>({
+  query,
+  children,
+}: {
+  query: Pick<UseQueryResult<T>, "data" | "isError" | "error"> & { refetch: () => unknown };
+  children: (data: T) => React.ReactNode;
+}) {
   if (query.data !== undefined) return <>{children(query.data)}</>;
   if (query.isError) return <ErrorBox error={query.error} retry={() => void query.refetch()} />;
   return <Busy />;

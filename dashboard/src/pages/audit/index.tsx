@@ -1,5 +1,108 @@
-import { PageHeader } from "../../ui/kit";
+import { useMemo } from "react";
+import { api, data } from "../../api/client";
+import { given, usePaged } from "../../api/paged";
+import { useFilters } from "../../app/filters";
+import { FilterBar, Select, ShowMore, TextField } from "../../ui/field";
+import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
+import { Badge } from "../../ui/state";
+import { Time } from "../../ui/time";
+import { matching, valuesOf } from "./matching";
 
 export function AuditPage() {
-  return <PageHeader title="Audit" />;
+  const [filters, filter] = useFilters(["user", "action", "result", "text"]);
+  const list = usePaged(["audit"], (cursor) =>
+    data(api.GET("/api/v1/audit", { params: { query: given({ cursor, limit: 200 }) } })),
+  );
+  const loaded = list.data;
+  const users = useMemo(() => valuesOf(loaded ?? [], "user", filters.user), [loaded, filters.user]);
+  const actions = useMemo(() => valuesOf(loaded ?? [], "action", filters.action), [loaded, filters.action]);
+  const shown = useMemo(() => matching(loaded ?? [], filters), [loaded, filters]);
+  const filtered = Object.values(filters).some((value) => value !== "");
+  return (
+    <>
+      <PageHeader title="Audit" lead="Every change that somebody made with a token, the newest first." />
+      <FilterBar label="Which changes">
+        <Select
+          label="Who"
+          value={filters.user}
+          onChange={(user) => filter({ user })}
+          options={[["", "Everybody"], ...users.map((each) => [each, each] as const)]}
+        />
+        <Select
+          label="What"
+          value={filters.action}
+          onChange={(action) => filter({ action })}
+          options={[["", "Everything"], ...actions.map((each) => [each, each] as const)]}
+        />
+        <Select
+          label="Result"
+          value={filters.result}
+          onChange={(result) => filter({ result })}
+          options={[
+            ["", "All"],
+            ["done", "Done"],
+            ["refused", "Refused or failed"],
+          ]}
+        />
+        <TextField
+          type="search"
+          label="On what, token or request contains"
+          value={filters.text}
+          onText={(text) => filter({ text })}
+        />
+        {filtered && (
+          <Button look="quiet" onClick={() => filter({ user: "", action: "", result: "", text: "" })}>
+            Show all
+          </Button>
+        )}
+      </FilterBar>
+      <Panel flush>
+        <Loaded query={list}>
+          {(items) =>
+            items.length === 0 ? (
+              <Empty title="Nothing was changed with a token yet">
+                <p>
+                  On its own machine a server asks for no token, and then nothing is written here.{" "}
+                  <code>atta serve --auth required</code> asks for one always; each person gets one of their own under
+                  Tokens.
+                </p>
+              </Empty>
+            ) : (
+              <>
+                <p role="status" className="border-b border-line px-4 py-2 text-xs text-soft">
+                  {filtered
+                    ? `${shown.length} of the ${items.length} changes that are loaded`
+                    : `${items.length} changes are loaded`}
+                  {list.hasNextPage ? "; there are older ones" : ""}
+                </p>
+                <Table label="Changes" head={["When", "Who", "What", "On what", "Result"]}>
+                  {shown.map((entry) => (
+                    <tr key={entry.sequence}>
+                      <Cell className="whitespace-nowrap">
+                        <Time at={entry.at} />
+                      </Cell>
+                      <Cell>
+                        <span className="font-medium break-all">{entry.user}</span>
+                        <div className="text-xs break-all text-soft">token {entry.token}</div>
+                      </Cell>
+                      <Cell className="font-mono text-xs">{entry.action}</Cell>
+                      <Cell className="max-w-96 font-mono text-xs break-all">{entry.target}</Cell>
+                      <Cell className="whitespace-nowrap">
+                        <Badge tone={entry.status < 400 ? "ok" : "bad"}>
+                          {entry.status < 400 ? "Done" : "Refused"} ({entry.status})
+                        </Badge>
+                        <div className="mt-0.5 font-mono text-xs text-soft">{entry.request_id}</div>
+                      </Cell>
+                    </tr>
+                  ))}
+                </Table>
+                {shown.length === 0 && <Empty title="None of them matches">Show more of them, or look for less.</Empty>}
+              </>
+            )
+          }
+        </Loaded>
+        {loaded !== undefined && <ShowMore query={list} />}
+      </Panel>
+    </>
+  );
 }

@@ -1,5 +1,127 @@
-import { PageHeader } from "../../ui/kit";
+import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Download } from "lucide-react";
+import { lazy, Suspense, useEffect } from "react";
+import { type Api, api, data } from "../../api/client";
+import { given } from "../../api/paged";
+import { useLive } from "../../app/context";
+import { useFilters } from "../../app/filters";
+import { FilterBar, Select, TextField } from "../../ui/field";
+import { Busy, Button, Empty, Loaded, PageHeader, Panel } from "../../ui/kit";
+import { csv, save } from "./csv";
+import { Figures } from "./figures";
+import { Groups } from "./groups";
+import { Flaky, Reasons } from "./reasons";
+import { bys, ranges, sinceOf } from "./words";
+
+const Days = lazy(() => import("./days"));
+
+type By = Api<"OutcomesBy">;
 
 export function OutcomesPage() {
-  return <PageHeader title="Outcomes" />;
+  const [filters, filter] = useFilters(["range", "by", "definition", "repository", "agent", "model"]);
+  const range = filters.range in ranges ? (filters.range as keyof typeof ranges) : "30d";
+  const by = filters.by in bys ? (filters.by as By) : "definition";
+  const { definition, repository, agent, model } = filters;
+  const asked = { definition, repository, agent, model };
+  const ask = (groups: By, limit: number) => ({
+    queryKey: ["outcomes", range, groups, definition, repository, agent, model],
+    queryFn: () =>
+      data(
+        api.GET("/api/v1/outcomes", {
+          params: { query: given({ ...asked, since: sinceOf(range, Date.now()), by: groups, limit }) },
+        }),
+      ),
+    placeholderData: keepPreviousData,
+  });
+  const groups = useQuery(ask(by, 200));
+  const days = useQuery(ask("day", 366));
+  useAnewAtEnds();
+
+  const filtered = Object.values(asked).some((value) => value !== "");
+  return (
+    <>
+      <PageHeader title="Outcomes" lead="What the work of agents has cost, and what came of it.">
+        <Button
+          disabled={groups.data === undefined}
+          onClick={() => groups.data && save(`atta-outcomes-by-${by}-${range}.csv`, csv(by, groups.data))}
+        >
+          <Download aria-hidden size={15} /> CSV
+        </Button>
+      </PageHeader>
+      <FilterBar label="Which jobs">
+        <Select
+          label="Submitted"
+          value={range}
+          onChange={(value) => filter({ range: value })}
+          options={Object.entries(ranges).map(([key, { text }]) => [key, text] as const)}
+        />
+        <TextField label="Definition" value={definition} onText={(text) => filter({ definition: text })} />
+        <TextField label="Repository" value={repository} onText={(text) => filter({ repository: text })} />
+        <TextField label="Agent" value={agent} onText={(text) => filter({ agent: text })} />
+        <TextField label="Model" value={model} onText={(text) => filter({ model: text })} />
+        {filtered && (
+          <Button look="quiet" onClick={() => filter({ definition: "", repository: "", agent: "", model: "" })}>
+            All jobs
+          </Button>
+        )}
+      </FilterBar>
+      <Loaded query={groups}>
+        {(result) =>
+          result.total.jobs === 0 ? (
+            <Panel>
+              <Empty title={filtered ? "No job is like that" : "There is nothing to count yet"}>
+                <p>
+                  Jobs with agents, and those whose definition says with <code>outcome</code> what it is to achieve, are
+                  counted from their first task on. {range !== "all" && "Older ones appear with another time above."}
+                </p>
+              </Empty>
+            </Panel>
+          ) : (
+            <div className="flex flex-col gap-4">
+              <Figures total={result.total} />
+              <Panel title="By day">
+                {days.data === undefined ? (
+                  <Loaded query={days}>{() => null}</Loaded>
+                ) : (
+                  <Suspense fallback={<Busy />}>
+                    <Days groups={days.data.groups} />
+                  </Suspense>
+                )}
+              </Panel>
+              <Groups
+                by={by}
+                result={result}
+                choose={(value) => filter({ by: value })}
+                narrow={(key) => filter(by === "day" || by === "job" ? {} : { [by]: key })}
+              />
+              <div className="grid gap-4 lg:grid-cols-2">
+                <Reasons total={result.total} />
+                <Flaky tasks={result.flaky_tasks} />
+              </div>
+            </div>
+          )
+        }
+      </Loaded>
+    </>
+  );
+}
+
+/** These figures change when jobs end. Not at each end: adding them up is work for the server. */
+function useAnewAtEnds() {
+  const live = useLive();
+  const queries = useQueryClient();
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const stop = live.listen((event) => {
+      if (event.kind !== "job_finished") return;
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        void queries.invalidateQueries({ queryKey: ["outcomes"] });
+      }, 3000);
+    });
+    return () => {
+      stop();
+      clearTimeout(timer);
+    };
+  }, [live, queries]);
 }

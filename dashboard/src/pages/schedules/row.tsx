@@ -1,0 +1,124 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { type Api, api, data } from "../../api/client";
+import { confirm } from "../../ui/confirm";
+import { Button, Cell } from "../../ui/kit";
+import { Badge, StateBadge } from "../../ui/state";
+import { Time } from "../../ui/time";
+import { toast } from "../../ui/toast";
+import type { Explained } from "./index";
+
+export function ScheduleRow({
+  definition,
+  explained,
+}: {
+  definition: Api<"DefinitionResource">;
+  explained: Explained | undefined;
+}) {
+  const { job_type, enabled, degraded, schedule, next_run_at } = definition;
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const last = useQuery({
+    queryKey: ["jobs", "latest", job_type],
+    queryFn: async () => {
+      const page = await data(api.GET("/api/v1/jobs", { params: { query: { job_type, limit: 1 } } }));
+      return page.items[0] ?? null;
+    },
+  });
+  const refresh = () => queries.invalidateQueries({ queryKey: ["live", "schedules"] });
+  const toggle = () =>
+    confirm({
+      title: enabled ? `Disable ${job_type}?` : `Enable ${job_type}?`,
+      body: enabled
+        ? "Its schedule rests and it takes no jobs, from nobody. Jobs that are there go on."
+        : "Its schedule runs again from now on, and it takes jobs. Runs that were left out meanwhile are not made up for.",
+      action: enabled ? "Disable" : "Enable",
+      danger: enabled,
+      done: enabled ? `${job_type} rests.` : `${job_type} is enabled.`,
+      run: async () => {
+        const params = { params: { path: { job_type } } };
+        await (enabled
+          ? data(api.POST("/api/v1/definitions/{job_type}/disable", params))
+          : data(api.POST("/api/v1/definitions/{job_type}/enable", params)));
+        await queries.invalidateQueries({ queryKey: ["definitions"] });
+        await refresh();
+      },
+    });
+  const runNow = async () => {
+    let id = "";
+    const done = await confirm({
+      title: `Run ${job_type} now?`,
+      body: "A job is submitted beside the schedule, with the params as the definition has them. The schedule stays as it is.",
+      action: "Run now",
+      run: async () => {
+        const job = await data(api.POST("/api/v1/jobs", { params: {}, body: { job_type } }));
+        id = job.job_id;
+      },
+    });
+    if (!done) return;
+    toast.ok(`${job_type} runs.`);
+    void navigate({ to: "/jobs/$id", params: { id } });
+  };
+  return (
+    <tr>
+      <Cell>
+        <Link
+          to="/definitions/$type"
+          params={{ type: job_type }}
+          className="font-medium break-words text-accent underline"
+        >
+          {job_type}
+        </Link>
+        {degraded && (
+          <p className="mt-1 max-w-prose text-xs break-words text-bad">
+            <b className="font-medium">Cannot run:</b> {degraded}
+          </p>
+        )}
+      </Cell>
+      <Cell>
+        {explained?.words && <p className="max-w-prose">{explained.words}</p>}
+        <ul className="font-mono text-xs text-soft">
+          {schedule.map((line) => (
+            <li key={line} className="break-all">
+              {line}
+            </li>
+          ))}
+        </ul>
+      </Cell>
+      <Cell className="whitespace-nowrap">
+        {!enabled ? (
+          <Badge tone="ask">Disabled</Badge>
+        ) : next_run_at ? (
+          <Time at={next_run_at} />
+        ) : (
+          <span className="text-soft">never</span>
+        )}
+      </Cell>
+      <Cell>
+        {last.data ? (
+          <Link
+            to="/jobs/$id"
+            params={{ id: last.data.job_id }}
+            className="inline-flex flex-wrap items-center gap-1.5 rounded"
+            aria-label={`Last job of ${job_type}`}
+          >
+            <StateBadge state={last.data.state} />
+            <Time at={last.data.created_at} className="text-xs whitespace-nowrap text-soft" />
+          </Link>
+        ) : (
+          <span className="text-soft">{last.data === null ? "none yet" : ""}</span>
+        )}
+      </Cell>
+      <Cell>
+        <div className="flex gap-1">
+          <Button aria-label={`Run ${job_type} now`} disabled={!enabled} onClick={() => void runNow()}>
+            Run now…
+          </Button>
+          <Button aria-label={`${enabled ? "Disable" : "Enable"} ${job_type}`} onClick={() => void toggle()}>
+            {enabled ? "Disable…" : "Enable…"}
+          </Button>
+        </div>
+      </Cell>
+    </tr>
+  );
+}
