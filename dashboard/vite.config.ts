@@ -12,5 +12,6 @@ export default defineConfig({
   preview: { headers: { "Content-Security-Policy": policy } },
   // Everything is a file of its own: the Content-Security-Policy allows nothing that is written into the page.
   build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
-  test: { include: ["src/**/*.test.{ts,tsx}"] },
+  // How long a test takes says nothing: the machine may have other things to do.
+  test: { include: ["src/**/*.test.{ts,tsx}"], testTimeout: 120_000 },
 });
