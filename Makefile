@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check fuzz chaos chaos-nightly storm upgrade-test simulate broken-builds bench
+.PHONY: help setup dashboard build demo test check fuzz chaos chaos-nightly storm upgrade-test simulate broken-builds bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -10,15 +10,25 @@ help: ## List the targets
 setup: ## Say what is needed and install what is missing (the only script that does)
 	@scripts/setup
 
-build: setup ## Build everything (debug)
+# What npm fetched, and what it made of the dashboard: made anew when a file of it is newer.
+dashboard/node_modules/.package-lock.json: dashboard/package-lock.json
+	@scripts/step "dashboard: packages (npm)" npm ci --ignore-scripts --no-audit --no-fund --prefix dashboard
+dashboard/dist/index.html.gz: dashboard/node_modules/.package-lock.json \
+    $(shell find dashboard \( -name node_modules -o -name dist -o -name screenshots \) -prune -o -type f -print)
+	@scripts/step "dashboard: build" npm run build --prefix dashboard
+
+dashboard: setup dashboard/dist/index.html.gz ## Build the page that the server shows at /
+
+build: dashboard ## Build everything (debug)
 	@cargo build --workspace --locked
 
 demo: build ## Watch three issues become merged branches, on this machine
 	@target/debug/atta demo
 
-check: setup ## Format, tree, lints: the quick half of `make test`
+check: dashboard ## Format, tree, lints: the quick half of `make test`
 	@scripts/step "format" cargo fmt --all -- --check
 	@scripts/step "tree" scripts/check-tree
+	@scripts/step "dashboard: format, lints, types" npm run check --prefix dashboard
 	@scripts/step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # Documentation comes before the tests so that the test runner has the last word.

@@ -9,6 +9,7 @@ mod backup;
 mod check_diff;
 mod client;
 mod config_args;
+mod dashboard;
 mod demo;
 mod doctor;
 mod embedded;

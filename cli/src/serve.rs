@@ -76,6 +76,7 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         keeping: Keeping { retention: args.retention.map(Retention::all).unwrap_or_default(), ..Keeping::default() },
         tls: tls_source(args.tls_cert, args.tls_key, args.tls_generate, args.listen),
         auth,
+        dashboard: crate::dashboard::file,
         version: VERSION,
         metrics: Some(metrics.clone()),
     });

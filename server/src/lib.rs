@@ -12,6 +12,7 @@ pub mod artifacts;
 pub mod auth;
 pub mod backup;
 mod blocking;
+pub mod dashboard;
 pub mod directory;
 mod line;
 mod links;

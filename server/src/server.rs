@@ -70,6 +70,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsSource>,
     /// Whose requests are answered.
     pub auth: AuthMode,
+    /// The files of the dashboard.
+    pub dashboard: crate::dashboard::Files,
     /// The version that `/api/v1/version` shows.
     pub version: &'static str,
     /// Renders `/metrics`; the recorder itself is installed by the program, once. `None`: there is no such route.
@@ -271,6 +273,7 @@ impl Server {
                 limits: api::DataLimits::default(),
                 auth: config.auth,
                 failures: Arc::default(),
+                dashboard: config.dashboard,
                 routes: Arc::default(),
                 watch: watch.clone(),
                 regulator: Arc::clone(&regulator),

@@ -158,6 +158,7 @@ async fn to_the_end(
         keeping: atta_server::Keeping::default(),
         tls: None,
         auth: atta_server::auth::AuthMode::Open,
+        dashboard: atta_server::dashboard::none,
         version: serve::VERSION,
         metrics: None,
     })

@@ -6,6 +6,7 @@
 //! * `problem`, `request`, `page`: errors, bodies and queries, lists
 //! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `outcomes`, `tokens`, `ants`,
 //!   `health`: the resources
+//! * `dashboard`: the page that people see at `/`
 //! * `openapi`: the description that is made of them
 
 mod access;
@@ -17,6 +18,7 @@ mod artifacts;
 mod attempts;
 mod budgets;
 mod configs;
+mod dashboard;
 mod definitions;
 mod degradation;
 mod envelope;
@@ -118,6 +120,8 @@ pub(crate) struct Context {
     pub(crate) watch: Watch,
     /// What is left out.
     pub(crate) regulator: Arc<Regulator>,
+    /// The page at `/`.
+    pub(crate) dashboard: crate::dashboard::Files,
     /// Filled when the router is made.
     pub(crate) routes: Arc<RouteTable>,
 }
@@ -212,7 +216,7 @@ pub(crate) fn router(mut context: Context) -> Router {
             get(async || ([(CONTENT_TYPE, SCHEMA_TYPE)], json_schema().to_string())),
         )
         .plain(Access::VIEWER, "/api/v1/openapi.json", get(move || async move { Json(Arc::clone(&api)) }));
-    let (router, _, table) = routes.split();
+    let (router, _, table) = dashboard::add(routes).split();
     context.routes = Arc::new(table);
     router
         // An empty 404: the envelope says the rest.

@@ -38,18 +38,26 @@ fn named(root: &Path, name: &str) -> Vec<Pid> {
     found.into_iter().map(Pid::from_raw).collect()
 }
 
-fn one_of(root: &Path, name: &str, dice: &mut Dice) -> Option<Pid> {
-    let all = named(root, name);
-    let count = u64::try_from(all.len()).expect("it fits");
-    (count > 0).then(|| all[usize::try_from(dice.below(count)).expect("it fits")])
+/// Its parent, as long as it lives.
+fn parent(pid: Pid) -> Option<Pid> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let of = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    of.trim().parse().ok().map(Pid::from_raw)
+}
+
+/// One of the shims. What a shim has forked is called like it until it has become the command: to kill that is to kill the
+/// command, which the record then shows as `KILLED`.
+fn a_shim(root: &Path, dice: &mut Dice) -> Option<Pid> {
+    let all = named(root, "atta-shim");
+    let shims: Vec<Pid> =
+        all.iter().copied().filter(|pid| parent(*pid).is_some_and(|parent| !all.contains(&parent))).collect();
+    let count = u64::try_from(shims.len()).expect("it fits");
+    (count > 0).then(|| shims[usize::try_from(dice.below(count)).expect("it fits")])
 }
 
 /// The launcher that this process has started.
-fn launcher_of(root: &Path, parent: Pid) -> Option<Pid> {
-    named(root, "atta-launcher").into_iter().find(|pid| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.lines().any(|line| line.strip_prefix("PPid:").is_some_and(|of| of.trim() == parent.to_string()))
-    })
+fn launcher_of(root: &Path, of: Pid) -> Option<Pid> {
+    named(root, "atta-launcher").into_iter().find(|pid| parent(*pid) == Some(of))
 }
 
 fn somebody(dice: &mut Dice) -> Who {
@@ -90,7 +98,7 @@ fn disturb(world: &mut World, dice: &mut Dice) -> String {
         }
         6..=7 => {
             // It may be gone by itself meanwhile.
-            match one_of(&root, "atta-shim", dice).map(|pid| kill(pid, Signal::SIGKILL)) {
+            match a_shim(&root, dice).map(|pid| kill(pid, Signal::SIGKILL)) {
                 Some(Ok(())) => {
                     world.shims_killed += 1;
                     "kill -9 of a shim".to_owned()
@@ -99,7 +107,7 @@ fn disturb(world: &mut World, dice: &mut Dice) -> String {
             }
         }
         8 => {
-            let (who, pid) = (somebody(dice), one_of(&root, "atta-shim", dice));
+            let (who, pid) = (somebody(dice), a_shim(&root, dice));
             if let Some(pid) = pid {
                 let _ = kill(pid, Signal::SIGSTOP);
             }

@@ -5,6 +5,7 @@ mod ant_line;
 mod approvals;
 mod artifacts;
 mod configs;
+mod dashboard;
 mod definitions;
 mod degradation;
 mod envelope;

@@ -55,6 +55,7 @@ pub(super) fn config(dir: &Path, listen: Option<SocketAddr>) -> ServerConfig {
         keeping: atta_server::Keeping::default(),
         tls: None,
         auth: atta_server::auth::AuthMode::Open,
+        dashboard: atta_server::dashboard::none,
         version: "0.0.0-test",
         metrics: Some(metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle()),
     }
