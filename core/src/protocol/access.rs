@@ -91,6 +91,17 @@ pub struct TokenRequest {
     pub tags: Option<Vec<String>>,
 }
 
+/// Who asks, and what they may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CallerResource {
+    /// In whose name they act; absent on a server that asks for no tokens.
+    pub user: Option<String>,
+    /// The name of the token; absent when none was given.
+    pub token: Option<String>,
+    /// What they may do.
+    pub role: Role,
+}
+
 /// A token as it is shown: never with its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenResource {

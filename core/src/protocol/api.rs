@@ -6,6 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use super::configs::{ConfigRequest, ConfigResource, ConfigScope, NamedConfigRequest, SecretsStatus};
+use super::graph::GraphResource;
 use super::{Digest, JobId};
 use crate::definition::Priority;
 use crate::engine::{AttemptState, Failure, JobState, RoutedFrom, SkipReason, TaskState};
@@ -408,6 +409,9 @@ pub struct VersionResource {
     pub created_at: String,
     /// The YAML text as uploaded.
     pub source: String,
+    /// The text as a picture; absent for a text that this server reads differently from the one that stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<GraphResource>,
 }
 
 /// A version of a definition in a list.
@@ -440,6 +444,9 @@ pub struct ValidationReport {
     pub schedule: Option<String>,
     /// The next times at which it would run.
     pub next_runs: Vec<String>,
+    /// The definition as a picture, if it is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<GraphResource>,
 }
 
 /// An artifact of a job in a list.

@@ -11,6 +11,7 @@ pub mod api;
 pub mod budgets;
 mod configs;
 pub mod github;
+pub mod graph;
 mod id;
 pub mod outcomes_api;
 pub mod people;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use atta_core::definition::{Diagnostic, KnownConfigs, Limits, Severity, load, load_with, violations};
 use atta_core::protocol::api::{DefinitionResource, Page, ValidationReport, VersionResource, VersionSummary};
+use atta_core::protocol::graph::GraphResource;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -136,6 +137,7 @@ async fn validate(
             warnings: violations(&file, &body, &warnings),
             schedule: schedule.map(atta_core::definition::Schedule::describe),
             next_runs: schedule.map(|schedule| schedule.upcoming_local(now, NEXT_RUNS)).unwrap_or_default(),
+            graph: loaded.definition.as_ref().and_then(GraphResource::of),
         }
     };
     // A large or hostile file takes a while: not on a thread that serves requests.
@@ -230,10 +232,16 @@ async fn version(
 ) -> Result<Response, ApiError> {
     params.finish()?;
     let found = context.reads.version(&job_type, &version).await?;
-    tagged(
-        &headers,
-        &found.ok_or_else(|| ApiError::not_found(format_args!("version {version} of definition {job_type}")))?,
-    )
+    let mut found =
+        found.ok_or_else(|| ApiError::not_found(format_args!("version {version} of definition {job_type}")))?;
+    let draw = move || {
+        let loaded = load(&found.job_type, found.source.as_bytes(), &Limits::default());
+        found.graph = loaded.definition.as_ref().and_then(GraphResource::of);
+        found
+    };
+    // As for a validation.
+    let found = tokio::task::spawn_blocking(draw).await.map_err(|error| ApiError::internal(&error))?;
+    tagged(&headers, &found)
 }
 
 /// Enable a definition: it takes jobs and its schedule runs

@@ -1,6 +1,6 @@
 //! API tokens, and what was done with them.
 
-use atta_core::protocol::access::{AuditEntry, NewToken, TokenRequest, TokenResource};
+use atta_core::protocol::access::{AuditEntry, CallerResource, NewToken, Role, TokenRequest, TokenResource};
 use atta_core::protocol::api::Page;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -19,6 +19,7 @@ pub(super) fn routes() -> Routes {
         .with(Access::ADMIN, routes!(list, create))
         .with(Access::ADMIN, routes!(revoke))
         .with(Access::ADMIN, routes!(audit))
+        .with(Access::VIEWER, routes!(whoami))
 }
 
 /// List the API tokens, those too that are no good any more
@@ -97,4 +98,18 @@ async fn audit(State(context): State<Context>, headers: HeaderMap, mut params: P
     let before: Option<i64> = binding.key(cursor.as_deref())?;
     let rows = context.reads.audit(before, limit + 1).await?;
     tagged(&headers, &binding.page(rows, limit, |row| row.sequence)?)
+}
+
+/// Say who asks, and what they may do
+#[utoipa::path(
+    get, path = "/api/v1/whoami", tag = "access", operation_id = "whoami",
+    responses((status = 200, body = CallerResource))
+)]
+async fn whoami(Asker(caller): Asker, params: Params) -> Result<Json<CallerResource>, ApiError> {
+    params.finish()?;
+    Ok(Json(match caller {
+        Some(caller) => CallerResource { user: Some(caller.user), token: Some(caller.token), role: caller.role },
+        // Only a server that asks for no tokens lets them pass.
+        None => CallerResource { user: None, token: None, role: Role::Admin },
+    }))
 }

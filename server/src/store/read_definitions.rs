@@ -107,6 +107,7 @@ impl Reads {
                 semver: row.try_get(2)?,
                 created_at: instant(row.try_get(3)?),
                 source: row.try_get(4)?,
+                graph: None,
             })
         })
         .transpose()

@@ -303,6 +303,17 @@ async fn tokens_are_made_listed_and_revoked_and_their_value_is_shown_once() {
 }
 
 #[tokio::test]
+async fn who_asks_is_told_who_they_are() {
+    let rig = Rig::start(AuthMode::Required).await;
+    let ada = rig.token("ada", Role::Operator).await;
+    let answer = rig.get("/api/v1/whoami", Some(&ada)).await.json();
+    assert_eq!((&answer["token"], &answer["role"]), (&json!("ada"), &json!("operator")), "{answer}");
+    let open = Rig::start(AuthMode::Open).await;
+    let answer = open.get("/api/v1/whoami", None).await.json();
+    assert_eq!(answer, json!({"user": null, "token": null, "role": "admin"}));
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_token_is_refused_with_the_reason() {
     let rig = Rig::start(AuthMode::Open).await;
     for (body, expected) in [

@@ -30,7 +30,11 @@ async fn each_page_is_answered_without_a_token_under_a_policy_with_a_nonce_of_it
     let mut nonces = Vec::new();
     for path in ["/", "/jobs", "/jobs/job_1", "/definitions/gh-implement", "/audit"] {
         let answer = server.get(path).await;
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "text/html; charset=utf-8"), "{path}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("content-type")),
+            (200, "text/html; charset=utf-8"),
+            "{path}"
+        );
         assert_eq!((answer.header("cache-control"), answer.header("x-frame-options")), ("no-store", "DENY"));
         let text = String::from_utf8(answer.body.clone()).unwrap();
         let nonce = text.split('"').nth(3).unwrap().to_owned();

@@ -106,3 +106,20 @@ async fn definitions_are_listed_by_name_and_say_whether_they_changed() {
     let missing = server.send(server.request(Method::POST, "/api/v1/definitions/none/enable")).await;
     assert_eq!(missing.problem(), "404 NOT_FOUND: definition none not found");
 }
+
+#[tokio::test]
+async fn a_version_and_a_validation_come_with_the_picture() {
+    let server = TestServer::start().await;
+    let source = "job_type: drawn\ntasks:\n  - task_type: one\n    script: [\"true\"]\n    on_exit_code:\n      COMPLETED: two\n      \"7\": END_BLOCKED\n  - task_type: two\n    script: [\"true\"]\n";
+    let version = server.upload(source).await.json()["version"].as_str().unwrap().to_owned();
+    let graph = server.get(&format!("/api/v1/definitions/drawn/versions/{version}")).await.json()["graph"].clone();
+    let names: Vec<&str> =
+        graph["nodes"].as_array().unwrap().iter().map(|node| node["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["one", "two", "END_BLOCKED"]);
+    let edge = |to: &str| graph["edges"].as_array().unwrap().iter().find(|edge| edge["to"] == to).cloned().unwrap();
+    assert_eq!((&edge("two")["from"], &edge("two")["kind"]), (&"one".into(), &"route".into()));
+    assert_eq!(edge("END_BLOCKED")["label"], "7", "{graph}");
+    let request = server.request(reqwest::Method::POST, "/api/v1/definitions:validate");
+    let report = server.send(request.header("content-type", "application/yaml").body(source)).await.json();
+    assert_eq!(report["graph"], graph);
+}

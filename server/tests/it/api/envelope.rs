@@ -9,7 +9,7 @@ use super::rig::TestServer;
 async fn unknown_routes_and_methods_are_problems() {
     let server = TestServer::start().await;
     assert_eq!(server.get("/api/v1/nothing").await.problem(), "404 NO_ROUTE: there is nothing at /api/v1/nothing");
-    assert_eq!(server.get("/").await.problem(), "404 NO_ROUTE: there is nothing at /");
+    assert_eq!(server.get("/nowhere").await.problem(), "404 NO_ROUTE: there is nothing at /nowhere");
     assert_eq!(
         server.get("/api/v1/definitions/%ff").await.problem(),
         "404 NO_ROUTE: there is nothing at /api/v1/definitions/%ff"
