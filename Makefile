@@ -35,7 +35,10 @@ check: dashboard ## Format, tree, lints: the quick half of `make test`
 test: check ## Everything that has to hold before a change lands
 	@scripts/step "documentation" cargo doc --workspace --no-deps --locked --quiet
 	@scripts/step "documentation tests" cargo test --workspace --doc --locked --quiet
+	@scripts/step "dashboard: tests without a browser" npm test --prefix dashboard
 	@scripts/step "generated files and work tree" scripts/check-clean record
+	@scripts/step "tests: build" cargo nextest run --workspace --locked --profile ci --no-run
+	@scripts/step "dashboard: tests in a browser" npm run test:browser --prefix dashboard
 	@scripts/step "tests" cargo nextest run --workspace --locked --profile ci
 	@scripts/step "nothing was written into the tree" scripts/check-clean compare
 

@@ -998,6 +998,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/whoami": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say who asks, and what they may do */
+        get: operations["whoami"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ants": {
         parameters: {
             query?: never;
@@ -1808,6 +1825,15 @@ export interface components {
          * @enum {string}
          */
         BudgetScope: "day" | "definition" | "job";
+        /** @description Who asks, and what they may do. */
+        CallerResource: {
+            /** @description In whose name they act; absent on a server that asks for no tokens. */
+            user?: string | null;
+            /** @description The name of the token; absent when none was given. */
+            token?: string | null;
+            /** @description What they may do. */
+            role: components["schemas"]["Role"];
+        };
         /** @description Options of a cancel. */
         CancelRequest: {
             /** @description Why, for people. */
@@ -2081,6 +2107,43 @@ export interface components {
              * @description Retries that succeeded where the attempt before had failed.
              */
             changed: number;
+        };
+        /**
+         * @description What a way is.
+         * @enum {string}
+         */
+        GraphEdgeKind: "dependency" | "weak" | "route" | "back";
+        /** @description A way from one node to another. */
+        GraphEdgeResource: {
+            /** @description Name of the node that it leaves. */
+            from: string;
+            /** @description Name of the node that it leads to. */
+            to: string;
+            /** @description What it is. */
+            kind: components["schemas"]["GraphEdgeKind"];
+            /** @description What it is taken on; empty for most dependencies. */
+            label: string;
+        };
+        /**
+         * @description What a node is.
+         * @enum {string}
+         */
+        GraphNodeKind: "task" | "always" | "end";
+        /** @description A task or an end. */
+        GraphNodeResource: {
+            /** @description The task's name, or a word such as `END_BLOCKED`. */
+            name: string;
+            /** @description What it is. */
+            kind: components["schemas"]["GraphNodeKind"];
+            /** @description What else is worth saying, in a few words each. */
+            notes: string[];
+        };
+        /** @description A definition as tasks, the ends that routes lead to, and the ways between them. */
+        GraphResource: {
+            /** @description The tasks in the order of the definition, then the ends. */
+            nodes: components["schemas"]["GraphNodeResource"][];
+            /** @description Ways, in the order of the definition. */
+            edges: components["schemas"]["GraphEdgeResource"][];
         };
         /** @description Answer of a health check. */
         HealthReport: {
@@ -3261,6 +3324,7 @@ export interface components {
             schedule?: string | null;
             /** @description The next times at which it would run. */
             next_runs: string[];
+            graph?: components["schemas"]["GraphResource"] | null;
         };
         /** @description What answers. */
         VersionInfo: {
@@ -3281,6 +3345,7 @@ export interface components {
             created_at: string;
             /** @description The YAML text as uploaded. */
             source: string;
+            graph?: components["schemas"]["GraphResource"] | null;
         };
         /** @description A version of a definition in a list. */
         VersionSummary: {
@@ -5656,6 +5721,34 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description An error: see `code` */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    whoami: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallerResource"];
+                };
             };
             /** @description An error: see `code` */
             default: {
