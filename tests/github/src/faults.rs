@@ -77,6 +77,11 @@ impl Rule {
         self.times(usize::MAX, fault)
     }
 
+    /// Whether it has still to go wrong, a counted number of times.
+    pub(crate) fn waits(&self) -> bool {
+        self.times > 0 && self.times < usize::MAX
+    }
+
     pub(crate) fn meets(&mut self, method: &str, path: &str) -> Option<Fault> {
         if self.times == 0 || self.method.is_some_and(|wanted| wanted != method) || !path.contains(&self.path) {
             return None;

@@ -102,6 +102,11 @@ impl<S: Site> Service<S> {
         locked(&self.shared.rules).push(rule);
     }
 
+    /// How many rules have not met all of their requests yet.
+    pub fn unmet(&self) -> usize {
+        locked(&self.shared.rules).iter().filter(|rule| rule.waits()).count()
+    }
+
     /// Nothing goes wrong any more.
     pub fn heal(&self) {
         locked(&self.shared.rules).clear();

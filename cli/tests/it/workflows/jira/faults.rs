@@ -50,6 +50,7 @@ fn no_fault_on_any_request_makes_a_second_pull_request_or_answer() {
     assert_eq!((world.labels(&issue), world.said(&issue).len()), (vec![], 0));
     let sessions = "plan 1, implement 1, self-verify 1, address-feedback 1, learn 1";
     assert_eq!(world.sessions_of(&issue), sessions, "no session was paid for twice");
+    assert_eq!(world.fake.unmet(), 0, "each fault has happened");
     assert_eq!(world.branches(), Vec::<String>::new());
     world.stop();
 }
@@ -62,6 +63,38 @@ fn a_person_is_told_once_however_the_requests_end() {
     let done = world.finished(&world.submit(&issue, &[]));
     assert_eq!((&done["state"], world.labels(&issue)), (&"BLOCKED".into(), vec!["needs-human".to_owned()]), "{done:#}");
     assert_eq!(world.said(&issue).len(), 1, "{:#?}", world.said(&issue));
+    assert_eq!(world.fake.unmet(), 0, "each fault has happened");
+    world.stop();
+}
+
+#[test]
+fn a_server_that_is_killed_between_requests_of_a_jira_job_does_nothing_twice() {
+    let mut world = World::new(2);
+    let issue = world.issue("plain");
+    let job = world.submit(&issue, &[]);
+    let mut remark = None;
+    for requests in [1, 3, 6, 8, 12, 30, 50] {
+        wait_for("requests", || (world.fake.log().len() >= requests).then_some(()));
+        world.kill();
+        if requests == 12 {
+            world.start();
+            let pull = world.followed(&issue);
+            remark = Some((pull, world.fake.state(|state| state.remark(pull, "ada", "Louder, please.", None))));
+            wait_for("the answer", || (world.fake.count("POST", "/comments") > 0).then_some(()));
+            world.kill();
+        }
+        world.start();
+    }
+    let (pull, remark) = remark.expect("somebody has said something");
+    world.looked_at(pull, 3);
+    world.merge(pull);
+    let done = world.finished(&job);
+    assert_eq!(done["state"], "COMPLETED", "{done:#}");
+    let answers = world.answers(pull);
+    assert!(answers.len() == 1 && answers[0].parent == Some(remark), "{answers:#?}");
+    assert_eq!((world.pulls(&issue), world.labels(&issue)), (vec![pull], vec![]));
+    let sessions = "plan 1, implement 1, self-verify 1, address-feedback 1, learn 1";
+    assert_eq!(world.sessions_of(&issue), sessions, "no session was paid for twice");
     world.stop();
 }
 
