@@ -5,12 +5,13 @@ use atta_fake_jira::{Fault, Rule};
 use super::world::World;
 use crate::live_server::wait_for;
 
-/// Each once for each kind of request: done or not done, answered or not.
-const FAULTS: [Fault; 6] =
-    [Fault::Status(502), Fault::DoneBut(500), Fault::CutBefore, Fault::CutAfter, Fault::CutWithin, Fault::TooMany(1)];
+/// Nothing is done.
+const BEFORE: [Fault; 3] = [Fault::Status(502), Fault::CutBefore, Fault::TooMany(1)];
+/// It is done, and nobody is told.
+const AFTER: [Fault; 3] = [Fault::DoneBut(500), Fault::CutAfter, Fault::CutWithin];
 
-fn break_all(world: &World, requests: &[(&'static str, &str)], faults: &[Fault]) {
-    for (method, path) in requests {
+fn break_all(world: &World, method: &'static str, paths: &[&str], faults: &[Fault]) {
+    for path in paths {
         for fault in faults {
             world.fake.inject(Rule::on(method, path).once(fault.clone()));
         }
@@ -19,50 +20,63 @@ fn break_all(world: &World, requests: &[(&'static str, &str)], faults: &[Fault])
 
 #[test]
 fn no_fault_on_any_request_makes_a_second_pull_request_or_answer() {
-    let world = World::new(2);
-    let issue = world.issue("plain");
-    let all = [
-        ("PUT", "/rest/api/2/issue/"),
-        ("GET", "/myself"),
-        ("GET", "/comment"),
-        ("GET", "/pullrequests"),
-        ("POST", "/pullrequests"),
-        ("GET", "/statuses"),
-    ];
-    // Tries of HTTP tasks are fewer: what is broken off goes against their retries.
-    break_all(&world, &all[..1], &[Fault::Status(502), Fault::DoneBut(500), Fault::CutAfter, Fault::TooMany(1)]);
-    break_all(&world, &all[1..], &FAULTS);
-    let job = world.submit(&issue, &[]);
-    let pull = world.followed(&issue);
-    assert_eq!(world.pulls(&issue).len(), 1);
+    let world = World::new(3);
+    // What is done ends the tries of one job, so there is one for each such fault.
+    let issues = [world.issue("plain"), world.issue("plain"), world.issue("plain")];
+    break_all(&world, "PUT", &["/rest/api/2/issue/"], &[Fault::Status(502), Fault::DoneBut(500), Fault::TooMany(1)]);
+    break_all(&world, "GET", &["/myself", "/comment", "/pullrequests", "/statuses"], &[BEFORE, AFTER].concat());
+    break_all(&world, "POST", &["/pullrequests"], &[BEFORE, AFTER].concat());
+    let jobs: Vec<String> = issues.iter().map(|issue| world.submit(issue, &[])).collect();
+    let pulls: Vec<u64> = issues.iter().map(|issue| world.followed(issue)).collect();
+    for issue in &issues {
+        assert_eq!(world.pulls(issue).len(), 1, "{issue}");
+    }
 
-    break_all(&world, &[("POST", "/comments"), ("GET", "/comments")], &FAULTS);
-    let remark = world.fake.state(|state| state.remark(pull, "ada", "Louder, please.", None));
-    wait_for("an answer", || (!world.answers(pull).is_empty()).then_some(()));
-    world.looked_at(pull, 4);
-    break_all(&world, &[("DELETE", "/refs/")], &FAULTS[..2]);
-    world.merge(pull);
-    let done = world.finished(&job);
-    assert_eq!(done["state"], "COMPLETED", "{done:#}");
-    let answers = world.answers(pull);
-    assert!(answers.len() == 1 && answers[0].parent == Some(remark), "{answers:#?}");
-    assert_eq!(world.pulls(&issue), [pull]);
-    assert_eq!((world.labels(&issue), world.said(&issue).len()), (vec![], 0));
-    let sessions = "plan 1, implement 1, self-verify 1, address-feedback 1, learn 1";
-    assert_eq!(world.sessions_of(&issue), sessions, "no session was paid for twice");
-    assert_eq!(world.fake.unmet(), 0, "each fault has happened");
+    break_all(&world, "PUT", &["/rest/api/2/issue/"], &[Fault::CutAfter, Fault::CutBefore]);
+    break_all(&world, "POST", &["/comments"], &[BEFORE, AFTER].concat());
+    let words = ["Louder, please.", "And slower.", "And twice."];
+    let asked: Vec<Option<u64>> =
+        world.fake.state(|state| words.iter().map(|text| Some(state.remark(pulls[0], "ada", text, None))).collect());
+    wait_for("all answers", || (world.answers(pulls[0]).len() >= 3).then_some(()));
+    world.looked_at(pulls[0], 4);
+    break_all(&world, "DELETE", &["/refs/"], &[Fault::Status(502), Fault::DoneBut(500)]);
+    for (pull, job) in pulls.iter().zip(&jobs) {
+        world.merge(*pull);
+        let done = world.finished(job);
+        assert_eq!(done["state"], "COMPLETED", "{done:#}");
+    }
+    let answers = world.answers(pulls[0]);
+    let mut answered: Vec<Option<u64>> = answers.iter().map(|answer| answer.parent).collect();
+    answered.sort_unstable();
+    assert_eq!(answered, asked, "{answers:#?}");
+    for (issue, pull) in issues.iter().zip(&pulls) {
+        assert_eq!(world.pulls(issue), [*pull]);
+        assert_eq!((world.labels(issue), world.said(issue).len()), (vec![], 0), "{issue}");
+        for sessions in world.sessions().values() {
+            let mut once = sessions.clone();
+            once.sort();
+            once.dedup();
+            assert_eq!(once.len(), sessions.len(), "no session was paid for twice: {sessions:?}");
+        }
+    }
     assert_eq!(world.branches(), Vec::<String>::new());
+    assert_eq!(world.fake.unmet(), 0, "each fault has happened");
     world.stop();
 }
 
 #[test]
 fn a_person_is_told_once_however_the_requests_end() {
     let world = World::new(2);
-    let issue = world.issue("blocked");
-    break_all(&world, &[("POST", "/comment")], &[Fault::DoneBut(500), Fault::CutAfter, Fault::Status(503)]);
-    let done = world.finished(&world.submit(&issue, &[]));
-    assert_eq!((&done["state"], world.labels(&issue)), (&"BLOCKED".into(), vec!["needs-human".to_owned()]), "{done:#}");
-    assert_eq!(world.said(&issue).len(), 1, "{:#?}", world.said(&issue));
+    break_all(&world, "POST", &["/comment"], &[Fault::Status(503), Fault::DoneBut(500), Fault::CutAfter]);
+    for issue in [world.issue("blocked"), world.issue("blocked")] {
+        let done = world.finished(&world.submit(&issue, &[]));
+        assert_eq!(
+            (&done["state"], world.labels(&issue)),
+            (&"BLOCKED".into(), vec!["needs-human".to_owned()]),
+            "{done:#}"
+        );
+        assert_eq!(world.said(&issue).len(), 1, "{:#?}", world.said(&issue));
+    }
     assert_eq!(world.fake.unmet(), 0, "each fault has happened");
     world.stop();
 }
