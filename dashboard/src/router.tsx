@@ -1,5 +1,6 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 import { Shell } from "./app/shell";
+import { readSearch } from "./pages/jobs/search";
 import { Empty, ErrorBox } from "./ui/kit";
 
 const root = createRootRoute({
@@ -18,6 +19,7 @@ const routes = [
   createRoute({
     getParentRoute: () => root,
     path: "/jobs",
+    validateSearch: readSearch,
     component: lazyRouteComponent(() => import("./pages/jobs"), "JobsPage"),
   }),
   createRoute({

@@ -3,6 +3,7 @@ import { CircleAlert } from "lucide-react";
 import { useEffect } from "react";
 import { ApiError } from "../api/client";
 import { cn } from "./cn";
+import { setPageTitle } from "./title";
 
 type ButtonLook = "plain" | "primary" | "danger" | "quiet";
 
@@ -51,7 +52,7 @@ export function PageHeader({
 
 export function useTitle(title: string) {
   useEffect(() => {
-    document.title = `${title} · Atta`;
+    setPageTitle(title);
   }, [title]);
 }
 

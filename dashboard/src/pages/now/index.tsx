@@ -1,5 +1,224 @@
-import { PageHeader } from "../../ui/kit";
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import type { Api } from "../../api/client";
+import { useHidden } from "../../app/hidden";
+import { hideKey, needs, pullsThatWait, queueReason, split } from "../../app/inbox";
+import {
+  activeJobs,
+  ants,
+  blockedJobs,
+  budgets,
+  definitions,
+  endedJobs,
+  most,
+  openApprovals,
+} from "../../app/overview";
+import { cn } from "../../ui/cn";
+import { Busy, Empty, ErrorBox, money, PageHeader, Panel } from "../../ui/kit";
+import { Time, Took } from "../../ui/time";
+import { Commands, FirstStart } from "./first-start";
+import { Heading, NeedsYou } from "./needs";
+import { JobRow } from "./rows";
+import { AntsPanel, DegradationNote, SpendPanel } from "./side";
+
+/** So many rows of a section are shown; the rest is a link away. */
+const shown = 12;
 
 export function NowPage() {
-  return <PageHeader title="Now" />;
+  const known = useQuery(definitions);
+  const active = useQuery(activeJobs);
+  const blocked = useQuery(blockedJobs);
+  const approvals = useQuery(openApprovals);
+  const ended = useQuery(endedJobs);
+  const load = useQuery(ants);
+  const spend = useQuery(budgets);
+  const hidden = useHidden();
+
+  const jobs = active.data?.items ?? [];
+  const { running, waiting, queued } = split(jobs);
+  const failed = [known, active, blocked, approvals, ended].find((query) => query.isError && query.data === undefined);
+
+  if (failed) {
+    return (
+      <>
+        <PageHeader title="Now" />
+        <ErrorBox error={failed.error} retry={() => void failed.refetch()} />
+      </>
+    );
+  }
+  if (!active.data || !blocked.data || !approvals.data || !ended.data || !known.data) {
+    return (
+      <>
+        <PageHeader title="Now" />
+        <Busy />
+      </>
+    );
+  }
+
+  const first = known.data.items.length === 0 && jobs.length === 0 && ended.data.items.length === 0;
+  const wanted = needs(approvals.data.items, jobs, blocked.data.items, hidden);
+  const pulls = pullsThatWait(jobs);
+  const away = blocked.data.items.filter((job) => hidden.has(hideKey(job))).length;
+  const slots = (load.data?.items ?? []).reduce(
+    (sum, ant) => (ant.state === "LIVE" ? { used: sum.used + ant.used, all: sum.all + ant.slots } : sum),
+    { used: 0, all: 0 },
+  );
+  const day = spend.data?.budgets.find((each) => each.scope === "day");
+  const more = active.data.next_cursor ? "+" : "";
+
+  return (
+    <>
+      <PageHeader title="Now" />
+      <DegradationNote />
+      {first ? (
+        <div className="flex flex-col gap-4">
+          <FirstStart />
+          <div className="grid gap-4 md:grid-cols-2">
+            <AntsPanel />
+            <SpendPanel />
+          </div>
+        </div>
+      ) : (
+        <>
+          <Figures
+            items={[
+              { label: "Need you", value: String(wanted.length), tone: wanted.length > 0 ? "text-ask" : "" },
+              { label: "Running", value: `${running.length}${more}`, tone: running.length > 0 ? "text-run" : "" },
+              { label: "Waiting", value: `${waiting.length}${more}` },
+              { label: "In the queue", value: `${queued.length}${more}` },
+              { label: "Slots busy", value: load.data ? `${slots.used} of ${slots.all}` : "–" },
+              { label: "Spent today", value: money(day?.used.usd) },
+            ]}
+          />
+          <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_20rem]">
+            <div className="flex min-w-0 flex-col gap-4">
+              <NeedsYou needs={wanted} pulls={pulls} hidden={away} />
+              <Section title="Running" jobs={running} search={{ state: "RUNNING,CANCELLING" }} end={<Nothing />}>
+                {(job) => (
+                  <JobRow
+                    key={job.job_id}
+                    job={job}
+                    badge
+                    note={job.state === "CANCELLING" ? (job.reason ?? undefined) : undefined}
+                  >
+                    {job.started_at && <Took from={job.started_at} />}
+                  </JobRow>
+                )}
+              </Section>
+              {queued.length > 0 && (
+                <Section title="Queue" jobs={queued} search={{ state: "PENDING,RUNNING" }}>
+                  {(job) => (
+                    <JobRow key={job.job_id} job={job} note={queueReason(job, slots)}>
+                      {job.priority !== "NORMAL" && <span>{job.priority.toLowerCase()} priority</span>}
+                      {job.scheduled_at && new Date(job.scheduled_at) > new Date() ? (
+                        <Time at={job.scheduled_at} />
+                      ) : (
+                        <Took from={job.created_at} />
+                      )}
+                    </JobRow>
+                  )}
+                </Section>
+              )}
+              {waiting.length > 0 && (
+                <Section title="Waiting" jobs={waiting} search={{ state: "WAITING" }}>
+                  {(job) => (
+                    <JobRow key={job.job_id} job={job} note={job.reason ?? undefined}>
+                      <Took from={job.started_at ?? job.created_at} />
+                    </JobRow>
+                  )}
+                </Section>
+              )}
+              <Section
+                title="Recently finished"
+                jobs={ended.data.items}
+                search={{ state: "COMPLETED,FAILED,BLOCKED,CANCELLED" }}
+                count={false}
+                all
+                end={<Empty title="Nothing has ended yet">Jobs that have ended appear here.</Empty>}
+              >
+                {(job) => (
+                  <JobRow key={job.job_id} job={job} badge note={job.state === "FAILED" ? why(job) : undefined}>
+                    {job.started_at && job.finished_at && <Took from={job.started_at} until={job.finished_at} />}
+                    {job.finished_at && <Time at={job.finished_at} className="w-28 max-sm:w-auto" />}
+                  </JobRow>
+                )}
+              </Section>
+            </div>
+            <div className="flex min-w-0 flex-col gap-4 max-xl:grid max-xl:grid-cols-1 md:max-xl:grid-cols-2 md:max-xl:items-start">
+              <AntsPanel />
+              <SpendPanel />
+            </div>
+          </div>
+        </>
+      )}
+    </>
+  );
+}
+
+const why = (job: Api<"JobSummary">) => job.reason ?? job.error_code ?? undefined;
+
+function Figures({ items }: { items: { label: string; value: string; tone?: string }[] }) {
+  return (
+    <dl className="mb-4 grid grid-cols-3 overflow-hidden rounded-lg border border-line bg-panel lg:grid-cols-6">
+      {items.map(({ label, value, tone }) => (
+        <div key={label} className="-mr-px -mb-px flex flex-col-reverse border-r border-b border-line px-4 py-2.5">
+          <dt className="text-xs text-soft">{label}</dt>
+          <dd className={cn("text-lg leading-tight font-semibold whitespace-nowrap tabular-nums", tone)}>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Section({
+  title,
+  jobs,
+  search,
+  end,
+  count = true,
+  all = false,
+  children,
+}: {
+  title: string;
+  jobs: Api<"JobSummary">[];
+  search: { state: string };
+  end?: React.ReactNode;
+  count?: boolean;
+  all?: boolean;
+  children: (job: Api<"JobSummary">) => React.ReactNode;
+}) {
+  const rest = jobs.length - shown;
+  return (
+    <Panel
+      title={<Heading text={title} count={count ? jobs.length : undefined} />}
+      flush
+      actions={
+        (all || rest > 0) && (
+          <Link to="/jobs" search={search} className="text-xs text-accent hover:underline">
+            {rest > 0 && jobs.length < most ? `All ${jobs.length}` : "All of them"}
+          </Link>
+        )
+      }
+    >
+      {jobs.length === 0 ? end : <ul className="divide-y divide-line">{jobs.slice(0, shown).map(children)}</ul>}
+    </Panel>
+  );
+}
+
+function Nothing() {
+  return (
+    <div className="px-4 py-6 text-center">
+      <p className="font-medium">Nothing runs</p>
+      <p className="mt-1 mb-3 text-soft">
+        Start a job on the page of its{" "}
+        <Link to="/definitions" className="text-accent underline">
+          definition
+        </Link>
+        , or in a terminal:
+      </p>
+      <div className="mx-auto max-w-sm text-left">
+        <Commands text="atta submit JOB_TYPE --follow" />
+      </div>
+    </div>
+  );
 }

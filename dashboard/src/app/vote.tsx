@@ -1,0 +1,128 @@
+import { useState } from "react";
+import type { Api } from "../api/client";
+import { token } from "../api/client";
+import { confirm } from "../ui/confirm";
+import { Button, input } from "../ui/kit";
+import { Time } from "../ui/time";
+import { vote } from "./actions";
+import { atDeadline, consequences } from "./inbox";
+import { isName, person, setPerson, usePerson } from "./person";
+
+/** Who may vote, what a vote does, and the two buttons. */
+export function VoteBox({ approval }: { approval: Api<"ApprovalResource"> }) {
+  const name = usePerson();
+  const [asking, setAsking] = useState(false);
+  const { approve, reject } = consequences(approval);
+  const mine = approval.votes.find((each) => each.voter === name && name !== "");
+
+  // A server without tokens has to be told who votes.
+  const needsName = token.get() === null && name === "";
+  const decide = (decision: Api<"Decision">) => {
+    if (needsName) {
+      setAsking(true);
+      return;
+    }
+    const who = token.get() === null ? ` You vote as ${person()}.` : "";
+    void confirm({
+      title: decision === "approve" ? "Approve?" : "Reject?",
+      body: (
+        <>
+          {approval.message && <span className="mb-2 block text-text">“{approval.message}”</span>}
+          {decision === "approve" ? approve : reject} A vote stands: it cannot be taken back.{who}
+        </>
+      ),
+      action: decision === "approve" ? "Approve" : "Reject",
+      keep: "Decide later",
+      danger: decision === "reject",
+      field: { label: "Comment", required: decision === "reject" },
+      run: (comment) => vote(approval.approval_id, decision, comment),
+      done: decision === "approve" ? "Your approval is counted." : "Your rejection is counted.",
+    });
+  };
+
+  return (
+    <div className="flex flex-col gap-2">
+      <p className="text-xs text-soft">
+        {voters(approval)}
+        {approval.votes.length > 0 && (
+          <>
+            {" · so far: "}
+            {approval.votes
+              .map((each) => `${each.voter} ${each.decision === "approve" ? "approved" : "rejected"}`)
+              .join(", ")}
+          </>
+        )}
+        {approval.deadline && (
+          <>
+            {" · until "}
+            <Time at={approval.deadline} />, {atDeadline(approval.timeout_action)}
+          </>
+        )}
+      </p>
+      {asking && needsName ? (
+        <NameForm done={() => setAsking(false)} />
+      ) : mine ? (
+        <p className="text-soft">
+          You ({name}) have {mine.decision === "approve" ? "approved" : "rejected"}; others have to vote.
+        </p>
+      ) : (
+        <div className="flex flex-wrap items-center gap-2">
+          <Button look="primary" onClick={() => decide("approve")}>
+            Approve…
+          </Button>
+          <Button look="danger" onClick={() => decide("reject")}>
+            Reject…
+          </Button>
+          <span className="min-w-0 text-xs text-soft">{approve}</span>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function voters(approval: Api<"ApprovalResource">): string {
+  const { users, roles, unanimous, min_approvals: wanted } = approval;
+  const people = [...users, ...roles.map((role) => `who holds ${role}`)];
+  if (people.length === 0)
+    return `Anybody may vote; ${wanted} ${wanted === 1 ? "approval is" : "approvals are"} needed`;
+  if (unanimous) return `All of ${people.join(", ")} have to approve`;
+  return `${wanted} of ${people.join(", ")} ${wanted === 1 ? "has" : "have"} to approve`;
+}
+
+/** Asks in whose name this browser votes. */
+export function NameForm({ done }: { done: () => void }) {
+  const [name, setName] = useState("");
+  const [refused, setRefused] = useState(false);
+  return (
+    <form
+      className="flex flex-wrap items-end gap-2"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (!isName(name.trim())) {
+          setRefused(true);
+          return;
+        }
+        setPerson(name.trim());
+        done();
+      }}
+    >
+      <label className="flex flex-col gap-1">
+        <span className="text-xs font-medium">In whose name do you vote?</span>
+        <input
+          className={input}
+          value={name}
+          autoComplete="username"
+          aria-invalid={refused}
+          aria-describedby="name-rule"
+          // biome-ignore lint/a11y/noAutofocus: it appears because the user has pressed a button that needs it
+          autoFocus
+          onChange={(event) => setName(event.target.value)}
+        />
+      </label>
+      <Button type="submit">Use this name</Button>
+      <p id="name-rule" className={refused ? "w-full text-xs text-bad" : "w-full text-xs text-soft"}>
+        Letters, digits and . _ @ + - (this browser remembers it; the server believes it, as it asks for no token).
+      </p>
+    </form>
+  );
+}

@@ -1,0 +1,41 @@
+import { expect, test } from "vitest";
+import { changed, queryOf, readSearch, readViews, same, statesOf, views } from "./search";
+
+test("an address is read as far as it is understood", () => {
+  expect(readSearch({ state: "running,NONSENSE,FAILED", text: 42, since: "99y", after: "not a day", more: 1 })).toEqual(
+    {
+      state: "RUNNING,FAILED",
+      text: "42",
+    },
+  );
+  expect(readSearch({ state: ["BLOCKED"], key: "", parent: { a: 1 } })).toEqual({ state: "BLOCKED" });
+  expect(readSearch({ since: "7d", after: "2026-01-01" })).toEqual({ since: "7d" });
+  expect(readSearch({ since: "constructor" })).toEqual({});
+});
+
+test("what is emptied leaves the address", () => {
+  expect(changed({ type: "check", text: "x" }, { text: undefined })).toEqual({ type: "check" });
+  expect(changed({ state: "FAILED" }, { state: "" })).toEqual({});
+});
+
+test("the server is asked for what the address says", () => {
+  const now = Date.parse("2026-01-02T00:00:00Z");
+  expect(queryOf({ state: "FAILED,RUNNING", type: "a", key: "k", since: "24h" }, now)).toEqual({
+    state: ["RUNNING", "FAILED"],
+    job_type: "a",
+    user_key: "k",
+    created_after: "2026-01-01T00:00:00.000Z",
+  });
+  expect(queryOf({}, now)).toEqual({});
+});
+
+test("views are compared by what they show, and read without trust", () => {
+  expect(same({ state: "FAILED" }, { state: "FAILED" })).toBe(true);
+  expect(same({ state: "FAILED" }, { state: "FAILED", since: "7d" })).toBe(false);
+  expect(readViews("not json")).toEqual([]);
+  expect(readViews('[{"name":"a","search":{"state":"X","text":"t"}},{"name":1},null]')).toEqual([
+    { name: "a", search: { text: "t" } },
+  ]);
+  for (const view of views) expect(readSearch({ ...view.search })).toEqual(view.search);
+  expect(statesOf({})).toEqual([]);
+});

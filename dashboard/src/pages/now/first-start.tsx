@@ -1,0 +1,101 @@
+import { Link } from "@tanstack/react-router";
+import { Check, Copy } from "lucide-react";
+import { useState } from "react";
+import { Panel } from "../../ui/kit";
+import { toast } from "../../ui/toast";
+
+const hello = `cat > hello.yaml <<'END'
+job_type: hello
+tasks:
+  - task_type: greet
+    script: [echo "Hello from Atta"]
+END`;
+
+/** What to do on a server that knows no definition. */
+export function FirstStart() {
+  const here = window.location.origin;
+  const server = here === "http://127.0.0.1:7777" ? "" : `export ATTA_SERVER=${here}\n`;
+  return (
+    <Panel title="Start here">
+      <p className="max-w-prose text-soft">
+        Atta runs jobs, and a <em>definition</em> says what a job does. This server has none yet. Three ways to get one:
+      </p>
+      <ol className="mt-4 grid gap-5 lg:grid-cols-3">
+        <Step number={1} title="Run your first job" commands={`${server}${hello}\natta submit hello.yaml --follow`}>
+          Uploads a definition of one task, starts it, and shows what it writes. It appears on this page at once.
+        </Step>
+        <Step
+          number={2}
+          title="Let agents work on your issues"
+          commands={`${server}atta setup github --repo OWNER/NAME`}
+        >
+          Prepares a repository and this server: issues with a label become pull requests. It says what is missing
+          before it changes anything.
+        </Step>
+        <Step number={3} title="See it all without an account" commands="atta demo --keep">
+          Plays three issues from plan to merge on your machine, with stand-ins for the agent and the forge, on a server
+          of its own; its address is printed.
+        </Step>
+      </ol>
+      <p className="mt-4 text-soft">
+        You can also write a definition{" "}
+        <Link to="/definitions" className="text-accent underline">
+          here in the browser
+        </Link>
+        , with completion and checks as you type.
+      </p>
+    </Panel>
+  );
+}
+
+function Step({
+  number,
+  title,
+  commands,
+  children,
+}: {
+  number: number;
+  title: string;
+  commands: string;
+  children: React.ReactNode;
+}) {
+  return (
+    <li className="flex min-w-0 flex-col gap-2">
+      <h3 className="font-semibold">
+        {number}. {title}
+      </h3>
+      <p className="text-soft">{children}</p>
+      <Commands text={commands} />
+    </li>
+  );
+}
+
+/** Commands for a terminal, and a button that copies them. */
+export function Commands({ text }: { text: string }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      setCopied(true);
+    } catch (error) {
+      toast.bad("The browser does not let this page copy; select the text instead.", error);
+    }
+  };
+  return (
+    <div className="relative mt-auto">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so it has to be reached by keyboard */}
+      <pre tabIndex={0} className="overflow-x-auto rounded-md border border-line bg-raised p-3 pr-12 font-mono text-xs">
+        {text}
+      </pre>
+      <button
+        type="button"
+        className="absolute top-1.5 right-1.5 rounded-md border border-line bg-panel p-1.5 text-soft hover:text-text"
+        aria-label={copied ? "Copied" : "Copy the commands"}
+        title={copied ? "Copied" : "Copy"}
+        onClick={() => void copy()}
+      >
+        {copied ? <Check aria-hidden size={14} className="text-ok" /> : <Copy aria-hidden size={14} />}
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,83 @@
+import { Link } from "@tanstack/react-router";
+import { ExternalLink } from "lucide-react";
+import type { Api } from "../../api/client";
+import { links, plain, pullRequest } from "../../ui/inline";
+import { StateBadge } from "../../ui/state";
+
+/** A job in one line: what it is, what it is about, and something at its end. */
+export function JobRow({
+  job,
+  badge = false,
+  note,
+  children,
+}: {
+  job: Api<"JobSummary">;
+  badge?: boolean;
+  /** A second line: why it waits or failed. */
+  note?: string | undefined;
+  children?: React.ReactNode;
+}) {
+  return (
+    <li className="flex items-start gap-3 px-4 py-2">
+      {badge && (
+        <span className="w-24 shrink-0 pt-px max-sm:w-auto">
+          <StateBadge state={job.state} />
+        </span>
+      )}
+      <div className="min-w-0 flex-1">
+        <JobTitle job={job} />
+        {note && <p className="text-xs break-words text-soft">{note}</p>}
+      </div>
+      <div className="flex shrink-0 items-center gap-3 pt-px text-right text-xs whitespace-nowrap text-soft tabular-nums">
+        {children}
+      </div>
+    </li>
+  );
+}
+
+/** The link to a job, with its description, and links to its pull requests. */
+export function JobTitle({ job, pulls = true }: { job: Api<"JobSummary">; pulls?: boolean }) {
+  const description = plain(job.description ?? "");
+  return (
+    <div className="flex min-w-0 flex-wrap items-baseline gap-x-2 sm:flex-nowrap">
+      <Link
+        to="/jobs/$id"
+        params={{ id: job.job_id }}
+        className="min-w-0 font-medium break-words hover:underline sm:shrink-0"
+      >
+        {job.job_type}
+      </Link>
+      {description && (
+        <span className="min-w-0 text-soft max-sm:line-clamp-2 max-sm:break-words sm:truncate" title={description}>
+          <bdi>{description}</bdi>
+        </span>
+      )}
+      {pulls && <PullLinks text={job.description ?? ""} />}
+    </div>
+  );
+}
+
+/** The pull requests that a text links to. */
+export function PullLinks({ text }: { text: string }) {
+  const pulls = links(text).flatMap(({ url }) => {
+    const name = pullRequest(url);
+    return name === undefined ? [] : [{ url, name }];
+  });
+  return pulls.slice(0, 2).map(({ url, name }) => <Outside key={url} url={url} text={name} />);
+}
+
+/** A link that leaves the dashboard. */
+export function Outside({ url, text }: { url: string; text: string }) {
+  return (
+    <a
+      href={url}
+      target="_blank"
+      rel="noopener noreferrer"
+      className="inline-flex min-w-0 shrink-0 items-center gap-1 text-xs text-accent hover:underline"
+    >
+      <span className="truncate">{text}</span>
+      <ExternalLink aria-hidden size={11} className="shrink-0" />
+      <span className="sr-only">(opens another site)</span>
+    </a>
+  );
+}
