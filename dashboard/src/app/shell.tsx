@@ -1,46 +1,20 @@
 import { Link, Outlet, useRouter } from "@tanstack/react-router";
-import {
-  Activity,
-  BarChart3,
-  Bell,
-  Bug,
-  CalendarClock,
-  FileCode2,
-  IdCard,
-  KeyRound,
-  ListChecks,
-  Moon,
-  ScrollText,
-  Sun,
-  SunMoon,
-  Wallet,
-  Webhook,
-} from "lucide-react";
-import { useState } from "react";
+import { Moon, Search, Sun, SunMoon } from "lucide-react";
+import { lazy, Suspense, useState } from "react";
 import { useLiveState } from "../api/live";
 import { cn } from "../ui/cn";
 import { Confirmer } from "../ui/confirm";
 import { Toaster } from "../ui/toast";
 import { useLive } from "./context";
-import { KeyList } from "./keylist";
+import { Caps, KeyList } from "./keylist";
 import { useKeys } from "./keys";
 import { Login } from "./login";
+import { NoticesMenu } from "./notices";
+import { pages } from "./pages";
 import { setTheme, type Theme, useTheme } from "./theme";
+import { useNeeds, Watcher } from "./watcher";
 
-export const pages = [
-  { to: "/", label: "Now", key: "g n", icon: Activity },
-  { to: "/jobs", label: "Jobs", key: "g j", icon: ListChecks },
-  { to: "/definitions", label: "Definitions", key: "g d", icon: FileCode2 },
-  { to: "/schedules", label: "Schedules", key: "g s", icon: CalendarClock },
-  { to: "/outcomes", label: "Outcomes", key: "g o", icon: BarChart3 },
-  { to: "/budgets", label: "Budgets", key: "g b", icon: Wallet },
-  { to: "/ants", label: "Ants", key: "g a", icon: Bug },
-  { to: "/configs", label: "Configs", key: "g c", icon: KeyRound },
-  { to: "/triggers", label: "Triggers", key: "g t", icon: Webhook },
-  { to: "/notifications", label: "Notifications", key: "g i", icon: Bell },
-  { to: "/tokens", label: "Tokens", key: "g k", icon: IdCard },
-  { to: "/audit", label: "Audit", key: "g u", icon: ScrollText },
-] as const;
+const Palette = lazy(() => import("./palette").then(({ Palette }) => ({ default: Palette })));
 
 /** What is around every page: navigation, the state of the connection, the theme. */
 export function Shell() {
@@ -48,7 +22,13 @@ export function Shell() {
   const state = useLiveState(live);
   const router = useRouter();
   const [keysShown, setKeysShown] = useState(false);
-  useKeys("Everywhere", [{ keys: "?", label: "Show this list of keys", run: () => setKeysShown(true) }]);
+  // Its code is fetched when it is opened first.
+  const [palette, setPalette] = useState<"never" | "open" | "closed">("never");
+  const toggle = () => setPalette((before) => (before === "open" ? "closed" : "open"));
+  useKeys("Everywhere", [
+    { keys: "mod+k", label: "Find jobs, definitions, pages, actions", run: toggle },
+    { keys: "?", label: "Show this list of keys", run: () => setKeysShown(true) },
+  ]);
   useKeys(
     "Go to",
     pages.map(({ to, label, key }) => ({ keys: key, label, run: () => void router.navigate({ to }) })),
@@ -64,6 +44,17 @@ export function Shell() {
           <img src="/favicon.svg" alt="" width={22} height={22} />
           <span className="text-base font-semibold">Atta</span>
         </div>
+        <button
+          type="button"
+          className="mx-2 mb-2 flex min-h-8 items-center gap-2 rounded-md border border-line px-2 text-soft hover:bg-raised hover:text-text max-md:absolute max-md:top-2 max-md:left-24"
+          onClick={toggle}
+        >
+          <Search aria-hidden size={14} />
+          <span className="flex-1 text-left">Find</span>
+          <span className="max-md:hidden">
+            <Caps keys="mod+k" />
+          </span>
+        </button>
         <nav
           aria-label="Pages"
           className="flex gap-0.5 overflow-x-auto px-2 pb-2 md:flex-1 md:flex-col md:overflow-y-auto"
@@ -78,21 +69,47 @@ export function Shell() {
             >
               <Icon aria-hidden size={16} />
               {label}
+              {to === "/" && <NeedsCount />}
             </Link>
           ))}
         </nav>
         <div className="flex items-center justify-between gap-2 border-line px-4 py-2 max-md:absolute max-md:top-1 max-md:right-0 md:border-t">
           <Connection state={state} />
-          <ThemeButton />
+          <span className="flex items-center">
+            <NoticesMenu />
+            <ThemeButton />
+          </span>
         </div>
       </aside>
       <main id="main" className="min-w-0 px-4 py-5 md:px-6">
         <Outlet />
       </main>
       <KeyList open={keysShown} onOpenChange={setKeysShown} />
+      {palette !== "never" && (
+        <Suspense>
+          <Palette
+            open={palette === "open"}
+            onOpenChange={(open) => setPalette(open ? "open" : "closed")}
+            onShowKeys={() => setKeysShown(true)}
+          />
+        </Suspense>
+      )}
+      <Watcher />
       <Confirmer />
       <Toaster />
     </div>
+  );
+}
+
+/** So many things need somebody. */
+function NeedsCount() {
+  const needs = useNeeds()?.length ?? 0;
+  if (needs === 0) return null;
+  return (
+    <span className="ml-auto rounded-full bg-ask-soft px-1.5 text-xs font-medium text-ask tabular-nums">
+      {needs}
+      <span className="sr-only"> {needs === 1 ? "thing needs" : "things need"} you</span>
+    </span>
   );
 }
 
