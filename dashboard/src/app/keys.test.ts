@@ -48,8 +48,8 @@ test("shift pressed on the way to a character does not end a sequence", () => {
 });
 
 test("keys are written as people know them", () => {
-  expect(caps("mod+k", true)).toEqual([["⌘", "k"]]);
-  expect(caps("mod+k", false)).toEqual([["Ctrl", "k"]]);
+  expect(caps("mod+k", true)).toEqual([["⌘", "K"]]);
+  expect(caps("mod+k", false)).toEqual([["Ctrl", "K"]]);
   expect(caps("g j", false)).toEqual([["g"], ["j"]]);
   expect(caps("Enter", false)).toEqual([["↵"]]);
 });

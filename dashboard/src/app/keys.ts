@@ -71,7 +71,9 @@ export function caps(keys: string, mac: boolean): string[][] {
   };
   return keys.split(" ").map((step) => {
     const parts = step.endsWith("+") ? [...step.slice(0, -2).split("+"), "+"] : step.split("+");
-    return parts.filter((part) => part !== "").map((part) => names[part] ?? part);
+    return parts
+      .filter((part) => part !== "")
+      .map((part) => names[part] ?? (parts.length > 1 ? part.toUpperCase() : part));
   });
 }
 

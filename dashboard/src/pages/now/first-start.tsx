@@ -29,8 +29,8 @@ export function FirstStart() {
           title="Let agents work on your issues"
           commands={`${server}atta setup github --repo OWNER/NAME`}
         >
-          Prepares a repository and this server: issues with a label become pull requests. It says what is missing
-          before it changes anything.
+          Prepares a repository and this server: issues with a label become pull requests. It says what is missing on
+          the way.
         </Step>
         <Step number={3} title="See it all without an account" commands="atta demo --keep">
           Plays three issues from plan to merge on your machine, with stand-ins for the agent and the forge, on a server

@@ -30,7 +30,7 @@ export function NeedsYou({ needs, pulls, hidden }: { needs: Need[]; pulls: PullW
       {hidden > 0 && (
         <p className="border-t border-line px-4 py-2 text-xs text-soft">
           {hidden} blocked {hidden === 1 ? "job is" : "jobs are"} hidden in this browser.{" "}
-          <Link to="/jobs" search={{ state: "BLOCKED" }} className="text-accent hover:underline">
+          <Link to="/jobs" search={{ state: "BLOCKED" }} className="text-accent underline">
             All blocked jobs
           </Link>
         </p>
@@ -68,7 +68,7 @@ function NeedRow({ need }: { need: Need }) {
           </p>
           <p className="text-xs text-soft">
             asked by {approval.task} of{" "}
-            <Link to="/jobs/$id" params={{ id: approval.job_id }} className="text-accent hover:underline">
+            <Link to="/jobs/$id" params={{ id: approval.job_id }} className="text-accent underline">
               {approval.job_type}
             </Link>
           </p>

@@ -1,6 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import { ExternalLink } from "lucide-react";
 import type { Api } from "../../api/client";
+import { cn } from "../../ui/cn";
 import { links, plain, pullRequest } from "../../ui/inline";
 import { StateBadge } from "../../ui/state";
 
@@ -18,17 +19,17 @@ export function JobRow({
   children?: React.ReactNode;
 }) {
   return (
-    <li className="flex items-start gap-3 px-4 py-2">
+    <li className={cn("flex items-start gap-x-3 gap-y-1 px-4 py-2", badge && "max-sm:flex-wrap")}>
       {badge && (
-        <span className="w-24 shrink-0 pt-px max-sm:w-auto">
+        <span className="flex w-24 shrink-0 pt-px max-sm:w-auto">
           <StateBadge state={job.state} />
         </span>
       )}
-      <div className="min-w-0 flex-1">
+      <div className={cn("min-w-0 flex-1", badge && "max-sm:order-last max-sm:basis-full")}>
         <JobTitle job={job} />
         {note && <p className="text-xs break-words text-soft">{note}</p>}
       </div>
-      <div className="flex shrink-0 items-center gap-3 pt-px text-right text-xs whitespace-nowrap text-soft tabular-nums">
+      <div className="ml-auto flex shrink-0 items-center gap-3 pt-px text-right text-xs whitespace-nowrap text-soft tabular-nums">
         {children}
       </div>
     </li>
