@@ -8,6 +8,8 @@ use crate::hub::Login;
 
 /// Characters of one text in outputs; the rest is left out, and `truncated` says so.
 const LONGEST: usize = 16 << 10;
+/// The same of the body of the one issue that is asked for: all that GitHub lets anybody write.
+const LONGEST_BODY: usize = 64 << 10;
 /// Who is trusted when nothing else is said.
 const TRUSTED: [&str; 3] = ["OWNER", "MEMBER", "COLLABORATOR"];
 /// What all marks begin with.
@@ -70,8 +72,12 @@ pub(crate) fn labels(thing: &Value) -> Vec<String> {
 
 /// Puts a text into the outputs.
 fn put_text(into: &mut Map<String, Value>, key: &str, value: &Value) {
+    put_text_of(into, key, value, LONGEST);
+}
+
+fn put_text_of(into: &mut Map<String, Value>, key: &str, value: &Value, longest: usize) {
     let text = value.as_str().unwrap_or_default();
-    let cut = text.char_indices().nth(LONGEST).map(|(at, _)| at);
+    let cut = text.char_indices().nth(longest).map(|(at, _)| at);
     into.insert(key.to_owned(), Value::from(&text[..cut.unwrap_or(text.len())]));
     if cut.is_some() {
         into.insert("truncated".to_owned(), Value::Bool(true));
@@ -97,6 +103,14 @@ pub(crate) fn issue(thing: &Value, trust: &Trust) -> Result<Map<String, Value>, 
     for key in ["created_at", "updated_at", "closed_at"] {
         made.insert(key.to_owned(), thing[key].clone());
     }
+    Ok(made)
+}
+
+/// An issue with all of its text.
+pub(crate) fn whole_issue(thing: &Value, trust: &Trust) -> Result<Map<String, Value>, Failed> {
+    let mut made = issue(thing, trust)?;
+    made.remove("truncated");
+    put_text_of(&mut made, "body", &thing["body"], LONGEST_BODY);
     Ok(made)
 }
 

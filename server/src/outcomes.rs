@@ -7,7 +7,7 @@ use atta_core::definition::OutcomeState;
 use atta_core::engine::JobState;
 use atta_core::protocol::agent::MicroUsd;
 use atta_core::protocol::outcomes_api::{
-    Achieved, FlakyTask, OutcomeFigures, OutcomeGroup, OutcomesBy, OutcomesResource, ReasonCount, Spread,
+    Achieved, OutcomeFigures, OutcomeGroup, OutcomesBy, OutcomesResource, ReasonCount, Spread,
 };
 use atta_core::time::UnixMillis;
 use indexmap::IndexMap;
@@ -197,14 +197,7 @@ pub(crate) async fn outcomes(
             }
         })
         .await?;
-    let retries = reads.task_retries(filter, u32::try_from(MOST_NAMED).unwrap_or(u32::MAX)).await?;
-    let flaky_tasks = retries.into_iter().map(|task| FlakyTask {
-        job_type: task.job_type,
-        task_type: task.task,
-        jobs: task.jobs,
-        retries: task.retries,
-        changed: task.changed,
-    });
+    let flaky_tasks = reads.task_retries(filter, u32::try_from(MOST_NAMED).unwrap_or(u32::MAX)).await?;
     let mut groups: Vec<(Option<String>, Sum)> = sums.groups.into_iter().collect();
     let beyond = groups.len().saturating_sub(limit);
     let more_groups = u32::try_from(sums.left_out.len().saturating_add(beyond)).unwrap_or(u32::MAX);
@@ -222,7 +215,7 @@ pub(crate) async fn outcomes(
         total: sums.total.finish(),
         groups: groups.into_iter().map(|(key, sum)| OutcomeGroup { key, figures: sum.finish() }).collect(),
         more_groups,
-        flaky_tasks: flaky_tasks.collect(),
+        flaky_tasks,
     })
 }
 

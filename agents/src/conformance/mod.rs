@@ -18,7 +18,7 @@ use atta_core::protocol::agent::{
     AgentChoice, AgentCli, AgentOrder, AgentPermission, AgentPrompt, AgentRecord, AgentSession, AgentWatch,
     VerdictOrder,
 };
-use atta_core::protocol::agent_configuration::LEFT_BY_AGENTS;
+use atta_core::protocol::agent_configuration::is_left_by_agents;
 use atta_core::time::Clock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -199,8 +199,7 @@ impl Scene {
         let shown = fs::File::create(self.path("shown"))?;
         let mut command = Command::new(program);
         command.args(arguments).arg(self.path("order.json")).arg(&record).current_dir(self.path("work"));
-        let of_others = |name: &OsString| LEFT_BY_AGENTS.iter().any(|other| name == other);
-        command.env_clear().envs(kit.environment.iter().filter(|(name, _)| !of_others(name)).cloned());
+        command.env_clear().envs(kit.environment.iter().filter(|(name, _)| !is_left_by_agents(name)).cloned());
         command.env("TASK_DIR", self.path("work")).env(MARK, self.directory.path());
         if !kit.environment.iter().any(|(name, _)| name == "HOME") {
             command.env("HOME", self.path("home"));

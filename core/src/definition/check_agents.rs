@@ -64,7 +64,7 @@ impl<'d> Checker<'d, '_> {
         for limit in [&limits.tokens, &limits.agent_turns, &limits.minutes] {
             self.optional_field(limit.as_ref(), created);
         }
-        if !self.definition.tasks.iter().any(|task| task.method.agent().is_some()) {
+        if !self.definition.has_agents() {
             let message = "`budget` limits nothing here: no task is an AGENT task";
             let problem = Diagnostic::warning(code::UNUSED_KEY, budget.span, message.to_owned());
             self.problems.push(problem.with_help("remove it, or give an agent something to do"));

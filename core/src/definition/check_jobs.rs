@@ -2,7 +2,7 @@
 
 use super::check::{Checker, Place};
 use super::scalar::shortened;
-use super::{AwaitOptions, Diagnostic, ForkOptions, Method, ReworkTask, SubmitJobsOptions, TaskDefinition, code};
+use super::{AwaitOptions, Diagnostic, ForkOptions, Method, ReworkTask, Span, SubmitJobsOptions, TaskDefinition, code};
 
 impl<'d> Checker<'d, '_> {
     pub(super) fn submission(&mut self, options: &'d SubmitJobsOptions, here: Place<'d>) {
@@ -56,25 +56,23 @@ impl<'d> Checker<'d, '_> {
             if self.names.contains_key(task.as_str()) {
                 continue;
             }
-            let message = format!("`outcome.rework` names {}, and there is no such task", shortened(task));
-            let mut diagnostic = Diagnostic::error("E-UNKNOWN-TASK", *span, message);
-            if let Some(meant) = self.problems.suggestion(task, self.names.keys().copied()) {
-                diagnostic = diagnostic.with_help(format!("did you mean {meant}?"));
-            }
-            self.problems.push(diagnostic);
+            self.no_such_task("outcome.rework", task, *span);
         }
+    }
+
+    fn no_such_task(&mut self, key: &str, task: &str, span: Span) {
+        let message = format!("`{key}` names {}, and there is no such task", shortened(task));
+        let mut diagnostic = Diagnostic::error("E-UNKNOWN-TASK", span, message);
+        if let Some(meant) = self.problems.suggestion(task, self.names.keys().copied()) {
+            diagnostic = diagnostic.with_help(format!("did you mean {meant}?"));
+        }
+        self.problems.push(diagnostic);
     }
 
     pub(super) fn awaited(&mut self, index: usize, task: &'d TaskDefinition, options: &AwaitOptions) {
         for awaited in &options.tasks {
             let Some(&target) = self.names.get(awaited.name.as_str()) else {
-                let message =
-                    format!("`await_forked_tasks` names {}, and there is no such task", shortened(&awaited.name));
-                let mut diagnostic = Diagnostic::error("E-UNKNOWN-TASK", awaited.span, message);
-                if let Some(meant) = self.problems.suggestion(&awaited.name, self.names.keys().copied()) {
-                    diagnostic = diagnostic.with_help(format!("did you mean {meant}?"));
-                }
-                self.problems.push(diagnostic);
+                self.no_such_task("await_forked_tasks", &awaited.name, awaited.span);
                 continue;
             };
             if !matches!(self.definition.tasks[target].method, Method::ForkJob(_)) {

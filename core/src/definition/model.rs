@@ -351,6 +351,13 @@ pub struct EnvReference {
     pub span: Span,
 }
 
+impl JobDefinition {
+    /// Whether a task of it is an agent's.
+    pub fn has_agents(&self) -> bool {
+        self.tasks.iter().any(|task| task.method.agent().is_some())
+    }
+}
+
 /// One node of the workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskDefinition {

@@ -1,5 +1,7 @@
 //! What agents find around them: files of a checkout that tell them what to do or are run for them, and variables.
 
+use std::ffi::OsStr;
+
 /// Globs relative to the repository; `**/` is any directory, the top included. docs/security.md has the same list.
 pub const AGENT_CONFIGURATION: [&str; 34] = [
     "**/CLAUDE.md",
@@ -41,7 +43,7 @@ pub const AGENT_CONFIGURATION: [&str; 34] = [
 /// Variables by which agents tell the programs that they start that they are started by an agent. One that is started from
 /// within another one must not take itself for a part of it. They are left out of what an agent inherits; what a definition
 /// sets is set.
-pub const LEFT_BY_AGENTS: [&str; 30] = [
+const LEFT_BY_AGENTS: [&str; 30] = [
     "AGENT",
     "AI_AGENT",
     "CLAUDECODE",
@@ -73,3 +75,8 @@ pub const LEFT_BY_AGENTS: [&str; 30] = [
     "OPENCODE_PROCESS_ROLE",
     "OPENCODE_RUN_ID",
 ];
+
+/// Whether an agent has left this variable for the programs that it starts.
+pub fn is_left_by_agents(name: &OsStr) -> bool {
+    LEFT_BY_AGENTS.iter().any(|left| name == OsStr::new(left))
+}

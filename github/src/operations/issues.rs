@@ -113,7 +113,7 @@ impl Session<'_> {
         let number = self.needed_number()?;
         let found = self.get(&self.of_repo(&["issues", &number])?).await?;
         let trust = self.trust();
-        let mut issue = shape::issue(&found.body, &trust)?;
+        let mut issue = shape::whole_issue(&found.body, &trust)?;
         let most = usize::try_from(self.number("comments").unwrap_or(LISTED)).unwrap_or(PAGE);
         let mut pages = Pages { entries: Vec::new(), more: found.body["comments"].as_u64().unwrap_or(0) > 0 };
         if most > 0 {

@@ -189,3 +189,18 @@ async fn a_repository_with_a_new_name_is_found_under_the_old_one() {
     desk.ask("comment", json!({"number": 1, "body": "found"})).await.unwrap();
     assert_eq!(desk.fake.state(|state| state.repo("acme/new").issue(1).comments.len()), 1);
 }
+
+#[tokio::test]
+async fn the_issue_that_is_asked_for_has_all_of_its_text_and_lists_have_less() {
+    let desk = Desk::new();
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.open_issue("ada", "Long", &"ü".repeat(65_536));
+        repo.comment(1, "ada", &"c".repeat(20_000));
+    });
+    let issue = desk.ask("get_issue", json!({"number": 1})).await.unwrap()["issue"].clone();
+    assert_eq!(issue["body"].as_str().unwrap().chars().count(), 65_536);
+    assert_eq!((&issue["truncated"], &issue["comments"][0]["truncated"]), (&Value::Null, &json!(true)));
+    let listed = desk.ask("list_issues", json!({})).await.unwrap()["issues"][0].clone();
+    assert_eq!((listed["body"].as_str().unwrap().chars().count(), &listed["truncated"]), (16_384, &json!(true)));
+}

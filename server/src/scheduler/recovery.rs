@@ -178,8 +178,7 @@ impl State {
 
     /// The newest versions of definitions with agents say how much they may use on a day.
     async fn read_daily_budgets(&mut self, database: &mut StoreWriter) {
-        let with_agents =
-            self.jobs.values().filter(|live| live.definition.tasks.iter().any(|task| task.method.agent().is_some()));
+        let with_agents = self.jobs.values().filter(|live| live.definition.has_agents());
         let newest: BTreeMap<String, String> = with_agents
             .filter_map(|live| self.definitions.get(&live.row.job_type))
             .map(|entry| (entry.row.job_type.clone(), entry.row.latest_version.clone()))

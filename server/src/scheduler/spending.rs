@@ -327,7 +327,7 @@ impl State {
     /// Whether a definition has agents, in its newest version.
     pub(super) fn has_agents(&self, job_type: &str) -> bool {
         let version = self.newest_version(job_type);
-        version.is_some_and(|version| version.definition.tasks.iter().any(|task| task.method.agent().is_some()))
+        version.is_some_and(|version| version.definition.has_agents())
     }
 
     /// The limits of a definition for a day: those of its newest version.

@@ -4,7 +4,7 @@ use atta_core::definition::OutcomeState;
 use atta_core::engine::JobState;
 use atta_core::protocol::JobId;
 use atta_core::protocol::agent::{AgentTokens, MicroUsd};
-use atta_core::protocol::outcomes_api::JobOutcome;
+use atta_core::protocol::outcomes_api::{FlakyTask, JobOutcome};
 
 use super::read_model::{Reads, instant, maybe_instant};
 use super::sql::{Builder, Row};
@@ -50,16 +50,6 @@ pub(crate) struct OutcomeRow {
     pub(crate) cost_unknown: u32,
     /// Program and model, if it is about one agent.
     pub(crate) agent: Option<(String, String)>,
-}
-
-/// How often a task was tried again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TaskRetries {
-    pub(crate) job_type: String,
-    pub(crate) task: String,
-    pub(crate) jobs: u32,
-    pub(crate) retries: u32,
-    pub(crate) changed: u32,
 }
 
 /// Rows that are in memory at once. No job has so many agents.
@@ -203,7 +193,7 @@ impl Reads {
         &self,
         filter: &OutcomeFilter,
         limit: u32,
-    ) -> Result<Vec<TaskRetries>, StoreError> {
+    ) -> Result<Vec<FlakyTask>, StoreError> {
         // Sums of PostgreSQL are of another type than what is added.
         let mut text = Builder::new(
             "SELECT o.job_type, t.task, count(*), CAST(sum(t.retries) AS BIGINT), CAST(sum(t.changed) AS BIGINT)
@@ -224,9 +214,9 @@ impl Reads {
         let rows = text.build().fetch_all(self.store.readers()).await?;
         rows.iter()
             .map(|row| {
-                Ok(TaskRetries {
+                Ok(FlakyTask {
                     job_type: row.try_get(0)?,
-                    task: row.try_get(1)?,
+                    task_type: row.try_get(1)?,
                     jobs: number(row, 2)?,
                     retries: number(row, 3)?,
                     changed: number(row, 4)?,

@@ -1,6 +1,6 @@
 //! What agents may use up and have used up, and the accounts that they use it of.
 
-use atta_core::budget::{Caps, Measure, Part, Sums};
+use atta_core::budget::{Caps, Measure, Part, Purse, Sums};
 use atta_core::engine::AttemptNumber;
 use atta_core::protocol::JobId;
 use atta_core::protocol::budgets::{BudgetAmounts, JobBudget};
@@ -265,22 +265,21 @@ pub(super) async fn job_budget(connection: &mut Transaction, job: &JobId) -> Res
     let Some(row) = row else { return Ok(None) };
     let limits = budget_row(&row)?;
     let rows = query("SELECT * FROM agent_spend WHERE job_id = $1").bind(&job.0).fetch_all(&mut *connection).await?;
-    let (mut used, mut reserved, mut open, mut assumed) = (Sums::default(), Sums::default(), 0_u32, 0_u32);
+    let (mut purse, mut assumed) = (Purse { caps: limits, ..Purse::default() }, 0_u32);
     for row in &rows {
         let row = spend_row(row)?;
         if let Some(settled) = row.settled {
-            used.add(&settled.counted);
+            purse.used.add(&settled.counted);
             assumed += u32::from(settled.unknown_usd || settled.unknown_tokens);
         } else {
-            reserved.add(&row.part.counted(&atta_core::budget::Known::default()));
-            open += 1;
+            purse.reserve(&row.part);
         }
     }
     Ok(Some(JobBudget {
-        limits: BudgetAmounts::limits(&limits),
-        used: BudgetAmounts::sums(&used),
-        reserved: BudgetAmounts::sums(&reserved),
-        open,
+        limits: BudgetAmounts::limits(&purse.caps),
+        used: BudgetAmounts::sums(&purse.used),
+        reserved: BudgetAmounts::sums(&purse.reserved),
+        open: purse.open,
         assumed,
     }))
 }

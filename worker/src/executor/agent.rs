@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use atta_core::engine::{AgentClass, AttemptResult, Failure};
 use atta_core::protocol::agent::{AgentOrder, AgentRecord};
-use atta_core::protocol::agent_configuration::LEFT_BY_AGENTS;
+use atta_core::protocol::agent_configuration::is_left_by_agents;
 use atta_core::protocol::agent_outputs::KEPT_OF_AGENTS;
 use atta_core::protocol::ant::{Action, ArtifactFile};
 use atta_core::redact::Redactor;
@@ -37,8 +37,7 @@ const PRICES: &str = "ATTA_PRICES";
 
 /// An ant's environment without what other agents left in it.
 pub(super) fn without_other_agents(environment: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
-    let foreign = |name: &OsStr| LEFT_BY_AGENTS.iter().any(|other| name == OsStr::new(other));
-    environment.iter().filter(|(name, _)| !foreign(name)).cloned().collect()
+    environment.iter().filter(|(name, _)| !is_left_by_agents(name)).cloned().collect()
 }
 
 impl Attempt {

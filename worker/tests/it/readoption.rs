@@ -173,7 +173,7 @@ async fn an_after_script_survives_and_knows_the_result(_: Launchers) {
         let script =
             format!("echo main; while [ ! -e first ]; do sleep 0.01; done; echo m >> {}; exit 6", begun.display());
         let after = format!(
-            "echo \"after $ATTA_RESULT/$ATTA_EXIT_CODE\"; echo a >> {}; touch up; {UNTIL_GO}; exit 2",
+            "echo \"after $ATTA_RESULT/$ATTA_EXIT_CODE by ${{ATTA_PROGRAM##*/}}\"; echo a >> {}; touch up; {UNTIL_GO}; exit 2",
             begun.display()
         );
         let mut assignment = scene.assignment(&script);
@@ -198,7 +198,7 @@ async fn an_after_script_survives_and_knows_the_result(_: Launchers) {
             go(&scene, &id);
         }
         let done = scene.queen.done(&id).await;
-        assert_eq!((done.result(), done.log.as_str()), (AttemptResult::Exit(6), "main\nafter FAILED/6\n"));
+        assert_eq!((done.result(), done.log.as_str()), (AttemptResult::Exit(6), "main\nafter FAILED/6 by sh\n"));
         assert_eq!(done.report.warnings, ["after_script exited with code 2; the result of the task stays as it is"]);
         assert_eq!(fs::read_to_string(&begun).unwrap(), "m\na\n");
         scene.end().await;

@@ -15,6 +15,8 @@ pub(super) struct Ground {
     server: Option<LiveServer>,
     slots: String,
     pub(super) scratch: Scratch,
+    /// Where jobs get the repository from.
+    pub(super) clone_url: String,
 }
 
 fn shell(scratch: &Scratch, script: &str) -> String {
@@ -43,7 +45,8 @@ impl Ground {
                  git add .; git commit -qm Begin; git push -q ../project.git main"
             ),
         );
-        let mut ground = Self { server: None, slots: slots.to_string(), scratch };
+        let clone_url = scratch.path("project.git").display().to_string();
+        let mut ground = Self { server: None, slots: slots.to_string(), scratch, clone_url };
         ground.start();
         ground
     }
@@ -69,7 +72,7 @@ impl Ground {
     /// Sets configs: these, and which agents work.
     pub(super) fn configure(&self, settings: &[(&str, String)]) {
         let own = [
-            ("CloneUrl", self.scratch.path("project.git").display().to_string()),
+            ("CloneUrl", self.clone_url.clone()),
             ("Agent", "custom".to_owned()),
             ("AgentCommand", self.scratch.path("agent").display().to_string()),
             ("Poll", "200ms".to_owned()),
@@ -96,7 +99,7 @@ impl Ground {
     /// A job of a type, with these params and those that say who works.
     pub(super) fn submitted(&self, job_type: &str, params: &[String]) -> String {
         let own = [
-            format!("CloneUrl={}", self.scratch.path("project.git").display()),
+            format!("CloneUrl={}", self.clone_url),
             "Agent=custom".to_owned(),
             format!("AgentCommand={}", self.scratch.path("agent").display()),
             "Poll=200ms".to_owned(),

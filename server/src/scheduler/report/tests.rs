@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use atta_core::budget::{Caps, Measure};
@@ -21,11 +21,15 @@ use crate::directory::StaticDirectory;
 use crate::secrets::{KeySource, Secrets};
 use crate::store::Store;
 
-struct Still;
+/// It stands still, but for whole days.
+#[derive(Default)]
+struct Still {
+    days: AtomicI64,
+}
 
 impl Clock for Still {
     fn now(&self) -> UnixMillis {
-        UnixMillis(1_767_571_200_000)
+        UnixMillis(1_767_571_200_000 + self.days.load(Ordering::SeqCst) * 86_400_000)
     }
 }
 
@@ -43,6 +47,7 @@ struct Rig {
     _store: Store,
     database: StoreWriter,
     state: State,
+    clock: Arc<Still>,
 }
 
 impl Rig {
@@ -52,13 +57,14 @@ impl Rig {
         let entropy = Arc::new(Counting::default());
         let secrets = Arc::new(Secrets::open(Vec::new(), &KeySource::default(), dir.path(), &*entropy));
         let directory = Arc::new(StaticDirectory::default());
+        let clock = Arc::new(Still::default());
         let mut state =
-            State::open(&mut database, Arc::new(Still), entropy, false, secrets, directory, Duration::from_mins(1))
+            State::open(&mut database, clock.clone(), entropy, false, secrets, directory, Duration::from_mins(1))
                 .await
                 .unwrap();
         let version = LoadedVersion::parse("flow.yaml", definition, KnownConfigs::Any).unwrap();
         state.upload(&mut database, Arc::new(version)).await.unwrap();
-        Self { _dir: dir, _store: store, database, state }
+        Self { _dir: dir, _store: store, database, state, clock }
     }
 
     async fn submit(&mut self) -> JobId {
@@ -104,7 +110,7 @@ fn finished(assignment: &Assignment) -> Report {
         attempt_id: assignment.attempt_id.clone(),
         token: assignment.token,
         sequence: 2,
-        at: Still.now(),
+        at: Still::default().now(),
         body: ReportBody::Finished(Box::new(end)),
     }
 }
@@ -187,6 +193,24 @@ async fn a_job_that_was_set_aside_gives_back_what_its_agents_had_reserved_when_i
         assert_eq!((purse.open, purse.reserved.get(Measure::Usd)), (0, 0));
         assert_eq!(purse.used.get(Measure::Usd), 1_000_000);
     }
+}
+
+#[tokio::test]
+async fn a_day_that_begins_while_nothing_is_given_out_does_not_have_the_writer_look_again_and_again() {
+    let agent = |name| format!("  - task_type: {name}\n    agent: {{cli: claude, prompt: x, max_usd: 1}}\n");
+    let tasks = [agent("a"), agent("b")].concat();
+    let mut rig = Rig::new(&format!("job_type: flow\nbudget: {{per_day: {{usd: 1}}}}\ntasks:\n{tasks}")).await;
+    rig.submit().await;
+    let ant = AntId("ant".to_owned());
+    assert_eq!(rig.dispatch(&ant).await.len(), 1);
+    rig.commit().await;
+    let tomorrow = rig.state.budgets.next_look().unwrap();
+    assert!(tomorrow > rig.clock.now());
+    rig.clock.days.store(1, Ordering::SeqCst);
+    rig.state.tier.tier = atta_core::resilience::Tier::ReadOnly;
+    rig.state.dispatch(&BTreeSet::from([ant]));
+    assert_eq!(rig.state.budgets.next_look(), None, "it has been called, and is in the queue");
+    assert_eq!(rig.state.ready.len(), 1);
 }
 
 #[tokio::test]
