@@ -189,11 +189,7 @@ impl Reads {
     }
 
     /// The tasks that were tried again most often.
-    pub(crate) async fn task_retries(
-        &self,
-        filter: &OutcomeFilter,
-        limit: u32,
-    ) -> Result<Vec<FlakyTask>, StoreError> {
+    pub(crate) async fn task_retries(&self, filter: &OutcomeFilter, limit: u32) -> Result<Vec<FlakyTask>, StoreError> {
         // Sums of PostgreSQL are of another type than what is added.
         let mut text = Builder::new(
             "SELECT o.job_type, t.task, count(*), CAST(sum(t.retries) AS BIGINT), CAST(sum(t.changed) AS BIGINT)

@@ -39,9 +39,15 @@ fn the_shipped_workflow_fetches_and_pushes_over_http_and_leaves_the_token_nowher
         let wanted = Served { service: service.to_owned(), allowed };
         served.iter().filter(|served| **served == wanted).count()
     };
-    assert!(count("upload-pack", true) > fetched && fetched > 0, "for the mirror, and to bring the checkout up to date");
+    assert!(
+        count("upload-pack", true) > fetched && fetched > 0,
+        "for the mirror, and to bring the checkout up to date"
+    );
     assert!(count("receive-pack", true) >= 4, "twice pushed: {served:?}");
-    assert!(count("upload-pack", false) > 0 && count("receive-pack", false) > 0, "it is not sent before it is asked for");
+    assert!(
+        count("upload-pack", false) > 0 && count("receive-pack", false) > 0,
+        "it is not sent before it is asked for"
+    );
     assert_eq!(git.seen(), Vec::<String>::new(), "it is in nobody's arguments");
     let shown = [vec!["logs", &job], vec!["jobs", "show", &job, "--json"], vec!["events", &job, "--json"]];
     for words in shown {
