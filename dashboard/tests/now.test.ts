@@ -47,7 +47,7 @@ test("a question is answered where it is shown, and says before what a vote does
   await world.api.state(job, "WAITING");
   const page = await world.open("/");
   await page.getByText("Approve: vote 1 of 2; 1 more is needed.").waitFor();
-  await expect.poll(() => page.title()).toContain("1 needs you");
+  await expect.poll(() => page.title(), { timeout: 30_000 }).toContain("1 needs you");
   await harmless(page);
   await accessible(page);
   await fits(page);

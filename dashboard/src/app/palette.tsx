@@ -113,9 +113,8 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
           {(jobs.data?.items ?? []).map((job) => (
             <Command.Item
               key={job.job_id}
-              value={job.job_id}
               // The server has found it by something that may not be shown here: it stays, whatever was typed.
-              keywords={[text, job.job_type, lookOf(job.state).word]}
+              value={`${job.job_id} ${job.job_type} ${lookOf(job.state).word} ${text}`}
               className={item}
               onSelect={go(() => void router.navigate({ to: "/jobs/$id", params: { id: job.job_id } }))}
             >
@@ -130,8 +129,7 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
           ))}
           {wanted !== "" && (
             <Command.Item
-              value="all jobs with this text"
-              keywords={[text]}
+              value={`all jobs with ${text}`}
               className={item}
               onSelect={go(() => void router.navigate({ to: "/jobs", search: { text: wanted } }))}
             >

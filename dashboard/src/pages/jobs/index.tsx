@@ -13,12 +13,14 @@ import { toast } from "../../ui/toast";
 import { canCancel, canRetry, summary, withEach } from "./bulk";
 import { Filters } from "./filters";
 import { columns, Row } from "./row";
-import { changed, type JobsSearch, queryOf } from "./search";
+import { changed, type JobsSearch, queryOf, readSearch } from "./search";
 
 const route = getRouteApi("/jobs");
 
 export function JobsPage() {
-  const search = route.useSearch();
+  // The router leaves what no route has asked for in what it gives.
+  const raw = route.useSearch();
+  const search = useMemo(() => readSearch({ ...raw }), [raw]);
   const navigate = useNavigate({ from: "/jobs" });
   const field = useRef<HTMLInputElement>(null);
   const change = (what: { [K in keyof JobsSearch]?: JobsSearch[K] | undefined }) =>
