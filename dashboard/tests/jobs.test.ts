@@ -80,7 +80,8 @@ test("the palette finds jobs, definitions and pages, and ? lists the keys of the
   await page.getByPlaceholder("Find jobs, definitions, pages, actions").fill("needle");
   await page.getByRole("option", { name: /Check of needle/ }).waitFor();
   await accessible(page);
-  await page.getByRole("option", { name: /Check of needle/ }).click();
+  await page.getByRole("option", { name: /Check of needle/, selected: true }).waitFor();
+  await page.keyboard.press("Enter");
   await expect.poll(() => new URL(page.url()).pathname, { timeout: 30_000 }).toBe(`/jobs/${job.job_id}`);
   for (const key of ["g", "a"]) await page.keyboard.press(key);
   await expect.poll(() => new URL(page.url()).pathname, { timeout: 30_000 }).toBe("/ants");

@@ -20,9 +20,9 @@ export function KeyList({ open, onOpenChange }: { open: boolean; onOpenChange: (
               <X aria-hidden size={16} />
             </Dialog.Close>
           </div>
-          <div className="grid gap-x-8 gap-y-4 sm:grid-cols-2">
-            {groups.toReversed().map((group) => (
-              <section key={group.title}>
+          <div className="gap-x-8 sm:columns-2">
+            {groups.map((group) => (
+              <section key={group.title} className="mb-4">
                 <h3 className="mb-1 text-xs font-medium text-soft">{group.title}</h3>
                 <dl className="divide-y divide-line">
                   {group.keys.map((key) => (

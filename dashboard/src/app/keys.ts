@@ -12,6 +12,7 @@ export interface Key {
 interface Group {
   title: string;
   keys: readonly Key[];
+  shell: boolean;
 }
 
 /** What a key press looks like to `matches`. */
@@ -83,7 +84,9 @@ const presses = new Presses();
 let listed: readonly Group[] = [];
 
 function changed() {
-  listed = [...groups.values()];
+  // The newest are nearest to the user; the shell is behind every page, whenever it was mounted.
+  const all = [...groups.values()].reverse();
+  listed = [...all.filter((group) => !group.shell), ...all.filter((group) => group.shell)];
   for (const watcher of watchers) watcher();
 }
 
@@ -113,8 +116,7 @@ function onKey(event: KeyboardEvent) {
     document.querySelector('[role="dialog"], [role="alertdialog"], [role="menu"], [role="listbox"][data-state]')
   )
     return;
-  // What was registered last is nearest to the user: pages before the shell.
-  const keys = [...groups.values()].reverse().flatMap((group) => group.keys);
+  const keys = listed.flatMap((group) => group.keys);
   const key = presses.take(event, event.timeStamp, keys);
   if (key === undefined) return;
   event.preventDefault();
@@ -125,7 +127,7 @@ function onKey(event: KeyboardEvent) {
  * Registers keys while a component is shown, under a heading of the list that `?` shows. The newest come first, so a
  * page's key wins over the shell's.
  */
-export function useKeys(title: string, keys: readonly Key[]) {
+export function useKeys(title: string, keys: readonly Key[], { shell = false } = {}) {
   const current = useRef(keys);
   useEffect(() => {
     current.current = keys;
@@ -138,7 +140,7 @@ export function useKeys(title: string, keys: readonly Key[]) {
       label,
       run: (event: KeyboardEvent) => current.current.find((each) => each.keys === text)?.run(event),
     }));
-    groups.set(id, { title, keys: entries });
+    groups.set(id, { title, keys: entries, shell });
     if (groups.size === 1) window.addEventListener("keydown", onKey);
     changed();
     return () => {
@@ -146,7 +148,7 @@ export function useKeys(title: string, keys: readonly Key[]) {
       if (groups.size === 0) window.removeEventListener("keydown", onKey);
       changed();
     };
-  }, [title, shape]);
+  }, [title, shape, shell]);
 }
 
 /** All keys that work now, by heading. */

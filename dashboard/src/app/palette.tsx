@@ -3,7 +3,7 @@ import { useRouter } from "@tanstack/react-router";
 import { Command } from "cmdk";
 import { CornerDownLeft, FileCode2, Keyboard, Play, Search, Zap } from "lucide-react";
 import { Dialog } from "radix-ui";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { api, data } from "../api/client";
 import { plain } from "../ui/inline";
 import { lookOf, StateBadge } from "../ui/state";
@@ -48,6 +48,8 @@ export function Palette({
 function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => void }) {
   const router = useRouter();
   const [text, setText] = useState("");
+  const [chosen, setChosen] = useState("");
+  const list = useRef<HTMLDivElement>(null);
   const wanted = useLater(text.trim(), 200);
   const jobs = useQuery({
     queryKey: ["jobs", "palette", wanted],
@@ -57,7 +59,17 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
     gcTime: 10_000,
   });
   const known = useQuery(definitions);
-  const keys = useAllKeys().filter(({ title }) => title !== "Go to" && title !== "Everywhere");
+  const keys = useAllKeys().filter(({ shell }) => !shell);
+  // Jobs come later than what is known here, and what was chosen may be gone: Enter always has something to open.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the list changes when these do
+  useEffect(() => {
+    const frame = requestAnimationFrame(() => {
+      const entries = [...(list.current?.querySelectorAll("[cmdk-item]") ?? [])];
+      const names = entries.map((entry) => entry.getAttribute("data-value") ?? "");
+      setChosen((before) => (names.includes(before) ? before : (names[0] ?? "")));
+    });
+    return () => cancelAnimationFrame(frame);
+  }, [text, wanted, jobs.data, known.data]);
   const go = (run: () => void) => () => {
     close();
     // The dialog gives the focus back first; what follows may take it.
@@ -65,7 +77,7 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
   };
 
   return (
-    <Command label="Find" loop filter={rank}>
+    <Command label="Find" loop filter={rank} value={chosen} onValueChange={setChosen}>
       <div className="flex items-center gap-2 border-b border-line px-3">
         <Search aria-hidden size={16} className="shrink-0 text-soft" />
         <Command.Input
@@ -75,7 +87,7 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
           className="min-h-12 w-full bg-transparent text-base placeholder:text-soft focus-visible:outline-none"
         />
       </div>
-      <Command.List className="max-h-[min(60dvh,26rem)] overflow-y-auto p-1.5">
+      <Command.List ref={list} className="max-h-[min(60dvh,26rem)] overflow-y-auto p-1.5">
         <Command.Empty className="p-6 text-center text-soft">
           {jobs.isFetching ? "Searching…" : "Nothing is called that."}
         </Command.Empty>

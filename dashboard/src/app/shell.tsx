@@ -25,13 +25,18 @@ export function Shell() {
   // Its code is fetched when it is opened first.
   const [palette, setPalette] = useState<"never" | "open" | "closed">("never");
   const toggle = () => setPalette((before) => (before === "open" ? "closed" : "open"));
-  useKeys("Everywhere", [
-    { keys: "mod+k", label: "Find jobs, definitions, pages, actions", run: toggle },
-    { keys: "?", label: "Show this list of keys", run: () => setKeysShown(true) },
-  ]);
+  useKeys(
+    "Everywhere",
+    [
+      { keys: "mod+k", label: "Find jobs, definitions, pages, actions", run: toggle },
+      { keys: "?", label: "Show this list of keys", run: () => setKeysShown(true) },
+    ],
+    { shell: true },
+  );
   useKeys(
     "Go to",
     pages.map(({ to, label, key }) => ({ keys: key, label, run: () => void router.navigate({ to }) })),
+    { shell: true },
   );
   if (state === "refused") return <Login />;
   return (
