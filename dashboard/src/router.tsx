@@ -1,5 +1,6 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 import { Shell } from "./app/shell";
+import { readSearch as readJobSearch } from "./pages/job/job";
 import { readSearch } from "./pages/jobs/search";
 import { Empty, ErrorBox } from "./ui/kit";
 
@@ -25,6 +26,7 @@ const routes = [
   createRoute({
     getParentRoute: () => root,
     path: "/jobs/$id",
+    validateSearch: readJobSearch,
     component: lazyRouteComponent(() => import("./pages/job"), "JobPage"),
   }),
   createRoute({

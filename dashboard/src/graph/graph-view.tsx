@@ -7,6 +7,7 @@ import {
   MiniMap,
   type NodeChange,
   Panel,
+  Position,
   ReactFlow,
   ReactFlowProvider,
   useReactFlow,
@@ -63,6 +64,8 @@ function Picture({ graph, overlay, selected, onSelect, focus, label }: GraphProp
         position: layout.places[at] ?? { x: 0, y: 0 },
         ...size,
         style: size,
+        // Known without measuring: what is out of sight need not be drawn even once.
+        handles: handlesOf(layout.direction, size),
         data: { node, status, live: statuses !== undefined, direction: layout.direction },
         selected: node.name === selected,
         ariaLabel: spoken(node.name, node.notes, status),
@@ -74,7 +77,8 @@ function Picture({ graph, overlay, selected, onSelect, focus, label }: GraphProp
   const edges = useMemo<WayType[]>(() => {
     if (!placed) return [];
     const { layout, model } = placed;
-    return model.edges.map((edge) => {
+    const always = new Set(model.nodes.filter((node) => node.kind === "always").map((node) => node.name));
+    return model.edges.map((edge, at) => {
       const taken = overlay?.taken.get(edgeKey(edge.from, edge.to)) ?? (overlay ? 0 : undefined);
       const near = edge.from === selected || edge.to === selected;
       const back = edge.kind === "back";
@@ -87,15 +91,17 @@ function Picture({ graph, overlay, selected, onSelect, focus, label }: GraphProp
         target: edge.to,
         sourceHandle: back ? "back-out" : "out",
         targetHandle: back ? "back-in" : "in",
+        // What runs in any case comes last anyway: whose files it gets is shown when somebody asks.
+        hidden: always.has(edge.to) && !always.has(edge.from) && !near,
         focusable: false,
         selectable: false,
-        zIndex: taken ? 1 : 0,
         markerEnd: { type: MarkerType.ArrowClosed, color: taken ? "var(--accent)" : "var(--strong)" },
         data: {
           kind: edge.kind,
           label: near ? edge.label : text,
           taken,
           direction: layout.direction,
+          bends: layout.bends[at],
           show: near || (model.edges.length <= labelled && (taken === undefined || taken > 0)),
         },
       };
@@ -198,6 +204,24 @@ function Picture({ graph, overlay, selected, onSelect, focus, label }: GraphProp
       )}
     </div>
   );
+}
+
+function handlesOf(direction: Direction, { width, height }: { width: number; height: number }) {
+  const down = direction === "TB";
+  const [begin, end, side] = down
+    ? [Position.Top, Position.Bottom, Position.Right]
+    : [Position.Left, Position.Right, Position.Bottom];
+  const at = (id: string, type: "source" | "target", position: Position) => {
+    const x = position === Position.Left ? 0 : position === Position.Right ? width : width / 2;
+    const y = position === Position.Top ? 0 : position === Position.Bottom ? height : height / 2;
+    return { id, type, position, x, y, width: 1, height: 1 };
+  };
+  return [
+    at("in", "target", begin),
+    at("out", "source", end),
+    at("back-in", "target", side),
+    at("back-out", "source", side),
+  ];
 }
 
 const colours = { ok: "var(--ok)", bad: "var(--bad)", run: "var(--run)", ask: "var(--ask)", idle: "var(--line)" };

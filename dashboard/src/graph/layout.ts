@@ -9,6 +9,13 @@ export interface Layout {
   height: number;
   /** The upper left corner of each node, in the order of the nodes. */
   places: { x: number; y: number }[];
+  /** Where each way bends so that it crosses no node, in the order of the ways; nothing where it may go straight. */
+  bends: (Point[] | undefined)[];
+}
+
+export interface Point {
+  x: number;
+  y: number;
 }
 
 export const nodeSize = { width: 208, height: 54 };
@@ -34,6 +41,7 @@ export function layOut(model: GraphModel, direction: Direction): Layout {
     if (model.nodes[from]?.kind !== "always" && model.nodes[to]?.kind !== "always") ways.push([from, to]);
   }
   const places = model.nodes.map(() => ({ x: 0, y: 0 }));
+  const bends: Layout["bends"] = model.edges.map(() => undefined);
   let [width, height] = [0, 0];
   const place = (at: number, x: number, y: number) => {
     places[at] = { x, y };
@@ -54,6 +62,13 @@ export function layOut(model: GraphModel, direction: Direction): Layout {
       const { x, y } = graph.node(name) as { x: number; y: number };
       place(at, x - size(at).width / 2, y - size(at).height / 2);
     }
+    model.edges.forEach((edge, at) => {
+      const [from, to] = [String(index.get(edge.from)), String(index.get(edge.to))];
+      if (edge.kind === "back" || edge.label === "earlier files" || !graph.hasEdge(from, to)) return;
+      const { points } = graph.edge(from, to) as { points?: Point[] };
+      // Its ends are where it meets the nodes: the picture has its own.
+      bends[at] = points?.slice(1, -1).map(({ x, y }) => ({ x, y }));
+    });
   }
   const always = model.nodes.flatMap((node, at) => (node.kind === "always" ? [at] : []));
   const [after, middle] = down ? [height, width / 2] : [width, height / 2];
@@ -62,7 +77,7 @@ export function layOut(model: GraphModel, direction: Direction): Layout {
     if (down) place(at, Math.max(0, middle - nodeSize.width / 2), start + turn * (nodeSize.height + gap.node));
     else place(at, start + turn * (nodeSize.width + gap.node), Math.max(0, middle - nodeSize.height / 2));
   });
-  return { direction, width, height, places };
+  return { direction, width, height, places, bends };
 }
 
 /**

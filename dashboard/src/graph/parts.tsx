@@ -12,7 +12,7 @@ import {
 import { LoaderCircle, Repeat2 } from "lucide-react";
 import { cn } from "../ui/cn";
 import { type AnyState, lookOf, type Tone } from "../ui/state";
-import type { Direction } from "./layout";
+import type { Direction, Point } from "./layout";
 import type { EdgeKind, GraphNode } from "./model";
 
 /** How a node of a job stands. */
@@ -30,7 +30,14 @@ export type TaskNodeType = Node<
   "task"
 >;
 export type WayType = Edge<
-  { kind: EdgeKind; label: string; taken: number | undefined; direction: Direction; show: boolean },
+  {
+    kind: EdgeKind;
+    label: string;
+    taken: number | undefined;
+    direction: Direction;
+    bends: Point[] | undefined;
+    show: boolean;
+  },
   "way"
 >;
 
@@ -157,7 +164,11 @@ export function Way(props: EdgeProps<WayType>) {
   const { path, x, y } =
     data.kind === "back"
       ? around(sourceX, sourceY, targetX, targetY, data.direction)
-      : straight(getBezierPath({ sourceX, sourceY, targetX, targetY, sourcePosition, targetPosition, curvature: 0.3 }));
+      : data.bends && data.bends.length > 1
+        ? through({ x: sourceX, y: sourceY }, data.bends, { x: targetX, y: targetY })
+        : straight(
+            getBezierPath({ sourceX, sourceY, targetX, targetY, sourcePosition, targetPosition, curvature: 0.3 }),
+          );
   const taken = data.taken === undefined || data.taken > 0;
   const colour = data.taken ? "var(--accent)" : "var(--strong)";
   return (
@@ -193,6 +204,18 @@ export function Way(props: EdgeProps<WayType>) {
 }
 
 const straight = ([path, x, y]: [string, number, number, ...unknown[]]) => ({ path, x, y });
+
+/** A soft line past points: it touches the middles between them. */
+function through(start: Point, bends: Point[], end: Point) {
+  const parts = [`M ${start.x} ${start.y}`];
+  bends.forEach((bend, at) => {
+    const next = bends[at + 1];
+    const to = next ? { x: (bend.x + next.x) / 2, y: (bend.y + next.y) / 2 } : end;
+    parts.push(`Q ${bend.x} ${bend.y} ${to.x} ${to.y}`);
+  });
+  const label = bends[Math.floor((bends.length - 1) / 2)] ?? end;
+  return { path: parts.join(" "), x: label.x, y: label.y };
+}
 
 function around(fromX: number, fromY: number, toX: number, toY: number, direction: Direction) {
   if (direction === "TB") {

@@ -1,0 +1,3 @@
+import { drawDefinition } from "./definition";
+
+self.onmessage = (event: MessageEvent<string>) => self.postMessage(drawDefinition(event.data));

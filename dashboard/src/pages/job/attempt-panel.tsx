@@ -1,0 +1,323 @@
+import { useQuery } from "@tanstack/react-query";
+import { GitCompareArrows, RotateCcw } from "lucide-react";
+import { lazy, Suspense } from "react";
+import { LogView } from "../../log";
+import { cn } from "../../ui/cn";
+import { Busy, Button, Empty, input } from "../../ui/kit";
+import { StateBadge } from "../../ui/state";
+import { Took } from "../../ui/time";
+import { AgentTab } from "./agent-tab";
+import { looksLikeDiff } from "./diff";
+import { FilesTab } from "./files-tab";
+import { Items } from "./items";
+import {
+  type Attempt,
+  attemptName,
+  isOver,
+  type Job,
+  type JobSearch,
+  resultWord,
+  type SearchChange,
+  type Tab,
+  type Task,
+} from "./job";
+import { Plain, Preview } from "./preview";
+import { attemptsQuery } from "./requests";
+import { type TabChoice, Tabs } from "./tabs";
+
+const Compare = lazy(() => import("./compare"));
+
+/** Everything about one attempt of a task. */
+export function AttemptPanel({
+  job,
+  task,
+  search,
+  source,
+  notes,
+  onSearch,
+  onRerun,
+}: {
+  job: Job;
+  task: Task;
+  search: JobSearch;
+  /** The task as it is written in the definition. */
+  source: string | undefined;
+  notes: string[];
+  onSearch: (change: SearchChange) => void;
+  onRerun: () => void;
+}) {
+  const listed = task.attempt_list ?? [];
+  const more = useQuery({ ...attemptsQuery(job.job_id, task.task_type), enabled: task.attempts > listed.length });
+  const attempts: Attempt[] = more.data ?? listed;
+  const attempt = attempts.find((each) => each.number === search.attempt) ?? attempts.at(-1);
+  const other = attempts.find((each) => each.number === search.compare && each !== attempt);
+
+  return (
+    <section
+      aria-label={`Task ${task.task_type}`}
+      className="flex min-h-0 min-w-0 flex-col rounded-lg border border-line bg-panel"
+    >
+      <header className="flex flex-wrap items-center gap-x-3 gap-y-1.5 border-b border-line px-4 py-2">
+        <h2 className="min-w-0 text-base font-semibold break-all">{task.task_type}</h2>
+        <StateBadge state={task.state} />
+        <span className="min-w-0 flex-1 truncate text-xs text-soft">{notes.join(" · ")}</span>
+        {isOver(job.state) && job.state !== "SKIPPED" && !task.adopted_from && (
+          <Button onClick={onRerun}>
+            <RotateCcw aria-hidden size={14} /> Rerun from here…
+          </Button>
+        )}
+      </header>
+      {attempt === undefined ? (
+        <NoAttempt task={task} source={source} />
+      ) : (
+        <>
+          <div className="flex flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-2 text-soft">
+            {attempts.length > 1 ? (
+              <Choice
+                attempts={attempts}
+                value={attempt.number}
+                onChange={(number) => onSearch({ attempt: number, compare: undefined, file: undefined })}
+              />
+            ) : (
+              <span>Attempt {attempt.number}</span>
+            )}
+            <Line attempt={attempt} />
+            {attempts.length > 1 && (
+              <label className="ml-auto inline-flex items-center gap-1.5">
+                <GitCompareArrows aria-hidden size={14} />
+                <span className="sr-only">Compare with</span>
+                <select
+                  className={cn(input, "max-w-44")}
+                  value={other?.number ?? ""}
+                  onChange={(event) =>
+                    onSearch({ compare: event.target.value === "" ? undefined : Number(event.target.value) })
+                  }
+                >
+                  <option value="">Compare with…</option>
+                  {attempts
+                    .filter((each) => each !== attempt)
+                    .map((each) => (
+                      <option key={each.number} value={each.number}>
+                        {nameOf(each)}
+                      </option>
+                    ))}
+                </select>
+              </label>
+            )}
+          </div>
+          {attempt.error && (
+            <p className="border-t border-line bg-bad-soft px-4 py-2 break-words text-bad">
+              {attempt.error.message} <code className="text-xs">{attempt.error.code}</code>
+            </p>
+          )}
+          {attempt.warnings.length > 0 && (
+            <details className="border-t border-line px-4 py-1.5 text-ask">
+              <summary className="min-h-6 cursor-pointer">
+                {attempt.warnings.length} {attempt.warnings.length === 1 ? "warning" : "warnings"}
+              </summary>
+              <ul className="list-disc pb-1 pl-5 text-text">
+                {attempt.warnings.map((warning) => (
+                  <li key={warning} className="break-words">
+                    {warning}
+                  </li>
+                ))}
+              </ul>
+            </details>
+          )}
+          {other ? (
+            <Suspense fallback={<Busy />}>
+              <Compare
+                jobId={job.job_id}
+                left={other}
+                right={attempt}
+                onClose={() => onSearch({ compare: undefined })}
+              />
+            </Suspense>
+          ) : (
+            <Shown key={attempt.number} {...{ job, task, attempt, search, source, onSearch }} />
+          )}
+        </>
+      )}
+    </section>
+  );
+}
+
+const nameOf = (attempt: Attempt) =>
+  [`#${attempt.number}`, attemptName(attempt), resultWord(attempt)].filter(Boolean).join(" · ");
+
+function Choice({
+  attempts,
+  value,
+  onChange,
+}: {
+  attempts: Attempt[];
+  value: number;
+  onChange: (number: number) => void;
+}) {
+  return (
+    <select
+      aria-label="Attempt"
+      className={cn(input, "max-w-72")}
+      value={value}
+      onChange={(event) => onChange(Number(event.target.value))}
+    >
+      {attempts.map((each) => (
+        <option key={each.number} value={each.number}>
+          {nameOf(each)}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+function Line({ attempt }: { attempt: Attempt }) {
+  const word = resultWord(attempt);
+  return (
+    <>
+      {attempt.state === "FINISHED" ? <span>{word}</span> : <StateBadge state={attempt.state} />}
+      {attempt.reason && <span className="break-words">{attempt.reason}</span>}
+      {attempt.started_at ? (
+        <span>
+          {attempt.state === "FINISHED" ? "ran" : attempt.state === "WAITING" ? "for" : "runs for"}{" "}
+          <Took from={attempt.started_at} until={attempt.finished_at} className="text-text" />
+        </span>
+      ) : (
+        attempt.state !== "FINISHED" && (
+          <span>
+            waits for <Took from={attempt.created_at} className="text-text" />
+          </span>
+        )
+      )}
+      {attempt.ant && <span>on {attempt.ant}</span>}
+    </>
+  );
+}
+
+function NoAttempt({ task, source }: { task: Task; source: string | undefined }) {
+  const why =
+    task.skip_reason === "when"
+      ? "Its condition is false, so it was skipped; what comes after it went on."
+      : task.skip_reason === "upstream_failed"
+        ? "Something that it depends on failed, so it was skipped."
+        : task.skip_reason === "not_reached"
+          ? "No route led to it, so it was skipped."
+          : task.adopted_from
+            ? "It was taken over, with its outputs and artifacts, from the job that this one runs again."
+            : task.state === "COMPLETED"
+              ? "There was nothing to do: no items."
+              : "It has not begun: what leads to it has not ended.";
+  return (
+    <div className="p-4">
+      <p className="mb-3 text-soft">{task.error?.message ?? why}</p>
+      {source && <Plain text={source} />}
+    </div>
+  );
+}
+
+function Shown({
+  job,
+  task,
+  attempt,
+  search,
+  source,
+  onSearch,
+}: {
+  job: Job;
+  task: Task;
+  attempt: Attempt;
+  search: JobSearch;
+  source: string | undefined;
+  onSearch: (change: SearchChange) => void;
+}) {
+  const patches = attempt.artifacts.filter((each) => looksLikeDiff(each.name));
+  const outputs = Object.keys(attempt.outputs).length;
+  const choices: TabChoice<Tab>[] = [];
+  if (task.fan_out) choices.push({ name: "items", label: "Items", count: task.fan_out.total });
+  if (attempt.agent) choices.push({ name: "agent", label: "Agent" });
+  choices.push({ name: "log", label: "Log" });
+  if (patches.length > 0) choices.push({ name: "diff", label: "Changes", count: patches.length });
+  choices.push({ name: "files", label: "Files", count: attempt.artifacts.length });
+  choices.push({ name: "outputs", label: "Outputs", count: outputs });
+  choices.push({ name: "definition", label: "Definition" });
+  const tab = choices.find((each) => each.name === search.tab)?.name ?? choices[0]?.name ?? "log";
+  const patch =
+    patches.find((each) => each.name === search.file) ?? patches.find((each) => each.size > 0) ?? patches[0];
+  return (
+    <Tabs
+      label="What is shown of the attempt"
+      choices={choices}
+      value={tab}
+      onChange={(name) => onSearch({ tab: name, file: undefined })}
+      className="flex-1"
+    >
+      {tab === "log" && (
+        <div className="h-[32rem] min-h-0 xl:h-auto xl:min-h-96 xl:flex-1">
+          <LogView jobId={job.job_id} attempt={attempt.number} live={attempt.state !== "FINISHED"} />
+        </div>
+      )}
+      {tab !== "log" && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
+        <div className="min-h-0 flex-1 overflow-y-auto" tabIndex={0}>
+          {tab === "agent" && attempt.agent && <AgentTab jobId={job.job_id} attempt={attempt} agent={attempt.agent} />}
+          {tab === "diff" && patch && (
+            <div className="flex flex-col gap-3 p-4">
+              {patches.length > 1 && (
+                <label className="flex items-center gap-2">
+                  Patch
+                  <select
+                    className={input}
+                    value={patch.name}
+                    onChange={(event) => onSearch({ file: event.target.value })}
+                  >
+                    {patches.map((each) => (
+                      <option key={each.name}>{each.name}</option>
+                    ))}
+                  </select>
+                </label>
+              )}
+              <Preview jobId={job.job_id} attempt={attempt.number} file={patch} />
+            </div>
+          )}
+          {tab === "files" && (
+            <FilesTab
+              jobId={job.job_id}
+              attempt={attempt.number}
+              files={attempt.artifacts}
+              file={search.file}
+              onFile={(file) => onSearch({ file })}
+            />
+          )}
+          {tab === "outputs" &&
+            (outputs === 0 ? (
+              <Empty title="No outputs">
+                A task gives values to later ones by writing <code>name=value</code> to the file{" "}
+                <code>$ATTA_OUTPUT</code>.
+              </Empty>
+            ) : (
+              <div className="p-4">
+                <Plain text={JSON.stringify(attempt.outputs, null, 2)} />
+              </div>
+            ))}
+          {tab === "definition" && (
+            <div className="flex flex-col gap-3 p-4">
+              <p className="text-soft">
+                The task as it is written in this version: its script, environment and routes. Templates stand as they
+                are; secrets are never shown.
+                {attempt.isolation && (
+                  <>
+                    {" "}
+                    Its processes were contained by <code>{attempt.isolation}</code>.
+                  </>
+                )}
+              </p>
+              {source ? <Plain text={source} /> : <Empty title="This version is not kept any more" />}
+            </div>
+          )}
+          {tab === "items" && (
+            <Items jobId={job.job_id} task={task} onAttempt={(number) => onSearch({ attempt: number, tab: "log" })} />
+          )}
+        </div>
+      )}
+    </Tabs>
+  );
+}

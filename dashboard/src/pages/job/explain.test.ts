@@ -1,0 +1,115 @@
+import { expect, test } from "vitest";
+import { drawDefinition } from "../../graph/definition";
+import { edgeKey } from "../../graph/model";
+import { explain, firstTask } from "./explain";
+import { type Attempt, type Job, readSearch, type Task } from "./job";
+import { overlayOf } from "./overlay";
+import { marks, timelineOf } from "./timeline";
+
+const attempt = (number: number, more: Partial<Attempt> = {}): Attempt => ({
+  number,
+  job_attempt: 1,
+  visit: 1,
+  task_attempt: 1,
+  state: "FINISHED",
+  routed_from: [],
+  created_at: `2026-01-01T00:00:0${number}Z`,
+  started_at: `2026-01-01T00:00:0${number}.500Z`,
+  finished_at: `2026-01-01T00:00:0${number + 1}Z`,
+  outputs: {},
+  artifacts: [],
+  warnings: [],
+  log_bytes: 0,
+  ...more,
+});
+
+const task = (task_type: string, more: Partial<Task> = {}): Task => ({
+  task_type,
+  state: "COMPLETED",
+  visits: 1,
+  attempts: 1,
+  outputs: {},
+  artifacts: [],
+  attempt_list: [attempt(1)],
+  ...more,
+});
+
+const job = (state: Job["state"], tasks: Task[], more: Partial<Job> = {}): Job => ({
+  job_id: "job_1",
+  job_type: "x",
+  version: "v",
+  state,
+  priority: "NORMAL",
+  attempt: 1,
+  submitted_by: "cli",
+  created_at: "2026-01-01T00:00:00Z",
+  params: {},
+  tasks,
+  ...more,
+});
+
+test("a blocked job names the task that blocked it, and what its agent asks", () => {
+  const plan = task("plan", {
+    state: "FAILED",
+    result: "BLOCKED",
+    exit_code: 2,
+    error: { code: "BLOCKED", message: "The issue contradicts itself." },
+    route: "END_BLOCKED",
+    outputs: { verdict: { status: "blocked", questions: ["This or that?"] } },
+    attempt_list: [attempt(2)],
+  });
+  const said = explain(job("BLOCKED", [task("setup"), plan]));
+  expect(said.sentence).toBe("The task plan stopped it (BLOCKED): The issue contradicts itself.");
+  expect(said).toMatchObject({ task: "plan", attempt: 2, questions: ["This or that?"], tone: "ask" });
+});
+
+test("a failed job names the task whose code it has", () => {
+  const failed = task("b", { state: "FAILED", error: { code: "ERR_B", message: "b is bad" }, route: "ERR_B" });
+  const other = task("a", { state: "FAILED", error: { code: "ERR_A", message: "a is bad" }, route: "ERR_A" });
+  const error = { code: "ERR_B", message: "b is bad" };
+  expect(explain(job("FAILED", [other, failed], { error }))).toMatchObject({ task: "b", sentence: "b is bad" });
+  expect(explain(job("FAILED", [], { reason: "the job took longer than 5 s" })).sentence).toContain("longer than 5 s");
+});
+
+test("what runs is named, and what is worth looking at is chosen", () => {
+  const running = job("RUNNING", [task("a"), ...["b", "c", "d", "e"].map((name) => task(name, { state: "RUNNING" }))]);
+  expect(explain(running).sentence).toBe("b, c, d and 1 more run now.");
+  expect(firstTask(running)).toBe("b");
+  expect(firstTask(job("COMPLETED", [task("a"), task("b"), task("c", { attempts: 0 })]))).toBe("b");
+  expect(firstTask(job("PENDING", []))).toBeUndefined();
+});
+
+test("routes that were taken are counted by visit, and ends are reached", () => {
+  const { graph } = drawDefinition(
+    "tasks:\n- {task_type: a, on_completed: b}\n- {task_type: b, max_visits: 3, on_completed: a, on_failed: END_BLOCKED}\n- {task_type: c, dependencies: [a]}",
+  );
+  const from = (visit: number) => [{ task: "a", visit, result: "COMPLETED" }];
+  const visits = [attempt(2, { routed_from: from(1) }), attempt(3, { routed_from: from(1), task_attempt: 2 })];
+  const b = task("b", {
+    state: "FAILED",
+    visits: 2,
+    route: "END_BLOCKED",
+    attempt_list: [...visits, attempt(4, { visit: 2, routed_from: from(2) })],
+  });
+  const { statuses, taken } = overlayOf(job("BLOCKED", [task("a"), b, task("c", { state: "SKIPPED" })]), graph);
+  expect(taken.get(edgeKey("a", "b"))).toBe(2);
+  expect(taken.get(edgeKey("b", "END_BLOCKED"))).toBe(1);
+  expect(taken.has(edgeKey("a", "c"))).toBe(false);
+  expect(statuses.get("END_BLOCKED")?.state).toBe("BLOCKED");
+});
+
+test("a timeline begins with the first attempt and has round marks", () => {
+  const line = timelineOf(job("COMPLETED", [task("b", { attempt_list: [attempt(3)] }), task("a")]));
+  expect(line.bars.map((bar) => bar.task)).toEqual(["a", "b"]);
+  expect(line.until - line.from).toBe(4000);
+  expect(marks(4000, 5)).toEqual([0, 1000, 2000, 3000, 4000]);
+  expect(marks(0, 5)).toEqual([0]);
+});
+
+test("an address that makes no sense is an address without it", () => {
+  expect(readSearch({ task: "a", attempt: "3", view: "timeline", tab: "nonsense", compare: -1, file: 5 })).toEqual({
+    task: "a",
+    attempt: 3,
+    view: "timeline",
+  });
+});

@@ -1,0 +1,82 @@
+import type { Api } from "../../api/client";
+
+export type Job = Api<"JobDetail">;
+export type Task = Api<"TaskResource">;
+export type Attempt = Api<"AttemptResource">;
+export type Agent = Api<"AgentResource">;
+export type Approval = Api<"ApprovalResource">;
+
+/** What of the page stands in its address, so that each view can be shared. */
+export interface JobSearch {
+  /** The selected task. */
+  task?: string;
+  /** The number of the selected attempt; without it the task's latest. */
+  attempt?: number;
+  /** The number of the attempt that it is compared with. */
+  compare?: number;
+  /** What the left part shows. */
+  view?: View;
+  /** What is shown of the attempt. */
+  tab?: Tab;
+  /** A file of the attempt. */
+  file?: string;
+}
+
+export const views = ["graph", "timeline", "tasks", "changes", "details"] as const;
+export type View = (typeof views)[number];
+export const tabs = ["log", "agent", "diff", "files", "outputs", "definition", "items"] as const;
+export type Tab = (typeof tabs)[number];
+
+/** Reads the address; what makes no sense is left out. */
+export function readSearch(raw: Record<string, unknown>): JobSearch {
+  const search: JobSearch = {};
+  const number = (value: unknown) =>
+    Number.isSafeInteger(Number(value)) && Number(value) > 0 ? Number(value) : undefined;
+  if (raw.task !== undefined && raw.task !== "") search.task = String(raw.task);
+  const attempt = number(raw.attempt);
+  if (attempt !== undefined) search.attempt = attempt;
+  const compare = number(raw.compare);
+  if (compare !== undefined) search.compare = compare;
+  const view = views.find((each) => each === raw.view);
+  if (view) search.view = view;
+  const tab = tabs.find((each) => each === raw.tab);
+  if (tab) search.tab = tab;
+  if (typeof raw.file === "string" && raw.file !== "") search.file = raw.file;
+  return search;
+}
+
+const over = new Set<Job["state"]>(["COMPLETED", "FAILED", "BLOCKED", "CANCELLED", "SKIPPED"]);
+export const isOver = (state: Job["state"]) => over.has(state);
+
+const running = new Set<Task["state"]>(["READY", "LEASED", "RUNNING", "WAITING"]);
+export const isOpen = (task: Task) => running.has(task.state);
+
+/** All attempts that came with the job, in the order in which they were made. */
+export function attemptsOf(job: Job): { task: Task; attempt: Attempt }[] {
+  const all = job.tasks.flatMap((task) => (task.attempt_list ?? []).map((attempt) => ({ task, attempt })));
+  return all.sort((a, b) => a.attempt.number - b.attempt.number);
+}
+
+/** Which attempt it is, in words: nothing for the only one. */
+export function attemptName(attempt: Attempt): string {
+  const parts: string[] = [];
+  if (attempt.item_key != null) parts.push(`item ${attempt.item_key}`);
+  if (attempt.job_attempt > 1) parts.push(`job attempt ${attempt.job_attempt}`);
+  if (attempt.visit > 1) parts.push(`visit ${attempt.visit}`);
+  if (attempt.task_attempt > 1) parts.push(`try ${attempt.task_attempt}`);
+  return parts.join(", ");
+}
+
+/** The words or tasks that a route led to. */
+export const targetsOf = (route: string | null | undefined) => (route ?? "").split(/[\s,[\]]+/).filter(Boolean);
+
+/** How an ended attempt ended, in a word. */
+export function resultWord(attempt: Attempt): string {
+  const { result, exit_code: code } = attempt;
+  if (result == null) return attempt.state === "FINISHED" ? "ended" : "";
+  if ((result === "FAILED" || result === "COMPLETED") && code != null && code !== 0) return `exit code ${code}`;
+  return result;
+}
+
+/** What changes of the address; undefined leaves it out. */
+export type SearchChange = { [Name in keyof JobSearch]?: JobSearch[Name] | undefined };

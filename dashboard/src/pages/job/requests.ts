@@ -1,0 +1,123 @@
+import { queryOptions } from "@tanstack/react-query";
+import { ApiError, api, data, headers } from "../../api/client";
+import { draw } from "../../graph/draw";
+
+const path = (id: string) => ({ params: { path: { id } } });
+
+export const jobQuery = (id: string) =>
+  queryOptions({ queryKey: ["job", id, "detail"], queryFn: () => data(api.GET("/api/v1/jobs/{id}", path(id))) });
+
+export const approvalsQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["job", id, "approvals"],
+    queryFn: () => data(api.GET("/api/v1/jobs/{id}/approvals", { params: { path: { id }, query: { state: "OPEN" } } })),
+  });
+
+/** What the job has achieved; null for one of which nothing is counted. */
+export const outcomeQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["job", id, "outcome"],
+    queryFn: async () => {
+      try {
+        return await data(api.GET("/api/v1/outcomes/{job}", { params: { path: { job: id } } }));
+      } catch (error) {
+        if (error instanceof ApiError && error.status === 404) return null;
+        throw error;
+      }
+    },
+  });
+
+export const artifactsQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["job", id, "artifacts"],
+    queryFn: () => data(api.GET("/api/v1/jobs/{id}/artifacts", { params: { path: { id }, query: { limit: 500 } } })),
+  });
+
+/** All attempts of a task, the oldest first: those that come with the job are the latest twenty. */
+export const attemptsQuery = (id: string, task: string) =>
+  queryOptions({
+    queryKey: ["job", id, "attempts", task],
+    queryFn: async () => {
+      const all = [];
+      let cursor: string | undefined;
+      do {
+        const query = { task, limit: 500, ...(cursor === undefined ? {} : { cursor }) };
+        const page = await data(api.GET("/api/v1/jobs/{id}/attempts", { params: { path: { id }, query } }));
+        all.push(...page.items);
+        cursor = page.next_cursor ?? undefined;
+      } while (cursor !== undefined && all.length < 5000);
+      return all.sort((a, b) => a.number - b.number);
+    },
+  });
+
+/** A version never changes. */
+export const versionQuery = (type: string, version: string) =>
+  queryOptions({
+    queryKey: ["version", type, version, "drawn"],
+    queryFn: async () => {
+      const found = await data(
+        api.GET("/api/v1/definitions/{job_type}/versions/{version}", {
+          params: { path: { job_type: type, version } },
+        }),
+      );
+      return { semver: found.semver ?? undefined, ...(await draw(found.source)) };
+    },
+  });
+
+export const eventsQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["job", id, "events"],
+    queryFn: () => data(api.GET("/api/v1/jobs/{id}/events", { params: { path: { id }, query: { limit: 500 } } })),
+  });
+
+/** Where the content of an artifact is. */
+export const fileUrl = (id: string, attempt: number, name: string) =>
+  `/api/v1/jobs/${encodeURIComponent(id)}/attempts/${attempt}/artifacts/${name.split("/").map(encodeURIComponent).join("/")}`;
+
+export const logUrl = (id: string, attempt: number) => `/api/v1/jobs/${encodeURIComponent(id)}/attempts/${attempt}/log`;
+
+/** The content of something that the server has, or of its end. */
+export async function fetchBlob(url: string, range?: string): Promise<Blob> {
+  const response = await fetch(url, { headers: { ...headers(), ...(range === undefined ? {} : { Range: range }) } });
+  if (!response.ok) {
+    const problem = await response.json().catch(() => undefined);
+    throw new ApiError(response.status, problem);
+  }
+  return response.blob();
+}
+
+/** An artifact never changes once it is there. */
+export const fileQuery = (id: string, attempt: number, name: string) =>
+  queryOptions({
+    queryKey: ["file", id, attempt, name],
+    queryFn: () => fetchBlob(fileUrl(id, attempt, name)),
+    gcTime: 60_000,
+  });
+
+export const fileTextQuery = (id: string, attempt: number, name: string) =>
+  queryOptions({
+    queryKey: ["file", id, attempt, name, "text"],
+    queryFn: async () => (await fetchBlob(fileUrl(id, attempt, name))).text(),
+    gcTime: 60_000,
+  });
+
+/** The last so many bytes of an attempt's log, from the first whole line on. */
+export const logEndQuery = (id: string, attempt: { number: number; log_bytes: number }, bytes: number) =>
+  queryOptions({
+    queryKey: ["log-end", id, attempt.number, attempt.log_bytes, bytes],
+    queryFn: async () => {
+      if (attempt.log_bytes === 0) return "";
+      const text = await (await fetchBlob(logUrl(id, attempt.number), `bytes=-${bytes}`)).text();
+      return text.length < bytes ? text : text.slice(text.indexOf("\n") + 1);
+    },
+  });
+
+/** Saves something under a name; the token travels in a header, so that it stands in no address. */
+export async function download(url: string, name: string) {
+  const address = URL.createObjectURL(await fetchBlob(url));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name.split("/").at(-1) ?? name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
