@@ -35,6 +35,19 @@ export function withoutEnds(graph: GraphModel, keep: (end: string) => boolean): 
   };
 }
 
+/** What leads back to the same node is said in it, not drawn. */
+export function withoutSelves(graph: GraphModel): GraphModel {
+  const selves = graph.edges.filter((edge) => edge.from === edge.to);
+  if (selves.length === 0) return graph;
+  return {
+    nodes: graph.nodes.map((node) => {
+      const own = selves.filter((edge) => edge.from === node.name).map((edge) => edge.label);
+      return own.length === 0 ? node : { ...node, notes: [...node.notes, ...own] };
+    }),
+    edges: graph.edges.filter((edge) => edge.from !== edge.to),
+  };
+}
+
 /**
  * Says which ways close a loop: those that lead back to a node on the path that was walked to it, beginning where nothing
  * leads to. A dependency that closes a loop only brings files of an earlier visit.

@@ -3,7 +3,7 @@ import { GitCompareArrows, RotateCcw } from "lucide-react";
 import { lazy, Suspense } from "react";
 import { LogView } from "../../log";
 import { cn } from "../../ui/cn";
-import { Busy, Button, Empty, input } from "../../ui/kit";
+import { Busy, Button, Empty, input, Loaded } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Took } from "../../ui/time";
 import { AgentTab } from "./agent-tab";
@@ -22,7 +22,7 @@ import {
   type Task,
 } from "./job";
 import { Plain, Preview } from "./preview";
-import { attemptsQuery } from "./requests";
+import { attemptsQuery, sourcesQuery } from "./requests";
 import { type TabChoice, Tabs } from "./tabs";
 
 const Compare = lazy(() => import("./compare"));
@@ -32,7 +32,6 @@ export function AttemptPanel({
   job,
   task,
   search,
-  source,
   notes,
   onSearch,
   onRerun,
@@ -40,8 +39,6 @@ export function AttemptPanel({
   job: Job;
   task: Task;
   search: JobSearch;
-  /** The task as it is written in the definition. */
-  source: string | undefined;
   notes: string[];
   onSearch: (change: SearchChange) => void;
   onRerun: () => void;
@@ -68,7 +65,7 @@ export function AttemptPanel({
         )}
       </header>
       {attempt === undefined ? (
-        <NoAttempt task={task} source={source} />
+        <NoAttempt job={job} task={task} />
       ) : (
         <>
           <div className="flex flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-2 text-soft">
@@ -134,7 +131,7 @@ export function AttemptPanel({
               />
             </Suspense>
           ) : (
-            <Shown key={attempt.number} {...{ job, task, attempt, search, source, onSearch }} />
+            <Shown key={attempt.number} {...{ job, task, attempt, search, onSearch }} />
           )}
         </>
       )}
@@ -193,7 +190,7 @@ function Line({ attempt }: { attempt: Attempt }) {
   );
 }
 
-function NoAttempt({ task, source }: { task: Task; source: string | undefined }) {
+function NoAttempt({ job, task }: { job: Job; task: Task }) {
   const why =
     task.skip_reason === "when"
       ? "Its condition is false, so it was skipped; what comes after it went on."
@@ -209,8 +206,21 @@ function NoAttempt({ task, source }: { task: Task; source: string | undefined })
   return (
     <div className="p-4">
       <p className="mb-3 text-soft">{task.error?.message ?? why}</p>
-      {source && <Plain text={source} />}
+      <Written job={job} task={task} />
     </div>
+  );
+}
+
+/** The task as it is written in the definition. */
+function Written({ job, task }: { job: Job; task: Task }) {
+  const query = useQuery(sourcesQuery(job.job_type, job.version));
+  return (
+    <Loaded query={query}>
+      {(sources) => {
+        const source = sources.get(task.task_type);
+        return source === undefined ? <p className="text-soft">Its text was not found.</p> : <Plain text={source} />;
+      }}
+    </Loaded>
   );
 }
 
@@ -219,14 +229,12 @@ function Shown({
   task,
   attempt,
   search,
-  source,
   onSearch,
 }: {
   job: Job;
   task: Task;
   attempt: Attempt;
   search: JobSearch;
-  source: string | undefined;
   onSearch: (change: SearchChange) => void;
 }) {
   const patches = attempt.artifacts.filter((each) => looksLikeDiff(each.name));
@@ -310,7 +318,7 @@ function Shown({
                   </>
                 )}
               </p>
-              {source ? <Plain text={source} /> : <Empty title="This version is not kept any more" />}
+              <Written job={job} task={task} />
             </div>
           )}
           {tab === "items" && (

@@ -140,7 +140,6 @@ function JobView({ job }: { job: Job }) {
             job={job}
             task={task}
             search={search}
-            source={drawn?.sources.get(task.task_type)}
             notes={notes}
             onSearch={onSearch}
             onRerun={() => setChosen({ action: "rerun", from: task.task_type })}

@@ -1,6 +1,7 @@
 import { queryOptions } from "@tanstack/react-query";
 import { ApiError, api, data, headers } from "../../api/client";
 import { draw } from "../../graph/draw";
+import { withoutSelves } from "../../graph/model";
 
 const path = (id: string) => ({ params: { path: { id } } });
 
@@ -50,18 +51,28 @@ export const attemptsQuery = (id: string, task: string) =>
     },
   });
 
-/** A version never changes. */
+const storedVersion = (type: string, version: string) =>
+  data(
+    api.GET("/api/v1/definitions/{job_type}/versions/{version}", {
+      params: { path: { job_type: type, version } },
+    }),
+  );
+
+/** A version and its graph; it never changes. A server that draws none leaves it to us. */
 export const versionQuery = (type: string, version: string) =>
   queryOptions({
-    queryKey: ["version", type, version, "drawn"],
+    queryKey: ["version", type, version, "graph"],
     queryFn: async () => {
-      const found = await data(
-        api.GET("/api/v1/definitions/{job_type}/versions/{version}", {
-          params: { path: { job_type: type, version } },
-        }),
-      );
-      return { semver: found.semver ?? undefined, ...(await draw(found.source)) };
+      const { semver, graph, source } = await storedVersion(type, version);
+      return { semver: semver ?? undefined, graph: withoutSelves(graph ?? (await draw(source)).graph) };
     },
+  });
+
+/** The text of each task of a version. */
+export const sourcesQuery = (type: string, version: string) =>
+  queryOptions({
+    queryKey: ["version", type, version, "sources"],
+    queryFn: async () => (await draw((await storedVersion(type, version)).source)).sources,
   });
 
 export const eventsQuery = (id: string) =>
