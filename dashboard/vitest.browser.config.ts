@@ -6,7 +6,8 @@ export default defineConfig(({ mode }) => ({
     include: [mode === "screenshots" ? "tests/**/*.shots.ts" : "tests/**/*.test.ts"],
     pool: "forks",
     maxWorkers: Number(process.env.BROWSERS ?? 2),
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Nothing is measured: a busy machine only makes it longer.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 }));

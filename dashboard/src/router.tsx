@@ -88,6 +88,8 @@ const routes = [
 
 export const router = createRouter({
   routeTree: root.addChildren(routes),
+  // A page that breaks leaves what is around it as it is.
+  defaultErrorComponent: ({ error }) => <ErrorBox error={error} />,
   defaultPreload: "intent",
   scrollRestoration: true,
 });

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
@@ -27,9 +27,7 @@ export async function front(server: string): Promise<{ url: string; close: () =>
     const page = await fetch(`${server}/`, { headers: { Accept: "text/html" } });
     if (page.ok && (await page.text()).includes('id="root"')) return { url: server, close: async () => undefined };
   }
-  if (!existsSync(join(dist, "index.html"))) {
-    throw new Error("this server has no dashboard, and there is no dist either: npm run build");
-  }
+  await current();
   const before = createServer((asked, answer) => {
     if (/^\/(api|health|metrics)(\/|$|\?)/.test(asked.url ?? "/")) pass(server, asked, answer);
     else void file(asked.url ?? "/", answer);
@@ -44,6 +42,18 @@ export async function front(server: string): Promise<{ url: string; close: () =>
         before.closeAllConnections();
       }),
   };
+}
+
+/** Fails when `dist` is not what `src` would give: nobody wants to try what was there before. */
+async function current(): Promise<void> {
+  const page = join(dist, "index.html");
+  if (!existsSync(page)) throw new Error("this server has no dashboard, and there is no dist either: npm run build");
+  const built = (await stat(page)).mtimeMs;
+  const sources = join(dist, "../src");
+  for (const name of await readdir(sources, { recursive: true })) {
+    if (name.endsWith(".test.ts") || (await stat(join(sources, name))).mtimeMs <= built) continue;
+    throw new Error(`src/${name} is newer than dist: npm run build`);
+  }
 }
 
 async function file(url: string, answer: ServerResponse): Promise<void> {

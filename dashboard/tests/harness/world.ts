@@ -82,7 +82,7 @@ export class World {
         : { viewport: { width, height: 900 } }),
     });
     this.#contexts.push(context);
-    context.setDefaultTimeout(15_000);
+    context.setDefaultTimeout(60_000);
     const sheet = await watched(context);
     this.#sheets.push(sheet);
     if (token !== undefined) {

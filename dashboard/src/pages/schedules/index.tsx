@@ -3,8 +3,6 @@ import { Link } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
 import { all, given } from "../../api/paged";
 import { Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
-import { Time } from "../../ui/time";
-import { type Coming, coming } from "./coming";
 import { ScheduleRow } from "./row";
 
 type Definition = Api<"DefinitionResource">;
@@ -12,6 +10,7 @@ type Definition = Api<"DefinitionResource">;
 /** A schedule as the server explains it. */
 export interface Explained {
   words: string | undefined;
+  /** The next runs, as the clock shows them where the schedule is. */
   next: readonly string[];
 }
 
@@ -22,7 +21,12 @@ export function SchedulesPage() {
       const found = await all((cursor) =>
         data(api.GET("/api/v1/definitions", { params: { query: given({ cursor, limit: 500 }) } })),
       );
-      return found.filter((each) => each.schedule.length > 0);
+      // What runs next comes first; what does not run comes last.
+      const at = (each: Definition) =>
+        each.enabled && each.next_run_at ? Date.parse(each.next_run_at) : Number.POSITIVE_INFINITY;
+      return found
+        .filter((each) => each.schedule.length > 0)
+        .sort((a, b) => (at(a) === at(b) ? a.job_type.localeCompare(b.job_type) : at(a) - at(b)));
     },
     refetchOnWindowFocus: "always",
   });
@@ -73,53 +77,13 @@ function Schedules({ definitions }: { definitions: Definition[] }) {
       </Panel>
     );
   }
-  const soon = coming(
-    definitions.flatMap((each, index) =>
-      each.enabled ? [{ type: each.job_type, first: each.next_run_at, next: explained[index]?.data?.next ?? [] }] : [],
-    ),
-    10,
-  );
   return (
-    <div className="flex flex-col gap-4">
-      <Panel flush title={definitions.length === 1 ? "One definition" : `${definitions.length} definitions`}>
-        <Table label="Schedules" head={["Definition", "When", "Next run", "Last job", "Actions"]}>
-          {definitions.map((each, index) => (
-            <ScheduleRow key={each.job_type} definition={each} explained={explained[index]?.data} />
-          ))}
-        </Table>
-      </Panel>
-      <Panel title="Coming up" flush>
-        <ComingUp runs={soon} />
-      </Panel>
-    </div>
-  );
-}
-
-const day = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
-const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
-
-function ComingUp({ runs }: { runs: readonly Coming[] }) {
-  if (runs.length === 0) return <Empty title="Nothing starts by itself">All schedules are disabled.</Empty>;
-  return (
-    <ol className="divide-y divide-line">
-      {runs.map(({ at, type }) => {
-        const date = new Date(at);
-        return (
-          <li key={`${at} ${type}`} className="flex flex-wrap items-baseline gap-x-4 px-4 py-1.5">
-            <span className="w-52 whitespace-nowrap">
-              {day.format(date)} <b className="font-medium">{hour.format(date)}</b>
-            </span>
-            <Link
-              to="/definitions/$type"
-              params={{ type }}
-              className="min-w-0 flex-1 break-words text-accent underline"
-            >
-              {type}
-            </Link>
-            <Time at={at} className="text-soft" />
-          </li>
-        );
-      })}
-    </ol>
+    <Panel flush title={definitions.length === 1 ? "One definition" : `${definitions.length} definitions`}>
+      <Table label="Schedules" head={["Definition", "When", "Next run", "Last job", "Actions"]}>
+        {definitions.map((each, index) => (
+          <ScheduleRow key={each.job_type} definition={each} explained={explained[index]?.data} />
+        ))}
+      </Table>
+    </Panel>
   );
 }

@@ -89,9 +89,16 @@ export function ScheduleRow({
         {!enabled ? (
           <Badge tone="ask">Disabled</Badge>
         ) : next_run_at ? (
-          <Time at={next_run_at} />
+          <Time at={next_run_at} className="font-medium" />
         ) : (
           <span className="text-soft">never</span>
+        )}
+        {enabled && explained !== undefined && (
+          <ol aria-label={`Next runs of ${job_type}`} className="text-xs text-soft tabular-nums">
+            {explained.next.slice(0, 4).map((at) => (
+              <li key={at}>{at}</li>
+            ))}
+          </ol>
         )}
       </Cell>
       <Cell>

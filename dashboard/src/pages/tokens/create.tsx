@@ -76,7 +76,7 @@ function Ask({
   };
   return (
     <DialogForm action="Make the token" onClose={onClose} send={send} ready={name.trim() !== ""}>
-      <TextField label="Name" hint="Where it is used: “ann's laptop”, “ci”." required value={name} onText={setName} />
+      <TextField label="Name" hint="Where it is used: ann-laptop, ci." required value={name} onText={setName} />
       <Select
         label="Role"
         value={role}

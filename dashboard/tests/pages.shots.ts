@@ -1,0 +1,90 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, test } from "vitest";
+import { Client, fits, World } from "./harness";
+import { agentOf, deliver, examplesOf } from "./harness/scene";
+
+const folder = join(import.meta.dirname, "../screenshots");
+let world: World;
+let job = "";
+
+beforeAll(async () => {
+  await mkdir(folder, { recursive: true });
+  world = await World.start(["--slots", "4", "--budget-per-day", "usd=100,tokens=2000000", "--allow-private-webhooks"]);
+  const secret = "a-secret-of-the-forge";
+  await world.api.ask("PUT", "/api/v1/configs/IssuesWebhook", { value: secret, secret: true });
+  await world.api.ask("PUT", "/api/v1/configs/Region", { value: "eu-central-1" });
+  await world.api.ask("PUT", "/api/v1/configs/Limits", { value: { parallel: 4, retries: [1, 5, 30] } });
+  await world.api.install(
+    agentOf("fix-issue", { usd: "0.07", turns: "6" }),
+    agentOf("upgrade-dependencies", { usd: "1", turns: "6", more: "budget: {usd: 2}" }),
+    ...(await examplesOf(
+      "agent",
+      "agent-accounts",
+      "approval",
+      "blocked",
+      "fan-out",
+      "loop",
+      "schedule",
+      "webhook",
+      "retry",
+    )),
+  );
+  for (const repo of ["acme/shop", "acme/shop", "acme/billing"]) await world.api.run("fix-issue", { Repo: repo });
+  await world.api.run("example-agent-accounts");
+  await world.api.run("example-agent", { Text: "Two and two are five." });
+  job = (await world.api.run("fix-issue", { Turns: 11 })).job_id;
+  await world.api.state(await world.api.submit("upgrade-dependencies"), "PAUSED");
+  await world.api.state(await world.api.submit("approval"), "WAITING");
+  const issue = (number: number, title: string) => ({
+    action: "labeled",
+    label: { name: "ai-ready" },
+    issue: { number, title },
+  });
+  for (const [id, body] of Object.entries({ a: issue(7, "Shout"), b: { action: "closed" }, c: issue(8, "Bow") })) {
+    await deliver(world.api, { type: "webhook", name: "issues", secret, id, body });
+  }
+  const made = await world.api.ask<{ value: string }>("POST", "/api/v1/tokens", {
+    name: "ann-laptop",
+    role: "admin",
+    user: "ann",
+  });
+  const ann = new Client(world.server.url, made.value);
+  await ann.ask("POST", "/api/v1/tokens", { name: "ci", role: "submitter", expires_in: 86_400 * 30 });
+  await ann.ask("PUT", "/api/v1/configs/DeployKey", { value: "not-a-key-but-long", secret: true });
+  await ann.submit("fix-issue", { Repo: "acme/billing" });
+  await ann.ask("POST", "/api/v1/ants/local/drain");
+  await ann.ask("POST", "/api/v1/ants/local/uncordon");
+});
+afterAll(async () => await world.stop());
+
+const paths: Record<string, () => string> = {
+  now: () => "/",
+  jobs: () => "/jobs",
+  job: () => `/jobs/${job}`,
+  definitions: () => "/definitions",
+  definition: () => "/definitions/fix-issue",
+  schedules: () => "/schedules",
+  outcomes: () => "/outcomes",
+  budgets: () => "/budgets",
+  ants: () => "/ants",
+  configs: () => "/configs",
+  triggers: () => "/triggers",
+  notifications: () => "/notifications",
+  tokens: () => "/tokens",
+  audit: () => "/audit",
+};
+
+test.each(Object.entries(paths))("%s", async (name, path) => {
+  for (const phone of [false, true]) {
+    for (const dark of [false, true]) {
+      const page = await world.open(path(), { phone, dark });
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      await page.waitForFunction(() => document.querySelector(".animate-pulse[role=status]") === null);
+      await fits(page);
+      const file = `${name}-${phone ? "phone" : "wide"}-${dark ? "dark" : "light"}.png`;
+      await page.screenshot({ path: join(folder, file), fullPage: !phone });
+      await page.context().close();
+    }
+  }
+});
