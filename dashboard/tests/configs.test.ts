@@ -17,7 +17,7 @@ test("a secret is set, replaced and removed, and never shown", async ({ world })
   await page.getByRole("button", { name: "Secret…" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Name").fill("ApiToken");
-  await dialog.getByLabel("Value").fill(value);
+  await dialog.getByLabel("Value", { exact: true }).fill(value);
   await accessible(page);
   await dialog.getByRole("button", { name: "Set" }).click();
   const row = page.getByRole("row", { name: /ApiToken/ });
@@ -43,10 +43,10 @@ test("what the server refuses is said in the dialog, and what was typed stays", 
   await page.getByRole("button", { name: "Secret…" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Name").fill("Pin");
-  await dialog.getByLabel("Value").fill("1234");
+  await dialog.getByLabel("Value", { exact: true }).fill("1234");
   await dialog.getByRole("button", { name: "Set" }).click();
   await dialog.getByRole("alert").waitFor();
-  expect(await dialog.getByLabel("Value").inputValue()).toBe("1234");
+  expect(await dialog.getByLabel("Value", { exact: true }).inputValue()).toBe("1234");
   await dialog.getByLabel(/Accept fewer than 6 bytes/).check();
   await dialog.getByRole("button", { name: "Set" }).click();
   await page.getByRole("row", { name: /Pin/ }).waitFor();
@@ -60,11 +60,11 @@ test("a config of a definition is JSON if one says so, and hostile values are te
   await page.getByRole("button", { name: "Config…" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Name").fill("Limits");
-  await dialog.getByLabel("Value").fill("[1, 2");
+  await dialog.getByLabel("Value", { exact: true }).fill("[1, 2");
   await dialog.getByLabel(/The value is JSON/).check();
   await dialog.getByRole("button", { name: "Set" }).click();
   await dialog.getByText(/This is not JSON/).waitFor();
-  await dialog.getByLabel("Value").fill("[1, 2]");
+  await dialog.getByLabel("Value", { exact: true }).fill("[1, 2]");
   await dialog.getByRole("button", { name: "Set" }).click();
   await page
     .getByRole("row", { name: /Limits/ })

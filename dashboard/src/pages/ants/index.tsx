@@ -138,7 +138,7 @@ function AntRow({ ant }: { ant: Ant }) {
   const emptied = ant.mode === "DRAINING" && ant.used === 0;
   return (
     <tr>
-      <Cell className="font-medium break-all">{ant.ant_id}</Cell>
+      <Cell className="min-w-32 font-medium break-all">{ant.ant_id}</Cell>
       <Cell>
         <div className="flex flex-wrap gap-1">
           <Badge tone={state.tone} title={state.means}>

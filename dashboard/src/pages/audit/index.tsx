@@ -82,7 +82,7 @@ export function AuditPage() {
                         <Time at={entry.at} />
                       </Cell>
                       <Cell>
-                        <span className="font-medium break-all">{entry.user}</span>
+                        <span className="block min-w-24 font-medium break-all">{entry.user}</span>
                         <div className="text-xs break-all text-soft">token {entry.token}</div>
                       </Cell>
                       <Cell className="font-mono text-xs">{entry.action}</Cell>

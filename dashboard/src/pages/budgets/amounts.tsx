@@ -1,6 +1,7 @@
 import type { Api } from "../../api/client";
 import { count, money } from "../../ui/kit";
 import { Meter } from "../../ui/meter";
+import { duration } from "../../ui/time";
 
 export const kinds = ["usd", "tokens", "agent_turns", "minutes"] as const;
 export type Kind = (typeof kinds)[number];
@@ -16,8 +17,8 @@ export const words: Record<Kind, string> = {
 export function amount(kind: Kind, value: number | null | undefined): string {
   if (value == null) return "–";
   if (kind === "usd") return money(value);
-  if (kind === "minutes") return `${value.toFixed(value < 10 ? 1 : 0)} min`;
-  return kind === "tokens" ? `${count(value)} tokens` : `${count(value)} turns`;
+  if (kind === "minutes") return duration(value * 60_000);
+  return `${count(value)} ${kind === "tokens" ? "token" : "turn"}${value === 1 ? "" : "s"}`;
 }
 
 /** What of a budget is limited or was used: each with its limit, or that there is none. */

@@ -28,7 +28,7 @@ export function BudgetsPage() {
     <>
       <PageHeader
         title="Budgets"
-        lead="What agents may use, have used, and have reserved for what they are doing now."
+        lead="What agents may use, have used, and have reserved for what they do now. What an agent does not tell is counted as what was reserved for it."
       />
       <div className="flex flex-col gap-4">
         <Loaded query={report}>{(each) => <Budgets report={each} />}</Loaded>
@@ -60,7 +60,7 @@ function Budgets({ report }: { report: Api<"BudgetReport"> }) {
         ) : (
           <div className="flex flex-col gap-2">
             <Amounts budget={day} of="today" />
-            <Queue budget={day} />
+            {day.running + day.waiting > 0 && <Queue budget={day} />}
           </div>
         )}
       </Panel>
@@ -74,7 +74,7 @@ function Budgets({ report }: { report: Api<"BudgetReport"> }) {
           <Table label="Budgets of definitions" head={["Definition", "Used today", "Agents"]}>
             {definitions.map((budget) => (
               <tr key={budget.job_type}>
-                <Cell className="break-words">
+                <Cell className="min-w-48 break-words">
                   <Link
                     to="/definitions/$type"
                     params={{ type: budget.job_type ?? "" }}
@@ -103,7 +103,7 @@ function Budgets({ report }: { report: Api<"BudgetReport"> }) {
           <Table label="Budgets of jobs" head={["Job", "Used", "Agents", "Actions"]}>
             {jobs.map((budget) => (
               <tr key={budget.job_id}>
-                <Cell>
+                <Cell className="min-w-48">
                   <Link
                     to="/jobs/$id"
                     params={{ id: budget.job_id ?? "" }}
@@ -138,7 +138,9 @@ function Budgets({ report }: { report: Api<"BudgetReport"> }) {
 }
 
 function Queue({ budget }: { budget: Budget }) {
-  if (budget.running === 0 && budget.waiting === 0) return <span className="text-xs text-soft">none now</span>;
+  if (budget.running === 0 && budget.waiting === 0) {
+    return <span className="text-xs whitespace-nowrap text-soft">none now</span>;
+  }
   return (
     <span className="text-xs whitespace-nowrap">
       {budget.running} running
@@ -179,7 +181,7 @@ function Accounts({ accounts }: { accounts: Account[] }) {
             const { tone, icon: Icon, word } = states[account.state];
             return (
               <tr key={account.name}>
-                <Cell className="font-medium break-all">{account.name}</Cell>
+                <Cell className="min-w-32 font-medium break-all">{account.name}</Cell>
                 <Cell>
                   <Badge tone={tone}>
                     <Icon aria-hidden size={13} />
@@ -188,7 +190,7 @@ function Accounts({ accounts }: { accounts: Account[] }) {
                   {account.reason && <p className="mt-1 max-w-prose break-words">{account.reason}</p>}
                   {account.until && (
                     <p className="text-xs text-soft">
-                      until <Time at={account.until} />
+                      resets <Time at={account.until} />
                     </p>
                   )}
                 </Cell>

@@ -132,7 +132,7 @@ function ConfigRow({
     });
   return (
     <tr>
-      <Cell className="font-mono text-sm font-medium break-all">{name}</Cell>
+      <Cell className="min-w-36 font-mono text-sm font-medium break-all">{name}</Cell>
       <Cell className="max-w-96">
         {secret ? (
           <Badge tone="idle">

@@ -10,6 +10,7 @@ import "uplot/dist/uPlot.min.css";
 export default function Days({ groups }: { groups: readonly Api<"OutcomeGroup">[] }) {
   const [asTable, setAsTable] = useState(false);
   const days = every(groups);
+  const drawn = days.length > 1 && !asTable;
   const spent = days.reduce((sum, day) => sum + day.cost, 0);
   const merged = days.reduce((sum, day) => sum + day.merged, 0);
   return (
@@ -18,11 +19,11 @@ export default function Days({ groups }: { groups: readonly Api<"OutcomeGroup">[
         <p className="text-soft">
           {days.length === 1 ? "One day" : `${days.length} days`}: {money(spent)} spent, {count(merged)} merged.
         </p>
-        <Button aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
-          {asTable ? "Show the picture" : "Show as a table"}
-        </Button>
+        {days.length > 1 && (
+          <Button onClick={() => setAsTable(!asTable)}>{asTable ? "Show the picture" : "Show as a table"}</Button>
+        )}
       </div>
-      {asTable ? (
+      {!drawn ? (
         <Table label="By day" head={["Day (UTC)", "Cost", "Jobs", "Merged", "Failed or left to somebody"]}>
           {days.map((day) => (
             <tr key={day.day} className="tabular-nums">
@@ -107,7 +108,11 @@ function Plot({
         tzDate: (time) => uPlot.tzDate(new Date(time * 1000), "UTC"),
         legend: { live: true },
         cursor: { y: false },
-        scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+        scales: {
+          // Half a day more on both sides, for the bars.
+          x: { range: (_, first, last) => [first - 43_200, last + 43_200] },
+          y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] },
+        },
         axes: [
           { ...axis, values: "{YYYY}-{MM}-{DD}", space: 90, incrs: [86_400, 172_800, 604_800, 2_592_000] },
           { ...axis, size: 56, values: (_, values) => values.map((value) => (value == null ? "" : words(value))) },
@@ -144,7 +149,7 @@ function Plot({
         ref={place}
         role="img"
         aria-label={`${label}: a picture. “Show as a table” has the numbers.`}
-        className="min-w-0 overflow-hidden [&_.u-legend]:text-left [&_.u-legend]:text-xs"
+        className="min-w-0 overflow-hidden [&_.u-legend]:text-left! [&_.u-legend]:text-xs [&_.u-legend_th]:font-normal!"
       />
     </figure>
   );

@@ -68,7 +68,7 @@ function TokenRow({ token, refresh }: { token: Token; refresh: () => Promise<voi
   return (
     <tr className={token.live ? undefined : "text-soft"}>
       <Cell>
-        <span className="font-medium break-all">{token.name}</span>
+        <span className="block min-w-28 font-medium break-all">{token.name}</span>
         {!token.live && (
           <div>
             <Badge tone="idle">{token.revoked_at ? "Revoked" : "Expired"}</Badge>
@@ -88,7 +88,7 @@ function TokenRow({ token, refresh }: { token: Token; refresh: () => Promise<voi
         <div className="text-xs text-soft">by {token.created_by}</div>
         {token.expires_at && (
           <div className="text-xs text-soft">
-            good until <Time at={token.expires_at} />
+            expires <Time at={token.expires_at} />
           </div>
         )}
       </Cell>
