@@ -39,7 +39,8 @@ test("a secret is set, replaced and removed, and never shown", async ({ world })
 });
 
 test("what the server refuses is said in the dialog, and what was typed stays", async ({ world }) => {
-  const page = await world.open("/configs");
+  const { page, allow } = await world.sheet("/configs");
+  allow(/status of 422/);
   await page.getByRole("button", { name: "Secret…" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Name").fill("Pin");
