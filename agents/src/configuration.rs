@@ -201,7 +201,7 @@ impl Checkout {
     }
 
     /// The files of a commit that configure agents.
-    fn tracked(&self, git: &Git<'_>, commit: &str, globs: &PathGlobs) -> Result<BTreeMap<String, Tracked>, String> {
+    fn tracked(git: &Git<'_>, commit: &str, globs: &PathGlobs) -> Result<BTreeMap<String, Tracked>, String> {
         let listed = git.ask(&["ls-tree", "-r", "-z", "--full-tree", commit]);
         let listed = listed.ok_or_else(|| format!("git cannot list the files of {commit}"))?;
         let lines = names(Some(listed)).into_iter().filter_map(|line| {
@@ -238,7 +238,7 @@ impl Checkout {
     fn replace(&self, commit: &str, more: &[String]) -> Result<(), String> {
         let globs = set_of(more)?;
         let git = self.git();
-        let wanted = self.tracked(&git, commit, &globs)?;
+        let wanted = Self::tracked(&git, commit, &globs)?;
         let (present, problems) = self.present(&globs);
         all_went_well(&problems)?;
         if present.len() > MOST {

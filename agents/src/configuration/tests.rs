@@ -158,7 +158,7 @@ fn a_checkout_whose_files_git_cannot_list_is_left_as_it_is() {
 fn whoever_comes_while_another_one_puts_everything_back_begins_anew() {
     let (directory, base) = scene();
     let path = directory.path().to_owned();
-    let checkout = Checkout::of(&path, &[path.clone()], &environment()).unwrap();
+    let checkout = Checkout::of(&path, std::slice::from_ref(&path), &environment()).unwrap();
     let lock = checkout.lock().unwrap();
     lock.try_lock().unwrap();
     let inode = std::os::unix::fs::MetadataExt::ino(&lock.metadata().unwrap());
