@@ -2,6 +2,7 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "
 import { Shell } from "./app/shell";
 import { readSearch as readJobSearch } from "./pages/job/job";
 import { readSearch } from "./pages/jobs/search";
+import { definitionSearch } from "./pages/definition/search";
 import { Empty, ErrorBox } from "./ui/kit";
 
 const root = createRootRoute({
@@ -36,7 +37,14 @@ const routes = [
   }),
   createRoute({
     getParentRoute: () => root,
+    // No definition has a name like this.
+    path: "/definitions/+new",
+    component: lazyRouteComponent(() => import("./pages/definition/new"), "NewDefinitionPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
     path: "/definitions/$type",
+    validateSearch: definitionSearch,
     component: lazyRouteComponent(() => import("./pages/definition"), "DefinitionPage"),
   }),
   createRoute({

@@ -55,7 +55,7 @@ interface SearchProps {
 export function SearchBar({ ref, query, searching, current, onQuery, onStep, onLeave }: SearchProps) {
   const found = searching?.lines.length ?? 0;
   return (
-    <search className="flex min-w-0 flex-1 basis-64 flex-wrap items-center gap-1">
+    <search className="flex max-w-2xl min-w-0 flex-1 basis-64 flex-wrap items-center gap-1">
       <label className="relative min-w-0 flex-1 basis-40">
         <span className="sr-only">Search the log</span>
         <Search aria-hidden size={14} className="absolute top-2.5 left-2 text-soft" />
@@ -144,7 +144,7 @@ export function Tools(props: Props) {
       <GoTo onGo={props.onGo} />
       <select
         aria-label="Times"
-        className={cn(input, "w-28")}
+        className={cn(input, "w-26")}
         value={times}
         onChange={(event) => props.onTimes(event.target.value as Times)}
       >
@@ -177,7 +177,7 @@ export function Tools(props: Props) {
       </Tool>
       <Tool label="Stay at the end" pressed={follow} onClick={props.onFollow}>
         <ArrowDownToLine aria-hidden size={16} />
-        End
+        <span className="max-sm:sr-only">End</span>
       </Tool>
     </div>
   );
@@ -196,7 +196,7 @@ function GoTo({ onGo }: { onGo: (line: number) => void }) {
         aria-label="Go to line"
         placeholder="Line"
         inputMode="numeric"
-        className={cn(input, "w-16")}
+        className={cn(input, "w-14")}
         value={text}
         onChange={(event) => setText(event.target.value.replace(/\D/g, "").slice(0, 12))}
       />

@@ -77,13 +77,16 @@ export function LogViewport(props: Props) {
   const show = useCallback(
     (line: number) => {
       layout.reveal(line);
-      const to = new Scale(layout.total * rowHeight, current.current.element === 0 ? 0 : seen);
+      const room = box.current?.clientHeight ?? 0;
+      const { offset, begun } = place.current;
       const top = layout.before(line) * rowHeight;
-      const { offset } = place.current;
-      if (top < offset || top + rowHeight > offset + seen) moveTo(top - seen / 3, to);
+      if (!begun || top < offset || top + rowHeight > offset + room) {
+        moveTo(top - room / 3, new Scale(layout.total * rowHeight, room));
+        place.current.begun = true;
+      }
       redraw((count) => count + 1);
     },
-    [layout, moveTo, seen],
+    [layout, moveTo],
   );
   useImperativeHandle(
     ref,

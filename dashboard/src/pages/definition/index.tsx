@@ -1,5 +1,101 @@
-import { PageHeader } from "../../ui/kit";
+import { useQuery } from "@tanstack/react-query";
+import { Link, useParams, useSearch } from "@tanstack/react-router";
+import { useState } from "react";
+import { type Api, api, data } from "../../api/client";
+import { cn } from "../../ui/cn";
+import { ErrorBox, Loaded, PageHeader } from "../../ui/kit";
+import { Badge } from "../../ui/state";
+import { Time } from "../../ui/time";
+import { EnableButton } from "../definitions/enable";
+import { Editing } from "./editing";
+import { Overview } from "./overview";
+import { RunForm } from "./run";
+import type { Tab } from "./search";
+import { useVersion } from "./version";
+import { Versions } from "./versions";
+
+const tabs: { tab: Tab; label: string }[] = [
+  { tab: "overview", label: "Overview" },
+  { tab: "run", label: "Run" },
+  { tab: "edit", label: "Edit" },
+  { tab: "versions", label: "Versions" },
+];
 
 export function DefinitionPage() {
-  return <PageHeader title="Definition" />;
+  const { type } = useParams({ from: "/definitions/$type" });
+  const definition = useQuery({
+    queryKey: ["definitions", "one", type],
+    queryFn: () => data(api.GET("/api/v1/definitions/{job_type}", { params: { path: { job_type: type } } })),
+  });
+  return <Loaded query={definition}>{(found) => <WithSource key={type} definition={found} />}</Loaded>;
+}
+
+function WithSource({ definition }: { definition: Api<"DefinitionResource"> }) {
+  const source = useVersion(definition.job_type, definition.version);
+  return <Loaded query={source}>{({ source: text }) => <Page definition={definition} source={text} />}</Loaded>;
+}
+
+function Page({ definition, source }: { definition: Api<"DefinitionResource">; source: string }) {
+  const { tab = "overview" } = useSearch({ from: "/definitions/$type" });
+  const { job_type, semver, version, enabled, degraded, updated_at, warnings } = definition;
+  // What is being written stays when another tab is looked at. It began with this version.
+  const [draft, setDraft] = useState<{ text: string; base: string }>();
+  return (
+    <>
+      <PageHeader
+        title={job_type}
+        lead={
+          <span className="flex flex-wrap items-center gap-x-2 gap-y-1 text-sm">
+            <span className="font-mono" title={`Version ${version}`}>
+              {semver ?? version.slice(0, 8)}
+            </span>
+            <span>
+              stored <Time at={updated_at} />
+            </span>
+            {!enabled && <Badge tone="idle">Disabled</Badge>}
+          </span>
+        }
+      >
+        <EnableButton definition={definition} />
+      </PageHeader>
+      {degraded && (
+        <div className="mb-4">
+          <ErrorBox error={new Error(`Its schedule cannot be followed: ${degraded}`)} />
+        </div>
+      )}
+      {warnings.length > 0 && tab !== "edit" && (
+        <ul className="mb-4 rounded-md border border-line bg-ask-soft p-3 text-ask">
+          {warnings.map((each) => (
+            <li key={`${each.field} ${each.message}`} className="break-words">
+              {each.message}
+            </li>
+          ))}
+        </ul>
+      )}
+      <nav aria-label="Parts of this page" className="mb-4 flex gap-1 overflow-x-auto border-b border-line">
+        {tabs.map((each) => (
+          <Link
+            key={each.tab}
+            to="/definitions/$type"
+            params={{ type: job_type }}
+            search={each.tab === "overview" ? {} : { tab: each.tab }}
+            aria-current={each.tab === tab ? "page" : undefined}
+            className={cn(
+              "-mb-px border-b-2 px-3 py-2 font-medium whitespace-nowrap",
+              each.tab === tab ? "border-accent text-accent" : "border-transparent text-soft hover:text-text",
+            )}
+          >
+            {each.label}
+            {each.tab === "edit" && draft && <span title="Not saved"> •</span>}
+          </Link>
+        ))}
+      </nav>
+      {tab === "overview" && <Overview definition={definition} source={source} />}
+      {tab === "run" && <RunForm definition={definition} source={source} />}
+      {tab === "edit" && <Editing definition={definition} source={source} draft={draft} onDraft={setDraft} />}
+      {tab === "versions" && (
+        <Versions definition={definition} onEdit={(text) => setDraft({ text, base: definition.version })} />
+      )}
+    </>
+  );
 }

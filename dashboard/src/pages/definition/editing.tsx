@@ -1,0 +1,265 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useBlocker, useNavigate } from "@tanstack/react-router";
+import { CircleAlert, CircleCheck, TriangleAlert } from "lucide-react";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { type Api, api, data } from "../../api/client";
+import { type EditorHandle, YamlDiff, YamlEditor } from "../../editor";
+import { type Problem, problemsOf } from "../../editor/problems";
+import { GraphView } from "../../graph";
+import { drawDefinition } from "../../graph/definition";
+import { confirm } from "../../ui/confirm";
+import { Button, ErrorBox, Panel } from "../../ui/kit";
+import { toast } from "../../ui/toast";
+import { store, validate } from "./validate";
+
+export interface Draft {
+  text: string;
+  /** The version that it was made from; empty for a new definition. */
+  base: string;
+}
+
+interface Props {
+  /** Absent for a new definition. */
+  definition?: Api<"DefinitionResource">;
+  source: string;
+  draft: Draft | undefined;
+  onDraft: (draft: Draft | undefined) => void;
+}
+
+/** Writes a definition: checked by the server while one types, drawn beside, saved as a new version. */
+export function Editing({ definition, source, draft, onDraft }: Props) {
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const editor = useRef<EditorHandle>(null);
+  const text = draft?.text ?? source;
+  const changed = draft !== undefined && draft.text !== source;
+  const settled = useSettled(text, 400);
+  const [comparing, setComparing] = useState(false);
+  const file = `${definition?.job_type ?? "definition"}.yaml`;
+  const report = useQuery({
+    queryKey: ["definitions", "validation", settled],
+    queryFn: () => validate(settled, file),
+    placeholderData: (before) => before,
+    retry: false,
+    gcTime: 60_000,
+  });
+  const problems = useMemo(() => problemsOf(report.data), [report.data]);
+  const graph = useMemo(() => drawDefinition(settled).graph, [settled]);
+  const checked = settled === text && !report.isPlaceholderData && report.data !== undefined;
+
+  useBlocker({
+    shouldBlockFn: async ({ current, next }) =>
+      changed &&
+      current.pathname !== next.pathname &&
+      !(await confirm({
+        title: "Leave without saving?",
+        body: "What you have changed in this definition is not saved and will be lost.",
+        action: "Leave",
+        keep: "Stay",
+        danger: true,
+      })),
+    enableBeforeUnload: () => changed,
+  });
+
+  const save = useMutation({
+    mutationFn: async () => {
+      const named = report.data?.job_type;
+      if (definition === undefined || named !== definition.job_type) {
+        const sure = named == null || (await mayTake(named, definition?.job_type));
+        if (!sure) return undefined;
+      } else {
+        const now = await data(
+          api.GET("/api/v1/definitions/{job_type}", { params: { path: { job_type: definition.job_type } } }),
+        );
+        const sure =
+          now.version === (draft?.base ?? definition.version) ||
+          (await confirm({
+            title: "Save over a newer version?",
+            body: "Somebody has saved another version since you began. It stays among the versions, but new jobs will use yours.",
+            action: "Save mine",
+            danger: true,
+          }));
+        if (!sure) return undefined;
+      }
+      return store(text, file);
+    },
+    onSuccess: async (stored) => {
+      if (stored === undefined) return;
+      const { definition: now, isNew } = stored;
+      onDraft(undefined);
+      toast.ok(
+        isNew
+          ? `${now.job_type} is saved: version ${now.semver ?? now.version.slice(0, 8)}.`
+          : "This version was there already.",
+        isNew ? "New jobs use it. Jobs that are there go on with theirs." : undefined,
+      );
+      await queries.invalidateQueries({ queryKey: ["definitions"] });
+      if (now.job_type !== definition?.job_type) {
+        await navigate({ to: "/definitions/$type", params: { type: now.job_type }, ignoreBlocker: true });
+      }
+    },
+  });
+  const maySave = checked && report.data?.valid === true && !save.isPending && (changed || definition === undefined);
+  const change = (value: string) => {
+    if (value === source && draft?.base === definition?.version) onDraft(undefined);
+    else onDraft({ text: value, base: draft?.base ?? definition?.version ?? "" });
+  };
+
+  return (
+    <div className="grid gap-4 xl:grid-cols-[3fr_2fr]">
+      <Panel
+        title={comparing ? "What you have changed" : "Definition"}
+        flush
+        actions={
+          <div className="flex flex-wrap justify-end gap-1">
+            {changed && definition !== undefined && (
+              <>
+                <Button look="quiet" aria-pressed={comparing} onClick={() => setComparing(!comparing)}>
+                  {comparing ? "Go on writing" : "Show changes"}
+                </Button>
+                <Button
+                  look="quiet"
+                  onClick={() =>
+                    void confirm({
+                      title: "Throw the changes away?",
+                      body: "The text becomes that of the newest version again.",
+                      action: "Throw away",
+                      danger: true,
+                    }).then((sure) => sure && onDraft(undefined))
+                  }
+                >
+                  Discard
+                </Button>
+              </>
+            )}
+            <Button look="primary" disabled={!maySave} onClick={() => save.mutate()}>
+              {save.isPending ? "Saving…" : definition === undefined ? "Save" : "Save as new version"}
+            </Button>
+          </div>
+        }
+      >
+        {comparing && changed ? (
+          <div className="max-h-[calc(100dvh-16rem)] overflow-auto">
+            <YamlDiff before={source} after={text} label="What you have changed" />
+          </div>
+        ) : (
+          <div className="h-[calc(100dvh-22rem)] min-h-80">
+            <YamlEditor
+              ref={editor}
+              value={text}
+              label="The definition as YAML. Press Escape, then Tab, to leave the editor"
+              problems={problems}
+              onChange={change}
+              onSave={() => maySave && save.mutate()}
+            />
+          </div>
+        )}
+        <Verdict
+          report={report.data}
+          error={report.error}
+          problems={problems}
+          checking={!checked && !report.isError}
+          onGo={({ line, column }) => editor.current?.goTo(line, column)}
+        />
+        {save.isError && (
+          <div className="p-3">
+            <ErrorBox error={save.error} />
+          </div>
+        )}
+      </Panel>
+      <Panel title="Preview" flush>
+        <div className="h-[calc(100dvh-19rem)] min-h-80">
+          <GraphView graph={graph} label="The tasks as they are written now" />
+        </div>
+      </Panel>
+    </div>
+  );
+}
+
+/** Whether a text that names another definition than that of the page may be saved. */
+async function mayTake(named: string, here: string | undefined): Promise<boolean> {
+  const { response } = await api.GET("/api/v1/definitions/{job_type}", { params: { path: { job_type: named } } });
+  if (response.status === 404 && here === undefined) return true;
+  return confirm({
+    title: response.status === 404 ? `Make a new definition ${named}?` : `Save a new version of ${named}?`,
+    body:
+      response.status === 404
+        ? `The text names ${named}. ${here} stays as it is.`
+        : `There is a definition ${named} already. New jobs of it will use this text; the one before stays among its versions.`,
+    action: "Save",
+  });
+}
+
+function Verdict({
+  report,
+  error,
+  problems,
+  checking,
+  onGo,
+}: {
+  report: Api<"ValidationReport"> | undefined;
+  error: Error | null;
+  problems: Problem[];
+  checking: boolean;
+  onGo: (problem: Problem) => void;
+}) {
+  return (
+    <div className="max-h-56 overflow-y-auto border-t border-line px-3 py-2 text-sm">
+      {error && <ErrorBox error={error} />}
+      <p role="status" className="flex items-center gap-1.5">
+        {checking ? (
+          <span className="text-soft">Checking…</span>
+        ) : report?.valid ? (
+          <>
+            <CircleCheck aria-hidden size={15} className="text-ok" />
+            <span>
+              Valid: {report.tasks} {report.tasks === 1 ? "task" : "tasks"}
+              {report.schedule && `; ${report.schedule}`}
+              {report.next_runs[0] && `, next ${report.next_runs[0]}`}
+            </span>
+          </>
+        ) : (
+          report && (
+            <>
+              <CircleAlert aria-hidden size={15} className="text-bad" />
+              <span>
+                {report.errors.length} {report.errors.length === 1 ? "problem" : "problems"}
+              </span>
+            </>
+          )
+        )}
+      </p>
+      <ul>
+        {problems.map((problem) => (
+          <li key={`${problem.line}:${problem.column} ${problem.code} ${problem.message}`}>
+            <button
+              type="button"
+              className="flex min-h-6 w-full items-start gap-1.5 rounded px-1 py-0.5 text-left hover:bg-raised"
+              onClick={() => onGo(problem)}
+            >
+              {problem.severity === "error" ? (
+                <CircleAlert aria-label="Error" size={14} className="mt-0.5 shrink-0 text-bad" />
+              ) : (
+                <TriangleAlert aria-label="Warning" size={14} className="mt-0.5 shrink-0 text-ask" />
+              )}
+              <span className="shrink-0 font-mono text-xs leading-5 text-soft">
+                {problem.line}:{problem.column}
+              </span>
+              <span className="min-w-0 break-words">{problem.message}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+/** A value when it has not changed for a while. */
+function useSettled<T>(value: T, ms: number): T {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), ms);
+    return () => clearTimeout(timer);
+  }, [value, ms]);
+  return settled;
+}

@@ -1,0 +1,30 @@
+import { useState } from "react";
+import { PageHeader } from "../../ui/kit";
+import { type Draft, Editing } from "./editing";
+
+const start = `job_type: hello
+description: Says hello
+
+params:
+  Name:
+    description: Whom to greet
+    default: world
+
+tasks:
+  - task_type: greet
+    environment:
+      NAME: "{{ Name }}"
+    script:
+      - echo "Hello, $NAME"
+`;
+
+/** Writes a definition that there is not yet. */
+export function NewDefinitionPage() {
+  const [draft, setDraft] = useState<Draft>();
+  return (
+    <>
+      <PageHeader title="New definition" lead="Its name is what job_type says. The server checks it while you write." />
+      <Editing source={start} draft={draft} onDraft={setDraft} />
+    </>
+  );
+}

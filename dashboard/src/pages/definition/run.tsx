@@ -1,0 +1,233 @@
+import { useMutation } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { useId, useMemo, useState } from "react";
+import { type Api, ApiError, api, data } from "../../api/client";
+import { cn } from "../../ui/cn";
+import { Button, ErrorBox, input, Panel } from "../../ui/kit";
+import { StateBadge } from "../../ui/state";
+import { type Param, paramsOf, readValue } from "./params";
+
+const priorities: Api<"Priority">[] = ["CRITICAL", "HIGH", "NORMAL", "LOW"];
+
+/** Submits a job with the parameters that the definition declares. */
+export function RunForm({ definition, source }: { definition: Api<"DefinitionResource">; source: string }) {
+  const params = useMemo(() => paramsOf(source), [source]);
+  const [texts, setTexts] = useState<Record<string, string>>({});
+  const [more, setMore] = useState({ user_key: "", priority: "", description: "", scheduled_at: "" });
+  const [checked, setChecked] = useState(false);
+  const [key, setKey] = useState(newKey);
+  const { job_type, version } = definition;
+
+  const problems = new Map<string, string>();
+  const values: Record<string, unknown> = {};
+  for (const param of params) {
+    const text = texts[param.name] ?? "";
+    if (text === "") {
+      if (param.required) problems.set(param.name, "It has to be given");
+      continue;
+    }
+    const read = readValue(param, text);
+    if ("problem" in read) problems.set(param.name, read.problem);
+    else values[param.name] = read.value;
+  }
+
+  const submit = useMutation({
+    mutationFn: () => {
+      const body: Api<"SubmitRequest"> = {
+        job_type,
+        version,
+        params: values,
+        ...(more.user_key.trim() && { user_key: more.user_key.trim() }),
+        ...(more.description.trim() && { description: more.description.trim() }),
+        ...(more.scheduled_at && { scheduled_at: new Date(more.scheduled_at).toISOString() }),
+        ...(more.priority && { priority: more.priority as Api<"Priority"> }),
+      };
+      return data(api.POST("/api/v1/jobs", { body, params: { header: { "Idempotency-Key": key } } }));
+    },
+    // Pressed again after the answer was lost, it is one job. After an answer the next one is another.
+    onSuccess: () => setKey(newKey()),
+    onError: (error) => error instanceof ApiError && setKey(newKey()),
+  });
+
+  return (
+    <form
+      noValidate
+      className="grid max-w-5xl gap-4 lg:grid-cols-[3fr_2fr]"
+      onSubmit={(event) => {
+        event.preventDefault();
+        setChecked(true);
+        if (problems.size > 0) {
+          const first = params.find((each) => problems.has(each.name));
+          event.currentTarget.querySelector<HTMLElement>(`[name="${CSS.escape(first?.name ?? "")}"]`)?.focus();
+          return;
+        }
+        submit.mutate();
+      }}
+    >
+      <Panel title="Parameters">
+        {params.length === 0 ? (
+          <p className="text-soft">
+            It takes none. What jobs may be given is declared by <code>params</code> in the definition.
+          </p>
+        ) : (
+          <div className="flex flex-col gap-4">
+            {params.map((param) => (
+              <Field
+                key={param.name}
+                param={param}
+                value={texts[param.name] ?? ""}
+                problem={checked || (texts[param.name] ?? "") !== "" ? problems.get(param.name) : undefined}
+                onChange={(text) => setTexts({ ...texts, [param.name]: text })}
+              />
+            ))}
+          </div>
+        )}
+      </Panel>
+      <div className="flex min-w-0 flex-col gap-4">
+        <Panel title="If you like">
+          <div className="flex flex-col gap-3">
+            <Labelled label="Description" hint="Instead of the definition's own">
+              <input
+                className={input}
+                value={more.description}
+                onChange={(event) => setMore({ ...more, description: event.target.value })}
+              />
+            </Labelled>
+            <Labelled label="Key" hint="While a job with this key runs, there is no second one">
+              <input
+                className={input}
+                value={more.user_key}
+                onChange={(event) => setMore({ ...more, user_key: event.target.value })}
+              />
+            </Labelled>
+            <Labelled label="Priority" hint="">
+              <select
+                className={input}
+                value={more.priority}
+                onChange={(event) => setMore({ ...more, priority: event.target.value })}
+              >
+                <option value="">As the definition says</option>
+                {priorities.map((each) => (
+                  <option key={each}>{each}</option>
+                ))}
+              </select>
+            </Labelled>
+            <Labelled
+              label="Not before"
+              hint={`In your time zone, ${Intl.DateTimeFormat().resolvedOptions().timeZone}`}
+            >
+              <input
+                type="datetime-local"
+                className={input}
+                value={more.scheduled_at}
+                onChange={(event) => setMore({ ...more, scheduled_at: event.target.value })}
+              />
+            </Labelled>
+          </div>
+        </Panel>
+        <div className="flex flex-col gap-3">
+          {!definition.enabled && <p className="text-ask">The definition is disabled: it takes no jobs.</p>}
+          <Button type="submit" look="primary" disabled={submit.isPending || !definition.enabled}>
+            {submit.isPending ? "Submitting…" : `Run ${job_type}`}
+          </Button>
+          <div aria-live="polite">
+            {submit.isError && <ErrorBox error={submit.error} />}
+            {submit.data && !submit.isPending && (
+              <p className="flex flex-wrap items-center gap-2 rounded-md border border-line bg-ok-soft p-3">
+                <StateBadge state={submit.data.state} />
+                <span>There is a job:</span>
+                <Link
+                  to="/jobs/$id"
+                  params={{ id: submit.data.job_id }}
+                  className="font-mono text-xs break-all text-accent underline"
+                >
+                  {submit.data.job_id}
+                </Link>
+              </p>
+            )}
+          </div>
+        </div>
+      </div>
+    </form>
+  );
+}
+
+/** A key that nobody has used, by which the server knows a request that comes twice. */
+function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (each) => each.toString(16).padStart(2, "0")).join("");
+}
+
+function Labelled({ label, hint, children }: { label: string; hint: string; children: React.ReactNode }) {
+  return (
+    // biome-ignore lint/a11y/noLabelWithoutControl: the control is the child
+    <label className="flex flex-col gap-1">
+      <span className="font-medium">{label}</span>
+      {children}
+      {hint && <span className="text-xs text-soft">{hint}</span>}
+    </label>
+  );
+}
+
+interface FieldProps {
+  param: Param;
+  value: string;
+  problem: string | undefined;
+  onChange: (text: string) => void;
+}
+
+function Field({ param, value, problem, onChange }: FieldProps) {
+  const id = useId();
+  const { name, type, required, description, initial } = param;
+  const shared = {
+    id,
+    name,
+    value,
+    required,
+    "aria-invalid": problem !== undefined,
+    "aria-describedby": `${id}-about`,
+    onChange: (event: { target: { value: string } }) => onChange(event.target.value),
+  };
+  const choices = type === "boolean" ? ["true", "false"] : param.choices;
+  const long = type === "object" || type === "array" || (initial?.includes("\n") ?? false);
+  const look = cn(input, "w-full", problem && "border-bad");
+  return (
+    <div className="flex flex-col gap-1">
+      <label htmlFor={id} className="flex flex-wrap items-baseline gap-x-2">
+        <span className="font-medium break-all">
+          {name}
+          {required && <span className="text-bad"> (required)</span>}
+        </span>
+        <span className="text-xs text-soft">{type === "string" ? "text" : type}</span>
+      </label>
+      {choices.length > 0 ? (
+        <select {...shared} className={look}>
+          <option value="">{initial === undefined ? "Not given" : `Default: ${initial}`}</option>
+          {choices.map((each) => (
+            <option key={each}>{each}</option>
+          ))}
+        </select>
+      ) : long ? (
+        <textarea {...shared} rows={3} spellCheck={false} placeholder={initial} className={cn(look, "font-mono")} />
+      ) : (
+        <input
+          {...shared}
+          inputMode={type === "integer" ? "numeric" : type === "number" ? "decimal" : "text"}
+          placeholder={initial}
+          autoComplete="off"
+          className={look}
+        />
+      )}
+      <span id={`${id}-about`} className="text-xs break-words text-soft">
+        {problem && (
+          <span role="alert" className="block text-bad">
+            {problem}
+          </span>
+        )}
+        {description}
+        {initial !== undefined &&
+          choices.length === 0 &&
+          ` Left empty, it is ${initial === "" ? "the empty text" : initial}.`}
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,17 @@
+import { type Api, api, data } from "../../api/client";
+
+const yaml = { bodySerializer: (body: string) => body, headers: { "Content-Type": "application/yaml" } };
+
+/** What the server's validator says of a text. */
+export function validate(source: string, file: string): Promise<Api<"ValidationReport">> {
+  return data(api.POST("/api/v1/definitions:validate", { params: { query: { file } }, body: source, ...yaml }));
+}
+
+/** Stores a text: a new version, unless it is one already. */
+export async function store(
+  source: string,
+  file: string,
+): Promise<{ definition: Api<"DefinitionResource">; isNew: boolean }> {
+  const answer = await api.POST("/api/v1/definitions", { params: { query: { file } }, body: source, ...yaml });
+  return { definition: await data(Promise.resolve(answer)), isNew: answer.response.status === 201 };
+}

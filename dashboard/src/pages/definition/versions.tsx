@@ -1,0 +1,172 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { type Api, api, data } from "../../api/client";
+import { YamlDiff } from "../../editor";
+import { Button, Loaded, Panel } from "../../ui/kit";
+import { Badge } from "../../ui/state";
+import { Time } from "../../ui/time";
+import { useVersion } from "./version";
+
+/** The versions of a definition, and what changed between any two of them. */
+export function Versions({
+  definition,
+  onEdit,
+}: {
+  definition: Api<"DefinitionResource">;
+  onEdit: (text: string) => void;
+}) {
+  const { job_type, version: newest } = definition;
+  const search = useSearch({ from: "/definitions/$type" });
+  const versions = useInfiniteQuery({
+    queryKey: ["definitions", "versions", job_type, newest],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) =>
+      data(
+        api.GET("/api/v1/definitions/{job_type}/versions", {
+          params: {
+            path: { job_type },
+            query: { limit: 50, ...(pageParam === undefined ? {} : { cursor: pageParam }) },
+          },
+        }),
+      ),
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    select: ({ pages }) => pages.flatMap((page) => page.items),
+  });
+  return (
+    <Loaded query={versions}>
+      {(all) => {
+        const to = search.to ?? newest;
+        const at = all.findIndex((each) => each.version === to);
+        const from = search.from ?? all[at + 1]?.version;
+        return (
+          <div className="grid gap-4 xl:grid-cols-[22rem_1fr]">
+            <Panel title="Versions, newest first" flush>
+              <ol className="divide-y divide-line">
+                {all.map((each, index) => (
+                  <Row
+                    key={each.version}
+                    version={each}
+                    newest={each.version === newest}
+                    before={all[index + 1]?.version}
+                    from={from}
+                    to={to}
+                  />
+                ))}
+              </ol>
+              {versions.hasNextPage && (
+                <div className="border-t border-line p-3 text-center">
+                  <Button disabled={versions.isFetchingNextPage} onClick={() => void versions.fetchNextPage()}>
+                    Show older ones
+                  </Button>
+                </div>
+              )}
+            </Panel>
+            <Compared job_type={job_type} from={from} to={to} onEdit={onEdit} />
+          </div>
+        );
+      }}
+    </Loaded>
+  );
+}
+
+function Row({
+  version: { job_type, version, semver, created_at },
+  newest,
+  before,
+  from,
+  to,
+}: {
+  version: Api<"VersionSummary">;
+  newest: boolean;
+  before: string | undefined;
+  from: string | undefined;
+  to: string;
+}) {
+  const link = (label: string, search: { from?: string; to?: string }, current: boolean, about: string) => (
+    <Link
+      to="/definitions/$type"
+      params={{ type: job_type }}
+      search={{ tab: "versions", ...search }}
+      aria-label={about}
+      aria-current={current || undefined}
+      className={`rounded px-1.5 py-1 text-xs ${current ? "bg-accent-soft font-medium text-accent" : "text-soft hover:bg-raised"}`}
+    >
+      {label}
+    </Link>
+  );
+  const name = semver ?? version.slice(0, 8);
+  return (
+    <li className="flex flex-wrap items-center justify-between gap-2 px-4 py-2">
+      <span className="min-w-0">
+        <span className="font-mono break-all" title={version}>
+          {name}
+        </span>{" "}
+        {newest && <Badge tone="ok">Newest</Badge>}
+        <Time at={created_at} className="block text-xs text-soft" />
+      </span>
+      <span className="flex gap-1">
+        {link("from", { from: version, to }, version === from, `Compare from ${name}`)}
+        {link("to", { ...(from === undefined ? {} : { from }), to: version }, version === to, `Compare to ${name}`)}
+        {link(
+          "changes",
+          { ...(before === undefined ? {} : { from: before }), to: version },
+          false,
+          `What ${name} changed`,
+        )}
+      </span>
+    </li>
+  );
+}
+
+function Compared({
+  job_type,
+  from,
+  to,
+  onEdit,
+}: {
+  job_type: string;
+  from: string | undefined;
+  to: string;
+  onEdit: (text: string) => void;
+}) {
+  const navigate = useNavigate();
+  const before = useVersion(job_type, from);
+  const after = useVersion(job_type, to);
+  const name = (version: Api<"VersionResource">) => version.semver ?? version.version.slice(0, 8);
+  return (
+    <Loaded query={after}>
+      {(after) => {
+        const actions = (
+          <Button
+            look="quiet"
+            onClick={() => {
+              onEdit(after.source);
+              void navigate({ to: "/definitions/$type", params: { type: job_type }, search: { tab: "edit" } });
+            }}
+          >
+            Edit from this one
+          </Button>
+        );
+        if (from === undefined)
+          return (
+            <Panel title={`The first version: ${name(after)}`} actions={actions} flush>
+              <YamlDiff before={after.source} after={after.source} label="The definition" />
+            </Panel>
+          );
+        return (
+          <Loaded query={before}>
+            {(before) => (
+              <Panel title={`From ${name(before)} to ${name(after)}`} actions={actions} flush>
+                {before.source === after.source ? (
+                  <p className="p-4 text-soft">They are the same.</p>
+                ) : (
+                  <YamlDiff before={before.source} after={after.source} label="What changed" />
+                )}
+              </Panel>
+            )}
+          </Loaded>
+        );
+      }}
+    </Loaded>
+  );
+}
