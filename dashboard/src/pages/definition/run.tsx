@@ -223,10 +223,10 @@ function Field({ param, value, problem, onChange }: FieldProps) {
             {problem}
           </span>
         )}
-        {description}
-        {initial !== undefined &&
-          choices.length === 0 &&
-          ` Left empty, it is ${initial === "" ? "the empty text" : initial}.`}
+        {description && <span className="block">{description}</span>}
+        {initial !== undefined && choices.length === 0 && (
+          <span className="block">Left empty, it is {initial === "" ? "the empty text" : initial}</span>
+        )}
       </span>
     </div>
   );

@@ -181,7 +181,7 @@ function Row({
           <None known={known} />
         )}
       </Cell>
-      <Cell className="text-right whitespace-nowrap tabular-nums">
+      <Cell className="whitespace-nowrap tabular-nums">
         {cost ? (
           <span title={cost.cost_unknown > 0 ? `At least: the cost of ${cost.cost_unknown} attempts is not known` : ""}>
             {cost.cost_unknown > 0 && "≥ "}
