@@ -20,7 +20,6 @@ const theme = EditorView.theme({
     color: "var(--text)",
     border: "1px solid var(--strong)",
     borderRadius: "6px",
-    overflow: "hidden",
   },
   ".cm-tooltip-autocomplete > ul > li[aria-selected]": {
     backgroundColor: "var(--accent-soft)",

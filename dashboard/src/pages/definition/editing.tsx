@@ -106,7 +106,7 @@ export function Editing({ definition, source, draft, onDraft }: Props) {
   };
 
   return (
-    <div className="grid gap-4 xl:grid-cols-[3fr_2fr]">
+    <div className="grid items-start gap-4 xl:grid-cols-[3fr_2fr]">
       <Panel
         title={comparing ? "What you have changed" : "Definition"}
         flush

@@ -39,7 +39,7 @@ export function Versions({
         const at = all.findIndex((each) => each.version === to);
         const from = search.from ?? all[at + 1]?.version;
         return (
-          <div className="grid gap-4 xl:grid-cols-[22rem_1fr]">
+          <div className="grid items-start gap-4 xl:grid-cols-[22rem_1fr]">
             <Panel title="Versions, newest first" flush>
               <ol className="divide-y divide-line">
                 {all.map((each, index) => (
