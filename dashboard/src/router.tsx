@@ -1,8 +1,8 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 import { Shell } from "./app/shell";
+import { definitionSearch } from "./pages/definition/search";
 import { readSearch as readJobSearch } from "./pages/job/job";
 import { readSearch } from "./pages/jobs/search";
-import { definitionSearch } from "./pages/definition/search";
 import { Empty, ErrorBox } from "./ui/kit";
 
 const root = createRootRoute({

@@ -6,10 +6,10 @@ import { type Api, api, data } from "../../api/client";
 import { type EditorHandle, YamlDiff, YamlEditor } from "../../editor";
 import { type Problem, problemsOf } from "../../editor/problems";
 import { GraphView } from "../../graph";
-import { drawDefinition } from "../../graph/definition";
 import { confirm } from "../../ui/confirm";
-import { Button, ErrorBox, Panel } from "../../ui/kit";
+import { Busy, Button, ErrorBox, Panel } from "../../ui/kit";
 import { toast } from "../../ui/toast";
+import { useDrawn } from "./drawn";
 import { store, validate } from "./validate";
 
 export interface Draft {
@@ -44,7 +44,7 @@ export function Editing({ definition, source, draft, onDraft }: Props) {
     gcTime: 60_000,
   });
   const problems = useMemo(() => problemsOf(report.data), [report.data]);
-  const graph = useMemo(() => drawDefinition(settled).graph, [settled]);
+  const graph = useDrawn(settled, report.data?.graph, report.data !== undefined || report.isError);
   const checked = settled === text && !report.isPlaceholderData && report.data !== undefined;
 
   useBlocker({
@@ -169,7 +169,7 @@ export function Editing({ definition, source, draft, onDraft }: Props) {
       </Panel>
       <Panel title="Preview" flush>
         <div className="h-[calc(100dvh-19rem)] min-h-80">
-          <GraphView graph={graph} label="The tasks as they are written now" />
+          {graph ? <GraphView graph={graph} label="The tasks as they are written now" /> : <Busy label="Drawing" />}
         </div>
       </Panel>
     </div>

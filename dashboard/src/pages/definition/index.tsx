@@ -32,10 +32,16 @@ export function DefinitionPage() {
 
 function WithSource({ definition }: { definition: Api<"DefinitionResource"> }) {
   const source = useVersion(definition.job_type, definition.version);
-  return <Loaded query={source}>{({ source: text }) => <Page definition={definition} source={text} />}</Loaded>;
+  return <Loaded query={source}>{(found) => <Page definition={definition} found={found} />}</Loaded>;
 }
 
-function Page({ definition, source }: { definition: Api<"DefinitionResource">; source: string }) {
+function Page({
+  definition,
+  found: { source, graph },
+}: {
+  definition: Api<"DefinitionResource">;
+  found: Api<"VersionResource">;
+}) {
   const { tab = "overview" } = useSearch({ from: "/definitions/$type" });
   const { job_type, semver, version, enabled, degraded, updated_at, warnings } = definition;
   // What is being written stays when another tab is looked at. It began with this version.
@@ -90,7 +96,7 @@ function Page({ definition, source }: { definition: Api<"DefinitionResource">; s
           </Link>
         ))}
       </nav>
-      {tab === "overview" && <Overview definition={definition} source={source} />}
+      {tab === "overview" && <Overview definition={definition} source={source} known={graph} />}
       {tab === "run" && <RunForm definition={definition} source={source} />}
       {tab === "edit" && <Editing definition={definition} source={source} draft={draft} onDraft={setDraft} />}
       {tab === "versions" && (

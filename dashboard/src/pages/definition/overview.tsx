@@ -1,18 +1,27 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useMemo } from "react";
 import { type Api, api, data } from "../../api/client";
 import { GraphView } from "../../graph";
-import { drawDefinition } from "../../graph/definition";
-import { Cell, Empty, Loaded, money, Panel, Table } from "../../ui/kit";
+import type { GraphModel } from "../../graph/model";
+import { Busy, Cell, Empty, Loaded, money, Panel, Table } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Time, Took } from "../../ui/time";
+import { useDrawn } from "./drawn";
 import { validate } from "./validate";
 
 /** What a definition does, when it runs, and what became of it lately. */
-export function Overview({ definition, source }: { definition: Api<"DefinitionResource">; source: string }) {
+export function Overview({
+  definition,
+  source,
+  known,
+}: {
+  definition: Api<"DefinitionResource">;
+  source: string;
+  /** The server's picture of it. */
+  known: GraphModel | null | undefined;
+}) {
   const { job_type, version } = definition;
-  const graph = useMemo(() => drawDefinition(source).graph, [source]);
+  const graph = useDrawn(source, known, true);
   // Schedules in words are the validator's. Those who may not ask it see the lines.
   const report = useQuery({
     queryKey: ["definitions", "report", job_type, version],
@@ -32,7 +41,7 @@ export function Overview({ definition, source }: { definition: Api<"DefinitionRe
     <div className="grid gap-4 xl:grid-cols-[2fr_1fr]">
       <Panel title="Tasks" flush className="xl:col-span-2">
         <div className="h-[26rem]">
-          <GraphView graph={graph} label={`Tasks of ${job_type}`} />
+          {graph ? <GraphView graph={graph} label={`Tasks of ${job_type}`} /> : <Busy label="Drawing" />}
         </div>
       </Panel>
       <Panel title="Latest jobs" flush>
