@@ -5,7 +5,7 @@ import { type Api, api, data } from "../../api/client";
 import { all, given } from "../../api/paged";
 import { useFilters } from "../../app/filters";
 import { confirm } from "../../ui/confirm";
-import { FilterBar, Select } from "../../ui/field";
+import { FilterBar, Select, Source } from "../../ui/field";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { Badge } from "../../ui/state";
 import { Time } from "../../ui/time";
@@ -139,9 +139,7 @@ function ConfigRow({
             <Lock aria-hidden size={12} /> Secret, not shown
           </Badge>
         ) : (
-          <code className="block max-h-24 overflow-y-auto text-xs whitespace-pre-wrap break-all">
-            {typeof config.value === "string" ? config.value : JSON.stringify(config.value)}
-          </code>
+          <Value name={name} value={config.value} />
         )}
       </Cell>
       <Cell className="whitespace-nowrap">
@@ -164,4 +162,10 @@ function ConfigRow({
       </Cell>
     </tr>
   );
+}
+
+function Value({ name, value }: { name: string; value: unknown }) {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  if (text.length > 200) return <Source label={`Value of ${name}`} text={text} />;
+  return <code className="block text-xs whitespace-pre-wrap break-all">{text}</code>;
 }
