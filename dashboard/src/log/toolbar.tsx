@@ -55,8 +55,8 @@ interface SearchProps {
 export function SearchBar({ ref, query, searching, current, onQuery, onStep, onLeave }: SearchProps) {
   const found = searching?.lines.length ?? 0;
   return (
-    <search className="flex max-w-2xl min-w-0 flex-1 basis-64 flex-wrap items-center gap-1">
-      <label className="relative min-w-0 flex-1 basis-40">
+    <search className="flex max-w-2xl min-w-0 flex-1 basis-96 items-center gap-1">
+      <label className="relative min-w-20 flex-1">
         <span className="sr-only">Search the log</span>
         <Search aria-hidden size={14} className="absolute top-2.5 left-2 text-soft" />
         <input
@@ -101,7 +101,7 @@ export function SearchBar({ ref, query, searching, current, onQuery, onStep, onL
       <Tool label="Next match (Enter)" disabled={found === 0} onClick={() => onStep(1)}>
         <ChevronDown aria-hidden size={16} />
       </Tool>
-      <span role="status" className={cn("text-xs whitespace-nowrap", searching?.problem ? "text-bad" : "text-soft")}>
+      <span role="status" className={cn("min-w-0 truncate text-xs", searching?.problem ? "text-bad" : "text-soft")}>
         {searching && result(searching, current)}
       </span>
     </search>
