@@ -2,7 +2,7 @@
 //! the page asks for one when the API wants it.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -11,7 +11,7 @@ use super::access::{Access, Routes};
 use super::problem::ApiError;
 
 /// The addresses of pages. The page itself reads its address: each is answered with the same file.
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 14] = [
     "/",
     "/ants",
     "/audit",
@@ -26,8 +26,10 @@ const PAGES: [&str; 15] = [
     "/schedules",
     "/tokens",
     "/triggers",
-    "/triggers/{delivery}",
 ];
+
+/// What stands before its title: as it is, and when something runs, needs somebody or has failed.
+const ICONS: [&str; 4] = ["/favicon.svg", "/favicon-ask.svg", "/favicon-bad.svg", "/favicon-run.svg"];
 
 /// Where the page has the nonce of its Content-Security-Policy.
 const NONCE: &str = "__NONCE__";
@@ -48,15 +50,14 @@ pub(super) fn add(mut routes: Routes) -> Routes {
     for path in PAGES {
         routes = routes.plain(Access::Open, path, get(page));
     }
-    routes
-        .plain(
-            Access::Open,
-            "/favicon.svg",
-            get(async |State(context): State<Context>, headers: HeaderMap| {
-                file(&context, &headers, "favicon.svg", ASK_AGAIN)
-            }),
-        )
-        .plain(Access::Open, "/assets/{*path}", get(asset))
+    for path in ICONS {
+        routes = routes.plain(Access::Open, path, get(icon));
+    }
+    routes.plain(Access::Open, "/assets/{*path}", get(asset))
+}
+
+async fn icon(State(context): State<Context>, uri: Uri, headers: HeaderMap) -> Response {
+    file(&context, &headers, uri.path().trim_start_matches('/'), ASK_AGAIN)
 }
 
 async fn asset(State(context): State<Context>, Path(path): Path<String>, headers: HeaderMap) -> Response {
@@ -151,5 +152,21 @@ mod tests {
             assert!(!takes_gzip(&accepting(no)), "{no}");
         }
         assert!(takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_pages_are_those_of_the_router_and_the_icons_are_there() {
+        let dashboard = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboard");
+        let router = std::fs::read_to_string(dashboard.join("src/router.tsx")).unwrap();
+        let paths = router.split("path: \"").skip(1).filter_map(|rest| rest.split('"').next());
+        let segments = |path: &str| -> Vec<String> {
+            let is_open = |segment: &str| segment.starts_with(['$', '{', '+']);
+            path.split('/').map(|segment| if is_open(segment) { "*" } else { segment }.to_owned()).collect()
+        };
+        let routed: std::collections::BTreeSet<Vec<String>> = paths.map(segments).collect();
+        assert_eq!(routed, PAGES.into_iter().map(segments).collect());
+        for icon in ICONS {
+            assert!(dashboard.join("public").join(icon.trim_start_matches('/')).exists(), "{icon}");
+        }
     }
 }
