@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup dashboard build demo test check fuzz chaos chaos-nightly storm upgrade-test simulate broken-builds bench
+.PHONY: help setup dashboard build demo test check screenshots fuzz chaos chaos-nightly storm upgrade-test simulate broken-builds bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -41,6 +41,9 @@ test: check ## Everything that has to hold before a change lands
 	@scripts/step "dashboard: tests in a browser" npm run test:browser --prefix dashboard
 	@scripts/step "tests" cargo nextest run --workspace --locked --profile ci
 	@scripts/step "nothing was written into the tree" scripts/check-clean compare
+
+screenshots: build ## Picture every page of the dashboard: light and dark, wide and phone (dashboard/screenshots)
+	@scripts/step "screenshots" npm run screenshots --prefix dashboard
 
 fuzz: setup ## Fuzz what reads hostile text, with coverage (SECONDS_EACH=20)
 	@scripts/fuzz

@@ -56,6 +56,8 @@ const theme = EditorView.theme({
   ".cm-deletedChunk .cm-deletedText, .cm-deletedText": {
     background: "color-mix(in oklab, var(--bad) 25%, transparent) !important",
   },
+  // Colours of syntax do not stand out enough from these backgrounds.
+  ".cm-changedText, .cm-changedText span, .cm-deletedText, .cm-deletedText span": { color: "var(--text) !important" },
   ".cm-deletedLine, .cm-deletedLine del": { textDecoration: "none" },
   ".cm-collapsedLines": {
     background: "var(--raised) !important",

@@ -51,7 +51,8 @@ async function current(): Promise<void> {
   const built = (await stat(page)).mtimeMs;
   const sources = join(dist, "../src");
   for (const name of await readdir(sources, { recursive: true })) {
-    if (name.endsWith(".test.ts") || (await stat(join(sources, name))).mtimeMs <= built) continue;
+    const source = await stat(join(sources, name));
+    if (!source.isFile() || name.endsWith(".test.ts") || source.mtimeMs <= built) continue;
     throw new Error(`src/${name} is newer than dist: npm run build`);
   }
 }

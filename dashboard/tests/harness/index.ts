@@ -7,17 +7,14 @@ export { type Look, World } from "./world";
 
 /** A test with a `world` of its own, and no other server than that. */
 export const test = plain.extend<{ world: World }>({
-  // biome-ignore lint/correctness/noEmptyPattern: vitest reads from the pattern what a fixture needs
-  world: async ({}, use) => {
+  world: async ({ task }, use) => {
     const world = await World.start();
-    let failed = true;
-    try {
-      await use(world);
-      failed = false;
-    } finally {
-      await world.stop().catch((error: unknown) => {
-        if (!failed) throw error;
-      });
-    }
+    await use(world);
+    // What a test throws does not come by here: what became of it does.
+    const failed = task.result?.state === "fail";
+    if (failed) await world.pictures(task.name);
+    await world.stop().catch((error: unknown) => {
+      if (!failed) throw error;
+    });
   },
 });

@@ -1,3 +1,5 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { Client } from "./client";
 import { front } from "./front";
@@ -100,6 +102,16 @@ export class World {
     await this.server.end(signal);
     await between();
     await this.server.start();
+  }
+
+  /** What people see, in `screenshots/failed`: for whoever has to find out why a test failed. */
+  async pictures(name: string): Promise<void> {
+    const folder = join(import.meta.dirname, "../../screenshots/failed");
+    await mkdir(folder, { recursive: true });
+    for (const [number, { page }] of this.#sheets.entries()) {
+      const file = `${name.replaceAll(/[^a-z0-9]+/gi, "-").slice(0, 80)}-${number}.png`;
+      await page.screenshot({ path: join(folder, file) });
+    }
   }
 
   /** Ends everything. Throws when a page complained. */

@@ -1,0 +1,69 @@
+import { expect } from "vitest";
+import { accessible, fits, test } from "./harness";
+
+const greet = (version: string, word: string) => `
+job_type: greet
+version: "${version}"
+params:
+  Name: {required: true}
+tasks:
+  - task_type: greet
+    environment: {NAME: "{{ Name }}"}
+    script: ['echo "${word}, $NAME"']
+`;
+
+test("a definition is written, checked by the server while one writes, and saved", async ({ world }) => {
+  const page = await world.open("/definitions");
+  await page.getByText("There is no definition yet").waitFor();
+  await accessible(page);
+  const { page: editor, allow } = await world.sheet("/definitions/+new");
+  allow(/status of 4/);
+  const text = editor.getByRole("textbox", { name: /The definition as YAML/ });
+  await text.waitFor();
+  const save = editor.getByRole("button", { name: "Save" });
+  await expect.poll(() => save.isEnabled(), { timeout: 60_000 }).toBe(true);
+  await accessible(editor);
+  await text.press("Control+End");
+  await text.pressSequentially("on_completed: nowhere");
+  await editor.getByText("a job has no key `on_completed`").first().waitFor();
+  await expect.poll(() => save.isEnabled(), { timeout: 60_000 }).toBe(false);
+  await text.press("Control+a");
+  await text.press("Delete");
+  await editor.keyboard.insertText("job_type: written\ntasks:\n  - {task_type: one, script: [echo hi]}\n");
+  await expect.poll(() => save.isEnabled(), { timeout: 60_000 }).toBe(true);
+  await save.click();
+  await editor.waitForURL(/definitions\/written/);
+  await page.reload();
+  await page.getByRole("link", { name: "written" }).first().waitFor();
+});
+
+test("a run is asked for with a form of its params, and refused before it is sent when one is missing", async ({
+  world,
+}) => {
+  await world.api.install(greet("1.0.0", "Hello"));
+  const page = await world.open("/definitions/greet?tab=run", { phone: true });
+  await page.getByRole("button", { name: "Run greet" }).click();
+  await page.getByText("It has to be given").waitFor();
+  await page.locator('[name="Name"]').fill("Ada");
+  await accessible(page);
+  await fits(page);
+  await page.getByRole("button", { name: "Run greet" }).click();
+  await page.getByText("There is a job:").waitFor();
+  const { items } = await world.api.ask<{ items: { job_id: string }[] }>("GET", "/api/v1/jobs");
+  const job = await world.api.ended(items[0]?.job_id ?? "");
+  expect(job.params).toEqual({ Name: "Ada" });
+});
+
+test("versions are compared, and a definition is made to rest", async ({ world }) => {
+  await world.api.install(greet("1.0.0", "Hello"), greet("1.1.0", "Good day"));
+  const page = await world.open("/definitions/greet?tab=versions");
+  await page.getByText("Good day", { exact: false }).first().waitFor();
+  await page.getByText("Hello", { exact: false }).first().waitFor();
+  await accessible(page);
+  const list = await world.open("/definitions");
+  await list.getByRole("button", { name: "Disable greet" }).click();
+  await list.getByRole("alertdialog").getByRole("button", { name: "Disable" }).click();
+  await list.getByRole("row", { name: /greet/ }).getByText("Disabled").waitFor();
+  await list.getByLabel("Filter definitions by name").fill("nothing");
+  await list.getByText("No definition has that in its name").waitFor();
+});
