@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help setup dashboard build demo test check screenshots fuzz chaos chaos-nightly storm upgrade-test simulate broken-builds bench
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 setup: ## Say what is needed and install what is missing (the only script that does)
 	@scripts/setup
