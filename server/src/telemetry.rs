@@ -115,10 +115,10 @@ pub(crate) async fn collect(queen: &Queen, watch: &Watch, regulator: &Regulator)
     gauge!("atta_degradation_tier").set(f64::from(queen.tier().tier.number()));
     let signals = regulator.measured();
     if let Some(free) = signals.disk_free {
-        gauge!("atta_disk_free_bytes").set(bytes(free));
+        gauge!("atta_disk_free_bytes").set(gauged(free));
     }
     if let Some(available) = signals.memory_available {
-        gauge!("atta_memory_available_bytes").set(bytes(available));
+        gauge!("atta_memory_available_bytes").set(gauged(available));
     }
     for part in watch.report(queen) {
         of_part(&part);
@@ -132,7 +132,7 @@ fn of_writer(figures: &Figures) {
     gauge!("atta_attempts_running").set(float(figures.attempts));
     gauge!("atta_slots").set(float(figures.slots));
     for (state, count) in &figures.jobs {
-        gauge!("atta_jobs", "state" => state.column_name()).set(bytes(*count));
+        gauge!("atta_jobs", "state" => state.column_name()).set(gauged(*count));
     }
     for (state, count) in &figures.ants {
         gauge!("atta_ants", "state" => *state).set(f64::from(*count));
@@ -141,16 +141,16 @@ fn of_writer(figures: &Figures) {
         of_budget(budget);
     }
     for (cause, count) in &figures.waiting {
-        gauge!("atta_agents_waiting", "cause" => *cause).set(bytes(*count));
+        gauge!("atta_agents_waiting", "cause" => *cause).set(gauged(*count));
     }
     for (state, count) in &figures.accounts {
-        gauge!("atta_accounts", "state" => *state).set(bytes(*count));
+        gauge!("atta_accounts", "state" => *state).set(gauged(*count));
     }
     for (ant, condition) in &figures.conditions {
         let ant = ant.0.clone();
-        gauge!("atta_ant_spool_bytes", "ant" => ant.clone()).set(bytes(condition.spool_bytes));
-        gauge!("atta_ant_spool_limit_bytes", "ant" => ant.clone()).set(bytes(condition.spool_limit_bytes));
-        gauge!("atta_ant_outbox_reports", "ant" => ant.clone()).set(bytes(condition.outbox_reports));
+        gauge!("atta_ant_spool_bytes", "ant" => ant.clone()).set(gauged(condition.spool_bytes));
+        gauge!("atta_ant_spool_limit_bytes", "ant" => ant.clone()).set(gauged(condition.spool_limit_bytes));
+        gauge!("atta_ant_outbox_reports", "ant" => ant.clone()).set(gauged(condition.outbox_reports));
         counter!("atta_ant_retries_total", "ant" => ant.clone()).absolute(condition.retries);
         counter!("atta_ant_component_restarts_total", "ant" => ant.clone()).absolute(condition.restarts);
         for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen].map(BreakerState::as_str) {
@@ -172,10 +172,10 @@ fn of_budget(budget: &BudgetFigures) {
         let job_type = budget.job_type.clone().unwrap_or_default();
         let labels =
             [("scope", budget.scope.as_str().to_owned()), ("job_type", job_type), ("measure", name.to_owned())];
-        gauge!("atta_budget_used", &labels).set(bytes(budget.used.get(measure)) / unit);
-        gauge!("atta_budget_reserved", &labels).set(bytes(budget.reserved.get(measure)) / unit);
+        gauge!("atta_budget_used", &labels).set(gauged(budget.used.get(measure)) / unit);
+        gauge!("atta_budget_reserved", &labels).set(gauged(budget.reserved.get(measure)) / unit);
         if budget.scope != Scope::Job {
-            let limit = budget.limits.get(measure).map_or(f64::INFINITY, |most| bytes(most) / unit);
+            let limit = budget.limits.get(measure).map_or(f64::INFINITY, |most| gauged(most) / unit);
             gauge!("atta_budget_limit", &labels).set(limit);
         }
     }
@@ -199,7 +199,7 @@ fn float(count: usize) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
-fn bytes(count: u64) -> f64 {
+fn gauged(count: u64) -> f64 {
     count as f64
 }
 

@@ -3,6 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 use super::plan::{Edge, EdgeKind, Plan};
 use crate::definition::{JobDefinition, Method, Route, RouteMatch, RouteTarget, TaskDefinition, format_duration};
 use crate::engine::written_match;
@@ -16,25 +19,28 @@ pub struct Diagram {
     pub edges: Vec<DiagramEdge>,
 }
 
-/// A task, or an end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A task or an end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = GraphNodeResource)]
 pub struct DiagramNode {
-    /// The task's name, or the word.
+    /// The task's name, or a word such as `END_BLOCKED`.
     pub name: String,
-    /// What else is worth saying, in a few words each.
-    pub notes: Vec<String>,
     /// What it is.
     pub kind: NodeKind,
+    /// What else is worth saying, in a few words each.
+    pub notes: Vec<String>,
 }
 
 /// What a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = GraphNodeKind)]
 pub enum NodeKind {
     /// A task.
     Task,
     /// A task that runs in any case.
     Always,
-    /// A word such as `END_BLOCKED` or `ERR_USAGE`.
+    /// The end of a job, by a word such as `END_BLOCKED` or `ERR_USAGE`.
     End,
 }
 
@@ -51,8 +57,10 @@ pub struct DiagramEdge {
     pub kind: DiagramEdgeKind,
 }
 
-/// What an edge is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a way is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = GraphEdgeKind)]
 pub enum DiagramEdgeKind {
     /// A dependency.
     Dependency,

@@ -1,9 +1,10 @@
 //! How much there is to do, for metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use atta_core::budget::{Caps, Purse, Scope, Sums};
+use atta_core::definition::is_job_type;
 use atta_core::engine::JobState;
 use atta_core::protocol::AntId;
 use atta_core::protocol::ant::AntCondition;
@@ -148,9 +149,12 @@ impl State {
             reserved: purse.reserved,
         };
         let mut figures = vec![line(Scope::Day, None, &self.budgets.all())];
-        for job_type in self.definitions.keys() {
-            // Those of which nothing was used today, too: what was said of yesterday is not true any more.
-            let Some(caps) = self.caps_of_definition(job_type).filter(|_| self.has_agents(job_type)) else { continue };
+        // Those of which nothing was used today, too: what was said of yesterday is not true any more. And those that used
+        // something, though no version of them was looked at since the start.
+        let with_agents = self.definitions.keys().filter(|job_type| self.has_agents(job_type));
+        let known: BTreeSet<&String> = with_agents.chain(self.budgets.definitions()).collect();
+        for job_type in known.into_iter().filter(|job_type| is_job_type(job_type)) {
+            let caps = self.caps_of_definition(job_type).unwrap_or_default();
             figures.push(line(Scope::Definition, Some(job_type), &self.budgets.definition(job_type, caps)));
         }
         let mut jobs = Purse::default();

@@ -77,6 +77,8 @@ struct Line {
     stirred: bool,
     /// Those after this one have not looked since something changed, and do so then.
     behind: Option<(UnixMillis, QueueKey)>,
+    /// Something has changed since the first of them looked.
+    stirred_meanwhile: bool,
 }
 
 /// The budgets above jobs, the accounts, and who waits.
@@ -220,22 +222,32 @@ impl Budgets {
                 line.until = None;
                 line.stirred = true;
             }
-            let after = match line.behind.take() {
-                _ if std::mem::take(&mut line.stirred) => Bound::Unbounded,
-                Some((at, last)) if at <= now => Bound::Excluded(last),
-                later => {
-                    line.behind = later;
-                    continue;
-                }
-            };
-            let mut keys = line.keys.range((after, Bound::Unbounded));
-            let these: Vec<QueueKey> = keys.by_ref().take(most).cloned().collect();
-            let are_more = keys.next().is_some();
-            line.behind = these.last().filter(|_| are_more).map(|last| (now.plus(NEXT_ONES), last.clone()));
-            for key in &these {
-                line.keys.remove(key);
+            // Those behind have their turn also when changes never cease.
+            let mut turns = Vec::new();
+            if std::mem::take(&mut line.stirred) {
+                turns.push(Bound::Unbounded);
+                line.stirred_meanwhile |= line.behind.is_some();
             }
-            called.extend(these);
+            match line.behind.take() {
+                Some((at, last)) if at <= now => turns.push(Bound::Excluded(last)),
+                later => line.behind = later,
+            }
+            let mut next = None;
+            for after in turns {
+                let mut keys = line.keys.range((after, Bound::Unbounded));
+                let these: Vec<QueueKey> = keys.by_ref().take(most).cloned().collect();
+                next = these.last().filter(|_| keys.next().is_some()).map(|last| (now.plus(NEXT_ONES), last.clone()));
+                for key in &these {
+                    line.keys.remove(key);
+                }
+                called.extend(these);
+            }
+            line.behind = line.behind.take().or(next);
+            // The last ones have looked, and what changed meanwhile only the first ones have seen.
+            if line.behind.is_none() && std::mem::take(&mut line.stirred_meanwhile) {
+                let again = now.plus(NEXT_ONES);
+                line.until = Some(line.until.map_or(again, |until| until.min(again)));
+            }
         }
         self.lines.retain(|_, line| !line.keys.is_empty());
         called
@@ -506,23 +518,14 @@ impl State {
     ) {
         let Some(live) = self.jobs.get_mut(job) else { return };
         let Some(mut spend) = live.spending.open.remove(&number) else { return };
-        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
-        let known = Known::of(record, millis(took));
-        let counted = spend.part.counted(&known);
-        self.budgets.begin_day(wall);
-        let day = day_of(wall);
-        let unknown_usd = known.get(Measure::Usd).is_none();
-        let settled = Settled { day, counted, unknown_usd, unknown_tokens: known.get(Measure::Tokens).is_none() };
         live.spending.purse.release(&spend.part);
-        live.spending.purse.used.add(&counted);
         let job_type = live.row.job_type.clone();
+        let counted = self.count_above(&job_type, &mut spend, &Known::of(record, millis(took)));
         self.budgets.release(&job_type, &spend.part);
-        self.budgets.all.used.add(&counted);
-        self.budgets.definitions.entry(job_type.clone()).or_default().used.add(&counted);
-        let sum = self.staged.spend_days.entry((day, job_type)).or_default();
-        sum.attempts += 1;
-        sum.counted.add(&counted);
-        sum.unknown += u32::from(unknown_usd);
+        if let Some(live) = self.jobs.get_mut(job) {
+            live.spending.purse.used.add(&counted);
+        }
+        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
         let changed = self.budgets.accounts.ended(
             &spend.account,
             &AttemptId::new(job, number),
@@ -534,8 +537,35 @@ impl State {
         self.staged.accounts.extend(changed);
         self.budgets.stir(&Cause::Job(job.clone()));
         self.budgets.stir_accounts();
-        spend.settled = Some(settled);
         self.staged.spend.insert((job.clone(), number), Some(spend));
+    }
+
+    /// A job is abandoned that is not in memory: what of its agents had begun counts as lost.
+    pub(super) fn count_lost(&mut self, job_type: &str, open: Vec<(SpendRow, Option<UnixMillis>)>) {
+        let now = self.clock.now();
+        for (mut spend, begun) in open {
+            let Some(begun) = begun else { continue };
+            self.count_above(job_type, &mut spend, &Known::of(None, millis(now.since(begun))));
+            self.staged.spend.insert((spend.job.clone(), spend.attempt), Some(spend));
+        }
+    }
+
+    /// Counts what an attempt has used in the budgets above its job.
+    fn count_above(&mut self, job_type: &str, spend: &mut SpendRow, known: &Known) -> Sums {
+        let wall = self.clock.now();
+        let counted = spend.part.counted(known);
+        self.budgets.begin_day(wall);
+        let day = day_of(wall);
+        let unknown_usd = known.get(Measure::Usd).is_none();
+        let unknown_tokens = known.get(Measure::Tokens).is_none();
+        spend.settled = Some(Settled { day, counted, unknown_usd, unknown_tokens });
+        self.budgets.all.used.add(&counted);
+        self.budgets.definitions.entry(job_type.to_owned()).or_default().used.add(&counted);
+        let sum = self.staged.spend_days.entry((day, job_type.to_owned())).or_default();
+        sum.attempts += 1;
+        sum.counted.add(&counted);
+        sum.unknown += u32::from(unknown_usd);
+        counted
     }
 
     /// When it was a budget that ended an attempt: which one, in words.
@@ -629,5 +659,37 @@ mod tests {
         budgets.stir(&cause);
         assert_eq!(called(&mut budgets, &cause, 60_001), [1, 2]);
         assert_eq!(called(&mut budgets, &cause, 61_001), [3, 4]);
+    }
+
+    #[test]
+    fn whoever_waits_behind_others_has_a_turn_while_changes_never_cease_and_hears_of_each() {
+        let mut budgets = Budgets::default();
+        let cause = Cause::Account("red".to_owned());
+        for number in 1..=6 {
+            budgets.wait(cause.clone(), key(number), None);
+        }
+        let mut looked = Vec::new();
+        for now in (0..3_000).step_by(100) {
+            budgets.stir(&cause);
+            looked.extend(called(&mut budgets, &cause, now));
+        }
+        assert!((1..=6).all(|number| looked.contains(&number)), "{looked:?}");
+        // The last change comes when 3 and 4 have looked, and 5 and 6 have not.
+        let mut budgets = Budgets::default();
+        for number in 1..=6 {
+            budgets.wait(cause.clone(), key(number), None);
+        }
+        budgets.stir(&cause);
+        assert_eq!(called(&mut budgets, &cause, 0), [1, 2]);
+        assert_eq!(called(&mut budgets, &cause, 1_000), [3, 4]);
+        budgets.stir(&cause);
+        assert_eq!(called(&mut budgets, &cause, 1_500), [1, 2]);
+        assert_eq!((called(&mut budgets, &cause, 2_000), budgets.next_look()), (vec![5, 6], Some(UnixMillis(3_000))));
+        assert_eq!(called(&mut budgets, &cause, 3_000), [1, 2]);
+        assert_eq!(
+            (called(&mut budgets, &cause, 4_000), called(&mut budgets, &cause, 5_000)),
+            (vec![3, 4], vec![5, 6])
+        );
+        assert_eq!(budgets.next_look(), None);
     }
 }

@@ -171,7 +171,21 @@ impl Mirror {
     }
 
     async fn fetch(&self, git: &Git, lock: &File) -> Result<(), GitError> {
-        git.run(&self.path, Some(lock), &["fetch", "--quiet", "--prune", "--tags", "--force", "origin"]).await.map(drop)
+        settings::forget_aliases(&self.path)?;
+        let mut words = vec!["fetch", "--quiet", "--prune", "--tags", "--force"];
+        // A task may have fetched with `--depth`: its worktree's history would be cut off for everybody.
+        let shallow = self.path.join("shallow");
+        if fs::symlink_metadata(&shallow).is_ok() {
+            let whole = [words.as_slice(), &["--unshallow", "origin"]].concat();
+            if git.ask(&self.path, Some(lock), &whole).await?.success {
+                return Ok(());
+            }
+            // It is no list of commits, or not a true one.
+            super::remove_tree(&shallow)?;
+            words.push("--refetch");
+        }
+        words.push("origin");
+        git.run(&self.path, Some(lock), &words).await.map(drop)
     }
 
     /// The commit to begin with.
@@ -346,10 +360,18 @@ impl Mirror {
         let git = &git.local();
         settings::calm(git, &own).await?;
         let mut phrases = Vec::new();
-        let status = there.run(tree, None, &["status", "--porcelain", "--untracked-files=normal"]).await?;
+        // To look into a repository inside this one git starts another git, with that one's settings.
+        let words = ["status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=dirty"];
+        let status = there.run(tree, None, &words).await?;
         let changes = status.lines().count();
         if changes > 0 {
             phrases.push(format!("{changes} uncommitted {}", if changes == 1 { "change" } else { "changes" }));
+        }
+        let staged = there.run(tree, None, &["ls-files", "--stage", "-z"]).await?;
+        let inside = staged.split('\0').filter_map(|entry| entry.strip_prefix("160000 ")?.split_once('\t'));
+        let inside = inside.filter(|(_, path)| fs::symlink_metadata(tree.join(path).join(".git")).is_ok()).count();
+        if inside > 0 {
+            phrases.push(format!("{inside} {} inside it", if inside == 1 { "repository" } else { "repositories" }));
         }
         let mut tips = Vec::new();
         let head = there.ask(tree, None, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await?;

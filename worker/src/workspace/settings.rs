@@ -2,10 +2,12 @@
 //! others, so the ant believes none of it: before each use it is what the ant would write itself.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::libc;
 
 use super::git::{Git, GitError};
 use super::remove_tree;
@@ -26,6 +28,8 @@ const FOREIGN: [&str; 8] = [
 const HEAD: &str = "ref: refs/heads/atta/none\n";
 /// With settings per worktree this one has to be the mirror's own.
 const OF_MIRROR: &str = "[core]\n\tbare = true\n";
+/// The one name that stands for another by right: the remote's default branch.
+const DEFAULT_BRANCH: &str = "refs/remotes/origin/HEAD";
 /// What a worktree may say of itself when its job is over: how its files look, and who works there. Nothing of it runs a
 /// program.
 const OF_WORKTREE: [&str; 9] = [
@@ -56,6 +60,45 @@ pub(super) fn restore(mirror: &Path, url: &str) -> io::Result<()> {
     put(mirror, "HEAD", HEAD)?;
     put(mirror, "config.worktree", OF_MIRROR)?;
     put(mirror, "config", &config(url))
+}
+
+/// Removes names that stand for other names. A fetch leaves such a name as it is, so that whoever makes one would choose the
+/// commit that later jobs begin with.
+pub(super) fn forget_aliases(mirror: &Path) -> io::Result<()> {
+    let refs = mirror.join("refs");
+    if !fs::symlink_metadata(&refs).is_ok_and(|found| found.is_dir()) {
+        remove_tree(&refs)?;
+        return fs::create_dir(refs);
+    }
+    for entry in walkdir::WalkDir::new(&refs) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // A task that still runs has removed it meanwhile.
+            Err(error) if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let kind = entry.file_type();
+        let alias = if kind.is_file() { stands_for(entry.path())? } else { (!kind.is_dir()).then(String::new) };
+        let by_right =
+            |name: &str| entry.path() == mirror.join(DEFAULT_BRANCH) && name.trim().starts_with("refs/remotes/origin/");
+        if alias.is_some_and(|name| !by_right(&name)) {
+            remove_tree(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The name that a name stands for.
+fn stands_for(path: &Path) -> io::Result<Option<String>> {
+    // Something else may lie there since it was looked at.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut text = Vec::new();
+    file.take(4096).read_to_end(&mut text)?;
+    Ok(text.strip_prefix(b"ref:").map(|name| String::from_utf8_lossy(name).into_owned()))
 }
 
 fn config(url: &str) -> String {
@@ -109,7 +152,7 @@ fn put(directory: &Path, name: &str, text: &str) -> io::Result<()> {
     if !is_file {
         remove_tree(&path)?;
     }
-    let new = directory.join(format!("{name}.{}.new", NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let new = directory.join(format!("{name}.{}-{}.new", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
     remove_tree(&new)?;
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new)?;
     file.write_all(text.as_bytes())?;
@@ -129,6 +172,38 @@ mod tests {
         let words = ["config", "--file", "config", "remote.origin.url"];
         let read = std::process::Command::new("git").args(words).current_dir(directory.path()).output().unwrap();
         assert_eq!(String::from_utf8(read.stdout).unwrap(), format!("{url}\n"));
+    }
+
+    #[test]
+    fn names_that_stand_for_others_are_forgotten_but_for_the_default_branch() {
+        let directory = tempfile::tempdir().unwrap();
+        let refs = directory.path().join("refs");
+        let of_origin = refs.join("remotes/origin");
+        fs::create_dir_all(of_origin.join("deep")).unwrap();
+        fs::write(of_origin.join("HEAD"), "ref: refs/remotes/origin/main\n").unwrap();
+        fs::write(of_origin.join("main"), "0123456789012345678901234567890123456789\n").unwrap();
+        fs::write(of_origin.join("other"), "ref: refs/atta/kept\n").unwrap();
+        fs::write(of_origin.join("deep/HEAD"), "ref: refs/remotes/origin/main\n").unwrap();
+        std::os::unix::fs::symlink("main", of_origin.join("link")).unwrap();
+        std::os::unix::fs::symlink("/", refs.join("tags")).unwrap();
+        forget_aliases(directory.path()).unwrap();
+        let mut left: Vec<_> = walkdir::WalkDir::new(&refs)
+            .into_iter()
+            .map(Result::unwrap)
+            .filter(|entry| !entry.file_type().is_dir())
+            .map(|entry| entry.file_name().to_owned())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["HEAD", "main"]);
+
+        fs::write(of_origin.join("HEAD"), "ref: refs/atta/kept\n").unwrap();
+        forget_aliases(directory.path()).unwrap();
+        assert!(!of_origin.join("HEAD").exists());
+
+        fs::remove_dir_all(&refs).unwrap();
+        std::os::unix::fs::symlink("/", &refs).unwrap();
+        forget_aliases(directory.path()).unwrap();
+        assert!(fs::symlink_metadata(&refs).unwrap().is_dir());
     }
 
     #[test]

@@ -388,7 +388,9 @@ async fn nothing_that_a_task_leaves_in_the_mirror_counts_for_another(mut launche
          echo '{instead}/objects' >\"$common/objects/info/alternates\"
          git config -f \"$common/config.worktree\" core.fsmonitor \"$evil\"
          one=$(git rev-parse HEAD); echo evil >file; git -c core.hooksPath= -c core.fsmonitor= -c filter.x.clean= -c filter.x.required=false \
-             -c user.name=x commit -qam evil; git -c core.hooksPath= update-ref refs/replace/$one $(git rev-parse HEAD)",
+             -c user.name=x commit -qam evil; git -c core.hooksPath= update-ref refs/replace/$one $(git rev-parse HEAD)
+         git -c core.hooksPath= update-ref refs/atta/kept HEAD; git -c core.hooksPath= symbolic-ref refs/remotes/origin/main refs/atta/kept
+         echo evil >\"$common/shallow\"",
         hostile = hostile.display(),
         instead = evil.display(),
         url = bare.display(),
@@ -413,6 +415,12 @@ async fn nothing_that_a_task_leaves_in_the_mirror_counts_for_another(mut launche
     let later = "cd \"$JOB_WORKSPACE\"; git config --get core.fsmonitor || echo none";
     assert_eq!(world.ok(&WorkspaceOrder { made: true, ..second.clone() }, later).await, "none\n");
     assert_eq!(world.settled(&second.id, JobState::Completed).await, None);
+    // A history that one job cuts off, in good faith, is whole for the next one.
+    let shallow = "cd \"$JOB_WORKSPACE\"; git fetch -q --depth=1 origin work-2; git rev-parse --is-shallow-repository";
+    assert_eq!(world.ok(&git_order(id("job_3", NONCE), &bare, Some("work-3")), shallow).await, "true\n");
+    let whole = "cd \"$JOB_WORKSPACE\"; git log --format=%s origin/work-2; git rev-parse --is-shallow-repository";
+    let expected = "two\none\nfalse\n";
+    assert_eq!(world.ok(&git_order(id("job_4", NONCE), &bare, Some("work-4")), whole).await, expected);
     assert_eq!(fs::read_to_string(&ran).unwrap_or_default(), "");
     world.end().await;
 }
@@ -436,6 +444,11 @@ async fn what_a_workspace_configures_is_not_run_when_its_job_is_over(mut launche
              git config core.fsmonitor 'touch {}'",
             ran.display()
         ),
+        format!(
+            "{own}; git init -q sub; cd sub; echo a >a; git add .; git -c user.name=a -c user.email=a@b commit -qm a
+             git -C .. add sub; echo '* filter=x' >.gitattributes; git config filter.x.clean 'touch {}; cat'; echo b >a",
+            ran.display()
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -447,6 +460,7 @@ async fn what_a_workspace_configures_is_not_run_when_its_job_is_over(mut launche
         assert_eq!(done.result(), AttemptResult::Exit(0), "{}\n{}", done.message(), done.log);
         let kept = world.settled(&order.id, JobState::Completed).await.unwrap().kept.unwrap();
         assert!(kept.unpushed && kept.reason.starts_with("unpushed work: "), "{n}: {}", kept.reason);
+        assert_eq!(kept.reason.ends_with(" and 1 repository inside it"), n == 3, "{n}: {}", kept.reason);
         assert!(!ran.exists(), "{n}: {}", fs::read_to_string(&ran).unwrap_or_default());
     }
     world.end().await;
