@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup dashboard build demo test check screenshots fuzz chaos chaos-nightly storm upgrade-test simulate broken-builds bench
+.PHONY: help setup dashboard build demo test check screenshots fuzz chaos chaos-nightly storm red-team upgrade-test simulate broken-builds bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -55,6 +55,9 @@ chaos: setup ## Kill, stop, cut off and fill up parts of Atta at random while jo
 storm: setup ## Twelve issues at once while GitHub fails and the server is killed 20 times (SEED=1 ISSUES=12 KILLS=20)
 	@ATTA_STORM_SEED=$(or $(SEED),1) ATTA_STORM_ISSUES=$(or $(ISSUES),12) ATTA_STORM_KILLS=$(or $(KILLS),20) scripts/step "storm" \
 	    cargo nextest run --workspace --locked --profile chaos -E 'test(workflows::storm::)'
+
+red-team: setup ## Hostile issues, repositories and agents through the shipped workflow, each with an issue of its own
+	@ATTA_RED_TEAM=1 scripts/step "red team" cargo nextest run --workspace --locked --profile chaos -E 'test(red_team::)'
 
 chaos-nightly: setup ## Ten seeds of chaos, then 10 GB of artifact, 1 GB of log, 200 viewers (SEEDS="1 2 … 10" KILLS=200)
 	@for seed in $(or $(SEEDS),1 2 3 4 5 6 7 8 9 10); do \

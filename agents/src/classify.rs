@@ -17,6 +17,7 @@ const WORDS: &[(AgentClass, &[&str])] = &[
             "context_length_exceeded",
             "context length",
             "context window",
+            "context limit",
             "contextwindowexceeded",
             "maximum context",
             "input token count",

@@ -1,15 +1,18 @@
 //! aider: text only.
 //!
 //! What it says is its message. Tokens and cost stand in one line after each answer, rounded by aider; the session is the
-//! chat history that it is told to keep, so resuming restores it. There is no result: it ends, and its words and exit code
-//! are all there is.
+//! chat history that it is told to keep, so resuming restores it. There is no result: it ends with 0 whatever happened, and
+//! its words are all there is.
 
+use std::ffi::OsString;
+
+use atta_core::engine::AgentClass;
 use atta_core::protocol::agent::{AgentPermission, AgentTokens, MicroUsd};
 use atta_core::time::UnixMillis;
 use serde_json::Value;
 
 use super::{Adapter, Launch};
-use crate::classify::{class_of, problem};
+use crate::classify::{class_of, problem, problem_of};
 use crate::event::{Event, Outcome, Problem, Used};
 use crate::process::Invocation;
 
@@ -31,7 +34,9 @@ pub(super) fn invoke(launch: &Launch<'_>) -> std::io::Result<Invocation> {
     let mut add = |arguments: &[&str]| command.extend(arguments.iter().map(std::convert::Into::into));
     add(&["--message-file", &prompt, "--chat-history-file", &session]);
     add(&["--no-pretty", "--no-stream", "--no-check-update", "--no-show-release-notes", "--no-fancy-input"]);
-    add(&["--no-suggest-shell-commands", "--no-detect-urls", "--analytics-disable"]);
+    // Not `--analytics-disable`, which changes the user's settings for good; and the checkout's .gitignore is not aider's.
+    add(&["--no-suggest-shell-commands", "--no-detect-urls", "--no-analytics", "--no-gitignore"]);
+    add(&["--no-show-model-warnings"]);
     if launch.resume.is_some() {
         add(&["--restore-chat-history"]);
     }
@@ -46,7 +51,25 @@ pub(super) fn invoke(launch: &Launch<'_>) -> std::io::Result<Invocation> {
     if let Some(model) = &launch.choice.model {
         add(&["--model", model]);
     }
-    Ok(Invocation { command, set: Vec::new(), stdin: None })
+    let set = [
+        // It breaks what it prints into lines of this width: a verdict's texts too.
+        ("COLUMNS", "1000000"),
+        // `--yes-always` answers "open the documentation?" as well.
+        ("BROWSER", "true"),
+        // litellm fetches its table of prices when it is loaded, and has one with it.
+        ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),
+    ];
+    let set = set.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    Ok(Invocation { command, set: set.into(), stdin: None })
+}
+
+/// It tells its version, model and files before it begins.
+#[derive(Debug, Default, PartialEq)]
+enum Greeting {
+    #[default]
+    Awaited,
+    Begun,
+    Over,
 }
 
 /// Understands its text.
@@ -58,6 +81,7 @@ pub(crate) struct Aider {
     failure: Option<Problem>,
     /// The failure is one in aider's own words.
     certain: bool,
+    greeting: Greeting,
     /// An answer has come to its end.
     answered: bool,
     model: Option<String>,
@@ -81,10 +105,21 @@ impl Adapter for Aider {
             self.begun = true;
             out.push(Event::Session(self.session.clone()));
         }
-        if let Some(rest) = line.strip_prefix("Model: ").or_else(|| line.strip_prefix("Main model: ")) {
-            let model = rest.split(" with ").next().unwrap_or(rest).trim();
-            self.model = Some(model.to_owned());
-            out.push(Event::Model(model.to_owned()));
+        if self.greeting == Greeting::Awaited && line.starts_with("Aider v") {
+            // What came before are notes about its settings.
+            self.greeting = Greeting::Begun;
+            self.said.clear();
+            out.push(Event::Ignored);
+        } else if self.greeting == Greeting::Begun && is_announced(line) {
+            let rest = line.strip_prefix("Model: ").or_else(|| line.strip_prefix("Main model: "));
+            out.push(rest.map_or(Event::Ignored, |rest| {
+                let model = rest.split(" with ").next().unwrap_or(rest).trim();
+                self.model = Some(model.to_owned());
+                Event::Model(model.to_owned())
+            }));
+        } else if self.greeting == Greeting::Begun {
+            self.greeting = Greeting::Over;
+            self.text(line, now, out);
         } else if let Some((tokens, cost)) = line.strip_prefix("Tokens: ").and_then(usage) {
             out.push(Event::Turn(None));
             out.push(Event::Message(std::mem::take(&mut self.said)));
@@ -95,6 +130,11 @@ impl Adapter for Aider {
             out.push(Event::ToolCall { name: "edit".to_owned(), detail: told.to_owned() });
         } else if let Some(told) = line.strip_prefix("Commit ") {
             out.push(Event::ToolCall { name: "commit".to_owned(), detail: told.to_owned() });
+        } else if line.starts_with("No LLM model was specified and no API keys were provided") {
+            // Now it would wait for somebody to log in with a browser.
+            out.push(Outcome::bad(problem_of(AgentClass::Auth, line, now)));
+        } else if self.certain && self.failure.is_some() && is_said_after_a_failure(line) {
+            out.push(Event::Ignored);
         } else if is_failure(line) {
             let found = problem(line, now);
             self.certain = is_its_own(line);
@@ -124,11 +164,20 @@ impl Adapter for Aider {
     }
 }
 
+/// What it is, and what it works with.
+fn is_announced(line: &str) -> bool {
+    let begins = ["Model: ", "Main model: ", "Weak model: ", "Editor model: ", "Git repo: ", "Repo-map: ", "Restored "];
+    begins.iter().any(|words| line.starts_with(words)) || (line.starts_with("Added ") && line.contains(" to the chat"))
+}
+
 /// Errors begin with the name of litellm's exception or with a phrase of aider's own.
 fn is_its_own(line: &str) -> bool {
-    line.starts_with("litellm.")
-        || line.starts_with("The API provider")
-        || (line.starts_with("Model ") && line.contains("has hit a token limit"))
+    line.starts_with("litellm.") || (line.starts_with("Model ") && line.contains("has hit a token limit"))
+}
+
+/// In which words aider explains an error, and what it does then; the error itself says more.
+fn is_said_after_a_failure(line: &str) -> bool {
+    line.starts_with("The API provider") || line.starts_with("Retrying in ")
 }
 
 fn is_failure(line: &str) -> bool {
@@ -186,6 +235,50 @@ mod tests {
         aider.text("litellm.RateLimitError: full", UnixMillis(0), &mut events);
         aider.end(Some(0), UnixMillis(0), &mut events);
         assert!(matches!(events.last(), Some(Event::Result(outcome)) if outcome.problem.is_some()), "{events:?}");
+    }
+
+    #[test]
+    fn what_it_tells_of_itself_is_not_its_answer() {
+        let mut aider = Aider::new("s".to_owned());
+        let mut events = Vec::new();
+        let notes = ["Update git name with: git config user.name \"Your Name\"", "HTTPSConnectionPool(host='x'): no"];
+        let announced = ["Aider v0.86.2", "Model: openai/m1 with diff edit format", "Git repo: .git with 3 files"];
+        for line in notes.into_iter().chain(announced).chain(["Aider v1 is not it.", "Tokens: 10 sent, 2 received."]) {
+            aider.text(line, UnixMillis(0), &mut events);
+        }
+        assert!(events.contains(&Event::Model("openai/m1".to_owned())), "{events:?}");
+        let said = events.iter().find_map(|event| if let Event::Message(text) = event { Some(text) } else { None });
+        assert_eq!(said.map(String::as_str), Some("Aider v1 is not it.\n"));
+    }
+
+    #[test]
+    fn the_error_itself_says_what_went_wrong_and_not_its_explanation() {
+        let mut aider = Aider::new("s".to_owned());
+        let mut events = Vec::new();
+        for line in [
+            "litellm.AuthenticationError: AuthenticationError: OpenAIException - no such key",
+            "The API provider is not able to authenticate you. Check your API key.",
+            "Retrying in 0.2 seconds...",
+        ] {
+            aider.text(line, UnixMillis(0), &mut events);
+        }
+        aider.end(Some(0), UnixMillis(0), &mut events);
+        let Some(Event::Result(Outcome { problem: Some(problem), .. })) = events.last() else {
+            panic!("no failure: {events:?}")
+        };
+        assert_eq!(problem.class, AgentClass::Auth);
+        assert!(problem.message.ends_with("no such key"), "{}", problem.message);
+    }
+
+    #[test]
+    fn without_a_key_it_does_not_wait_for_a_browser() {
+        let mut aider = Aider::new("s".to_owned());
+        let mut events = Vec::new();
+        aider.text("No LLM model was specified and no API keys were provided.", UnixMillis(0), &mut events);
+        let Some(Event::Result(Outcome { problem: Some(problem), .. })) = events.last() else {
+            panic!("no failure: {events:?}")
+        };
+        assert_eq!(problem.class, AgentClass::Auth);
     }
 
     #[test]

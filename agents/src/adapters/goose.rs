@@ -1,18 +1,23 @@
 //! goose: `goose run --output-format stream-json`.
 //!
-//! Its stream does not name the session, so it is given a name. The totals count from the beginning of the session.
+//! Its stream does not name the session, so it is given a name. The totals count from the beginning of the session. Most
+//! errors it tells in a message of its own, as if it were an answer, and then it is complete and exits with 0.
 
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+use atta_core::engine::AgentClass;
 use atta_core::protocol::agent::{AgentPermission, AgentTokens};
 use atta_core::time::UnixMillis;
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{Adapter, Launch, count, detail, dollars, text};
-use crate::classify::problem;
-use crate::event::{Event, Outcome, Total};
+use crate::classify::{problem, problem_of};
+use crate::event::{Event, Outcome, Problem, Total};
 use crate::process::Invocation;
 
-pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
+pub(super) fn invoke(launch: &Launch<'_>) -> std::io::Result<Invocation> {
     let mut command = launch.program("goose");
     let mut add = |arguments: &[&str]| command.extend(arguments.iter().map(std::convert::Into::into));
     add(&["run", "--output-format", "stream-json", "--quiet"]);
@@ -37,12 +42,33 @@ pub(super) fn invoke(launch: &Launch<'_>) -> Invocation {
     }
     add(&["--instructions", "-"]);
     let mode = match launch.permission {
-        // Everything that is not allowed by itself is asked for, and nobody answers.
         AgentPermission::Read => "chat",
+        // What is not allowed by itself is asked for; nobody answers, and it ends.
         AgentPermission::Edit => "smart_approve",
         AgentPermission::Full => "auto",
     };
-    Invocation { command, set: vec![("GOOSE_MODE".into(), mode.into())], stdin: Some(launch.prompt.to_owned()) }
+    let mut prompt = launch.prompt.to_owned();
+    if launch.permission == AgentPermission::Read {
+        // It may use no tool, not even to look into a file.
+        prompt.push_str(&texts(launch)?);
+    }
+    let set = [("GOOSE_MODE", mode), ("GOOSE_TELEMETRY_OFF", "1")];
+    let set = set.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    Ok(Invocation { command, set: set.into(), stdin: Some(prompt) })
+}
+
+/// The texts of others, each in its frame.
+fn texts(launch: &Launch<'_>) -> std::io::Result<String> {
+    let entries = launch.context.map(std::fs::read_dir).transpose()?.into_iter().flatten();
+    let mut files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()?;
+    files.sort();
+    let mut texts = String::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&file)?;
+        let _ = write!(texts, "\n\nYou cannot open files. This is in {name}:\n\n{text}");
+    }
+    Ok(texts)
 }
 
 /// Understands its stream.
@@ -53,6 +79,8 @@ pub(crate) struct Goose {
     /// The message that comes in pieces.
     speaking: Option<String>,
     begun: bool,
+    /// What it said last of itself.
+    failure: Option<Problem>,
 }
 
 impl Goose {
@@ -69,7 +97,7 @@ impl Adapter for Goose {
             out.push(Event::Session(self.session.clone()));
         }
         match text(event, "/type").unwrap_or_default() {
-            "message" => self.message(&event["message"], out),
+            "message" => self.message(&event["message"], now, out),
             "notification" => out.push(Event::Ignored),
             "model_change" => out.extend(text(event, "/model").map(|model| Event::Model(model.to_owned()))),
             "error" => {
@@ -89,7 +117,7 @@ impl Adapter for Goose {
                 let by_model = self.model.clone().zip(tokens).into_iter().collect::<IndexMap<_, _>>();
                 let cost = dollars(event, "/cost_usd").filter(|cost| cost.0 > 0);
                 out.push(Event::Total(Total { tokens, cost, by_model, whole_session: true }));
-                out.push(Outcome::good(None));
+                out.push(self.failure.take().map_or_else(|| Outcome::good(None), Outcome::bad));
             }
             kind => out.push(Event::Unknown(kind.to_owned())),
         }
@@ -98,10 +126,23 @@ impl Adapter for Goose {
 
 impl Goose {
     /// A message may come in pieces with the same id.
-    fn message(&mut self, message: &Value, out: &mut Vec<Event>) {
+    fn message(&mut self, message: &Value, now: UnixMillis, out: &mut Vec<Event>) {
         let assistant = text(message, "/role") == Some("assistant");
         let id = text(message, "/id").map(str::to_owned);
+        if let Some(told) = own_words(message) {
+            let found = problem(told, now);
+            let found =
+                if told.starts_with(OUT_OF_TURNS) { problem_of(AgentClass::MaxTurns, told, now) } else { found };
+            self.failure = Some(found.clone());
+            out.push(Event::Problem(found));
+            return;
+        }
+        if text(message, "/content/0/type") == Some("systemNotification") {
+            out.push(Event::Note(text(message, "/content/0/msg").unwrap_or_default().to_owned()));
+            return;
+        }
         if assistant {
+            self.failure = None;
             out.push(Event::Turn(id.clone()));
         }
         for part in message.get("content").and_then(Value::as_array).into_iter().flatten() {
@@ -128,8 +169,11 @@ impl Goose {
                     });
                 }
                 Some("toolResponse") => {
-                    let failed = text(part, "/toolResult/status") == Some("error");
-                    let told = text(part, "/toolResult/error").or_else(|| text(part, "/toolResult/value/0/text"));
+                    let result = &part["toolResult"];
+                    let failed = text(result, "/status") == Some("error") || result["value"]["isError"] == true;
+                    // Older versions had the content alone for a value.
+                    let told = ["/error", "/value/content/0/text", "/value/0/text"];
+                    let told = told.iter().find_map(|pointer| text(result, pointer));
                     out.push(Event::ToolResult { failed, detail: told.unwrap_or_default().to_owned() });
                 }
                 _ => {}
@@ -138,11 +182,85 @@ impl Goose {
     }
 }
 
+/// How it begins to speak when the turns that it was given are used up.
+const OUT_OF_TURNS: &str = "I've reached the maximum number of actions";
+
+/// What goose itself says in an answer's place. What a model said has a note of which one it was.
+fn own_words(message: &Value) -> Option<&str> {
+    let told = text(message, "/content/0/text").filter(|_| text(message, "/role") == Some("assistant"))?;
+    let begins = ["Ran into this error", "Unable to continue: ", OUT_OF_TURNS];
+    let own = message.pointer("/metadata/inference").is_none() && begins.iter().any(|words| told.starts_with(words));
+    own.then_some(told)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn told(metadata: &Value, words: &str) -> Vec<Event> {
+        let mut goose = Goose::new("s".to_owned(), None);
+        let mut events = Vec::new();
+        let content = json!([{"type": "text", "text": words}]);
+        let message = json!({"role": "assistant", "id": "a", "content": content, "metadata": metadata});
+        for event in [json!({"type": "message", "message": message}), json!({"type": "complete"})] {
+            goose.json(&event, UnixMillis(0), &mut events);
+        }
+        events
+    }
+
+    #[test]
+    fn an_error_that_it_tells_like_an_answer_is_an_error() {
+        for (words, class) in [
+            ("Ran into this error: Rate limit exceeded: slow down.\n\nPlease retry", AgentClass::RateLimited),
+            ("Ran into this error: Server error: it broke.", AgentClass::Error),
+            ("Unable to continue: Context limit still exceeded after compaction.", AgentClass::Context),
+            ("I've reached the maximum number of actions I can do without user input.", AgentClass::MaxTurns),
+        ] {
+            let events = told(&json!({"userVisible": true}), words);
+            let Some(Event::Result(Outcome { problem: Some(problem), .. })) = events.last() else {
+                panic!("{words} is no failure: {events:?}")
+            };
+            assert_eq!(problem.class, class, "{words}");
+            assert!(!events.iter().any(|event| matches!(event, Event::Turn(_))), "no model was asked: {events:?}");
+        }
+        let events = told(&json!({"inference": {"provider": "openai"}}), "Ran into this error: that is what I fixed.");
+        assert!(matches!(events.last(), Some(Event::Result(outcome)) if outcome.problem.is_none()), "{events:?}");
+    }
+
+    #[test]
+    fn who_may_open_no_file_is_given_the_texts() {
+        let files = tempfile::tempdir().unwrap();
+        std::fs::write(files.path().join("issue.md"), "[mark] It crashes.").unwrap();
+        let choice = atta_core::protocol::agent::AgentChoice {
+            cli: atta_core::protocol::agent::AgentCli::Goose,
+            command: Vec::new(),
+            model: None,
+        };
+        let mut launch = Launch {
+            choice: &choice,
+            prompt: "Plan.",
+            system: None,
+            permission: AgentPermission::Read,
+            allowed_tools: &[],
+            resume: None,
+            turns_left: None,
+            usd_left: None,
+            files: files.path(),
+            context: Some(files.path()),
+            home: None,
+            fresh_id: "s",
+            run: 0,
+        };
+        let prompt = invoke(&launch).unwrap().stdin.unwrap();
+        assert!(
+            prompt.starts_with("Plan.") && prompt.ends_with("This is in issue.md:\n\n[mark] It crashes."),
+            "{prompt}"
+        );
+        launch.permission = AgentPermission::Full;
+        assert_eq!(invoke(&launch).unwrap().stdin.as_deref(), Some("Plan."));
+    }
 
     #[test]
     fn a_piece_of_a_message_is_told_once() {

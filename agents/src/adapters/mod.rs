@@ -101,7 +101,7 @@ pub(crate) fn prepare(launch: &Launch<'_>) -> std::io::Result<(Invocation, Box<d
         AgentCli::Codex => (codex::invoke(launch), Box::new(codex::Codex::new(model))),
         AgentCli::Gemini => (gemini::invoke(launch), Box::new(gemini::Gemini::default())),
         AgentCli::Opencode => (opencode::invoke(launch), Box::new(opencode::Opencode::default())),
-        AgentCli::Goose => (goose::invoke(launch), Box::new(goose::Goose::new(session(), model))),
+        AgentCli::Goose => (goose::invoke(launch)?, Box::new(goose::Goose::new(session(), model))),
         AgentCli::Copilot => {
             let usage = copilot::usage_file(launch.files, launch.run);
             (copilot::invoke(launch), Box::new(copilot::Copilot::new(session(), usage)))

@@ -167,7 +167,7 @@ impl StandIn {
         if let Some(stderr) = stderr {
             eprintln!("{stderr}");
         }
-        Ok(1)
+        Ok(self.wire.failure_code(class))
     }
 }
 

@@ -52,7 +52,12 @@ impl Wire {
                 json!({"type": "system", "subtype": "init", "session_id": session, "model": "m1", "apiKeySource": "env"}),
                 json!({"type": "user", "message": {"role": "user", "content": []}, "session_id": session}),
             ]),
-            AgentCli::Aider => vec!["Aider v0.86.2".to_owned(), format!("Model: {MODEL} with diff edit format")],
+            AgentCli::Aider => {
+                let notes = ["Update git name with: git config user.name \"Your Name\"", "Aider v0.86.2"];
+                let more = ["Git repo: .git with 2 files", "Repo-map: using 4096 tokens, auto refresh"];
+                let model = format!("Model: {MODEL} with diff edit format");
+                notes.into_iter().map(str::to_owned).chain([model]).chain(more.map(str::to_owned)).collect()
+            }
             AgentCli::Custom => lines([json!({"type": "session", "id": session, "model": MODEL})]),
         }
     }
@@ -133,11 +138,12 @@ impl Wire {
                 let id = format!("m{n}");
                 let mut all = vec![message("assistant", &id, json!({"type": "text", "text": text}))];
                 if tool {
-                    let value = json!({"name": "developer__shell", "arguments": command});
+                    let value = json!({"name": "shell", "arguments": command});
                     let called =
                         json!({"type": "toolRequest", "id": call, "toolCall": {"status": "success", "value": value}});
                     all.push(message("assistant", &id, called));
-                    let told = json!({"status": "success", "value": [{"type": "text", "text": "ok"}]});
+                    let told = json!({"resultType": "complete", "content": [{"type": "text", "text": "ok"}], "isError": false});
+                    let told = json!({"status": "success", "value": told});
                     all.push(message(
                         "user",
                         &format!("u{n}"),
@@ -227,8 +233,7 @@ impl Wire {
                 part["messageID"] = json!(format!("msg_{n}"));
                 lines([json!({"type": "step_finish", "sessionID": session, "part": part})])
             }
-            AgentCli::Goose => lines([json!({"type": "complete", "total_tokens": (INPUT + CACHED + OUTPUT) * n,
-                "input_tokens": (INPUT + CACHED) * n, "output_tokens": OUTPUT * n, "cache_read_input_tokens": CACHED * n})]),
+            AgentCli::Goose => lines([goose_complete(n)]),
             AgentCli::Copilot => {
                 lines([json!({"type": "result", "sessionId": session, "exitCode": 0, "usage": {"premiumRequests": 1}})])
             }
@@ -310,7 +315,15 @@ impl Wire {
                 let error = json!({"name": name, "data": {"message": message, "statusCode": status, "responseHeaders": headers}});
                 (lines([json!({"type": "error", "sessionID": session, "error": error})]), None)
             }
-            AgentCli::Goose => (lines([json!({"type": "error", "error": message})]), None),
+            AgentCli::Goose if class == AgentClass::Auth => {
+                (lines([json!({"type": "error", "error": goose_says(&message)})]), None)
+            }
+            // Of everything else it speaks as if it were an answer, and then it is complete.
+            AgentCli::Goose => {
+                let said = json!({"id": "msg_own", "role": "assistant", "created": 1, "metadata": {"userVisible": true},
+                    "content": [{"type": "text", "text": goose_says(&message)}]});
+                (lines([json!({"type": "message", "message": said}), goose_complete(self.turns)]), None)
+            }
             AgentCli::Copilot => {
                 let kind = match class {
                     AgentClass::RateLimited => "rate_limit",
@@ -327,7 +340,16 @@ impl Wire {
                 )
             }
             AgentCli::Cursor => (Vec::new(), Some(message)),
-            AgentCli::Aider => (vec![message], None),
+            AgentCli::Aider => {
+                let explained = match class {
+                    AgentClass::RateLimited => {
+                        Some("The API provider has rate limited you. Try again later or check your quotas.")
+                    }
+                    AgentClass::Auth => Some("The API provider is not able to authenticate you. Check your API key."),
+                    _ => None,
+                };
+                (std::iter::once(message).chain(explained.map(str::to_owned)).collect(), None)
+            }
             AgentCli::Custom => {
                 let class = serde_json::to_value(class).unwrap_or_default();
                 let class = class.as_str().unwrap_or("error").to_lowercase();
@@ -338,6 +360,15 @@ impl Wire {
                     None,
                 )
             }
+        }
+    }
+
+    /// The exit code of a session that went wrong.
+    pub(super) fn failure_code(&self, class: AgentClass) -> i32 {
+        match self.cli {
+            AgentCli::Aider => 0,
+            AgentCli::Goose => i32::from(class == AgentClass::Auth),
+            _ => 1,
         }
     }
 
@@ -403,6 +434,15 @@ fn message_of(cli: AgentCli, class: AgentClass, resets_at: Option<i64>) -> Strin
             _ => "something broke".to_owned(),
         },
     }
+}
+
+fn goose_says(error: &str) -> String {
+    format!("Ran into this error: {error}.\n\nPlease retry if you think this is a transient or recoverable error.")
+}
+
+fn goose_complete(n: u64) -> Value {
+    json!({"type": "complete", "total_tokens": (INPUT + CACHED + OUTPUT) * n, "input_tokens": (INPUT + CACHED) * n,
+        "output_tokens": OUTPUT * n, "cache_read_input_tokens": CACHED * n, "cache_write_input_tokens": 0})
 }
 
 fn lines(events: impl IntoIterator<Item = Value>) -> Vec<String> {

@@ -105,6 +105,11 @@ impl LiveServer {
         Self::launch(program, directory, &path, &[], arguments)
     }
 
+    /// With further variables and further arguments.
+    pub(crate) fn start_in(directory: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::launch(atta(), directory, &self::path(), variables, arguments)
+    }
+
     fn launch(program: &Path, directory: &Path, path: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
         let output = directory.join("server.log");
         let file = File::create(&output).expect("the directory is writable");

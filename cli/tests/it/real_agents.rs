@@ -10,22 +10,37 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-const FINAL: &str = "All done. {\"answer\": 42}";
+/// Its second line is longer than a terminal is wide.
+const FINAL: &str = "All done.\n{\"answer\": 42, \"summary\": \"There was one thing to do, which was to make a file; it has been made, and it has in it what it had to have.\"}";
 const COMMAND: &str = "echo hi > made-by-agent";
 
 /// Answers like a model that calls one tool and is done then. It lives as long as the test's process.
 fn stub() -> String {
+    listen(|path, asked| (200, answer(path, asked)))
+}
+
+/// Refuses everything.
+fn refusing(status: u16, code: &'static str, message: &'static str) -> String {
+    listen(move |_, _| {
+        let error = json!({"error": {"message": message, "type": code, "code": code}});
+        (status, ("application/json", error.to_string()))
+    })
+}
+
+type Answer = (u16, (&'static str, String));
+
+fn listen(answer: impl Fn(&str, &Value) -> Answer + Copy + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            thread::spawn(move || serve(stream));
+            thread::spawn(move || serve(stream, answer));
         }
     });
     format!("http://{address}")
 }
 
-fn serve(stream: TcpStream) {
+fn serve(stream: TcpStream, answer: impl Fn(&str, &Value) -> Answer) {
     let mut writer = stream.try_clone().unwrap();
     let mut reader = BufReader::new(stream);
     loop {
@@ -64,8 +79,8 @@ fn serve(stream: TcpStream) {
             return;
         }
         let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let (kind, text) = answer(path.split('?').next().unwrap_or_default(), &asked);
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", text.len());
+        let (status, (kind, text)) = answer(path.split('?').next().unwrap_or_default(), &asked);
+        let head = format!("HTTP/1.1 {status} So\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", text.len());
         if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(text.as_bytes())).is_err() {
             return;
         }
@@ -89,6 +104,9 @@ fn answer(path: &str, asked: &Value) -> (&'static str, String) {
     } else if path.ends_with("/responses") {
         responses(last("input").contains("function_call_output"))
     } else if path.ends_with("/chat/completions") {
+        if !tools && asked["messages"].to_string().contains("SEARCH/REPLACE") {
+            return edits(asked, last("messages").contains("failed to match"));
+        }
         completions(asked, !tools || last("messages").contains("\"role\":\"tool\""))
     } else if path.contains("enerateContent") {
         let part = match (tools, last("contents").contains("functionResponse")) {
@@ -154,12 +172,25 @@ fn completions(asked: &Value, done: bool) -> (&'static str, String) {
         json!({"role": "assistant", "content": FINAL})
     } else {
         let arguments = json!({"command": COMMAND, "description": "a file"}).to_string();
+        let offered = asked["tools"].to_string();
+        let name = if offered.contains("\"name\":\"bash\"") { "bash" } else { "shell" };
         json!({"role": "assistant", "content": "I will look", "tool_calls": [
-            {"index": 0, "id": "call_1", "type": "function", "function": {"name": "bash", "arguments": arguments}}]})
+            {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}]})
     };
+    completion(asked, &message, if done { "stop" } else { "tool_calls" })
+}
+
+/// Without tools, a model answers with edits. The first one fits nowhere, and the second one makes a file.
+fn edits(asked: &Value, told_so: bool) -> (&'static str, String) {
+    let (before, words) = if told_so { ("", FINAL) } else { ("what is not there\n", "I will see.") };
+    let edit = format!("made-by-agent\n```\n<<<<<<< SEARCH\n{before}=======\nhi\n>>>>>>> REPLACE\n```");
+    completion(asked, &json!({"role": "assistant", "content": format!("{edit}\n\n{words}")}), "stop")
+}
+
+fn completion(asked: &Value, message: &Value, reason: &str) -> (&'static str, String) {
+    let id = format!("c{}", asked["messages"].as_array().map_or(0, Vec::len));
     let usage = json!({"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110, "prompt_tokens_details": {"cached_tokens": 40}});
-    let chunk = |choices: Value, usage: Value| json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": asked["model"], "choices": choices, "usage": usage});
-    let reason = if done { "stop" } else { "tool_calls" };
+    let chunk = |choices: Value, usage: Value| json!({"id": id, "object": "chat.completion.chunk", "created": 1, "model": asked["model"], "choices": choices, "usage": usage});
     if asked["stream"] == true {
         let events = [
             chunk(json!([{"index": 0, "delta": message, "finish_reason": null}]), Value::Null),
@@ -169,14 +200,19 @@ fn completions(asked: &Value, done: bool) -> (&'static str, String) {
         ];
         return sse(&events, false);
     }
-    let whole = json!({"id": "c1", "object": "chat.completion", "created": 1, "model": asked["model"],
+    let whole = json!({"id": id, "object": "chat.completion", "created": 1, "model": asked["model"],
         "choices": [{"index": 0, "message": message, "finish_reason": reason}], "usage": usage});
     ("application/json", whole.to_string())
 }
 
 /// Where a CLI was installed.
 fn installed(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agents/tests/real/node_modules/.bin").join(name);
+    let path = match name {
+        "aider" => "python/bin/aider".to_owned(),
+        "goose" => "node_modules/@aaif/goose-binary-linux-x64/bin/goose".to_owned(),
+        _ => format!("node_modules/.bin/{name}"),
+    };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agents/tests/real").join(path);
     assert!(path.exists(), "{name} is not installed: run scripts/real-agents");
     path
 }
@@ -189,6 +225,23 @@ fn session(
     environment: &[(&str, String)],
     home: &tempfile::TempDir,
 ) -> Value {
+    let (record, shown) = run(cli, command, model, environment, home);
+    assert_eq!(record["class"], "DONE", "{record:#}\n{shown}");
+    assert_eq!(record["verdict"]["answer"], 42, "{record:#}\n{shown}");
+    assert_eq!(record["usage"]["turns"], 2, "{record:#}\n{shown}");
+    assert!(record["session"]["id"].is_string(), "{record:#}\n{shown}");
+    assert_eq!(fs::read_to_string(home.path().join("work/made-by-agent")).unwrap(), "hi\n", "{shown}");
+    record
+}
+
+/// Runs a session: its record and its log.
+fn run(
+    cli: &str,
+    command: &[&str],
+    model: &str,
+    environment: &[(&str, String)],
+    home: &tempfile::TempDir,
+) -> (Value, String) {
     let path = |part: &str| home.path().join(part);
     for part in ["work", "record"] {
         fs::create_dir_all(path(part)).unwrap();
@@ -198,7 +251,7 @@ fn session(
     let schema = json!({"type": "object", "required": ["answer"]});
     let seconds = |secs: u64| json!({"secs": secs, "nanos": 0});
     let order = json!({
-        "choice": {"cli": cli, "command": program, "model": model}, "prompt": {"text": "Make a file."}, "permission": "full",
+        "choice": {"cli": cli, "command": program, "model": Some(model).filter(|model| !model.is_empty())}, "prompt": {"text": "Make a file."}, "permission": "full",
         "vote": 1, "limits": {}, "track_changes": false, "verdict": {"schema": schema, "required": true, "asks": 0},
         "watch": {"start": seconds(120), "idle": seconds(120), "after_result": seconds(20), "kill_grace": seconds(2)},
     });
@@ -214,14 +267,9 @@ fn session(
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .output()
         .unwrap();
-    let shown = String::from_utf8_lossy(&done.stdout);
-    let record: Value = serde_json::from_slice(&fs::read(path("record/record.json")).unwrap()).unwrap();
-    assert_eq!(record["class"], "DONE", "{record:#}\n{shown}");
-    assert_eq!(record["verdict"]["answer"], 42, "{record:#}\n{shown}");
-    assert_eq!(record["usage"]["turns"], 2, "{record:#}\n{shown}");
-    assert!(record["session"]["id"].is_string(), "{record:#}\n{shown}");
-    assert_eq!(fs::read_to_string(path("work/made-by-agent")).unwrap(), "hi\n", "{shown}");
-    record
+    let shown = String::from_utf8_lossy(&done.stdout).into_owned();
+    let record = serde_json::from_slice(&fs::read(path("record/record.json")).unwrap()).unwrap();
+    (record, shown)
 }
 
 #[test]
@@ -297,4 +345,81 @@ fn copilot_completes_a_session() {
     let record = session("copilot", &["copilot"], "m1", &environment, &home);
     let tokens = json!({"input": 120, "output": 20, "cache_read": 80, "cache_write": 0});
     assert_eq!(record["usage"]["tokens"], tokens, "{record:#}");
+}
+
+fn for_goose(api: String) -> [(&'static str, String); 3] {
+    [("OPENAI_HOST", api), ("OPENAI_API_KEY", "no-key".to_owned()), ("GOOSE_DISABLE_KEYRING", "1".to_owned())]
+}
+
+#[test]
+fn goose_completes_a_session() {
+    let home = tempfile::tempdir().unwrap();
+    let record = session("goose", &["goose"], "openai/m1", &for_goose(stub()), &home);
+    let tokens = json!({"input": 120, "output": 20, "cache_read": 80, "cache_write": 0});
+    assert_eq!(record["usage"]["tokens"], tokens, "{record:#}");
+    assert_eq!(record["usage"]["cost"], Value::Null, "a price that nobody knows is not 0");
+}
+
+#[test]
+fn goose_is_believed_neither_its_exit_code_nor_its_end() {
+    for (api, class) in [
+        (refusing(429, "rate_limit_exceeded", "slow down"), "RATE_LIMITED"),
+        (refusing(401, "invalid_api_key", "who are you?"), "AUTH"),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let (record, shown) = run("goose", &["goose"], "openai/m1", &for_goose(api), &home);
+        assert_eq!(record["class"], class, "{record:#}\n{shown}");
+        assert_eq!(record["verdict"], Value::Null, "{record:#}\n{shown}");
+    }
+}
+
+/// The table of prices that it would look up elsewhere is not to be had: there is no way out.
+fn for_aider(api: &str) -> [(&'static str, String); 4] {
+    let nowhere = "http://127.0.0.1:9".to_owned();
+    [
+        ("OPENAI_API_BASE", format!("{api}/v1")),
+        ("OPENAI_API_KEY", "no-key".to_owned()),
+        ("HTTPS_PROXY", nowhere),
+        ("NO_PROXY", "127.0.0.1".to_owned()),
+    ]
+}
+
+const AIDER: [&str; 3] = ["aider", "--edit-format", "diff"];
+
+#[test]
+fn aider_completes_a_session() {
+    let home = tempfile::tempdir().unwrap();
+    // Where there is no repository it makes one, with a .gitignore.
+    let made = Command::new("git").args(["init", "-q"]).arg(home.path().join("work")).status().unwrap();
+    assert!(made.success());
+    let record = session("aider", &AIDER, "openai/m1", &for_aider(&stub()), &home);
+    // What the message of its commit took is in none of its lines, nor what came from a cache.
+    let tokens = json!({"input": 200, "output": 20, "cache_read": 0, "cache_write": 0});
+    assert_eq!(record["usage"]["tokens"], tokens, "{record:#}");
+    assert_eq!(record["usage"]["cost"], Value::Null, "a price that nobody knows is not 0");
+    assert_eq!(record["model"].as_str().or(record["runs"][0]["model"].as_str()), Some("openai/m1"), "{record:#}");
+    let told = record["verdict"]["summary"].as_str().unwrap();
+    assert!(told.ends_with("what it had to have."), "{told}");
+    let words = record["final_message"].as_str().unwrap();
+    assert!(!words.contains("Repo-map") && !words.contains("raw.githubusercontent.com"), "{words}");
+    assert!(!home.path().join("work/.gitignore").exists(), "the repository is not its own");
+    let settings = fs::read_to_string(home.path().join(".aider/analytics.json")).unwrap_or_default();
+    assert!(!settings.contains("\"permanently_disable\": true"), "its settings are the user's: {settings}");
+}
+
+#[test]
+fn aider_without_a_key_that_is_accepted_ends_with_that() {
+    let home = tempfile::tempdir().unwrap();
+    let api = refusing(401, "invalid_api_key", "who are you?");
+    let (record, shown) = run("aider", &AIDER, "openai/m1", &for_aider(&api), &home);
+    assert_eq!(record["class"], "AUTH", "{record:#}\n{shown}");
+    assert!(record["message"].as_str().unwrap().contains("who are you?"), "{record:#}\n{shown}");
+}
+
+#[test]
+fn aider_that_would_wait_for_a_person_with_a_browser_is_ended() {
+    let home = tempfile::tempdir().unwrap();
+    let environment = [("HTTPS_PROXY", "http://127.0.0.1:9".to_owned())];
+    let (record, shown) = run("aider", &["aider"], "", &environment, &home);
+    assert_eq!(record["class"], "AUTH", "{record:#}\n{shown}");
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 /// Globs relative to the repository; `**/` is any directory, the top included. docs/security.md has the same list.
-pub const AGENT_CONFIGURATION: [&str; 34] = [
+pub const AGENT_CONFIGURATION: [&str; 35] = [
     "**/CLAUDE.md",
     "**/CLAUDE.local.md",
     "**/.claude/**",
@@ -34,6 +34,8 @@ pub const AGENT_CONFIGURATION: [&str; 34] = [
     "**/.aider*",
     "**/.aider*/**",
     "**/.atta/**",
+    // Some take the address of their model's API from there, and send it their key.
+    "**/.env",
     ".vscode/mcp.json",
     ".vscode/settings.json",
     ".husky/**",

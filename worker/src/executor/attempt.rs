@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Finished;
 use super::agent::without_other_agents;
-use super::environment::Environment;
+use super::environment::{Environment, inherited_secrets};
 use super::log::Log;
 use super::memory::{Left, Memory};
 use super::phrase::{self, failure};
@@ -81,7 +81,9 @@ impl Attempt {
     pub(super) fn new(core: &Arc<Core>, assignment: Assignment, orders: watch::Receiver<Order>) -> Self {
         let capture = assignment.outputs.iter().any(|spec| spec.source == OutputSource::Stdout).then_some(STDOUT_LIMIT);
         let (id, token) = (assignment.attempt_id.clone(), assignment.token);
-        let redactor = Redactor::new(&assignment.secrets.values);
+        let mut secrets = assignment.secrets.values.clone();
+        secrets.extend(inherited_secrets(&core.config.environment, &assignment.inherit_env));
+        let redactor = Redactor::new(&secrets);
         // Names that the program may set by a line on stdout.
         let speaks = |source: &OutputSource| matches!(source, OutputSource::OutputFile | OutputSource::Stdout);
         let shell = matches!(assignment.action, Action::Shell { .. });

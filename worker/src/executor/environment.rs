@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use atta_core::definition::InheritEnv;
-use atta_core::secret::SecretText;
+use atta_core::secret::{SecretText, SecretValue};
 use indexmap::IndexMap;
 
 /// What every attempt sees of the ant's environment; `LC_*` too.
@@ -34,13 +34,8 @@ impl Environment {
         given: &IndexMap<String, String>,
         secrets: &IndexMap<String, SecretText>,
     ) -> Result<Self, String> {
-        let passed_on = |name: &OsStr| match inherit {
-            InheritEnv::All => true,
-            InheritEnv::None => is_allowed(name),
-            InheritEnv::Names(names) => is_allowed(name) || names.iter().any(|n| OsStr::new(n) == name),
-        };
         let mut values: IndexMap<OsString, OsString> =
-            ant.iter().filter(|(name, _)| passed_on(name)).cloned().collect();
+            ant.iter().filter(|(name, _)| is_allowed(name) || is_inherited(inherit, name)).cloned().collect();
         values.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
         let given = given.iter().map(|(name, value)| (name, value.as_str()));
         let secrets = secrets.iter().map(|(name, value)| (name, value.reveal()));
@@ -109,6 +104,32 @@ impl Environment {
     }
 }
 
+/// What is inherited and is a secret by its name: nobody set it as one, and it must not be shown any more than those.
+pub(super) fn inherited_secrets(ant: &[(OsString, OsString)], inherit: &InheritEnv) -> Vec<SecretValue> {
+    let found = ant.iter().filter_map(|(name, value)| {
+        let (text, value) = (name.to_str()?, value.to_str()?);
+        let secret = is_inherited(inherit, name) && is_secret_by_name(text) && value.len() >= SHORTEST_SECRET;
+        secret.then(|| SecretValue { name: text.to_owned(), value: SecretText::new(value.to_owned()) })
+    });
+    found.collect()
+}
+
+/// What is shorter may be anything, and would be taken out of every text.
+const SHORTEST_SECRET: usize = 12;
+
+fn is_secret_by_name(name: &str) -> bool {
+    let last = name.rsplit('_').next().unwrap_or(name).to_ascii_uppercase();
+    ["KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "PAT"].contains(&last.as_str())
+}
+
+fn is_inherited(inherit: &InheritEnv, name: &OsStr) -> bool {
+    match inherit {
+        InheritEnv::All => true,
+        InheritEnv::None => false,
+        InheritEnv::Names(names) => names.iter().any(|named| OsStr::new(named) == name),
+    }
+}
+
 fn is_allowed(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b"LC_") || ALLOWED.iter().any(|allowed| OsStr::new(allowed) == name)
 }
@@ -140,6 +161,23 @@ mod tests {
         let named = InheritEnv::Names(vec!["GH_TOKEN".to_owned(), "ABSENT".to_owned()]);
         assert_eq!(composed(&named, &[("HOME", "/x")]).unwrap(), ["PATH=/bin", "HOME=/x", "LC_ALL=C", "GH_TOKEN=t"]);
         assert_eq!(composed(&InheritEnv::All, &[]).unwrap().len(), 5);
+    }
+
+    #[test]
+    fn what_is_inherited_and_is_a_secret_by_its_name_is_known_as_one() {
+        let ant = [
+            ("ANTHROPIC_API_KEY", "sk-ant-0123456789"),
+            ("CODEX_HOME", "/home/ada/.codex-of-hers"),
+            ("GH_TOKEN", "gho_0123456789"),
+            ("SHORT_TOKEN", "t"),
+        ];
+        let ant = ant.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let found = |inherit: &InheritEnv| -> Vec<String> {
+            inherited_secrets(&ant, inherit).into_iter().map(|secret| secret.name).collect()
+        };
+        assert_eq!(found(&InheritEnv::All), ["ANTHROPIC_API_KEY", "GH_TOKEN"]);
+        assert_eq!(found(&InheritEnv::Names(vec!["GH_TOKEN".to_owned(), "CODEX_HOME".to_owned()])), ["GH_TOKEN"]);
+        assert_eq!(found(&InheritEnv::None), Vec::<String>::new());
     }
 
     #[test]

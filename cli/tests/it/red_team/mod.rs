@@ -2,6 +2,7 @@
 //! written that the workflow does not write.
 
 mod cases;
+mod shipped;
 
 use std::collections::BTreeMap;
 use std::fs;
