@@ -647,6 +647,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/{id}/tasks/{task}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the log of a task's latest attempt
+         * @description As for an attempt.
+         */
+        get: operations["get_task_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{id}/attempts/{number}/terminal": {
         parameters: {
             query?: never;
@@ -665,26 +685,6 @@ export interface paths {
          */
         post: operations["open_terminal"];
         delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/jobs/{id}/attempts/{number}/terminal/{session}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * End a session of a terminal
-         * @description The program goes on.
-         */
-        delete: operations["close_terminal"];
         options?: never;
         head?: never;
         patch?: never;
@@ -731,21 +731,21 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/jobs/{id}/tasks/{task}/log": {
+    "/api/v1/jobs/{id}/attempts/{number}/terminal/{session}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /**
-         * Read the log of a task's latest attempt
-         * @description As for an attempt.
-         */
-        get: operations["get_task_log"];
+        get?: never;
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * End a session of a terminal
+         * @description The program goes on.
+         */
+        delete: operations["close_terminal"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2781,7 +2781,10 @@ export interface components {
                 user: string;
                 /** @description The name of the token. */
                 token: string;
-                /** @description What: the operation of the API. */
+                /**
+                 * @description What: the operation of the API; of a terminal `terminal.open`, `terminal.take_over`, `terminal.input` or
+                 *     `terminal.close`.
+                 */
                 action: string;
                 /** @description On what: the path of the request. */
                 target: string;
@@ -2792,6 +2795,8 @@ export interface components {
                 status: number;
                 /** @description The id of the request. */
                 request_id: string;
+                /** @description What else there is to say: of a terminal, what was typed. */
+                detail?: string | null;
             }[];
             /** @description Opaque; absent on the last page. */
             next_cursor?: string | null;
@@ -4931,6 +4936,59 @@ export interface operations {
             };
         };
     };
+    get_task_log: {
+        parameters: {
+            query?: {
+                /** @description Only this stream; ranges then count its bytes only */
+                stream?: components["schemas"]["LogStream"];
+                /** @description Go on while it is written */
+                follow?: boolean;
+                /** @description With `follow`: where to begin; Last-Event-ID wins */
+                offset?: number;
+            };
+            header?: {
+                /** @description E.g. `bytes=-16384` */
+                Range?: string | null;
+            };
+            path: {
+                /** @description The job's id */
+                id: string;
+                /** @description The task's name */
+                task: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The whole log */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description A range of it */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description An error: see `code` */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     open_terminal: {
         parameters: {
             query?: never;
@@ -4956,40 +5014,6 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["TerminalSession"];
                 };
-            };
-            /** @description An error: see `code` */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    close_terminal: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description The job's id */
-                id: string;
-                /** @description The attempt's number within the job */
-                number: number;
-                /** @description The session */
-                session: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It has ended */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description An error: see `code` */
             default: {
@@ -5082,47 +5106,28 @@ export interface operations {
             };
         };
     };
-    get_task_log: {
+    close_terminal: {
         parameters: {
-            query?: {
-                /** @description Only this stream; ranges then count its bytes only */
-                stream?: components["schemas"]["LogStream"];
-                /** @description Go on while it is written */
-                follow?: boolean;
-                /** @description With `follow`: where to begin; Last-Event-ID wins */
-                offset?: number;
-            };
-            header?: {
-                /** @description E.g. `bytes=-16384` */
-                Range?: string | null;
-            };
+            query?: never;
+            header?: never;
             path: {
                 /** @description The job's id */
                 id: string;
-                /** @description The task's name */
-                task: string;
+                /** @description The attempt's number within the job */
+                number: number;
+                /** @description The session */
+                session: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The whole log */
-            200: {
+            /** @description It has ended */
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "text/plain": string;
-                };
-            };
-            /** @description A range of it */
-            206: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/plain": string;
-                };
+                content?: never;
             };
             /** @description An error: see `code` */
             default: {

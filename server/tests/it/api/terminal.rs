@@ -47,8 +47,7 @@ impl Rig {
     }
 
     async fn token(&self, name: &str, role: Role) -> String {
-        let request =
-            TokenRequest { name: name.to_owned(), role, user: None, expires_in: None, ant: None, tags: None };
+        let request = TokenRequest { name: name.to_owned(), role, user: None, expires_in: None, ant: None, tags: None };
         self.server.server.queen().create_token(request, "the test").await.unwrap().value.reveal().to_owned()
     }
 
@@ -88,7 +87,8 @@ async fn a_session_is_opened_typed_in_resized_and_closed() {
     let orders = rig.ant.poll(rig.server.server.queen()).await;
     assert_eq!((orders.terminal.len(), &orders.terminal[0].bytes[..]), (1, &b"ls\r"[..]));
     assert_eq!(orders.terminal[0].size.map(|size| (size.columns, size.rows)), Some((80, 25)));
-    let resized = rig.send(Method::PUT, &format!("/{session}/size"), None, Some(&json!({"columns": 2, "rows": 1000}))).await;
+    let resized =
+        rig.send(Method::PUT, &format!("/{session}/size"), None, Some(&json!({"columns": 2, "rows": 1000}))).await;
     assert_eq!(resized.status, 204);
     assert_eq!(rig.send(Method::DELETE, &format!("/{session}"), None, None).await.status, 204);
     let closed = rig.send(Method::DELETE, &format!("/{session}"), None, None).await;
@@ -134,20 +134,15 @@ async fn what_cannot_be_done_is_said() {
     let session = rig.open().await;
     let job = rig.work[0].job_id.to_string();
     let post = async |path: &str| rig.server.send(rig.server.request(Method::POST, path)).await.problem();
-    assert_eq!(
-        post(&rig.path(1, "")).await,
-        "409 NO_TERMINAL: the task `b` has no terminal: give it `tty: true`"
-    );
+    assert_eq!(post(&rig.path(1, "")).await, "409 NO_TERMINAL: the task `b` has no terminal: give it `tty: true`");
     let unknown = format!("/api/v1/jobs/{job}/attempts/99/terminal");
     assert_eq!(post(&unknown).await, format!("404 NOT_FOUND: attempt 99 of job {job} not found"));
     let second = rig.send(Method::POST, "", None, None).await.problem();
     assert!(second.starts_with("409 TERMINAL_IN_USE: somebody on this machine types into "), "{second}");
     let small = rig.send(Method::POST, "", None, Some(&json!({"take_over": true, "columns": 1, "rows": 30}))).await;
-    assert_eq!(
-        small.problem(),
-        "422 INVALID_REQUEST: a terminal has 2 to 1000 columns and rows, not 1 and 30"
-    );
-    let size = rig.send(Method::PUT, &format!("/{session}/size"), None, Some(&json!({"columns": 80, "rows": 1001}))).await;
+    assert_eq!(small.problem(), "422 INVALID_REQUEST: a terminal has 2 to 1000 columns and rows, not 1 and 30");
+    let size =
+        rig.send(Method::PUT, &format!("/{session}/size"), None, Some(&json!({"columns": 80, "rows": 1001}))).await;
     assert_eq!(size.status, 422);
     assert_eq!(
         rig.input(&session, "", b"x").await.problem(),
@@ -170,10 +165,7 @@ async fn what_cannot_be_done_is_said() {
     }
     let busy = rig.input(&session, "?seq=5", b"x").await;
     assert_eq!(busy.header("retry-after"), "2");
-    assert_eq!(
-        busy.problem(),
-        "429 TERMINAL_BUSY: 65536 bytes that were typed wait for the ant ant: type them later"
-    );
+    assert_eq!(busy.problem(), "429 TERMINAL_BUSY: 65536 bytes that were typed wait for the ant ant: type them later");
     let other = rig.input("term_unknown", "?seq=1", b"x").await.problem();
     assert_eq!(
         other,
@@ -216,6 +208,11 @@ async fn operators_type_and_viewers_do_not() {
         .collect();
     assert_eq!(
         all,
-        ["olga olga terminal.open", "olga olga terminal.close", "root root terminal.take_over", "root root terminal.open"]
+        [
+            "olga olga terminal.open",
+            "olga olga terminal.close",
+            "root root terminal.take_over",
+            "root root terminal.open"
+        ]
     );
 }

@@ -83,7 +83,7 @@ pub(crate) async fn only_what_runs_on_a_terminal_can_be_typed_into_and_by_one_at
     assert_eq!((first.next_seq, first.expires_after_ms, &first.attempt_id), (1, 60_000, &a));
     let (code, message) = refused(open(&rig.queen, &a, "bob", false).await);
     assert_eq!(code, "TERMINAL_IN_USE");
-    assert!(message.starts_with(&format!("ann types into {a} since 2026-01-05T00:00:00Z")), "{message}");
+    assert!(message.starts_with(&format!("ann types into {a} since 2026-01-05T00:00:00.000Z")), "{message}");
     let second = open(&rig.queen, &a, "bob", true).await.unwrap();
     let (code, message) = refused(input(&rig.queen, &first, 1, b"x").await);
     assert_eq!((code, message.contains("bob took the terminal over")), ("TERMINAL_CLOSED", true), "{message}");
@@ -260,7 +260,7 @@ pub(crate) async fn all_of_it_is_written_down_gathered_and_without_secrets() {
         [
             "terminal.input ***\\u{3}last",
             "terminal.close bob took the terminal over",
-            "terminal.take_over from ann, who typed since 2026-01-05T00:00:00Z",
+            "terminal.take_over from ann, who typed since 2026-01-05T00:00:00.000Z",
             "terminal.open 80 columns, 24 rows",
             "terminal.close it was closed",
         ]
