@@ -243,11 +243,15 @@ impl QueenLink for TestQueen {
         *self.named.lock().unwrap() = request.workspaces;
         let mut changes = self.changed.subscribe();
         let number = self.polls.fetch_add(1, Ordering::SeqCst) + 1;
+        self.change();
         let orders = async {
             loop {
                 self.reachable()?;
-                // The newest question gets the orders.
-                if self.polls.load(Ordering::SeqCst) == number {
+                // The newest question gets the orders, and those before are answered.
+                if self.polls.load(Ordering::SeqCst) != number {
+                    return Ok(Orders::default());
+                }
+                {
                     let mut waiting = self.waiting.lock().unwrap();
                     if let Some(mut orders) = waiting.orders.pop_front() {
                         for assignment in &orders.assignments {
