@@ -2,20 +2,23 @@
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::engine::AttemptState;
 use atta_core::protocol::JobId;
 use atta_core::protocol::ant::LogStream;
 use atta_core::protocol::api::{AttemptResource, JobDetail, LogEvent};
-use atta_core::protocol::terminal::{COLUMNS, LARGEST, ROWS, SMALLEST, TerminalRequest, TerminalSession, TerminalSize};
+use atta_core::protocol::terminal::{
+    ATTEMPT_ENDED, COLUMNS, LARGEST, ROWS, SMALLEST, TerminalRequest, TerminalSession, TerminalSize,
+};
 use atta_core::resilience::{Backoff, Pauses};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use reqwest::Method;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::Server;
 use super::stream::Messages;
@@ -34,6 +37,12 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 /// How often something is tried again that broke off, and after how long: about as long as a session lasts.
 const TRIES: u32 = 60;
 const AGAIN: Backoff = Backoff { first: Duration::from_millis(100), factor: 2, cap: Duration::from_secs(1) };
+
+/// Keys that wait while the server cannot be reached; of a file so many pieces are read ahead.
+const KEYS: usize = 1 << 16;
+const PIECES: usize = 64;
+/// How long the server may take to hear that somebody leaves.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What this side has to say.
 enum Say {
@@ -66,32 +75,65 @@ pub(crate) async fn attach(args: AttachArgs) -> CommandResult {
     if local {
         output::say(&format!("What you type goes to {task} of {id}. Ctrl-] ends this; {task} goes on.\n"));
     }
+    let mut leave = Leave { asked: Arc::default(), signals: Signals::catch()? };
     let raw = if local { Some(Raw::enter()?) } else { None };
     output.raw = raw.is_some();
-    let (say, said) = mpsc::channel(64);
-    read_stdin(say.clone(), local);
-    let resized = watch_size(say)?;
-    let typing = tokio::spawn(line.type_on(said));
-    let mut signals = Signals::catch()?;
+    let (say, said) = mpsc::channel(if local { KEYS } else { PIECES });
+    read_stdin(say.clone(), local.then(|| Arc::clone(&leave.asked)));
+    let resized = watch_size(say.clone())?;
+    let mut typing = tokio::spawn(line.type_on(said));
     let result = tokio::select! {
         // What is printed last is shown.
         biased;
-        ended = output.copy() => ended.map(|()| Exit::Success),
-        typed = typing => match typed {
-            Ok(Ok(Typed::Detached)) if local => Ok(Exit::Success),
-            Ok(Ok(_)) => output.copy().await.map(|()| Exit::Success),
+        ended = output.copy() => ended.map(|()| Left::AtEnd),
+        typed = &mut typing => match typed {
+            Ok(Ok(Typed::Detached)) if local => Ok(Left::Before),
+            // Nothing more is typed, and the rest is watched.
+            Ok(Ok(_)) => tokio::select! {
+                ended = output.copy() => ended.map(|()| Left::AtEnd),
+                () = leave.asked() => Ok(Left::Before),
+            },
             Ok(Err(failure)) => Err(failure),
             Err(panic) => Err(Failure::failed(format!("Typing failed: {panic}."))),
         },
-        _ = signals.next() => Ok(Exit::Success),
+        () = leave.asked() => {
+            // Without this the session ends by itself, a minute later.
+            let _ = say.try_send(Say::End);
+            let _ = tokio::time::timeout(GOODBYE, &mut typing).await;
+            Ok(Left::Before)
+        }
     };
     resized.abort();
     // This terminal is as it was before anything else is said on it.
     drop(raw);
-    if local {
+    if local && matches!(result, Ok(Left::Before)) {
         output::say("\nDetached.\n");
     }
-    result
+    result.map(|_| Exit::Success)
+}
+
+/// When this side ended.
+enum Left {
+    /// With the program.
+    AtEnd,
+    /// Before it.
+    Before,
+}
+
+/// What makes this side end before the program.
+struct Leave {
+    /// Ctrl-].
+    asked: Arc<Notify>,
+    signals: Signals,
+}
+
+impl Leave {
+    async fn asked(&mut self) {
+        tokio::select! {
+            () = self.asked.notified() => {}
+            _ = self.signals.next() => {}
+        }
+    }
 }
 
 /// The attempt that is meant.
@@ -232,9 +274,22 @@ impl Line {
     /// Types what comes, and shows now and then that somebody is there.
     async fn type_on(mut self, mut said: mpsc::Receiver<Say>) -> CommandResult<Typed> {
         let mut seq = self.session.next_seq;
+        let mut next = None;
         loop {
-            let step = match tokio::time::timeout(SIGN_OF_LIFE, said.recv()).await {
-                Ok(Some(Say::Bytes(bytes))) => {
+            let say = match next.take() {
+                Some(say) => Ok(Some(say)),
+                None => tokio::time::timeout(SIGN_OF_LIFE, said.recv()).await,
+            };
+            let step = match say {
+                Ok(Some(Say::Bytes(mut bytes))) => {
+                    // What came while the last request was under way goes together.
+                    while next.is_none() {
+                        match said.try_recv() {
+                            Ok(Say::Bytes(more)) if bytes.len() + more.len() <= INPUT => bytes.extend(more),
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
                     let typed = self.input(seq, bytes).await;
                     seq += 1;
                     typed
@@ -252,7 +307,10 @@ impl Line {
             };
             match step {
                 Ok(()) => {}
-                Err(failure) if failure.code == "TERMINAL_CLOSED" && failure.message.contains("attempt has ended") => {
+                Err(failure)
+                    if failure.code == "TERMINAL_CLOSED"
+                        && failure.message.trim_end_matches('.').ends_with(ATTEMPT_ENDED) =>
+                {
                     return Ok(Typed::Over);
                 }
                 Err(failure) if failure.code == "TERMINAL_CLOSED" => {
@@ -304,8 +362,9 @@ impl Line {
     }
 }
 
-/// Reads stdin on a thread of its own, which nobody waits for: a read cannot be called back.
-fn read_stdin(say: mpsc::Sender<Say>, local: bool) {
+/// Reads stdin on a thread of its own, which nobody waits for: a read cannot be called back. Who types on a terminal may ask
+/// to leave.
+fn read_stdin(say: mpsc::Sender<Say>, leave: Option<Arc<Notify>>) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; INPUT];
         loop {
@@ -313,7 +372,7 @@ fn read_stdin(say: mpsc::Sender<Say>, local: bool) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 read => read.unwrap_or(0),
             };
-            let (typed, ended) = match buffer[..count].iter().position(|byte| local && *byte == END) {
+            let (typed, ended) = match buffer[..count].iter().position(|byte| leave.is_some() && *byte == END) {
                 Some(end) => (&buffer[..end], true),
                 None => (&buffer[..count], count == 0),
             };
@@ -322,7 +381,11 @@ fn read_stdin(say: mpsc::Sender<Say>, local: bool) {
                 return;
             }
             if ended {
-                let _ = say.blocking_send(Say::End);
+                if let Some(leave) = leave.filter(|_| count > 0) {
+                    leave.notify_one();
+                } else {
+                    let _ = say.blocking_send(Say::End);
+                }
                 return;
             }
         }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::AttemptId;
+use crate::graph::invisible;
 
 /// A terminal that nobody has resized has so many columns…
 pub const COLUMNS: u16 = 120;
@@ -138,7 +139,10 @@ mod as_base64 {
     }
 }
 
-/// Bytes as people can read them: what is no printable text is written as an escape.
+/// Why a session has ended whose attempt is over, in the answer with the code `TERMINAL_CLOSED`.
+pub const ATTEMPT_ENDED: &str = "the attempt has ended";
+
+/// Bytes as people can read them: what they would not see as it is, is written as an escape.
 pub fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -148,7 +152,7 @@ pub fn escaped(bytes: &[u8]) -> String {
                 '\n' => text.push_str("\\n"),
                 '\r' => text.push_str("\\r"),
                 '\t' => text.push_str("\\t"),
-                character if character.is_control() => text.extend(character.escape_unicode()),
+                character if invisible(character) => text.extend(character.escape_unicode()),
                 character => text.push(character),
             }
         }
@@ -188,6 +192,7 @@ mod tests {
     #[test]
     fn what_was_typed_can_be_read_and_told_apart() {
         assert_eq!(escaped("ls -l ä\r".as_bytes()), "ls -l ä\\r");
+        assert_eq!(escaped("a\u{202e}b\u{200b}".as_bytes()), "a\\u{202e}b\\u{200b}");
         assert_eq!(escaped(b"\x03\x1b[A\xff\\n"), "\\u{3}\\u{1b}[A\\xff\\\\n");
     }
 }

@@ -99,7 +99,7 @@ impl State {
             tier: atta_core::resilience::Decision::default(),
             pace: Arc::default(),
             losses: Losses::default(),
-            terminals: Terminals::new(0, epoch),
+            terminals: Terminals::new(epoch),
             epoch,
             tokens: 0,
             sequence: 0,

@@ -91,6 +91,10 @@ impl State {
         };
         ant.said.lost_assignments(now, wanted).or_else(|| {
             let serial = ant.said.gap(epoch, &request.heard)?;
+            // What was typed is said again a little later, with another serial.
+            if self.terminals.is_under_way(&request.ant, serial) {
+                return None;
+            }
             Some(Orders { epoch, serial, ..Orders::default() })
         })
     }

@@ -438,7 +438,7 @@ impl State {
     pub(super) fn committed(&mut self) -> Staged {
         let staged = std::mem::take(&mut self.staged);
         self.restored = None;
-        self.terminals.audit.clear();
+        self.terminals.committed();
         if !staged.outbox.is_empty() || !staged.outcomes.is_empty() {
             self.outbox_changed.notify_one();
         }

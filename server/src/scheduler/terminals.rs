@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use atta_core::engine::AttemptState;
 use atta_core::protocol::ant::{Heard, Orders};
-use atta_core::protocol::terminal::{TerminalOrder, TerminalSession, TerminalSize, TypedInput, escaped};
+use atta_core::protocol::terminal::{ATTEMPT_ENDED, TerminalOrder, TerminalSession, TerminalSize, TypedInput, escaped};
 use atta_core::protocol::{AntId, AttemptId};
 use atta_core::redact::Stream;
 use atta_core::time::UnixMillis;
@@ -71,6 +71,8 @@ pub(super) struct Terminals {
     ended: VecDeque<(String, String)>,
     /// What is to be stored with the next batch.
     pub(super) audit: Vec<AuditRow>,
+    /// Where sessions were opened in it.
+    opened: Vec<AttemptId>,
 }
 
 /// The terminal of an attempt that somebody has typed into.
@@ -152,8 +154,14 @@ fn busy(code: &'static str, message: String) -> Refusal {
 }
 
 impl Terminals {
-    pub(super) fn new(most: u32, epoch: u32) -> Self {
-        Self { most: most as usize, line: u64::from(epoch) << 32, ..Self::default() }
+    pub(super) fn new(epoch: u32) -> Self {
+        Self { line: u64::from(epoch) << 32, ..Self::default() }
+    }
+
+    /// What was to be stored is.
+    pub(super) fn committed(&mut self) {
+        self.audit.clear();
+        self.opened.clear();
     }
 
     fn write_down(&mut self, at: UnixMillis, by: &Typist, attempt: &AttemptId, entry: (&str, u16, String)) {
@@ -262,6 +270,12 @@ impl Terminals {
                 size: terminal.size.filter(|_| !terminal.size_told),
             });
         }
+    }
+
+    /// Whether orders with this serial, which an ant has not heard, had something for a terminal.
+    pub(super) fn is_under_way(&self, ant: &AntId, serial: u64) -> bool {
+        let mut of_ant = self.attempts.values().filter(|terminal| terminal.ant == *ant);
+        of_ant.any(|terminal| terminal.under_way.is_some_and(|(under_way, _)| under_way == serial))
     }
 
     /// These orders were given this serial.
@@ -378,6 +392,7 @@ impl State {
             terminal.session = Some(Session { id: id.clone(), by, since: at, heard_at: now, next_seq: 1, record });
         }
         terminals.sessions.insert(id.clone(), attempt.clone());
+        terminals.opened.push(attempt.clone());
         terminals.count();
         let expires_after_ms = u64::try_from(EXPIRES_AFTER.as_millis()).unwrap_or(u64::MAX);
         Ok(TerminalSession { session: id, attempt_id: attempt.clone(), expires_after_ms, next_seq: 1 })
@@ -397,13 +412,19 @@ impl State {
         if terminals.sessions.get(session) != Some(attempt) {
             return Err(terminals.why_ended(session));
         }
+        let of = |terminals: &Terminals| Some(terminals.attempts.get(attempt)?.session.as_ref()?.by.clone());
+        let Some(before) = of(terminals) else { return Err(terminals.why_ended(session)) };
+        if before.user != by.user {
+            return Err(closed(&format!("it is one of {}", before.user)));
+        }
+        if before.token != by.token {
+            // Each entry names the token with which it was typed.
+            terminals.write_down_input(at, attempt, false);
+        }
         let Some(terminal) = terminals.attempts.get_mut(attempt) else { return Err(terminals.why_ended(session)) };
         let Some(open) = &mut terminal.session else { return Err(terminals.why_ended(session)) };
-        if open.by.user != by.user {
-            return Err(closed(&format!("it is one of {}", open.by.user)));
-        }
         open.heard_at = now;
-        open.by.request_id = by.request_id;
+        open.by = by;
         match command {
             TerminalCommand::Close => terminals.close(at, attempt, "it was closed"),
             TerminalCommand::Resize(size) => {
@@ -418,12 +439,11 @@ impl State {
                 return Err(Refusal::Conflict { code: "TERMINAL_GAP", message });
             }
             TerminalCommand::Input { bytes, .. } => {
-                if terminal.bytes.len() + bytes.len() > MOST_WAITING {
-                    let message = format!(
-                        "{} bytes that were typed wait for the ant {}: type them later",
-                        terminal.bytes.len(),
-                        terminal.ant
-                    );
+                // For the ant, or to be written down: the audit does not grow faster than people type.
+                let waiting = terminal.bytes.len().max(open.record.text.len());
+                if waiting + bytes.len() > MOST_WAITING {
+                    let message =
+                        format!("{waiting} bytes that were typed before wait for {}: type these later", terminal.ant);
                     return Err(busy("TERMINAL_BUSY", message));
                 }
                 open.next_seq += 1;
@@ -433,6 +453,23 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// The server ends, and sessions with it: what was typed is written down.
+    pub(super) fn end_terminals(&mut self) {
+        let at = self.clock.now();
+        let attempts: Vec<AttemptId> = self.terminals.sessions.values().cloned().collect();
+        for attempt in attempts {
+            self.terminals.close(at, &attempt, "the server ended");
+        }
+    }
+
+    /// The batch was not stored, and who opened a session in it was told so.
+    pub(super) fn take_back_terminals(&mut self) {
+        let at = self.clock.now();
+        for attempt in std::mem::take(&mut self.terminals.opened) {
+            self.terminals.close(at, &attempt, "its beginning could not be stored");
+        }
     }
 
     /// Ends what is over, and writes down what was typed.
@@ -447,7 +484,7 @@ impl State {
             let terminals = &mut self.terminals;
             let Some(terminal) = terminals.attempts.get_mut(&attempt) else { continue };
             if lease != Some((terminal.ant.clone(), terminal.token)) {
-                terminals.close(at, &attempt, "the attempt has ended");
+                terminals.close(at, &attempt, ATTEMPT_ENDED);
                 terminals.attempts.remove(&attempt);
                 continue;
             }

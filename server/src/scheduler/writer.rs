@@ -236,6 +236,12 @@ impl Writer {
         if !rest.is_empty() {
             self.run_batch(rest).await;
         }
+        if !self.stale {
+            self.state.end_terminals();
+            if let Err(error) = self.write().await {
+                tracing::warn!(%error, "the last of what was typed into terminals is not in the audit");
+            }
+        }
         self.refuse_polls(&Refusal::shutting_down());
         if let Err(error) = self.database.close().await {
             tracing::warn!(%error, "the database was not closed cleanly");
@@ -386,6 +392,7 @@ impl Writer {
     /// Nothing of the batch happened.
     fn roll_back(&mut self, answers: Answers, silent: Silent, refusal: &Refusal) {
         self.stale = true;
+        self.state.take_back_terminals();
         self.keep(silent);
         self.say_broken(refusal);
         for answer in answers.plain {

@@ -186,7 +186,8 @@ struct CloneArgs {
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// Starts a program in a process group of its own (a session, when it gets a terminal), with default signals and no descriptor beyond 0, 1, 2. It is killed
+/// Starts a program in a process group of its own (a session, when it gets a terminal), with default signals and no
+/// descriptor beyond 0, 1, 2. It is killed
 /// when the calling process dies.
 pub(super) fn spawn(program: &Program<'_>) -> Result<Pid, (SpawnStep, Errno)> {
     let fork_failed = |errno| (SpawnStep::Fork, errno);

@@ -1,6 +1,6 @@
 //! One program under a shim: its clocks, its output, its end.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use atta_core::time::UnixMillis;
@@ -42,7 +42,7 @@ pub(super) struct Task {
     containment: Containment,
     main: Pid,
     /// stdout and stderr, until their ends; of a terminal our end, and nothing.
-    pipes: [Option<std::os::fd::OwnedFd>; 2],
+    pipes: [Option<OwnedFd>; 2],
     /// What else there is of a terminal.
     terminal: Option<Terminal>,
     output: Output,
@@ -154,8 +154,16 @@ impl Task {
     pub(super) fn type_on(&mut self) {
         let (Some(terminal), Some(master)) = (&mut self.terminal, &self.pipes[0]) else { return };
         terminal.type_on(master);
-        if let Some(line) = terminal.keyboard.complaint(Instant::now(), false) {
-            let now = self.wall_clock();
+        self.complain(false);
+    }
+
+    /// Says what was typed and not taken.
+    fn complain(&mut self, at_last: bool) {
+        let now = self.wall_clock();
+        if let Some(terminal) = &mut self.terminal
+            && self.output.can_say(at_last)
+            && let Some(line) = terminal.keyboard.complaint(Instant::now(), at_last)
+        {
             self.output.say(&line, now);
             self.note_failure();
         }
@@ -245,13 +253,12 @@ impl Task {
         if let Some(terminal) = &mut self.terminal {
             // With the last one of that side what was written is followed by an end.
             terminal.close();
-            if let Some(line) = terminal.keyboard.complaint(Instant::now(), true) {
-                let now = self.wall_clock();
-                self.output.say(&line, now);
-            }
         }
         for index in 0..2 {
             while !self.output.throttled() && self.pipes[index].is_some() && self.pump(index) {}
+        }
+        if self.pipes.iter().all(Option::is_none) {
+            self.complain(true);
         }
         let now = self.wall_clock();
         let drained = self.output.finish(now);

@@ -165,7 +165,7 @@ async fn what_cannot_be_done_is_said() {
     }
     let busy = rig.input(&session, "?seq=5", b"x").await;
     assert_eq!(busy.header("retry-after"), "2");
-    assert_eq!(busy.problem(), "429 TERMINAL_BUSY: 65536 bytes that were typed wait for the ant ant: type them later");
+    assert_eq!(busy.problem(), "429 TERMINAL_BUSY: 65536 bytes that were typed before wait for ant: type these later");
     let other = rig.input("term_unknown", "?seq=1", b"x").await.problem();
     assert_eq!(
         other,

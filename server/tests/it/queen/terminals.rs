@@ -180,7 +180,7 @@ pub(crate) async fn what_the_ant_does_not_take_is_bounded() {
     }
     let (code, message) = refused(input(&rig.queen, &session, 5, b"y").await);
     assert_eq!(code, "TERMINAL_BUSY");
-    assert_eq!(message, "65536 bytes that were typed wait for the ant ant: type them later");
+    assert_eq!(message, "65536 bytes that were typed before wait for ant: type these later");
     let orders = ant.poll(&rig.queen).await;
     ant.typed = vec![TypedInput { attempt_id: session.attempt_id.clone(), line: orders.terminal[0].line, upto: 1 }];
     ant.poll(&rig.queen).await;
