@@ -28,6 +28,8 @@ pub(crate) struct Output {
     in_line: [usize; 2],
     /// Nobody will ask for the output.
     abandoned: bool,
+    /// What was stored last does not end with the end of a line.
+    mid_line: bool,
     /// Why no more of it can be stored, and none is: a piece of it is gone.
     failed: Option<Errno>,
     /// That was said.
@@ -45,6 +47,7 @@ impl Output {
             left_out: 0,
             in_line: [0; 2],
             abandoned: false,
+            mid_line: false,
             failed: None,
             failure_said: false,
         }
@@ -136,6 +139,7 @@ impl Output {
         }
         self.tell_gap(now);
         let stream = if index == 0 { LogStream::Stdout } else { LogStream::Stderr };
+        self.mid_line = !piece.ends_with(b"\n");
         self.append(stream, &mut piece[from - HEADER..], now);
     }
 
@@ -145,6 +149,20 @@ impl Output {
             self.tell_gap(now);
         }
         !self.throttled()
+    }
+
+    /// Whether [`Self::say`] finds room now. Only between two lines, or `at_last`: whoever reads the log takes a line of Atta's
+    /// own for the end of what stands before it, and could not know the two halves of a secret.
+    pub(crate) fn can_say(&self, at_last: bool) -> bool {
+        let open = !self.abandoned && self.failed.is_none() && self.stuck.is_none() && !self.spool.is_full();
+        open && (at_last || !self.mid_line)
+    }
+
+    /// A line of Atta's own among the output.
+    pub(crate) fn say(&mut self, line: &str, now: UnixMillis) {
+        let mut record = vec![0; HEADER];
+        record.extend_from_slice(line.as_bytes());
+        self.append(LogStream::System, &mut record, now);
     }
 
     fn tell_gap(&mut self, now: UnixMillis) {

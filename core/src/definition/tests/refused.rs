@@ -368,7 +368,11 @@ mod keys {
         }
         only(
             &shell("url: http://x"),
-            "7:3 E-OPTION: `url` is an option of the HTTP methods, and this is a task of the method SHELL (SHELL has script, before_script, after_script, shell, interpreter)",
+            "7:3 E-OPTION: `url` is an option of the HTTP methods, and this is a task of the method SHELL (SHELL has script, before_script, after_script, shell, interpreter, tty)",
+        );
+        only(
+            &task("method: HTTP_GET\nurl: http://x\ntty: true"),
+            "6:3 E-OPTION: `tty` is an option of SHELL, and this is a task of the method HTTP_GET (HTTP_GET has url, headers, query, body, json, form, http)",
         );
         only(&task("script: [x]\nmethod: SHEL"), "5:11 E-VALUE: there is no method \"SHEL\" (did you mean SHELL?)");
     }
