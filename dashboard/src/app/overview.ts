@@ -1,5 +1,6 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { type Api, api, data } from "../api/client";
+import { byEnd } from "./inbox";
 
 /** So many jobs of a kind are looked at; lists say when there are more. */
 export const most = 200;
@@ -21,7 +22,7 @@ export const blockedJobs = queryOptions({
 
 export const endedJobs = queryOptions({
   queryKey: ["jobs", "ended"],
-  queryFn: () => jobs(["COMPLETED", "FAILED", "BLOCKED", "CANCELLED"], 12),
+  queryFn: async () => byEnd((await jobs(["COMPLETED", "FAILED", "BLOCKED", "CANCELLED"], most)).items),
 });
 
 export const openApprovals = queryOptions({

@@ -1,16 +1,17 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useRouter } from "@tanstack/react-router";
 import { Command } from "cmdk";
-import { CornerDownLeft, FileCode2, Keyboard, Play, Search, Zap } from "lucide-react";
+import { CornerDownLeft, FileCode2, Keyboard, LogOut, Play, Search, Zap } from "lucide-react";
 import { Dialog } from "radix-ui";
 import { useEffect, useRef, useState } from "react";
 import { api, data } from "../api/client";
 import { plain } from "../ui/inline";
 import { lookOf, StateBadge } from "../ui/state";
+import { callerQuery, signOut } from "./caller";
 import { Caps } from "./keylist";
 import { useAllKeys } from "./keys";
 import { definitions } from "./overview";
-import { pages } from "./pages";
+import { usePages } from "./pages";
 import { rank } from "./rank";
 import { setTheme } from "./theme";
 
@@ -59,6 +60,8 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
     gcTime: 10_000,
   });
   const known = useQuery(definitions);
+  const pages = usePages();
+  const { data: caller } = useQuery(callerQuery);
   const keys = useAllKeys().filter(({ shell }) => !shell);
   // Jobs come later than what is known here, and what was chosen may be gone: Enter always has something to open.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the list changes when these do
@@ -181,6 +184,12 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
               {theme === "system" ? "Theme: as the system" : `Theme: ${theme}`}
             </Command.Item>
           ))}
+          {caller?.user && (
+            <Command.Item value="action sign out log out token" className={item} onSelect={go(signOut)}>
+              <LogOut aria-hidden size={15} className="text-soft" />
+              Sign out ({caller.user}, {caller.role})
+            </Command.Item>
+          )}
         </Command.Group>
       </Command.List>
       <p className="flex items-center gap-3 border-t border-line px-3 py-2 text-xs text-soft max-sm:hidden">

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { CircleCheck, CircleX, Hourglass, VolumeX } from "lucide-react";
 import { type Api, api, data } from "../../api/client";
 import { all, given } from "../../api/paged";
+import { useMay } from "../../app/caller";
 import { confirm, type Question } from "../../ui/confirm";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { Meter } from "../../ui/meter";
@@ -87,6 +88,7 @@ export function AntsPage() {
 }
 
 function Ants({ ants }: { ants: Ant[] }) {
+  const may = useMay()("operator");
   if (ants.length === 0) {
     return (
       <Panel>
@@ -110,16 +112,19 @@ function Ants({ ants }: { ants: Ant[] }) {
         </span>
       }
     >
-      <Table label="Ants" head={["Ant", "State", "Slots", "Tags", "Works on", "Last heard of", "Actions"]}>
+      <Table
+        label="Ants"
+        head={["Ant", "State", "Slots", "Tags", "Works on", "Last heard of", ...(may ? ["Actions"] : [])]}
+      >
         {ants.map((ant) => (
-          <AntRow key={ant.ant_id} ant={ant} />
+          <AntRow key={ant.ant_id} ant={ant} may={may} />
         ))}
       </Table>
     </Panel>
   );
 }
 
-function AntRow({ ant }: { ant: Ant }) {
+function AntRow({ ant, may }: { ant: Ant; may: boolean }) {
   const queries = useQueryClient();
   const state = states[ant.state];
   const mode = modes[ant.mode];
@@ -199,31 +204,33 @@ function AntRow({ ant }: { ant: Ant }) {
           since <Time at={ant.since} />
         </div>
       </Cell>
-      <Cell>
-        <div className="flex gap-1">
-          {ant.mode === "OPEN" ? (
-            <>
-              <Button aria-label={`Cordon ${ant.ant_id}`} onClick={order("cordon")}>
-                Cordon
-              </Button>
-              <Button aria-label={`Drain ${ant.ant_id}`} onClick={order("drain")}>
-                Drain
-              </Button>
-            </>
-          ) : (
-            <>
-              <Button aria-label={`Uncordon ${ant.ant_id}`} onClick={order("uncordon")}>
-                Uncordon
-              </Button>
-              {ant.mode === "CORDONED" && (
+      {may && (
+        <Cell>
+          <div className="flex gap-1">
+            {ant.mode === "OPEN" ? (
+              <>
+                <Button aria-label={`Cordon ${ant.ant_id}`} onClick={order("cordon")}>
+                  Cordon
+                </Button>
                 <Button aria-label={`Drain ${ant.ant_id}`} onClick={order("drain")}>
                   Drain
                 </Button>
-              )}
-            </>
-          )}
-        </div>
-      </Cell>
+              </>
+            ) : (
+              <>
+                <Button aria-label={`Uncordon ${ant.ant_id}`} onClick={order("uncordon")}>
+                  Uncordon
+                </Button>
+                {ant.mode === "CORDONED" && (
+                  <Button aria-label={`Drain ${ant.ant_id}`} onClick={order("drain")}>
+                    Drain
+                  </Button>
+                )}
+              </>
+            )}
+          </div>
+        </Cell>
+      )}
     </tr>
   );
 }

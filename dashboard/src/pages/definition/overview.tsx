@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
+import { useMay } from "../../app/caller";
 import { GraphView } from "../../graph";
 import type { GraphModel } from "../../graph/model";
 import { Busy, Cell, Empty, Loaded, money, Panel, Table } from "../../ui/kit";
@@ -22,10 +23,11 @@ export function Overview({
 }) {
   const { job_type, version } = definition;
   const graph = useDrawn(source, known, true);
+  const may = useMay();
   // Schedules in words are the validator's. Those who may not ask it see the lines.
   const report = useQuery({
     queryKey: ["definitions", "report", job_type, version],
-    enabled: definition.schedule.length > 0,
+    enabled: definition.schedule.length > 0 && may("submitter"),
     retry: false,
     queryFn: () => validate(source, `${job_type}.yaml`),
   });
@@ -49,15 +51,19 @@ export function Overview({
           {({ items }) =>
             items.length === 0 ? (
               <Empty title="It has not run yet">
-                <Link
-                  to="/definitions/$type"
-                  params={{ type: job_type }}
-                  search={{ tab: "run" }}
-                  className="text-accent underline"
-                >
-                  Run it
-                </Link>{" "}
-                with parameters of your own.
+                {may("submitter") && (
+                  <>
+                    <Link
+                      to="/definitions/$type"
+                      params={{ type: job_type }}
+                      search={{ tab: "run" }}
+                      className="text-accent underline"
+                    >
+                      Run it
+                    </Link>{" "}
+                    with parameters of your own.
+                  </>
+                )}
               </Empty>
             ) : (
               <Table label="Latest jobs" head={["State", "Job", "Submitted", "Took"]}>

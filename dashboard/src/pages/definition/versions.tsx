@@ -1,6 +1,7 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
+import { useMay } from "../../app/caller";
 import { YamlDiff } from "../../editor";
 import { Button, Loaded, Panel } from "../../ui/kit";
 import { Badge } from "../../ui/state";
@@ -130,13 +131,14 @@ function Compared({
   onEdit: (text: string) => void;
 }) {
   const navigate = useNavigate();
+  const may = useMay();
   const before = useVersion(job_type, from);
   const after = useVersion(job_type, to);
   const name = (version: Api<"VersionResource">) => version.semver ?? version.version.slice(0, 8);
   return (
     <Loaded query={after}>
       {(after) => {
-        const actions = (
+        const actions = may("admin") && (
           <Button
             look="quiet"
             onClick={() => {

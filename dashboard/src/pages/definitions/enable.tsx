@@ -1,11 +1,13 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type Api, api, data } from "../../api/client";
+import { useMay } from "../../app/caller";
 import { confirm } from "../../ui/confirm";
 import { Button } from "../../ui/kit";
 
 /** Enables or disables a definition, after it has said what follows. */
 export function EnableButton({ definition }: { definition: Api<"DefinitionResource"> }) {
   const queries = useQueryClient();
+  const may = useMay();
   const { job_type, enabled, schedule } = definition;
   const change = async () => {
     await confirm({
@@ -25,6 +27,7 @@ export function EnableButton({ definition }: { definition: Api<"DefinitionResour
       },
     });
   };
+  if (!may("admin")) return null;
   return (
     <Button look="quiet" onClick={() => void change()} aria-label={`${enabled ? "Disable" : "Enable"} ${job_type}`}>
       {enabled ? "Disable" : "Enable"}

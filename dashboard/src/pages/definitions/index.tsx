@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { Plus } from "lucide-react";
 import { useEffect, useMemo, useState } from "react";
 import { type Api, api, data } from "../../api/client";
+import { useMay } from "../../app/caller";
 import { useLive } from "../../app/context";
 import { Button, Cell, Empty, ErrorBox, input, Loaded, money, PageHeader, Panel, Table } from "../../ui/kit";
 import { Badge, lookOf, StateBadge } from "../../ui/state";
@@ -16,6 +17,7 @@ const day = 24 * 3600 * 1000;
 
 export function DefinitionsPage() {
   const [filter, setFilter] = useState("");
+  const may = useMay();
   const definitions = useInfiniteQuery({
     queryKey: ["definitions", "list"],
     initialPageParam: undefined as string | undefined,
@@ -43,12 +45,14 @@ export function DefinitionsPage() {
           value={filter}
           onChange={(event) => setFilter(event.target.value)}
         />
-        <Link
-          to="/definitions/+new"
-          className="inline-flex min-h-8 items-center gap-1.5 rounded-md bg-accent px-3 py-1 text-sm font-medium text-on-accent hover:opacity-90"
-        >
-          <Plus aria-hidden size={16} /> New definition
-        </Link>
+        {may("admin") && (
+          <Link
+            to="/definitions/+new"
+            className="inline-flex min-h-8 items-center gap-1.5 rounded-md bg-accent px-3 py-1 text-sm font-medium text-on-accent hover:opacity-90"
+          >
+            <Plus aria-hidden size={16} /> New definition
+          </Link>
+        )}
       </PageHeader>
       {definitions.isError && definitions.data && (
         <div className="mb-4">
@@ -62,12 +66,19 @@ export function DefinitionsPage() {
             return (
               <Panel>
                 <Empty title="There is no definition yet">
-                  Write one{" "}
-                  <Link to="/definitions/+new" className="text-accent underline">
-                    here
-                  </Link>
-                  , upload a file with <code>atta definitions upload FILE</code>, or let <code>atta setup github</code>{" "}
-                  bring those that turn issues into pull requests.
+                  {may("admin") ? (
+                    <>
+                      Write one{" "}
+                      <Link to="/definitions/+new" className="text-accent underline">
+                        here
+                      </Link>
+                      , upload
+                    </>
+                  ) : (
+                    "An admin can write one here, upload"
+                  )}{" "}
+                  a file with <code>atta definitions upload FILE</code>, or let <code>atta setup github</code> bring
+                  those that turn issues into pull requests.
                 </Empty>
               </Panel>
             );
@@ -128,6 +139,7 @@ function Row({
 }) {
   const { job_type, semver, version, versions, enabled, degraded, schedule, next_run_at, warnings } = definition;
   const last = runs?.jobs[0];
+  const may = useMay();
   return (
     <tr>
       <Cell className="min-w-48">
@@ -195,7 +207,7 @@ function Row({
         )}
       </Cell>
       <Cell className="text-right whitespace-nowrap">
-        {enabled && (
+        {enabled && may("submitter") && (
           <Link
             to="/definitions/$type"
             params={{ type: job_type }}

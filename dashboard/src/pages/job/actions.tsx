@@ -3,6 +3,7 @@ import { Ban, Copy, Pause, Play, RefreshCw, RotateCcw } from "lucide-react";
 import { Dialog } from "radix-ui";
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
+import { NotYours, useMay } from "../../app/caller";
 import { cn } from "../../ui/cn";
 import { Button, ErrorBox, input, money } from "../../ui/kit";
 import { toast } from "../../ui/toast";
@@ -42,6 +43,15 @@ const looks: Record<ActionName, { label: string; title: string; verb: string; do
   },
 };
 
+const phrases: Record<ActionName, string> = {
+  cancel: "cancel it",
+  pause: "pause it",
+  resume: "resume it",
+  retry: "retry it",
+  rerun: "rerun it",
+  resubmit: "run it anew",
+};
+
 /** An action that somebody has chosen; `from` is the task at which a rerun begins. */
 export interface Chosen {
   action: ActionName;
@@ -50,7 +60,13 @@ export interface Chosen {
 
 /** The buttons for what can be done now. */
 export function ActionBar({ job, onChoose }: { job: Job; onChoose: (chosen: Chosen) => void }) {
-  return allowedActions(job).map((action, index) => {
+  const may = useMay();
+  const actions = allowedActions(job);
+  if (!may("operator")) {
+    const named = new Intl.ListFormat("en", { type: "disjunction" }).format(actions.map((action) => phrases[action]));
+    return <NotYours needed="operator" to={named} className="max-w-sm text-soft" />;
+  }
+  return actions.map((action, index) => {
     const { label, icon: Icon } = looks[action];
     const force = action === "cancel" && job.state === "CANCELLING";
     const first = index === 0 && (action === "retry" || action === "resume");

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { GitCompareArrows, RotateCcw } from "lucide-react";
 import { lazy, Suspense } from "react";
+import { useMay } from "../../app/caller";
 import { LogView } from "../../log";
 import { cn } from "../../ui/cn";
 import { Busy, Button, Empty, input, Loaded } from "../../ui/kit";
@@ -43,6 +44,7 @@ export function AttemptPanel({
   onSearch: (change: SearchChange) => void;
   onRerun: () => void;
 }) {
+  const may = useMay();
   const listed = task.attempt_list ?? [];
   const more = useQuery({ ...attemptsQuery(job.job_id, task.task_type), enabled: task.attempts > listed.length });
   const attempts: Attempt[] = more.data ?? listed;
@@ -58,7 +60,7 @@ export function AttemptPanel({
         <h2 className="min-w-0 text-base font-semibold break-all">{task.task_type}</h2>
         <StateBadge state={task.state} />
         <span className="min-w-0 flex-1 truncate text-xs text-soft">{notes.join(" · ")}</span>
-        {isOver(job.state) && job.state !== "SKIPPED" && !task.adopted_from && (
+        {may("operator") && isOver(job.state) && job.state !== "SKIPPED" && !task.adopted_from && (
           <Button onClick={onRerun}>
             <RotateCcw aria-hidden size={14} /> Rerun from here…
           </Button>

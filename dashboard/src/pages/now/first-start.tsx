@@ -1,6 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import { Check, Copy } from "lucide-react";
 import { useState } from "react";
+import { useMay } from "../../app/caller";
 import { Panel } from "../../ui/kit";
 import { toast } from "../../ui/toast";
 
@@ -13,6 +14,7 @@ END`;
 
 /** What to do on a server that knows no definition. */
 export function FirstStart() {
+  const may = useMay();
   const here = window.location.origin;
   const server = here === "http://127.0.0.1:7777" ? "" : `export ATTA_SERVER=${here}\n`;
   return (
@@ -37,13 +39,15 @@ export function FirstStart() {
           of its own; its address is printed.
         </Step>
       </ol>
-      <p className="mt-4 text-soft">
-        You can also write a definition{" "}
-        <Link to="/definitions" className="text-accent underline">
-          here in the browser
-        </Link>
-        , with completion and checks as you type.
-      </p>
+      {may("admin") && (
+        <p className="mt-4 text-soft">
+          You can also write a definition{" "}
+          <Link to="/definitions/+new" className="text-accent underline">
+            here in the browser
+          </Link>
+          , with completion and checks as you type.
+        </p>
+      )}
     </Panel>
   );
 }

@@ -55,7 +55,7 @@ export function NowPage() {
     );
   }
 
-  const first = known.data.items.length === 0 && jobs.length === 0 && ended.data.items.length === 0;
+  const first = known.data.items.length === 0 && jobs.length === 0 && ended.data.length === 0;
   const wanted = needs(approvals.data.items, jobs, blocked.data.items, hidden);
   const pulls = pullsThatWait(jobs);
   const away = blocked.data.items.filter((job) => hidden.has(hideKey(job))).length;
@@ -130,7 +130,7 @@ export function NowPage() {
               )}
               <Section
                 title="Recently finished"
-                jobs={ended.data.items}
+                jobs={ended.data}
                 search={{ state: "COMPLETED,FAILED,BLOCKED,CANCELLED" }}
                 count={false}
                 all

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { CircleHelp, GitPullRequest, Hand, Pause, Wallet } from "lucide-react";
 import { confirmResume, confirmRetry } from "../../app/actions";
+import { NotYours, useMay } from "../../app/caller";
 import { hide } from "../../app/hidden";
 import { hideKey, type Need, type PullWait, whyBlocked } from "../../app/inbox";
 import { jobDetail } from "../../app/overview";
@@ -58,6 +59,7 @@ function Pulls({ pulls }: { pulls: PullWait[] }) {
 }
 
 function NeedRow({ need }: { need: Need }) {
+  const may = useMay()("operator");
   switch (need.kind) {
     case "approval": {
       const { approval } = need;
@@ -81,7 +83,7 @@ function NeedRow({ need }: { need: Need }) {
         <Row icon={Wallet} kind="Budget" at={need.at}>
           <JobTitle job={need.job} />
           <p className="break-words">{need.job.reason?.replace(/: `atta resume[^`]*`$/, "")}</p>
-          <BudgetForm job={need.job} />
+          {may ? <BudgetForm job={need.job} /> : <NotYours needed="operator" to="extend the budget" />}
         </Row>
       );
     case "paused":
@@ -89,10 +91,14 @@ function NeedRow({ need }: { need: Need }) {
         <Row icon={Pause} kind="Paused" at={need.at}>
           <JobTitle job={need.job} />
           <p className="break-words">{need.job.reason ?? "Somebody has paused it."}</p>
-          <div className="flex flex-wrap items-center gap-2">
-            <Button onClick={() => void confirmResume(need.job)}>Resume…</Button>
-            <span className="text-xs text-soft">It goes on where it stopped.</span>
-          </div>
+          {may ? (
+            <div className="flex flex-wrap items-center gap-2">
+              <Button onClick={() => void confirmResume(need.job)}>Resume…</Button>
+              <span className="text-xs text-soft">It goes on where it stopped.</span>
+            </div>
+          ) : (
+            <NotYours needed="operator" to="resume it" />
+          )}
         </Row>
       );
     case "blocked":
@@ -103,6 +109,7 @@ function NeedRow({ need }: { need: Need }) {
 function Blocked({ need: { job, at } }: { need: Extract<Need, { kind: "blocked" | "budget" | "paused" }> }) {
   const detail = useQuery(jobDetail(job.job_id));
   const why = detail.data && whyBlocked(detail.data);
+  const may = useMay()("operator");
   return (
     <Row icon={Hand} kind="Blocked" at={at}>
       <JobTitle job={job} />
@@ -126,13 +133,17 @@ function Blocked({ need: { job, at } }: { need: Extract<Need, { kind: "blocked" 
         <p className="text-soft">{detail.isError ? detail.error.message : (job.reason ?? "…")}</p>
       )}
       <div className="flex flex-wrap items-center gap-2">
-        <Button onClick={() => void confirmRetry(job)}>Try again…</Button>
+        {may && <Button onClick={() => void confirmRetry(job)}>Try again…</Button>}
         <Button look="quiet" onClick={() => hide(hideKey(job))}>
           Hide
         </Button>
-        <span className="min-w-0 text-xs text-soft">
-          Remove what blocks it first. To go on with other parameters or from another task, open the job.
-        </span>
+        {may ? (
+          <span className="min-w-0 text-xs text-soft">
+            Remove what blocks it first. To go on with other parameters or from another task, open the job.
+          </span>
+        ) : (
+          <NotYours needed="operator" to="let it go on" className="min-w-0 text-xs text-soft" />
+        )}
       </div>
     </Row>
   );

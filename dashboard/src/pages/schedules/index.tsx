@@ -2,6 +2,7 @@ import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
 import { all, given } from "../../api/paged";
+import { useMay } from "../../app/caller";
 import { Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { ScheduleRow } from "./row";
 
@@ -54,10 +55,12 @@ async function explain({ job_type, version }: Definition): Promise<Explained> {
 }
 
 function Schedules({ definitions }: { definitions: Definition[] }) {
+  const may = useMay()("submitter");
   const explained = useQueries({
     queries: definitions.map((each) => ({
       // Anew when it has run: then the next times are others.
       queryKey: ["schedule", each.job_type, each.version, each.next_run_at],
+      enabled: may,
       queryFn: () => explain(each),
       retry: false,
     })),
@@ -79,7 +82,7 @@ function Schedules({ definitions }: { definitions: Definition[] }) {
   }
   return (
     <Panel flush title={definitions.length === 1 ? "One definition" : `${definitions.length} definitions`}>
-      <Table label="Schedules" head={["Definition", "When", "Next run", "Last job", "Actions"]}>
+      <Table label="Schedules" head={["Definition", "When", "Next run", "Last job", ...(may ? ["Actions"] : [])]}>
         {definitions.map((each, index) => (
           <ScheduleRow key={each.job_type} definition={each} explained={explained[index]?.data} />
         ))}

@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
+import { useMay } from "../../app/caller";
 import { confirm } from "../../ui/confirm";
 import { Button, Cell } from "../../ui/kit";
 import { Badge, StateBadge } from "../../ui/state";
@@ -18,6 +19,7 @@ export function ScheduleRow({
   const { job_type, enabled, degraded, schedule, next_run_at } = definition;
   const queries = useQueryClient();
   const navigate = useNavigate();
+  const may = useMay();
   const last = useQuery({
     queryKey: ["jobs", "latest", job_type],
     queryFn: async () => {
@@ -116,16 +118,20 @@ export function ScheduleRow({
           <span className="text-soft">{last.data === null ? "none yet" : ""}</span>
         )}
       </Cell>
-      <Cell>
-        <div className="flex gap-1">
-          <Button aria-label={`Run ${job_type} now`} disabled={!enabled} onClick={() => void runNow()}>
-            Run now…
-          </Button>
-          <Button aria-label={`${enabled ? "Disable" : "Enable"} ${job_type}`} onClick={() => void toggle()}>
-            {enabled ? "Disable…" : "Enable…"}
-          </Button>
-        </div>
-      </Cell>
+      {may("submitter") && (
+        <Cell>
+          <div className="flex gap-1">
+            <Button aria-label={`Run ${job_type} now`} disabled={!enabled} onClick={() => void runNow()}>
+              Run now…
+            </Button>
+            {may("admin") && (
+              <Button aria-label={`${enabled ? "Disable" : "Enable"} ${job_type}`} onClick={() => void toggle()}>
+                {enabled ? "Disable…" : "Enable…"}
+              </Button>
+            )}
+          </div>
+        </Cell>
+      )}
     </tr>
   );
 }
