@@ -6,6 +6,7 @@ import { Dialog } from "radix-ui";
 import { useEffect, useRef, useState } from "react";
 import { api, data } from "../api/client";
 import { plain } from "../ui/inline";
+import { useSettled } from "../ui/settled";
 import { lookOf, StateBadge } from "../ui/state";
 import { callerQuery, signOut } from "./caller";
 import { Caps } from "./keylist";
@@ -51,7 +52,7 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState("");
   const list = useRef<HTMLDivElement>(null);
-  const wanted = useLater(text.trim(), 200);
+  const wanted = useSettled(text.trim(), 200);
   const jobs = useQuery({
     queryKey: ["jobs", "palette", wanted],
     queryFn: () =>
@@ -154,7 +155,7 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
           )}
         </Command.Group>
         <Command.Group heading="Definitions" className={heading}>
-          {(known.data?.items ?? []).map(({ job_type: type, enabled }) => (
+          {(known.data ?? []).map(({ job_type: type, enabled }) => (
             <Command.Item
               key={type}
               value={`definition ${type}`}
@@ -201,14 +202,4 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
       </p>
     </Command>
   );
-}
-
-/** A value as it was when it last stayed the same for so long. */
-function useLater<T>(value: T, ms: number): T {
-  const [later, setLater] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setLater(value), ms);
-    return () => clearTimeout(timer);
-  }, [value, ms]);
-  return later;
 }

@@ -2,8 +2,8 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { CircleCheck, CircleX, Hourglass, VolumeX } from "lucide-react";
 import { type Api, api, data } from "../../api/client";
-import { all, given } from "../../api/paged";
 import { useMay } from "../../app/caller";
+import { ants } from "../../app/overview";
 import { confirm, type Question } from "../../ui/confirm";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { Meter } from "../../ui/meter";
@@ -71,18 +71,14 @@ function question(order: Order, ant: Ant): Question {
 }
 
 export function AntsPage() {
-  const ants = useQuery({
-    queryKey: ["live", "ants"],
-    queryFn: () => all((cursor) => data(api.GET("/api/v1/ants", { params: { query: given({ limit: 500, cursor }) } }))),
-    refetchOnWindowFocus: "always",
-  });
+  const list = useQuery({ ...ants, refetchOnWindowFocus: "always" });
   return (
     <>
       <PageHeader
         title="Ants"
         lead="Who does the work. An ant takes attempts, runs them, and tells what became of them."
       />
-      <Loaded query={ants}>{(list) => <Ants ants={list} />}</Loaded>
+      <Loaded query={list}>{(found) => <Ants ants={found} />}</Loaded>
     </>
   );
 }
@@ -136,7 +132,7 @@ function AntRow({ ant, may }: { ant: Ant; may: boolean }) {
         if (what === "cordon") await data(api.POST("/api/v1/ants/{id}/cordon", params));
         else if (what === "drain") await data(api.POST("/api/v1/ants/{id}/drain", params));
         else await data(api.POST("/api/v1/ants/{id}/uncordon", params));
-        await queries.invalidateQueries({ queryKey: ["live", "ants"] });
+        await queries.invalidateQueries({ queryKey: ants.queryKey });
       },
     });
   };
@@ -156,7 +152,7 @@ function AntRow({ ant, may }: { ant: Ant; may: boolean }) {
       </Cell>
       <Cell>
         <div className="w-28">
-          <Meter label={`Slots of ${ant.ant_id}`} used={ant.used} limit={ant.slots} />
+          <Meter label={`Slots of ${ant.ant_id}`} used={ant.used} limit={ant.slots} calm />
           <span className="text-xs text-soft">
             {ant.used} of {ant.slots}
           </span>

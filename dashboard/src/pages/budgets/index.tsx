@@ -4,6 +4,7 @@ import { CircleCheck, CircleX, Hourglass, Search } from "lucide-react";
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
 import { useMay } from "../../app/caller";
+import { budgets } from "../../app/overview";
 import { confirm } from "../../ui/confirm";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { Badge, type Tone } from "../../ui/state";
@@ -15,11 +16,7 @@ type Budget = Api<"BudgetResource">;
 type Account = Api<"AccountResource">;
 
 export function BudgetsPage() {
-  const report = useQuery({
-    queryKey: ["live", "budgets"],
-    queryFn: () => data(api.GET("/api/v1/budgets")),
-    refetchOnWindowFocus: "always",
-  });
+  const report = useQuery({ ...budgets, refetchOnWindowFocus: "always" });
   const accounts = useQuery({
     queryKey: ["live", "accounts"],
     queryFn: () => data(api.GET("/api/v1/accounts")),

@@ -5,6 +5,7 @@ import { type Api, api, data } from "../../api/client";
 import { all, given } from "../../api/paged";
 import { useMay } from "../../app/caller";
 import { useFilters } from "../../app/filters";
+import { useDefinitionNames } from "../../app/overview";
 import { confirm } from "../../ui/confirm";
 import { FilterBar, Select, Source } from "../../ui/field";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
@@ -33,17 +34,7 @@ export function ConfigsPage() {
       }),
     refetchOnWindowFocus: "always",
   });
-  const definitions = useQuery({
-    queryKey: ["definitions", "names"],
-    queryFn: async () => {
-      const found = await all((cursor) =>
-        data(api.GET("/api/v1/definitions", { params: { query: given({ cursor, limit: 500 }) } })),
-      );
-      return found.map((each) => each.job_type);
-    },
-  });
-  const names = definitions.data ?? [];
-  const choices = definition === "" || names.includes(definition) ? names : [definition, ...names];
+  const names = useDefinitionNames(definition);
   const refresh = async () => {
     await queries.invalidateQueries({ queryKey: ["configs"] });
     await queries.invalidateQueries({ queryKey: ["secrets"] });
@@ -70,7 +61,7 @@ export function ConfigsPage() {
           label="Belong to"
           value={definition}
           onChange={(value) => filter({ definition: value })}
-          options={[["", "The organisation"], ...choices.map((name) => [name, name] as const)]}
+          options={[["", "The organisation"], ...names.map((name) => [name, name] as const)]}
         />
       </FilterBar>
       <div className="flex flex-col gap-4">

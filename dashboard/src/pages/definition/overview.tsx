@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
+import { validate } from "../../api/definitions";
 import { useMay } from "../../app/caller";
 import { GraphView } from "../../graph";
 import type { GraphModel } from "../../graph/model";
@@ -8,7 +9,6 @@ import { Busy, Cell, Empty, Loaded, money, Panel, Table } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Time, Took } from "../../ui/time";
 import { useDrawn } from "./drawn";
-import { validate } from "./validate";
 
 /** What a definition does, when it runs, and what became of it lately. */
 export function Overview({

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { useId, useMemo, useState } from "react";
 import { type Api, ApiError, api, data } from "../../api/client";
 import { cn } from "../../ui/cn";
+import { Select, TextField } from "../../ui/field";
 import { Button, ErrorBox, input, Panel } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { type Param, paramsOf, readValue } from "./params";
@@ -72,7 +73,7 @@ export function RunForm({ definition, source }: { definition: Api<"DefinitionRes
         ) : (
           <div className="flex flex-col gap-4">
             {params.map((param) => (
-              <Field
+              <ParamField
                 key={param.name}
                 param={param}
                 value={texts[param.name] ?? ""}
@@ -86,43 +87,31 @@ export function RunForm({ definition, source }: { definition: Api<"DefinitionRes
       <div className="flex min-w-0 flex-col gap-4">
         <Panel title="If you like">
           <div className="flex flex-col gap-3">
-            <Labelled label="Description" hint="Instead of the definition's own">
-              <input
-                className={input}
-                value={more.description}
-                onChange={(event) => setMore({ ...more, description: event.target.value })}
-              />
-            </Labelled>
-            <Labelled label="Key" hint="While a job with this key runs, there is no second one">
-              <input
-                className={input}
-                value={more.user_key}
-                onChange={(event) => setMore({ ...more, user_key: event.target.value })}
-              />
-            </Labelled>
-            <Labelled label="Priority" hint="">
-              <select
-                className={input}
-                value={more.priority}
-                onChange={(event) => setMore({ ...more, priority: event.target.value })}
-              >
-                <option value="">As the definition says</option>
-                {priorities.map((each) => (
-                  <option key={each}>{each}</option>
-                ))}
-              </select>
-            </Labelled>
-            <Labelled
+            <TextField
+              label="Description"
+              hint="Instead of the definition's own"
+              value={more.description}
+              onText={(description) => setMore({ ...more, description })}
+            />
+            <TextField
+              label="Key"
+              hint="While a job with this key runs, there is no second one"
+              value={more.user_key}
+              onText={(user_key) => setMore({ ...more, user_key })}
+            />
+            <Select
+              label="Priority"
+              value={more.priority}
+              onChange={(priority) => setMore({ ...more, priority })}
+              options={[["", "As the definition says"], ...priorities.map((each) => [each, each] as const)]}
+            />
+            <TextField
+              type="datetime-local"
               label="Not before"
               hint={`In your time zone, ${Intl.DateTimeFormat().resolvedOptions().timeZone}`}
-            >
-              <input
-                type="datetime-local"
-                className={input}
-                value={more.scheduled_at}
-                onChange={(event) => setMore({ ...more, scheduled_at: event.target.value })}
-              />
-            </Labelled>
+              value={more.scheduled_at}
+              onText={(scheduled_at) => setMore({ ...more, scheduled_at })}
+            />
           </div>
         </Panel>
         <div className="flex flex-col gap-3">
@@ -157,25 +146,14 @@ function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (each) => each.toString(16).padStart(2, "0")).join("");
 }
 
-function Labelled({ label, hint, children }: { label: string; hint: string; children: React.ReactNode }) {
-  return (
-    // biome-ignore lint/a11y/noLabelWithoutControl: the control is the child
-    <label className="flex flex-col gap-1">
-      <span className="font-medium">{label}</span>
-      {children}
-      {hint && <span className="text-xs text-soft">{hint}</span>}
-    </label>
-  );
-}
-
-interface FieldProps {
+interface ParamProps {
   param: Param;
   value: string;
   problem: string | undefined;
   onChange: (text: string) => void;
 }
 
-function Field({ param, value, problem, onChange }: FieldProps) {
+function ParamField({ param, value, problem, onChange }: ParamProps) {
   const id = useId();
   const { name, type, required, description, initial } = param;
   const shared = {

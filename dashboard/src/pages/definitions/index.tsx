@@ -1,11 +1,13 @@
-import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Plus } from "lucide-react";
-import { useEffect, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { type Api, api, data } from "../../api/client";
+import { given, usePaged } from "../../api/paged";
 import { useMay } from "../../app/caller";
-import { useLive } from "../../app/context";
-import { Button, Cell, Empty, ErrorBox, input, Loaded, money, PageHeader, Panel, Table } from "../../ui/kit";
+import { useStale } from "../../app/context";
+import { ShowMore } from "../../ui/field";
+import { Cell, Empty, input, Loaded, money, PageHeader, Panel, Table } from "../../ui/kit";
 import { Badge, lookOf, StateBadge } from "../../ui/state";
 import { Time } from "../../ui/time";
 import { EnableButton } from "./enable";
@@ -18,18 +20,9 @@ const day = 24 * 3600 * 1000;
 export function DefinitionsPage() {
   const [filter, setFilter] = useState("");
   const may = useMay();
-  const definitions = useInfiniteQuery({
-    queryKey: ["definitions", "list"],
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) =>
-      data(
-        api.GET("/api/v1/definitions", {
-          params: { query: { limit: 200, ...(pageParam === undefined ? {} : { cursor: pageParam }) } },
-        }),
-      ),
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    select: ({ pages }) => pages.flatMap((page) => page.items),
-  });
+  const definitions = usePaged(["definitions", "list"], (cursor) =>
+    data(api.GET("/api/v1/definitions", { params: { query: given({ cursor, limit: 200 }) } })),
+  );
   const runs = useRuns();
   const costs = useCosts();
   const words = filter.trim().toLowerCase();
@@ -54,11 +47,6 @@ export function DefinitionsPage() {
           </Link>
         )}
       </PageHeader>
-      {definitions.isError && definitions.data && (
-        <div className="mb-4">
-          <ErrorBox error={definitions.error} retry={() => void definitions.refetch()} />
-        </div>
-      )}
       <Loaded query={definitions}>
         {(all) => {
           const shown = all.filter(({ job_type }) => job_type.includes(words));
@@ -111,13 +99,7 @@ export function DefinitionsPage() {
                   ))}
                 </Table>
               )}
-              {definitions.hasNextPage && (
-                <div className="border-t border-line p-3 text-center">
-                  <Button disabled={definitions.isFetchingNextPage} onClick={() => void definitions.fetchNextPage()}>
-                    Show more
-                  </Button>
-                </div>
-              )}
+              <ShowMore query={definitions} />
             </Panel>
           );
         }}
@@ -260,23 +242,9 @@ function RunBars({ runs }: { runs: Runs }) {
   );
 }
 
-/** The latest jobs by definition. Asked for anew when jobs change, but not with each event of a busy server. */
+/** The latest jobs by definition. */
 function useRuns(): Map<string, Runs> | undefined {
-  const live = useLive();
-  const queries = useQueryClient();
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const end = live.listen(() => {
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        void queries.invalidateQueries({ queryKey: ["definitions", "runs"] });
-      }, 3000);
-    });
-    return () => {
-      clearTimeout(timer);
-      end();
-    };
-  }, [live, queries]);
+  useStale(["definitions", "runs"]);
   const { data: jobs } = useQuery({
     queryKey: ["definitions", "runs"],
     queryFn: () => data(api.GET("/api/v1/jobs", { params: { query: { limit: looked } } })),

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { X } from "lucide-react";
 import { useMemo, useState } from "react";
+import { plain } from "../../log/ansi";
 import { cn } from "../../ui/cn";
 import { Button, Empty, Loaded, money } from "../../ui/kit";
 import { lookOf } from "../../ui/state";
@@ -108,9 +109,7 @@ function Logs({ jobId, left, right }: { jobId: string; left: Attempt; right: Att
   );
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: that is how colours begin
-const escapes = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)/g;
-const linesOf = (text: string) => text.replace(escapes, "").replace(/\n$/, "").split("\n");
+const linesOf = (text: string) => text.replace(/\n$/, "").split("\n").map(plain);
 
 const around = 3;
 const most = 5000;

@@ -1,5 +1,7 @@
 import type { Api } from "../../api/client";
 
+export { isOver } from "../../app/states";
+
 export type Job = Api<"JobDetail">;
 export type Task = Api<"TaskResource">;
 export type Attempt = Api<"AttemptResource">;
@@ -44,9 +46,6 @@ export function readSearch(raw: Record<string, unknown>): JobSearch {
   if (typeof raw.file === "string" && raw.file !== "") search.file = raw.file;
   return search;
 }
-
-const over = new Set<Job["state"]>(["COMPLETED", "FAILED", "BLOCKED", "CANCELLED", "SKIPPED"]);
-export const isOver = (state: Job["state"]) => over.has(state);
 
 const running = new Set<Task["state"]>(["READY", "LEASED", "RUNNING", "WAITING"]);
 export const isOpen = (task: Task) => running.has(task.state);

@@ -5,12 +5,13 @@ import { confirmResume, confirmRetry } from "../../app/actions";
 import { NotYours, useMay } from "../../app/caller";
 import { hide } from "../../app/hidden";
 import { hideKey, type Need, type PullWait, whyBlocked } from "../../app/inbox";
-import { jobDetail } from "../../app/overview";
+import { jobQuery } from "../../app/overview";
 import { VoteBox } from "../../app/vote";
 import { Button, Empty, Panel } from "../../ui/kit";
+import { Outside } from "../../ui/outside";
 import { Time } from "../../ui/time";
 import { BudgetForm } from "./budget-form";
-import { JobTitle, Outside } from "./rows";
+import { JobTitle } from "./rows";
 
 /** Everything that waits for a person, with what one can do about it in place. */
 export function NeedsYou({ needs, pulls, hidden }: { needs: Need[]; pulls: PullWait[]; hidden: number }) {
@@ -47,7 +48,7 @@ function Pulls({ pulls }: { pulls: PullWait[] }) {
       <ul className="flex flex-col gap-1">
         {pulls.slice(0, 10).map(({ job, url, name }) => (
           <li key={job.job_id} className="flex min-w-0 flex-wrap items-baseline gap-x-3 sm:flex-nowrap">
-            <Outside url={url} text={name} />
+            <Outside url={url} text={name} className="shrink-0 text-xs" />
             <JobTitle job={job} pulls={false} />
             <Time at={job.created_at} className="ml-auto shrink-0 text-xs text-soft" />
           </li>
@@ -107,7 +108,7 @@ function NeedRow({ need }: { need: Need }) {
 }
 
 function Blocked({ need: { job, at } }: { need: Extract<Need, { kind: "blocked" | "budget" | "paused" }> }) {
-  const detail = useQuery(jobDetail(job.job_id));
+  const detail = useQuery(jobQuery(job.job_id));
   const why = detail.data && whyBlocked(detail.data);
   const may = useMay()("operator");
   return (

@@ -1,7 +1,7 @@
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { type Api, api, data } from "../../api/client";
-import { all, given } from "../../api/paged";
+import type { Api } from "../../api/client";
+import { allDefinitions, storedVersion, validate } from "../../api/definitions";
 import { useMay } from "../../app/caller";
 import { Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { ScheduleRow } from "./row";
@@ -19,9 +19,7 @@ export function SchedulesPage() {
   const list = useQuery({
     queryKey: ["live", "schedules"],
     queryFn: async () => {
-      const found = await all((cursor) =>
-        data(api.GET("/api/v1/definitions", { params: { query: given({ cursor, limit: 500 }) } })),
-      );
+      const found = await allDefinitions();
       // What runs next comes first; what does not run comes last.
       const at = (each: Definition) =>
         each.enabled && each.next_run_at ? Date.parse(each.next_run_at) : Number.POSITIVE_INFINITY;
@@ -41,16 +39,8 @@ export function SchedulesPage() {
 
 /** The words and the next runs of a version: what the server says when it checks its text. */
 async function explain({ job_type, version }: Definition): Promise<Explained> {
-  const { source } = await data(
-    api.GET("/api/v1/definitions/{job_type}/versions/{version}", { params: { path: { job_type, version } } }),
-  );
-  const report = await data(
-    api.POST("/api/v1/definitions:validate", {
-      body: source,
-      bodySerializer: (text) => text,
-      headers: { "Content-Type": "application/yaml" },
-    }),
-  );
+  const { source } = await storedVersion(job_type, version);
+  const report = await validate(source, `${job_type}.yaml`);
   return { words: report.schedule ?? undefined, next: report.next_runs };
 }
 

@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
 import { useMay } from "../../app/caller";
@@ -7,6 +7,7 @@ import { Button, Cell } from "../../ui/kit";
 import { Badge, StateBadge } from "../../ui/state";
 import { Time } from "../../ui/time";
 import { toast } from "../../ui/toast";
+import { EnableButton } from "../definitions/enable";
 import type { Explained } from "./index";
 
 export function ScheduleRow({
@@ -17,7 +18,6 @@ export function ScheduleRow({
   explained: Explained | undefined;
 }) {
   const { job_type, enabled, degraded, schedule, next_run_at } = definition;
-  const queries = useQueryClient();
   const navigate = useNavigate();
   const may = useMay();
   const last = useQuery({
@@ -27,25 +27,6 @@ export function ScheduleRow({
       return page.items[0] ?? null;
     },
   });
-  const refresh = () => queries.invalidateQueries({ queryKey: ["live", "schedules"] });
-  const toggle = () =>
-    confirm({
-      title: enabled ? `Disable ${job_type}?` : `Enable ${job_type}?`,
-      body: enabled
-        ? "Its schedule rests and it takes no jobs, from nobody. Jobs that are there go on."
-        : "Its schedule runs again from now on, and it takes jobs. Runs that were left out meanwhile are not made up for.",
-      action: enabled ? "Disable" : "Enable",
-      danger: enabled,
-      done: enabled ? `${job_type} rests.` : `${job_type} is enabled.`,
-      run: async () => {
-        const params = { params: { path: { job_type } } };
-        await (enabled
-          ? data(api.POST("/api/v1/definitions/{job_type}/disable", params))
-          : data(api.POST("/api/v1/definitions/{job_type}/enable", params)));
-        await queries.invalidateQueries({ queryKey: ["definitions"] });
-        await refresh();
-      },
-    });
   const runNow = async () => {
     let id = "";
     const done = await confirm({
@@ -124,11 +105,7 @@ export function ScheduleRow({
             <Button aria-label={`Run ${job_type} now`} disabled={!enabled} onClick={() => void runNow()}>
               Run now…
             </Button>
-            {may("admin") && (
-              <Button aria-label={`${enabled ? "Disable" : "Enable"} ${job_type}`} onClick={() => void toggle()}>
-                {enabled ? "Disable…" : "Enable…"}
-              </Button>
-            )}
+            <EnableButton definition={definition} look="plain" />
           </div>
         </Cell>
       )}

@@ -7,9 +7,9 @@ import { confirm } from "../../ui/confirm";
 import { Dialog } from "../../ui/dialog";
 import { Facts, Source } from "../../ui/field";
 import { Button, bytes, Loaded } from "../../ui/kit";
+import { pretty } from "../../ui/pretty";
 import { Time } from "../../ui/time";
 import { OutcomeMark, outcomes } from "./outcome";
-import { pretty } from "./pretty";
 
 /** One delivery: its headers, its body, the answer that it got; and a way to evaluate it again. */
 export function Delivery({
