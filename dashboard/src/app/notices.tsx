@@ -5,7 +5,7 @@ import { toast } from "../ui/toast";
 import type { Note } from "./status";
 
 /** What the browser's notifications tell of. */
-export type Notices = "off" | "needs" | "all";
+type Notices = "off" | "needs" | "all";
 
 const key = "atta.notices";
 const supported = () => typeof Notification !== "undefined" && window.isSecureContext;
@@ -21,7 +21,7 @@ const level = new Shared(chosen());
 export const useNotices = (): Notices => useShared(level);
 
 /** Chooses, and asks the browser for its permission when it is needed. */
-export async function setNotices(next: Notices) {
+async function setNotices(next: Notices) {
   if (next !== "off") {
     if (!supported()) {
       toast.bad("This browser shows notifications of pages on https or localhost only.");

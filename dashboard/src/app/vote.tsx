@@ -104,7 +104,7 @@ function voters(approval: Api<"ApprovalResource">): string {
 }
 
 /** Asks in whose name this browser votes. */
-export function NameForm({ done }: { done: () => void }) {
+function NameForm({ done }: { done: () => void }) {
   const [name, setName] = useState("");
   const [refused, setRefused] = useState(false);
   return (

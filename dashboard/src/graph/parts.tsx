@@ -21,8 +21,8 @@ export interface NodeStatus {
   /** A few words more, such as "visit 2 · 3.1 s". */
   detail?: string | undefined;
   visits: number;
-  /** Of a `fan_out`: how many items are in which state. */
-  counts?: { total: number; done: number; failed: number; running: number } | undefined;
+  /** Of a `fan_out`, how many items are in which state; of a task that made several jobs, how many of those. */
+  counts?: { total: number; done: number; failed: number; running: number; what?: "jobs" } | undefined;
 }
 
 export type TaskNodeType = Node<
@@ -111,6 +111,7 @@ function Counts({ counts }: { counts: NonNullable<NodeStatus["counts"]> }) {
       </div>
       <span>
         {counts.done + counts.failed}/{counts.total}
+        {counts.what && ` ${counts.what}`}
         {counts.failed > 0 && ` · ${counts.failed} failed`}
       </span>
     </div>

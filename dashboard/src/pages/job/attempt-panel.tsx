@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { GitCompareArrows, RotateCcw } from "lucide-react";
 import { lazy, Suspense } from "react";
 import { useMay } from "../../app/caller";
@@ -81,6 +82,7 @@ export function AttemptPanel({
               <span>Attempt {attempt.number}</span>
             )}
             <Line attempt={attempt} />
+            <Made job={job} task={task} attempt={attempt} />
             {attempts.length > 1 && (
               <label className="ml-auto inline-flex items-center gap-1.5">
                 <GitCompareArrows aria-hidden size={14} />
@@ -189,6 +191,30 @@ function Line({ attempt }: { attempt: Attempt }) {
       )}
       {attempt.ant && <span>on {attempt.ant}</span>}
     </>
+  );
+}
+
+/** The jobs that the attempt has made. */
+function Made({ job, task, attempt }: { job: Job; task: Task; attempt: Attempt }) {
+  const made = (job.children ?? []).filter(
+    (child) => child.task === task.task_type && child.attempt === attempt.number,
+  );
+  if (made.length === 0) return null;
+  return (
+    <span className="flex flex-wrap items-center gap-x-2">
+      {made.slice(0, 4).map((child) => (
+        <Link
+          key={child.job_id}
+          to="/jobs/$id"
+          params={{ id: child.job_id }}
+          className="inline-flex min-h-6 items-center gap-1.5 text-accent underline underline-offset-2"
+        >
+          {child.relation} {child.job_type}
+          <StateBadge state={child.state} />
+        </Link>
+      ))}
+      {made.length > 4 && <span>and {made.length - 4} more, under Details</span>}
+    </span>
   );
 }
 

@@ -6,7 +6,6 @@ export type Job = Api<"JobDetail">;
 export type Task = Api<"TaskResource">;
 export type Attempt = Api<"AttemptResource">;
 export type Agent = Api<"AgentResource">;
-export type Approval = Api<"ApprovalResource">;
 
 /** What of the page stands in its address, so that each view can be shared. */
 export interface JobSearch {

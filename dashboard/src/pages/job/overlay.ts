@@ -1,7 +1,10 @@
+import type { Api } from "../../api/client";
 import type { NodeStatus, Overlay } from "../../graph";
 import { edgeKey, type GraphModel } from "../../graph/model";
 import { duration } from "../../ui/time";
 import { type Job, type Task, targetsOf } from "./job";
+
+type Child = Api<"ChildResource">;
 
 const ends: [word: RegExp, state: NodeStatus["state"]][] = [
   [/^END_COMPLETED$/, "COMPLETED"],
@@ -16,9 +19,12 @@ export function overlayOf(job: Job, graph: GraphModel): Overlay {
   const statuses = new Map<string, NodeStatus>();
   const taken = new Map<string, number>();
   const add = (from: string, to: string) => taken.set(edgeKey(from, to), (taken.get(edgeKey(from, to)) ?? 0) + 1);
+  const made = new Map<string, Child[]>();
+  for (const child of job.children ?? [])
+    if (child.task) made.set(child.task, [...(made.get(child.task) ?? []), child]);
   const tasks = new Map(job.tasks.map((task) => [task.task_type, task]));
   for (const task of job.tasks) {
-    statuses.set(task.task_type, statusOf(task));
+    statuses.set(task.task_type, statusOf(task, made.get(task.task_type) ?? []));
     const seen = new Set<string>();
     for (const attempt of task.attempt_list ?? [])
       for (const from of attempt.routed_from) {
@@ -43,7 +49,7 @@ export function overlayOf(job: Job, graph: GraphModel): Overlay {
   return { statuses, taken };
 }
 
-function statusOf(task: Task): NodeStatus {
+function statusOf(task: Task, made: readonly Child[]): NodeStatus {
   const status: NodeStatus = { state: task.state, visits: task.visits, detail: detailOf(task) };
   if (task.fan_out) {
     const { counts, total } = task.fan_out;
@@ -53,6 +59,10 @@ function statusOf(task: Task): NodeStatus {
       failed: (counts.FAILED ?? 0) + (counts.CANCELLED ?? 0),
       running: (counts.RUNNING ?? 0) + (counts.LEASED ?? 0) + (counts.READY ?? 0) + (counts.WAITING ?? 0),
     };
+  } else if (made.length > 1) {
+    const of = (...states: Child["state"][]) => made.filter(({ state }) => states.includes(state)).length;
+    const [done, failed] = [of("COMPLETED", "SKIPPED"), of("FAILED", "BLOCKED", "CANCELLED")];
+    status.counts = { total: made.length, done, failed, running: made.length - done - failed, what: "jobs" };
   }
   return status;
 }
