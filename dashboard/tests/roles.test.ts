@@ -8,7 +8,7 @@ const asks = `
 job_type: asks
 tasks:
   - task_type: ask
-    approval: {users: [olga, olaf], min_approvals: 2, message: "Publish?"}
+    approval: {users: [olga, olaf, ada], min_approvals: 2, message: "Publish?"}
 `;
 const fails = `
 job_type: fails
