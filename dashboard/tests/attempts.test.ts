@@ -177,7 +177,7 @@ test("items are folded into one task with their counts, and unfold as a list", a
   const items = task.getByRole("region", { name: "Items" });
   await items.getByRole("row", { name: /docs/ }).waitFor();
   expect(await items.locator("tbody tr").count()).toBe(3);
-  await task.getByLabel("Show").selectOption({ label: "Failed (1)" });
+  await task.getByLabel("Show", { exact: true }).selectOption({ label: "Failed (1)" });
   await items.getByRole("row", { name: /docs/ }).waitFor({ state: "detached" });
   await items.getByRole("row", { name: /cli/ }).getByRole("button", { name: "log" }).click();
   await page.waitForURL(/attempt=/);

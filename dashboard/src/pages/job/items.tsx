@@ -1,8 +1,8 @@
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
 import { given, usePaged } from "../../api/paged";
-import { ShowMore } from "../../ui/field";
-import { Cell, Empty, input, Loaded, Table } from "../../ui/kit";
+import { Select, ShowMore } from "../../ui/field";
+import { Cell, Empty, Loaded, Table } from "../../ui/kit";
 import { lookOf, StateBadge } from "../../ui/state";
 import type { Task } from "./job";
 
@@ -24,17 +24,16 @@ export function Items({ jobId, task, onAttempt }: { jobId: string; task: Task; o
   const counts = Object.entries(task.fan_out?.counts ?? {}) as [State, number][];
   return (
     <div className="flex flex-col gap-3 py-3">
-      <label className="flex items-center gap-2 px-4">
-        Show
-        <select className={input} value={state} onChange={(event) => setState(event.target.value as State | "")}>
-          <option value="">all {task.fan_out?.total} items</option>
-          {counts.map(([each, number]) => (
-            <option key={each} value={each}>
-              {lookOf(each).word} ({number})
-            </option>
-          ))}
-        </select>
-      </label>
+      <Select
+        label="Show"
+        className="flex-row items-center gap-2 px-4"
+        value={state}
+        onChange={(value) => setState(value as State | "")}
+        options={[
+          ["", `all ${task.fan_out?.total} items`],
+          ...counts.map(([each, number]) => [each, `${lookOf(each).word} (${number})`] as const),
+        ]}
+      />
       <Loaded query={query}>
         {(items) =>
           items.length === 0 ? (

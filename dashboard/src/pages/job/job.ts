@@ -25,7 +25,7 @@ export interface JobSearch {
 
 export const views = ["graph", "timeline", "tasks", "changes", "details"] as const;
 export type View = (typeof views)[number];
-export const tabs = ["log", "agent", "diff", "files", "outputs", "definition", "items"] as const;
+export const tabs = ["log", "agent", "diff", "files", "outputs", "command", "definition", "items"] as const;
 export type Tab = (typeof tabs)[number];
 
 /** Reads the address; what makes no sense is left out. */
@@ -64,9 +64,6 @@ export function attemptName(attempt: Attempt): string {
   if (attempt.task_attempt > 1) parts.push(`try ${attempt.task_attempt}`);
   return parts.join(", ");
 }
-
-/** The words or tasks that a route led to. */
-export const targetsOf = (route: string | null | undefined) => (route ?? "").split(/[\s,[\]]+/).filter(Boolean);
 
 /** How an ended attempt ended, in a word. */
 export function resultWord(attempt: Attempt): string {

@@ -1,18 +1,11 @@
 import type { Api } from "../../api/client";
 import type { NodeStatus, Overlay } from "../../graph";
+import { endState, targetsOf } from "../../graph/ends";
 import { edgeKey, type GraphModel } from "../../graph/model";
 import { duration } from "../../ui/time";
-import { type Job, type Task, targetsOf } from "./job";
+import type { Job, Task } from "./job";
 
 type Child = Api<"ChildResource">;
-
-const ends: [word: RegExp, state: NodeStatus["state"]][] = [
-  [/^END_COMPLETED$/, "COMPLETED"],
-  [/^END_BLOCKED$/, "BLOCKED"],
-  [/^PAUSE_JOB$/, "PAUSED"],
-  [/^RESTART_JOB$/, "READY"],
-  [/^(END_FAILED|FATAL|ERR_)/, "FAILED"],
-];
 
 /** How the tasks of a job stand, and which ways were taken to them. */
 export function overlayOf(job: Job, graph: GraphModel): Overlay {
@@ -34,7 +27,7 @@ export function overlayOf(job: Job, graph: GraphModel): Overlay {
         add(from.task, task.task_type);
       }
     for (const word of targetsOf(task.route)) {
-      const state = ends.find(([pattern]) => pattern.test(word))?.[1];
+      const state = endState(word);
       if (state === undefined || tasks.has(word)) continue;
       statuses.set(word, { state, visits: 1 });
       add(task.task_type, word);
