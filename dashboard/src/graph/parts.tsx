@@ -122,38 +122,16 @@ const hidden = "!size-px !min-h-0 !min-w-0 !border-0 !bg-transparent !pointer-ev
 
 function Ends({ direction }: { direction: Direction }) {
   const down = direction === "TB";
-  return (
-    <>
-      <Handle
-        type="target"
-        id="in"
-        className={hidden}
-        position={down ? Position.Top : Position.Left}
-        isConnectable={false}
-      />
-      <Handle
-        type="source"
-        id="out"
-        className={hidden}
-        position={down ? Position.Bottom : Position.Right}
-        isConnectable={false}
-      />
-      <Handle
-        type="target"
-        id="back-in"
-        className={hidden}
-        position={down ? Position.Right : Position.Bottom}
-        isConnectable={false}
-      />
-      <Handle
-        type="source"
-        id="back-out"
-        className={hidden}
-        position={down ? Position.Right : Position.Bottom}
-        isConnectable={false}
-      />
-    </>
-  );
+  const side = down ? Position.Right : Position.Bottom;
+  const ends = [
+    ["in", "target", down ? Position.Top : Position.Left],
+    ["out", "source", down ? Position.Bottom : Position.Right],
+    ["back-in", "target", side],
+    ["back-out", "source", side],
+  ] as const;
+  return ends.map(([id, type, position]) => (
+    <Handle key={id} id={id} type={type} position={position} className={hidden} isConnectable={false} />
+  ));
 }
 
 const dashes: Record<EdgeKind, string> = { dependency: "", route: "", weak: "2 5", back: "7 4" };

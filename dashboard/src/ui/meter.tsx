@@ -23,6 +23,7 @@ export function Meter({
     <div
       role="meter"
       aria-label={label}
+      title={label}
       aria-valuemin={0}
       aria-valuemax={limit}
       aria-valuenow={Math.min(used, limit)}

@@ -169,7 +169,7 @@ export function Editing({ definition, source, draft, onDraft }: Props) {
         )}
       </Panel>
       <Panel title="Preview" flush>
-        <div className="h-[calc(100dvh-19rem)] min-h-80">
+        <div className="h-[calc(100dvh-19rem)] min-h-80 overflow-hidden rounded-b-lg">
           {graph ? <GraphView graph={graph} label="The tasks as they are written now" /> : <Busy label="Drawing" />}
         </div>
       </Panel>

@@ -42,7 +42,7 @@ export function Overview({
   return (
     <div className="grid gap-4 xl:grid-cols-[2fr_1fr]">
       <Panel title="Tasks" flush className="xl:col-span-2">
-        <div className="h-[26rem]">
+        <div className="h-[26rem] overflow-hidden rounded-b-lg">
           {graph ? <GraphView graph={graph} label={`Tasks of ${job_type}`} /> : <Busy label="Drawing" />}
         </div>
       </Panel>

@@ -7,7 +7,7 @@ import { BudgetFields } from "../../app/budget-fields";
 import { NotYours, useMay } from "../../app/caller";
 import { cn } from "../../ui/cn";
 import { Dialog, DialogForm } from "../../ui/dialog";
-import { Field, Select } from "../../ui/field";
+import { Check, Field, Select } from "../../ui/field";
 import { Button, input } from "../../ui/kit";
 import { toast } from "../../ui/toast";
 import { type ActionName, allowedActions, asText, changedParams, consequences, startingPoints } from "./allowed";
@@ -175,10 +175,9 @@ export function ActionDialog({ job, chosen, onClose }: { job: Job; chosen: Chose
           </fieldset>
         )}
         {(action === "rerun" || action === "resubmit") && (
-          <label className="inline-flex min-h-6 items-center gap-2">
-            <input type="checkbox" checked={latest} onChange={(event) => setLatest(event.target.checked)} />
+          <Check checked={latest} onChange={setLatest}>
             With the newest version of {job.job_type}
-          </label>
+          </Check>
         )}
         {(action === "resume" || action === "rerun" || action === "resubmit") && Object.keys(job.params).length > 0 && (
           <Params job={job} texts={texts} wrong={wrong} changed={Object.keys(params)} onChange={setTexts} />

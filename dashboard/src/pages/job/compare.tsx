@@ -3,6 +3,7 @@ import { X } from "lucide-react";
 import { useMemo, useState } from "react";
 import { plain } from "../../log/ansi";
 import { cn } from "../../ui/cn";
+import { Check } from "../../ui/field";
 import { Button, Empty, Loaded, money } from "../../ui/kit";
 import { lookOf } from "../../ui/state";
 import { duration } from "../../ui/time";
@@ -124,9 +125,9 @@ function Lines({ before, after }: { before: string; after: string }) {
     <>
       <p className="mb-1 flex items-center gap-3 text-xs text-soft">
         {differing} lines differ
-        <label className="inline-flex min-h-6 items-center gap-1.5">
-          <input type="checkbox" checked={all} onChange={(event) => setAll(event.target.checked)} /> Show equal lines
-        </label>
+        <Check checked={all} onChange={setAll}>
+          Show equal lines
+        </Check>
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
       <pre tabIndex={0} className="max-h-[60vh] overflow-auto rounded-md border border-line font-mono text-xs">
