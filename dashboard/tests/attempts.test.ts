@@ -181,7 +181,10 @@ test("items are folded into one task with their counts, and unfold as a list", a
   await items.getByRole("row", { name: /docs/ }).waitFor({ state: "detached" });
   await items.getByRole("row", { name: /cli/ }).getByRole("button", { name: "log" }).click();
   await page.waitForURL(/attempt=/);
-  await task.getByText("item cli", { exact: false }).first().waitFor();
+  const chosen = task.getByLabel("Attempt", { exact: true });
+  await expect
+    .poll(() => chosen.evaluate((list) => (list as HTMLSelectElement).selectedOptions[0]?.textContent))
+    .toContain("item cli");
   await accessible(page);
 });
 
