@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import { accessible, fits, test } from "./harness";
+import { examplesOf } from "./harness/scene";
 
 const greet = (version: string, word: string) => `
 job_type: greet
@@ -66,4 +67,37 @@ test("versions are compared, and a definition is made to rest", async ({ world }
   await list.getByRole("row", { name: /greet/ }).getByText("Disabled").waitFor();
   await list.getByLabel("Filter definitions by name").fill("nothing");
   await list.getByText("No definition has that in its name").waitFor();
+});
+
+test("the picture of a definition is shown as a whole, on a phone too, and however it is turned", async ({ world }) => {
+  await world.api.install(...(await examplesOf("fan-out", "loop", "blocked")));
+  for (const phone of [false, true]) {
+    for (const name of ["example-fan-out", "example-loop", "example-blocked"]) {
+      const page = await world.open(`/definitions/${name}`, { phone });
+      const inside = async () => {
+        await page.locator(".react-flow__node").first().waitFor();
+        await expect
+          .poll(
+            () =>
+              page.evaluate(() => {
+                const frame = document.querySelector(".react-flow")?.getBoundingClientRect();
+                const nodes = [...document.querySelectorAll(".react-flow__node")];
+                return nodes.filter((node) => {
+                  const { left, right, top, bottom } = node.getBoundingClientRect();
+                  return !frame || left < frame.left || right > frame.right || top < frame.top || bottom > frame.bottom;
+                }).length;
+              }),
+            { timeout: 30_000 },
+          )
+          .toBe(0);
+      };
+      await inside();
+      const shown = await page.locator(".react-flow__node").count();
+      expect(shown).toBeGreaterThan(1);
+      await page.getByRole("button", { name: /^Draw from/ }).click();
+      await inside();
+      expect(await page.locator(".react-flow__node").count()).toBe(shown);
+      await page.context().close();
+    }
+  }
 });

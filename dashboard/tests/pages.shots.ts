@@ -7,6 +7,9 @@ import { agentOf, deliver, examplesOf } from "./harness/scene";
 const folder = join(import.meta.dirname, "../screenshots");
 let world: World;
 let job = "";
+let flaky = "";
+let parts = "";
+let viewer = "";
 
 beforeAll(async () => {
   await mkdir(folder, { recursive: true });
@@ -24,6 +27,7 @@ beforeAll(async () => {
       "approval",
       "blocked",
       "fan-out",
+      "about",
       "loop",
       "schedule",
       "webhook",
@@ -34,6 +38,9 @@ beforeAll(async () => {
   await world.api.run("example-agent-accounts");
   await world.api.run("example-agent", { Text: "Two and two are five." });
   job = (await world.api.run("fix-issue", { Turns: 11 })).job_id;
+  flaky = (await world.api.run("example-retry")).job_id;
+  parts = (await world.api.run("example-fan-out", { Broken: "cli" })).job_id;
+  await world.api.run("example-about");
   await world.api.state(await world.api.submit("upgrade-dependencies"), "PAUSED");
   await world.api.state(await world.api.submit("approval"), "WAITING");
   const issue = (number: number, title: string) => ({
@@ -51,6 +58,8 @@ beforeAll(async () => {
   });
   const ann = new Client(world.server.url, made.value);
   await ann.ask("POST", "/api/v1/tokens", { name: "ci", role: "submitter", expires_in: 86_400 * 30 });
+  const looks = { name: "vera-laptop", role: "viewer", user: "vera" };
+  viewer = (await ann.ask<{ value: string }>("POST", "/api/v1/tokens", looks)).value;
   await ann.ask("PUT", "/api/v1/configs/DeployKey", { value: "not-a-key-but-long", secret: true });
   await ann.submit("fix-issue", { Repo: "acme/billing" });
   await ann.ask("POST", "/api/v1/ants/local/drain");
@@ -62,6 +71,9 @@ const paths: Record<string, () => string> = {
   now: () => "/",
   jobs: () => "/jobs",
   job: () => `/jobs/${job}`,
+  items: () => `/jobs/${parts}?task=build&tab=items`,
+  log: () => `/jobs/${flaky}?task=flaky&tab=log`,
+  compare: () => `/jobs/${flaky}?task=flaky&attempt=3&compare=1`,
   definitions: () => "/definitions",
   definition: () => "/definitions/fix-issue",
   schedules: () => "/schedules",
@@ -73,12 +85,13 @@ const paths: Record<string, () => string> = {
   notifications: () => "/notifications",
   tokens: () => "/tokens",
   audit: () => "/audit",
+  viewer: () => "/",
 };
 
 test.each(Object.entries(paths))("%s", async (name, path) => {
   for (const phone of [false, true]) {
     for (const dark of [false, true]) {
-      const page = await world.open(path(), { phone, dark });
+      const page = await world.open(path(), { phone, dark, ...(name === "viewer" && { token: viewer }) });
       await page.getByRole("heading", { level: 1 }).waitFor();
       await page.waitForFunction(() => document.querySelector(".animate-pulse[role=status]") === null);
       await fits(page);

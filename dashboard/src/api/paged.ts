@@ -19,8 +19,6 @@ export function usePaged<T>(queryKey: QueryKey, fetchPage: (cursor: string | und
   return query;
 }
 
-export type Paged<T> = ReturnType<typeof usePaged<T>>;
-
 /** All pages of a list that is short by its nature, such as definitions. */
 export async function all<T>(fetchPage: (cursor: string | undefined) => Promise<Page<T>>): Promise<T[]> {
   const items: T[] = [];

@@ -26,24 +26,6 @@ export const vote = (approval: string, decision: Api<"Decision">, comment: strin
 
 const Named = ({ job }: { job: Job }) => <code className="break-all">{job.job_type}</code>;
 
-export const confirmCancel = (job: Job) =>
-  confirm({
-    title: "Cancel this job?",
-    body: (
-      <>
-        <Named job={job} /> stops: programs and agents that run are ended, what has not begun is skipped, and its{" "}
-        <code>always_run</code> tasks (cleaning up, telling people) still run. What was paid for agents is not given
-        back.
-      </>
-    ),
-    action: "Cancel the job",
-    keep: "Let it run",
-    danger: true,
-    field: { label: "Why", placeholder: "Others read this in the job's history" },
-    run: (reason) => jobActions.cancel(job.job_id, reason),
-    done: "The job is being cancelled.",
-  });
-
 export const confirmRetry = (job: Job) =>
   confirm({
     title: "Try this job again?",

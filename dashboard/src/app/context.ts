@@ -1,4 +1,6 @@
-import { createContext, useContext } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { createContext, useContext, useEffect, useRef } from "react";
+import type { Api } from "../api/client";
 import type { Live } from "../api/live";
 
 const context = createContext<Live | undefined>(undefined);
@@ -10,4 +12,29 @@ export function useLive(): Live {
   const live = useContext(context);
   if (live === undefined) throw new Error("there is no LiveProvider above");
   return live;
+}
+
+/**
+ * Asks anew for what is much work for the server some time after something has happened, and not with each event of a busy
+ * server.
+ */
+export function useStale(key: string[], matters: (event: Api<"EventResource">) => boolean = () => true, wait = 3000) {
+  const live = useLive();
+  const queries = useQueryClient();
+  const asked = useRef({ key, matters });
+  asked.current = { key, matters };
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const stop = live.listen((event) => {
+      if (!asked.current.matters(event)) return;
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        void queries.invalidateQueries({ queryKey: asked.current.key });
+      }, wait);
+    });
+    return () => {
+      stop();
+      clearTimeout(timer);
+    };
+  }, [live, queries, wait]);
 }

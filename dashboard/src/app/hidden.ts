@@ -1,10 +1,9 @@
-import { useSyncExternalStore } from "react";
+import { Shared, useShared } from "../ui/shared";
 
 // Blocked jobs that somebody has dealt with elsewhere. The server does not know of that: it is kept in this browser.
 const key = "atta.hidden";
 const most = 500;
-const watchers = new Set<() => void>();
-let known = read();
+const known = new Shared(read());
 
 function read(): ReadonlySet<string> {
   try {
@@ -16,20 +15,10 @@ function read(): ReadonlySet<string> {
 }
 
 function write(next: ReadonlySet<string>) {
-  known = next;
   localStorage.setItem(key, JSON.stringify([...next].slice(-most)));
-  for (const watcher of watchers) watcher();
+  known.set(next);
 }
 
-export const hide = (each: string) => write(new Set([...known, each]));
-export const unhide = (each: string) => write(new Set([...known].filter((other) => other !== each)));
+export const hide = (each: string) => write(new Set([...known.get(), each]));
 
-export function useHidden(): ReadonlySet<string> {
-  return useSyncExternalStore(
-    (watcher) => {
-      watchers.add(watcher);
-      return () => watchers.delete(watcher);
-    },
-    () => known,
-  );
-}
+export const useHidden = (): ReadonlySet<string> => useShared(known);

@@ -1,4 +1,5 @@
-import { useEffect, useRef, useSyncExternalStore } from "react";
+import { useEffect, useRef } from "react";
+import { Shared, useShared } from "../ui/shared";
 
 /** A key of the dashboard and what it does. */
 export interface Key {
@@ -79,15 +80,13 @@ export function caps(keys: string, mac: boolean): string[][] {
 }
 
 const groups = new Map<symbol, Group>();
-const watchers = new Set<() => void>();
 const presses = new Presses();
-let listed: readonly Group[] = [];
+const listed = new Shared<readonly Group[]>([]);
 
 function changed() {
   // The newest are nearest to the user; the shell is behind every page, whenever it was mounted.
   const all = [...groups.values()].reverse();
-  listed = [...all.filter((group) => !group.shell), ...all.filter((group) => group.shell)];
-  for (const watcher of watchers) watcher();
+  listed.set([...all.filter((group) => !group.shell), ...all.filter((group) => group.shell)]);
 }
 
 /** In a field, characters are text; keys with ⌘ or Ctrl and Escape work there too. */
@@ -116,7 +115,7 @@ function onKey(event: KeyboardEvent) {
     document.querySelector('[role="dialog"], [role="alertdialog"], [role="menu"], [role="listbox"][data-state]')
   )
     return;
-  const keys = listed.flatMap((group) => group.keys);
+  const keys = listed.get().flatMap((group) => group.keys);
   const key = presses.take(event, event.timeStamp, keys);
   if (key === undefined) return;
   event.preventDefault();
@@ -152,14 +151,6 @@ export function useKeys(title: string, keys: readonly Key[], { shell = false } =
 }
 
 /** All keys that work now, by heading. */
-export function useAllKeys(): readonly Group[] {
-  return useSyncExternalStore(
-    (watcher) => {
-      watchers.add(watcher);
-      return () => watchers.delete(watcher);
-    },
-    () => listed,
-  );
-}
+export const useAllKeys = (): readonly Group[] => useShared(listed);
 
 export const isMac = () => /Mac|iPhone|iPad/.test(navigator.userAgent);

@@ -1,14 +1,13 @@
 import { Bell, BellOff, BellRing } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
-import { useSyncExternalStore } from "react";
+import { Shared, useShared } from "../ui/shared";
 import { toast } from "../ui/toast";
 import type { Note } from "./status";
 
 /** What the browser's notifications tell of. */
-export type Notices = "off" | "needs" | "all";
+type Notices = "off" | "needs" | "all";
 
 const key = "atta.notices";
-const watchers = new Set<() => void>();
 const supported = () => typeof Notification !== "undefined" && window.isSecureContext;
 
 function chosen(): Notices {
@@ -17,15 +16,12 @@ function chosen(): Notices {
   return value === "needs" || value === "all" ? value : "off";
 }
 
-export function useNotices(): Notices {
-  return useSyncExternalStore((watcher) => {
-    watchers.add(watcher);
-    return () => watchers.delete(watcher);
-  }, chosen);
-}
+const level = new Shared(chosen());
+
+export const useNotices = (): Notices => useShared(level);
 
 /** Chooses, and asks the browser for its permission when it is needed. */
-export async function setNotices(next: Notices) {
+async function setNotices(next: Notices) {
   if (next !== "off") {
     if (!supported()) {
       toast.bad("This browser shows notifications of pages on https or localhost only.");
@@ -37,7 +33,7 @@ export async function setNotices(next: Notices) {
     }
   }
   localStorage.setItem(key, next);
-  for (const watcher of watchers) watcher();
+  level.set(chosen());
   toast.ok(
     {
       off: "Notifications are off.",
@@ -65,13 +61,13 @@ const choices: { value: Notices; label: string }[] = [
 ];
 
 export function NoticesMenu() {
-  const level = useNotices();
-  const Icon = { off: BellOff, needs: Bell, all: BellRing }[level];
+  const current = useNotices();
+  const Icon = { off: BellOff, needs: Bell, all: BellRing }[current];
   return (
     <DropdownMenu.Root modal={false}>
       <DropdownMenu.Trigger
         className="rounded-md p-1.5 text-soft hover:bg-raised hover:text-text"
-        aria-label={`Notifications of the browser: ${choices.find(({ value }) => value === level)?.label}`}
+        aria-label={`Notifications of the browser: ${choices.find(({ value }) => value === current)?.label}`}
         title="Notifications of the browser"
       >
         <Icon aria-hidden size={16} />
@@ -84,7 +80,7 @@ export function NoticesMenu() {
           className="z-50 min-w-56 rounded-lg border border-line bg-panel p-1 shadow-lg"
         >
           <DropdownMenu.Label className="px-2 py-1 text-xs text-soft">The browser tells me of</DropdownMenu.Label>
-          <DropdownMenu.RadioGroup value={level} onValueChange={(value) => void setNotices(value as Notices)}>
+          <DropdownMenu.RadioGroup value={current} onValueChange={(value) => void setNotices(value as Notices)}>
             {choices.map(({ value, label }) => (
               <DropdownMenu.RadioItem
                 key={value}

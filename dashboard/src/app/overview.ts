@@ -1,17 +1,21 @@
-import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { queryOptions, useQuery } from "@tanstack/react-query";
 import { type Api, api, data } from "../api/client";
+import { allDefinitions } from "../api/definitions";
+import { all, given } from "../api/paged";
+import { byEnd } from "./inbox";
+import { active } from "./states";
 
 /** So many jobs of a kind are looked at; lists say when there are more. */
 export const most = 200;
 /** So many blocked jobs are asked about, the newest first. */
-export const mostBlocked = 30;
+const mostBlocked = 30;
 
-const jobs = (state: Api<"JobState">[], limit: number) =>
-  data(api.GET("/api/v1/jobs", { params: { query: { state, limit } } }));
+const jobs = (state: readonly Api<"JobState">[], limit: number) =>
+  data(api.GET("/api/v1/jobs", { params: { query: { state: [...state], limit } } }));
 
 export const activeJobs = queryOptions({
   queryKey: ["jobs", "active"],
-  queryFn: () => jobs(["PENDING", "RUNNING", "WAITING", "PAUSED", "CANCELLING"], most),
+  queryFn: () => jobs(active, most),
 });
 
 export const blockedJobs = queryOptions({
@@ -21,7 +25,7 @@ export const blockedJobs = queryOptions({
 
 export const endedJobs = queryOptions({
   queryKey: ["jobs", "ended"],
-  queryFn: () => jobs(["COMPLETED", "FAILED", "BLOCKED", "CANCELLED"], 12),
+  queryFn: async () => byEnd((await jobs(["COMPLETED", "FAILED", "BLOCKED", "CANCELLED"], most)).items),
 });
 
 export const openApprovals = queryOptions({
@@ -31,7 +35,7 @@ export const openApprovals = queryOptions({
 
 export const ants = queryOptions({
   queryKey: ["live", "ants"],
-  queryFn: () => data(api.GET("/api/v1/ants", { params: { query: { limit: 500 } } })),
+  queryFn: () => all((cursor) => data(api.GET("/api/v1/ants", { params: { query: given({ cursor, limit: 500 }) } }))),
 });
 
 export const budgets = queryOptions({
@@ -46,12 +50,17 @@ export const degradation = queryOptions({
 
 export const definitions = queryOptions({
   queryKey: ["definitions", "all"],
-  queryFn: () => data(api.GET("/api/v1/definitions", { params: { query: { limit: 500 } } })),
+  queryFn: allDefinitions,
 });
 
-export const jobDetail = (id: string) =>
+/** The names of definitions to choose from; what is chosen is among them, whether it is there or not. */
+export function useDefinitionNames(chosen: string): string[] {
+  const names = useQuery(definitions).data?.map((each) => each.job_type) ?? [];
+  return chosen === "" || names.includes(chosen) ? names : [chosen, ...names];
+}
+
+export const jobQuery = (id: string) =>
   queryOptions({
     queryKey: ["job", id, "detail"],
     queryFn: () => data(api.GET("/api/v1/jobs/{id}", { params: { path: { id } } })),
-    placeholderData: keepPreviousData,
   });

@@ -12,9 +12,10 @@ import {
   Wallet,
   Webhook,
 } from "lucide-react";
+import { useMay } from "./caller";
 
 /** The pages of the navigation, and the keys that lead to them. */
-export const pages = [
+const all = [
   { to: "/", label: "Now", key: "g n", icon: Activity },
   { to: "/jobs", label: "Jobs", key: "g j", icon: ListChecks },
   { to: "/definitions", label: "Definitions", key: "g d", icon: FileCode2 },
@@ -25,6 +26,12 @@ export const pages = [
   { to: "/configs", label: "Configs", key: "g c", icon: KeyRound },
   { to: "/triggers", label: "Triggers", key: "g t", icon: Webhook },
   { to: "/notifications", label: "Notifications", key: "g i", icon: Bell },
-  { to: "/tokens", label: "Tokens", key: "g k", icon: IdCard },
-  { to: "/audit", label: "Audit", key: "g u", icon: ScrollText },
+  { to: "/tokens", label: "Tokens", key: "g k", icon: IdCard, needs: "admin" },
+  { to: "/audit", label: "Audit", key: "g u", icon: ScrollText, needs: "admin" },
 ] as const;
+
+/** Those that are for who looks. */
+export function usePages() {
+  const may = useMay();
+  return all.filter((page) => !("needs" in page) || may(page.needs));
+}

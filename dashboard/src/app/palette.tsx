@@ -1,16 +1,18 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useRouter } from "@tanstack/react-router";
 import { Command } from "cmdk";
-import { CornerDownLeft, FileCode2, Keyboard, Play, Search, Zap } from "lucide-react";
+import { CornerDownLeft, FileCode2, Keyboard, LogOut, Play, Search, Zap } from "lucide-react";
 import { Dialog } from "radix-ui";
 import { useEffect, useRef, useState } from "react";
 import { api, data } from "../api/client";
 import { plain } from "../ui/inline";
+import { useSettled } from "../ui/settled";
 import { lookOf, StateBadge } from "../ui/state";
+import { callerQuery, signOut } from "./caller";
 import { Caps } from "./keylist";
 import { useAllKeys } from "./keys";
 import { definitions } from "./overview";
-import { pages } from "./pages";
+import { usePages } from "./pages";
 import { rank } from "./rank";
 import { setTheme } from "./theme";
 
@@ -50,7 +52,7 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState("");
   const list = useRef<HTMLDivElement>(null);
-  const wanted = useLater(text.trim(), 200);
+  const wanted = useSettled(text.trim(), 200);
   const jobs = useQuery({
     queryKey: ["jobs", "palette", wanted],
     queryFn: () =>
@@ -59,6 +61,8 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
     gcTime: 10_000,
   });
   const known = useQuery(definitions);
+  const pages = usePages();
+  const { data: caller } = useQuery(callerQuery);
   const keys = useAllKeys().filter(({ shell }) => !shell);
   // Jobs come later than what is known here, and what was chosen may be gone: Enter always has something to open.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the list changes when these do
@@ -151,7 +155,7 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
           )}
         </Command.Group>
         <Command.Group heading="Definitions" className={heading}>
-          {(known.data?.items ?? []).map(({ job_type: type, enabled }) => (
+          {(known.data ?? []).map(({ job_type: type, enabled }) => (
             <Command.Item
               key={type}
               value={`definition ${type}`}
@@ -181,6 +185,12 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
               {theme === "system" ? "Theme: as the system" : `Theme: ${theme}`}
             </Command.Item>
           ))}
+          {caller?.user && (
+            <Command.Item value="action sign out log out token" className={item} onSelect={go(signOut)}>
+              <LogOut aria-hidden size={15} className="text-soft" />
+              Sign out ({caller.user}, {caller.role})
+            </Command.Item>
+          )}
         </Command.Group>
       </Command.List>
       <p className="flex items-center gap-3 border-t border-line px-3 py-2 text-xs text-soft max-sm:hidden">
@@ -192,14 +202,4 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
       </p>
     </Command>
   );
-}
-
-/** A value as it was when it last stayed the same for so long. */
-function useLater<T>(value: T, ms: number): T {
-  const [later, setLater] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setLater(value), ms);
-    return () => clearTimeout(timer);
-  }, [value, ms]);
-  return later;
 }

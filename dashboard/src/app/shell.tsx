@@ -1,3 +1,4 @@
+import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useRouter } from "@tanstack/react-router";
 import { Moon, Search, Sun, SunMoon } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
@@ -5,12 +6,13 @@ import { useLiveState } from "../api/live";
 import { cn } from "../ui/cn";
 import { Confirmer } from "../ui/confirm";
 import { Toaster } from "../ui/toast";
+import { callerQuery, signOut } from "./caller";
 import { useLive } from "./context";
 import { Caps, KeyList } from "./keylist";
 import { useKeys } from "./keys";
 import { Login } from "./login";
 import { NoticesMenu } from "./notices";
-import { pages } from "./pages";
+import { usePages } from "./pages";
 import { setTheme, type Theme, useTheme } from "./theme";
 import { useNeeds, Watcher } from "./watcher";
 
@@ -21,6 +23,7 @@ export function Shell() {
   const live = useLive();
   const state = useLiveState(live);
   const router = useRouter();
+  const pages = usePages();
   const [keysShown, setKeysShown] = useState(false);
   // Its code is fetched when it is opened first.
   const [palette, setPalette] = useState<"never" | "open" | "closed">("never");
@@ -78,6 +81,7 @@ export function Shell() {
             </Link>
           ))}
         </nav>
+        <Person />
         <div className="flex items-center justify-between gap-2 border-line px-4 py-2 max-md:absolute max-md:top-1 max-md:right-0 md:border-t">
           <Connection state={state} />
           <span className="flex items-center">
@@ -115,6 +119,22 @@ function NeedsCount() {
       {needs}
       <span className="sr-only"> {needs === 1 ? "thing needs" : "things need"} you</span>
     </span>
+  );
+}
+
+/** Who is signed in, where the server asks for that. */
+function Person() {
+  const { data: caller } = useQuery(callerQuery);
+  if (!caller?.user) return null;
+  return (
+    <div className="flex items-center justify-between gap-2 border-t border-line px-4 py-1.5 text-xs text-soft max-md:hidden">
+      <span className="min-w-0 break-words" title={`Signed in with the token ${caller.token}`}>
+        <span className="font-medium text-text">{caller.user}</span>, {caller.role}
+      </span>
+      <button type="button" className="min-h-6 shrink-0 rounded text-accent hover:underline" onClick={signOut}>
+        Sign out
+      </button>
+    </div>
   );
 }
 

@@ -1,20 +1,21 @@
-import { useSyncExternalStore } from "react";
+import { Shared, useShared } from "../ui/shared";
 
 export type Theme = "system" | "light" | "dark";
 
 const key = "atta.theme";
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
-const watchers = new Set<() => void>();
 
 function chosen(): Theme {
   const value = localStorage.getItem(key);
   return value === "light" || value === "dark" ? value : "system";
 }
 
+const current = new Shared(chosen());
+
 function apply() {
   const theme = chosen();
   document.documentElement.dataset.theme = theme === "system" ? (dark.matches ? "dark" : "light") : theme;
-  for (const watcher of watchers) watcher();
+  current.set(theme);
 }
 
 /** Sets the theme of the page before its first paint, and whenever the system's changes. */
@@ -29,9 +30,4 @@ export function setTheme(theme: Theme) {
   apply();
 }
 
-export function useTheme(): Theme {
-  return useSyncExternalStore((watcher) => {
-    watchers.add(watcher);
-    return () => watchers.delete(watcher);
-  }, chosen);
-}
+export const useTheme = (): Theme => useShared(current);

@@ -1,3 +1,4 @@
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Api } from "../api/client";
 import { token } from "../api/client";
@@ -5,12 +6,17 @@ import { confirm } from "../ui/confirm";
 import { Button, input } from "../ui/kit";
 import { Time } from "../ui/time";
 import { vote } from "./actions";
+import { callerQuery, NotYours, useMay } from "./caller";
 import { atDeadline, consequences } from "./inbox";
 import { isName, person, setPerson, usePerson } from "./person";
 
 /** Who may vote, what a vote does, and the two buttons. */
 export function VoteBox({ approval }: { approval: Api<"ApprovalResource"> }) {
-  const name = usePerson();
+  const own = usePerson();
+  const { data: caller } = useQuery(callerQuery);
+  const may = useMay();
+  // Who has a token votes as whom it belongs to.
+  const name = caller?.user ?? own;
   const [asking, setAsking] = useState(false);
   const { approve, reject } = consequences(approval);
   const mine = approval.votes.find((each) => each.voter === name && name !== "");
@@ -59,7 +65,11 @@ export function VoteBox({ approval }: { approval: Api<"ApprovalResource"> }) {
           </>
         )}
       </p>
-      {asking && needsName ? (
+      {!may("operator") ? (
+        <NotYours needed="operator" to="vote" />
+      ) : caller?.user && !named(approval, caller.user) ? (
+        <p className="text-xs text-soft">You are {caller.user}, who is not asked here.</p>
+      ) : asking && needsName ? (
         <NameForm done={() => setAsking(false)} />
       ) : mine ? (
         <p className="text-soft">
@@ -80,6 +90,10 @@ export function VoteBox({ approval }: { approval: Api<"ApprovalResource"> }) {
   );
 }
 
+/** Whether somebody is asked. Who holds the approval's roles only the server knows. */
+const named = ({ users, roles }: Api<"ApprovalResource">, user: string) =>
+  users.length === 0 || roles.length > 0 || users.includes(user);
+
 function voters(approval: Api<"ApprovalResource">): string {
   const { users, roles, unanimous, min_approvals: wanted } = approval;
   const people = [...users, ...roles.map((role) => `who holds ${role}`)];
@@ -90,7 +104,7 @@ function voters(approval: Api<"ApprovalResource">): string {
 }
 
 /** Asks in whose name this browser votes. */
-export function NameForm({ done }: { done: () => void }) {
+function NameForm({ done }: { done: () => void }) {
   const [name, setName] = useState("");
   const [refused, setRefused] = useState(false);
   return (

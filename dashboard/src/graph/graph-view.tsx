@@ -235,7 +235,8 @@ function spoken(name: string, notes: string[], status: NodeStatus | undefined): 
   const parts = [name];
   if (status) parts.push(lookOf(status.state).word);
   if (status && status.visits > 1) parts.push(`${status.visits} visits`);
-  if (status?.counts) parts.push(`${status.counts.done} of ${status.counts.total} items done`);
+  if (status?.counts)
+    parts.push(`${status.counts.done} of ${status.counts.total} ${status.counts.what ?? "items"} done`);
   return [...parts, ...notes].join(", ");
 }
 

@@ -21,8 +21,8 @@ export interface NodeStatus {
   /** A few words more, such as "visit 2 · 3.1 s". */
   detail?: string | undefined;
   visits: number;
-  /** Of a `fan_out`: how many items are in which state. */
-  counts?: { total: number; done: number; failed: number; running: number } | undefined;
+  /** Of a `fan_out`, how many items are in which state; of a task that made several jobs, how many of those. */
+  counts?: { total: number; done: number; failed: number; running: number; what?: "jobs" } | undefined;
 }
 
 export type TaskNodeType = Node<
@@ -111,6 +111,7 @@ function Counts({ counts }: { counts: NonNullable<NodeStatus["counts"]> }) {
       </div>
       <span>
         {counts.done + counts.failed}/{counts.total}
+        {counts.what && ` ${counts.what}`}
         {counts.failed > 0 && ` · ${counts.failed} failed`}
       </span>
     </div>
@@ -121,38 +122,16 @@ const hidden = "!size-px !min-h-0 !min-w-0 !border-0 !bg-transparent !pointer-ev
 
 function Ends({ direction }: { direction: Direction }) {
   const down = direction === "TB";
-  return (
-    <>
-      <Handle
-        type="target"
-        id="in"
-        className={hidden}
-        position={down ? Position.Top : Position.Left}
-        isConnectable={false}
-      />
-      <Handle
-        type="source"
-        id="out"
-        className={hidden}
-        position={down ? Position.Bottom : Position.Right}
-        isConnectable={false}
-      />
-      <Handle
-        type="target"
-        id="back-in"
-        className={hidden}
-        position={down ? Position.Right : Position.Bottom}
-        isConnectable={false}
-      />
-      <Handle
-        type="source"
-        id="back-out"
-        className={hidden}
-        position={down ? Position.Right : Position.Bottom}
-        isConnectable={false}
-      />
-    </>
-  );
+  const side = down ? Position.Right : Position.Bottom;
+  const ends = [
+    ["in", "target", down ? Position.Top : Position.Left],
+    ["out", "source", down ? Position.Bottom : Position.Right],
+    ["back-in", "target", side],
+    ["back-out", "source", side],
+  ] as const;
+  return ends.map(([id, type, position]) => (
+    <Handle key={id} id={id} type={type} position={position} className={hidden} isConnectable={false} />
+  ));
 }
 
 const dashes: Record<EdgeKind, string> = { dependency: "", route: "", weak: "2 5", back: "7 4" };

@@ -1,7 +1,8 @@
 import { useLocation, useNavigate } from "@tanstack/react-router";
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState, useSyncExternalStore } from "react";
-import { headers } from "../api/client";
+import { download } from "../api/files";
 import { bytes, Empty, ErrorBox } from "../ui/kit";
+import { toast } from "../ui/toast";
 import { Layout } from "./layout";
 import type { Times } from "./line";
 import "./log.css";
@@ -159,7 +160,9 @@ function Log({ source, jobId, attempt, live }: { source: LogSource; jobId: strin
           }}
           onLink={() => copy(window.location.href, "Link")}
           onDownload={() =>
-            void download(source.url, `${jobId}-${attempt}.log`).catch((error) => setSaid(String(error)))
+            void download(source.url, `${jobId}-${attempt}.log`).catch((error) =>
+              toast.bad("The log could not be downloaded", error),
+            )
           }
         />
       </div>
@@ -302,16 +305,4 @@ function useSearch(source: LogSource, version: number, view: React.RefObject<Vie
     view.current?.show(found);
   };
   return { query, ask, searching, line, at, step };
-}
-
-/** Saves the whole log, as bytes. */
-async function download(url: string, name: string) {
-  const response = await fetch(url, { headers: headers() });
-  if (!response.ok) throw new Error(`The server answered ${response.status}.`);
-  const address = URL.createObjectURL(await response.blob());
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }

@@ -6,7 +6,7 @@ import type { Searching } from "./searching";
 import type { LogStore } from "./store";
 
 /** The height of a row in pixels, as log.css says it. */
-export const rowHeight = 20;
+const rowHeight = 24;
 
 /** What others may ask of the window onto the log. */
 export interface Viewport {

@@ -1,7 +1,8 @@
 import { AlertDialog } from "radix-ui";
-import { useState, useSyncExternalStore } from "react";
+import { useState } from "react";
 import { cn } from "./cn";
 import { Button, ErrorBox, input } from "./kit";
+import { Shared, useShared } from "./shared";
 import { toast } from "./toast";
 
 export interface Question {
@@ -27,21 +28,15 @@ interface Asked extends Question {
   answer: (text: string | undefined) => void;
 }
 
-const watchers = new Set<() => void>();
-let asked: Asked | undefined;
+const asked = new Shared<Asked | undefined>(undefined);
 let last = 0;
-
-function change(next: Asked | undefined) {
-  asked = next;
-  for (const watcher of watchers) watcher();
-}
 
 /** Asks before something is done. Gives the text of the field (or ""), or undefined if nothing is to be done. */
 export function ask(question: Question): Promise<string | undefined> {
-  asked?.answer(undefined);
+  asked.get()?.answer(undefined);
   return new Promise((answer) => {
     last++;
-    change({ ...question, id: last, answer });
+    asked.set({ ...question, id: last, answer });
   });
 }
 
@@ -52,13 +47,7 @@ export async function confirm(question: Question): Promise<boolean> {
 
 /** Where the questions appear. There is one, in the shell. */
 export function Confirmer() {
-  const question = useSyncExternalStore(
-    (watcher) => {
-      watchers.add(watcher);
-      return () => watchers.delete(watcher);
-    },
-    () => asked,
-  );
+  const question = useShared(asked);
   if (question === undefined) return null;
   return <Dialog key={question.id} question={question} />;
 }
@@ -71,7 +60,7 @@ function Dialog({ question }: { question: Asked }) {
   const missing = field?.required === true && text.trim() === "";
 
   const close = (result: string | undefined) => {
-    change(undefined);
+    asked.set(undefined);
     answer(result);
   };
   const act = async () => {

@@ -11,6 +11,7 @@ export function Dialog({
   onClose,
   children,
   side = false,
+  wide = false,
 }: {
   title: React.ReactNode;
   lead?: React.ReactNode;
@@ -18,6 +19,7 @@ export function Dialog({
   children: React.ReactNode;
   /** At the right edge, as high as the screen: for details of something in a list. */
   side?: boolean;
+  wide?: boolean;
 }) {
   return (
     <Parts.Root open onOpenChange={(open) => !open && onClose()}>
@@ -29,7 +31,8 @@ export function Dialog({
             "fixed z-50 flex flex-col overflow-y-auto border-line bg-panel shadow-xl",
             side
               ? "inset-y-0 right-0 w-full max-w-2xl border-l"
-              : "top-1/2 left-1/2 max-h-[88dvh] w-[calc(100vw-2rem)] max-w-lg -translate-x-1/2 -translate-y-1/2 rounded-lg border",
+              : "top-1/2 left-1/2 max-h-[88dvh] w-[calc(100vw-2rem)] -translate-x-1/2 -translate-y-1/2 rounded-lg border",
+            !side && (wide ? "max-w-2xl" : "max-w-lg"),
           )}
         >
           <div className="flex items-start justify-between gap-3 border-b border-line px-5 py-3">
@@ -65,12 +68,17 @@ export function DialogForm({
   onClose,
   children,
   ready = true,
+  keep = "Cancel",
+  danger = false,
 }: {
   action: string;
   send: () => Promise<unknown>;
   onClose: () => void;
   children: React.ReactNode;
   ready?: boolean;
+  /** What the button that leaves everything as it is says. */
+  keep?: string;
+  danger?: boolean;
 }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
@@ -89,16 +97,16 @@ export function DialogForm({
       className="flex flex-col gap-4"
       onSubmit={(event) => {
         event.preventDefault();
-        if (!busy) void submit();
+        if (!busy && ready) void submit();
       }}
     >
       {children}
       {error !== undefined && <ErrorBox error={error} />}
-      <div className="flex justify-end gap-2">
+      <div className="flex flex-wrap justify-end gap-2">
         <Button onClick={onClose} disabled={busy}>
-          Cancel
+          {keep}
         </Button>
-        <Button type="submit" look="primary" disabled={busy || !ready}>
+        <Button type="submit" look={danger ? "danger" : "primary"} disabled={busy || !ready}>
           {busy ? "Working…" : action}
         </Button>
       </div>

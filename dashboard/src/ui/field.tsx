@@ -92,6 +92,34 @@ export function TextField({
   );
 }
 
+/** Something that is so or not. */
+export function Check({
+  checked,
+  onChange,
+  hint,
+  children,
+}: {
+  checked: boolean;
+  onChange: (checked: boolean) => void;
+  hint?: React.ReactNode;
+  children: React.ReactNode;
+}) {
+  return (
+    <label className="inline-flex min-h-6 items-start gap-2">
+      <input
+        type="checkbox"
+        className="mt-0.5 size-4 shrink-0 accent-(--accent)"
+        checked={checked}
+        onChange={(event) => onChange(event.target.checked)}
+      />
+      <span className="min-w-0">
+        {children}
+        {hint !== undefined && <span className="block text-xs text-soft">{hint}</span>}
+      </span>
+    </label>
+  );
+}
+
 /** Controls in a row that narrow what is shown below. */
 export function FilterBar({ children, label }: { children: React.ReactNode; label: string }) {
   return (

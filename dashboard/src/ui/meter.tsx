@@ -6,20 +6,24 @@ export function Meter({
   used,
   reserved = 0,
   limit,
+  calm = false,
 }: {
   label: string;
   used: number;
   reserved?: number;
   limit: number;
+  /** To be full is nothing bad. */
+  calm?: boolean;
 }) {
   const part = (amount: number) => (limit <= 0 ? (amount > 0 ? 100 : 0) : Math.min(100, (amount / limit) * 100));
   const full = part(used);
-  const tone = full >= 100 ? "bg-bad" : full >= 80 ? "bg-ask" : "bg-accent";
+  const tone = calm ? "bg-run" : full >= 100 ? "bg-bad" : full >= 80 ? "bg-ask" : "bg-accent";
   return (
     // biome-ignore lint/a11y/useSemanticElements: <meter> has one bar only, and each browser paints it in its own way
     <div
       role="meter"
       aria-label={label}
+      title={label}
       aria-valuemin={0}
       aria-valuemax={limit}
       aria-valuenow={Math.min(used, limit)}

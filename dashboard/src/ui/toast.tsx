@@ -1,6 +1,7 @@
 import { CircleAlert, CircleCheck, Info, X } from "lucide-react";
-import { useEffect, useState, useSyncExternalStore } from "react";
+import { useEffect, useState } from "react";
 import { cn } from "./cn";
+import { Shared, useShared } from "./shared";
 
 type ToastTone = "ok" | "bad" | "info";
 
@@ -14,19 +15,15 @@ interface Toast {
 /** How long a message stays. Errors stay until somebody closes them. */
 const stay = 6000;
 const most = 4;
-const watchers = new Set<() => void>();
-let toasts: readonly Toast[] = [];
+const toasts = new Shared<readonly Toast[]>([]);
 let last = 0;
-
-function change(next: readonly Toast[]) {
-  toasts = next;
-  for (const watcher of watchers) watcher();
-}
 
 function show(tone: ToastTone, text: string, detail?: string) {
   last++;
-  change([...toasts.filter((each) => each.text !== text), { id: last, tone, text, detail }].slice(-most));
+  toasts.set([...toasts.get().filter((each) => each.text !== text), { id: last, tone, text, detail }].slice(-most));
 }
+
+const close = (id: number) => toasts.set(toasts.get().filter((each) => each.id !== id));
 
 /** Says the result of an action, from anywhere: it appears in a corner, and screen readers say it. */
 export const toast = {
@@ -45,13 +42,7 @@ const looks = {
 
 /** Where messages appear. There is one, in the shell. */
 export function Toaster() {
-  const shown = useSyncExternalStore(
-    (watcher) => {
-      watchers.add(watcher);
-      return () => watchers.delete(watcher);
-    },
-    () => toasts,
-  );
+  const shown = useShared(toasts);
   return (
     <section
       aria-label="Messages"
@@ -68,10 +59,9 @@ export function Toaster() {
 
 function ToastBox({ toast: { id, tone, text, detail } }: { toast: Toast }) {
   const [held, setHeld] = useState(false);
-  const close = () => change(toasts.filter((each) => each.id !== id));
   useEffect(() => {
     if (held || tone === "bad") return;
-    const timer = setTimeout(() => change(toasts.filter((each) => each.id !== id)), stay);
+    const timer = setTimeout(() => close(id), stay);
     return () => clearTimeout(timer);
   }, [held, tone, id]);
   const { icon: Icon, className } = looks[tone];
@@ -94,7 +84,7 @@ function ToastBox({ toast: { id, tone, text, detail } }: { toast: Toast }) {
         type="button"
         aria-label="Close the message"
         className="rounded-md p-1 text-soft hover:bg-raised hover:text-text"
-        onClick={close}
+        onClick={() => close(id)}
       >
         <X aria-hidden size={16} />
       </button>

@@ -2,7 +2,8 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { CircleCheck, CircleX, Hourglass, VolumeX } from "lucide-react";
 import { type Api, api, data } from "../../api/client";
-import { all, given } from "../../api/paged";
+import { useMay } from "../../app/caller";
+import { ants } from "../../app/overview";
 import { confirm, type Question } from "../../ui/confirm";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { Meter } from "../../ui/meter";
@@ -70,23 +71,20 @@ function question(order: Order, ant: Ant): Question {
 }
 
 export function AntsPage() {
-  const ants = useQuery({
-    queryKey: ["live", "ants"],
-    queryFn: () => all((cursor) => data(api.GET("/api/v1/ants", { params: { query: given({ limit: 500, cursor }) } }))),
-    refetchOnWindowFocus: "always",
-  });
+  const list = useQuery({ ...ants, refetchOnWindowFocus: "always" });
   return (
     <>
       <PageHeader
         title="Ants"
         lead="Who does the work. An ant takes attempts, runs them, and tells what became of them."
       />
-      <Loaded query={ants}>{(list) => <Ants ants={list} />}</Loaded>
+      <Loaded query={list}>{(found) => <Ants ants={found} />}</Loaded>
     </>
   );
 }
 
 function Ants({ ants }: { ants: Ant[] }) {
+  const may = useMay()("operator");
   if (ants.length === 0) {
     return (
       <Panel>
@@ -110,16 +108,19 @@ function Ants({ ants }: { ants: Ant[] }) {
         </span>
       }
     >
-      <Table label="Ants" head={["Ant", "State", "Slots", "Tags", "Works on", "Last heard of", "Actions"]}>
+      <Table
+        label="Ants"
+        head={["Ant", "State", "Slots", "Tags", "Works on", "Last heard of", ...(may ? ["Actions"] : [])]}
+      >
         {ants.map((ant) => (
-          <AntRow key={ant.ant_id} ant={ant} />
+          <AntRow key={ant.ant_id} ant={ant} may={may} />
         ))}
       </Table>
     </Panel>
   );
 }
 
-function AntRow({ ant }: { ant: Ant }) {
+function AntRow({ ant, may }: { ant: Ant; may: boolean }) {
   const queries = useQueryClient();
   const state = states[ant.state];
   const mode = modes[ant.mode];
@@ -131,7 +132,7 @@ function AntRow({ ant }: { ant: Ant }) {
         if (what === "cordon") await data(api.POST("/api/v1/ants/{id}/cordon", params));
         else if (what === "drain") await data(api.POST("/api/v1/ants/{id}/drain", params));
         else await data(api.POST("/api/v1/ants/{id}/uncordon", params));
-        await queries.invalidateQueries({ queryKey: ["live", "ants"] });
+        await queries.invalidateQueries({ queryKey: ants.queryKey });
       },
     });
   };
@@ -151,7 +152,7 @@ function AntRow({ ant }: { ant: Ant }) {
       </Cell>
       <Cell>
         <div className="w-28">
-          <Meter label={`Slots of ${ant.ant_id}`} used={ant.used} limit={ant.slots} />
+          <Meter label={`Slots of ${ant.ant_id}`} used={ant.used} limit={ant.slots} calm />
           <span className="text-xs text-soft">
             {ant.used} of {ant.slots}
           </span>
@@ -199,31 +200,33 @@ function AntRow({ ant }: { ant: Ant }) {
           since <Time at={ant.since} />
         </div>
       </Cell>
-      <Cell>
-        <div className="flex gap-1">
-          {ant.mode === "OPEN" ? (
-            <>
-              <Button aria-label={`Cordon ${ant.ant_id}`} onClick={order("cordon")}>
-                Cordon
-              </Button>
-              <Button aria-label={`Drain ${ant.ant_id}`} onClick={order("drain")}>
-                Drain
-              </Button>
-            </>
-          ) : (
-            <>
-              <Button aria-label={`Uncordon ${ant.ant_id}`} onClick={order("uncordon")}>
-                Uncordon
-              </Button>
-              {ant.mode === "CORDONED" && (
+      {may && (
+        <Cell>
+          <div className="flex gap-1">
+            {ant.mode === "OPEN" ? (
+              <>
+                <Button aria-label={`Cordon ${ant.ant_id}`} onClick={order("cordon")}>
+                  Cordon
+                </Button>
                 <Button aria-label={`Drain ${ant.ant_id}`} onClick={order("drain")}>
                   Drain
                 </Button>
-              )}
-            </>
-          )}
-        </div>
-      </Cell>
+              </>
+            ) : (
+              <>
+                <Button aria-label={`Uncordon ${ant.ant_id}`} onClick={order("uncordon")}>
+                  Uncordon
+                </Button>
+                {ant.mode === "CORDONED" && (
+                  <Button aria-label={`Drain ${ant.ant_id}`} onClick={order("drain")}>
+                    Drain
+                  </Button>
+                )}
+              </>
+            )}
+          </div>
+        </Cell>
+      )}
     </tr>
   );
 }

@@ -1,6 +1,7 @@
 import { useMemo } from "react";
 import { api, data } from "../../api/client";
 import { given, usePaged } from "../../api/paged";
+import { OnlyFor } from "../../app/caller";
 import { useFilters } from "../../app/filters";
 import { FilterBar, Select, ShowMore, TextField } from "../../ui/field";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
@@ -9,6 +10,14 @@ import { Time } from "../../ui/time";
 import { matching, valuesOf } from "./matching";
 
 export function AuditPage() {
+  return (
+    <OnlyFor needed="admin" to="see who changed what" title="Audit">
+      <Audit />
+    </OnlyFor>
+  );
+}
+
+function Audit() {
   const [filters, filter] = useFilters(["user", "action", "result", "text"]);
   const list = usePaged(["audit"], (cursor) =>
     data(api.GET("/api/v1/audit", { params: { query: given({ cursor, limit: 200 }) } })),

@@ -1,27 +1,23 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { type Api, api, data } from "../../api/client";
+import type { Api } from "../../api/client";
+import { jobActions } from "../../app/actions";
+import { limited, raised } from "../../app/budget";
+import { BudgetFields } from "../../app/budget-fields";
+import { jobQuery } from "../../app/overview";
 import { Dialog, DialogForm } from "../../ui/dialog";
-import { TextField } from "../../ui/field";
 import { Loaded } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { toast } from "../../ui/toast";
-import { amount, kinds, words } from "./amounts";
-import { raised } from "./raise";
 
 /** Gives a paused job more, and lets it go on. */
 export function Extend({ budget, onClose }: { budget: Api<"BudgetResource">; onClose: () => void }) {
   const id = budget.job_id ?? "";
   const queries = useQueryClient();
-  const limited = kinds.filter((kind) => budget.limits[kind] != null);
-  const [texts, setTexts] = useState<Record<string, string>>(() =>
-    Object.fromEntries(limited.map((kind) => [kind, String(budget.limits[kind] ?? "")])),
-  );
-  const job = useQuery({
-    queryKey: ["job", id, "state"],
-    queryFn: () => data(api.GET("/api/v1/jobs/{id}", { params: { path: { id } } })),
-  });
-  const more = raised(budget.limits, texts);
+  const rows = limited(budget);
+  const [texts, setTexts] = useState<Record<string, string>>({});
+  const job = useQuery(jobQuery(id));
+  const more = raised(rows, texts) ?? {};
   return (
     <Dialog
       title={`Extend the budget of job …${id.slice(-8)}`}
@@ -35,7 +31,7 @@ export function Extend({ budget, onClose }: { budget: Api<"BudgetResource">; onC
             onClose={onClose}
             ready={state === "PAUSED" && Object.keys(more).length > 0}
             send={async () => {
-              await data(api.POST("/api/v1/jobs/{id}/resume", { params: { path: { id } }, body: { budget: more } }));
+              await jobActions.resume(id, more);
               await queries.invalidateQueries({ queryKey: ["live", "budgets"] });
               toast.ok("The job goes on with its new budget.");
               onClose();
@@ -50,18 +46,7 @@ export function Extend({ budget, onClose }: { budget: Api<"BudgetResource">; onC
                 before on its page.
               </p>
             )}
-            {limited.map((kind) => (
-              <TextField
-                key={kind}
-                label={words[kind]}
-                hint={`${amount(kind, budget.used[kind] ?? 0)} used, of ${amount(kind, budget.limits[kind])}`}
-                inputMode="decimal"
-                pattern="[0-9]+([.][0-9]+)?"
-                disabled={state !== "PAUSED"}
-                value={texts[kind] ?? ""}
-                onText={(text) => setTexts({ ...texts, [kind]: text })}
-              />
-            ))}
+            <BudgetFields rows={rows} texts={texts} onTexts={setTexts} disabled={state !== "PAUSED"} />
           </DialogForm>
         )}
       </Loaded>

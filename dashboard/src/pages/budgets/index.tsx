@@ -3,6 +3,8 @@ import { Link } from "@tanstack/react-router";
 import { CircleCheck, CircleX, Hourglass, Search } from "lucide-react";
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
+import { useMay } from "../../app/caller";
+import { budgets } from "../../app/overview";
 import { confirm } from "../../ui/confirm";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { Badge, type Tone } from "../../ui/state";
@@ -14,11 +16,7 @@ type Budget = Api<"BudgetResource">;
 type Account = Api<"AccountResource">;
 
 export function BudgetsPage() {
-  const report = useQuery({
-    queryKey: ["live", "budgets"],
-    queryFn: () => data(api.GET("/api/v1/budgets")),
-    refetchOnWindowFocus: "always",
-  });
+  const report = useQuery({ ...budgets, refetchOnWindowFocus: "always" });
   const accounts = useQuery({
     queryKey: ["live", "accounts"],
     queryFn: () => data(api.GET("/api/v1/accounts")),
@@ -40,6 +38,7 @@ export function BudgetsPage() {
 
 function Budgets({ report }: { report: Api<"BudgetReport"> }) {
   const [extended, setExtended] = useState<Budget>();
+  const may = useMay()("operator");
   const day = report.budgets.find((budget) => budget.scope === "day");
   const definitions = report.budgets.filter((budget) => budget.scope === "definition");
   const jobs = report.budgets.filter((budget) => budget.scope === "job");
@@ -100,7 +99,7 @@ function Budgets({ report }: { report: Api<"BudgetReport"> }) {
             A definition limits what one job may use with <code>budget: {"{usd: 5}"}</code>.
           </Empty>
         ) : (
-          <Table label="Budgets of jobs" head={["Job", "Used", "Agents", "Actions"]}>
+          <Table label="Budgets of jobs" head={["Job", "Used", "Agents", ...(may ? ["Actions"] : [])]}>
             {jobs.map((budget) => (
               <tr key={budget.job_id}>
                 <Cell className="min-w-48">
@@ -119,14 +118,16 @@ function Budgets({ report }: { report: Api<"BudgetReport"> }) {
                 <Cell>
                   <Queue budget={budget} />
                 </Cell>
-                <Cell>
-                  <Button
-                    aria-label={`Extend the budget of job ${budget.job_id?.slice(-8)}`}
-                    onClick={() => setExtended(budget)}
-                  >
-                    Extend…
-                  </Button>
-                </Cell>
+                {may && (
+                  <Cell>
+                    <Button
+                      aria-label={`Extend the budget of job ${budget.job_id?.slice(-8)}`}
+                      onClick={() => setExtended(budget)}
+                    >
+                      Extend…
+                    </Button>
+                  </Cell>
+                )}
               </tr>
             ))}
           </Table>
@@ -158,6 +159,7 @@ const states: Record<Account["state"], { tone: Tone; icon: typeof Search; word: 
 
 function Accounts({ accounts }: { accounts: Account[] }) {
   const queries = useQueryClient();
+  const may = useMay()("operator");
   const release = (account: Account) =>
     confirm({
       title: `Use ${account.name} again?`,
@@ -176,7 +178,10 @@ function Accounts({ accounts }: { accounts: Account[] }) {
           Each account that an agent uses appears here, with its limits: those are met by accounts, not by jobs.
         </Empty>
       ) : (
-        <Table label="Accounts of agents" head={["Account", "State", "Limit last met", "Agents", "Actions"]}>
+        <Table
+          label="Accounts of agents"
+          head={["Account", "State", "Limit last met", "Agents", ...(may ? ["Actions"] : [])]}
+        >
           {accounts.map((account) => {
             const { tone, icon: Icon, word } = states[account.state];
             return (
@@ -201,13 +206,15 @@ function Accounts({ accounts }: { accounts: Account[] }) {
                   {account.running} running
                   {account.waiting > 0 && <span className="text-ask">, {account.waiting} waiting</span>}
                 </Cell>
-                <Cell>
-                  {account.state !== "open" && (
-                    <Button aria-label={`Use ${account.name} again`} onClick={() => void release(account)}>
-                      Use again…
-                    </Button>
-                  )}
-                </Cell>
+                {may && (
+                  <Cell>
+                    {account.state !== "open" && (
+                      <Button aria-label={`Use ${account.name} again`} onClick={() => void release(account)}>
+                        Use again…
+                      </Button>
+                    )}
+                  </Cell>
+                )}
               </tr>
             );
           })}

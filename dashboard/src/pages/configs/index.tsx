@@ -3,7 +3,9 @@ import { Lock, Plus } from "lucide-react";
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
 import { all, given } from "../../api/paged";
+import { useMay } from "../../app/caller";
 import { useFilters } from "../../app/filters";
+import { useDefinitionNames } from "../../app/overview";
 import { confirm } from "../../ui/confirm";
 import { FilterBar, Select, Source } from "../../ui/field";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
@@ -18,6 +20,7 @@ export function ConfigsPage() {
   const [{ definition }, filter] = useFilters(["definition"]);
   const [setting, setSetting] = useState<Config | "config" | "secret">();
   const queries = useQueryClient();
+  const may = useMay()("admin");
   const list = useQuery({
     queryKey: ["configs", definition],
     queryFn: () =>
@@ -31,17 +34,7 @@ export function ConfigsPage() {
       }),
     refetchOnWindowFocus: "always",
   });
-  const definitions = useQuery({
-    queryKey: ["definitions", "names"],
-    queryFn: async () => {
-      const found = await all((cursor) =>
-        data(api.GET("/api/v1/definitions", { params: { query: given({ cursor, limit: 500 }) } })),
-      );
-      return found.map((each) => each.job_type);
-    },
-  });
-  const names = definitions.data ?? [];
-  const choices = definition === "" || names.includes(definition) ? names : [definition, ...names];
+  const names = useDefinitionNames(definition);
   const refresh = async () => {
     await queries.invalidateQueries({ queryKey: ["configs"] });
     await queries.invalidateQueries({ queryKey: ["secrets"] });
@@ -52,19 +45,23 @@ export function ConfigsPage() {
         title="Configs and secrets"
         lead="Values that definitions use and should not contain. Nobody sees the value of a secret again."
       >
-        <Button onClick={() => setSetting("config")}>
-          <Plus aria-hidden size={15} /> Config…
-        </Button>
-        <Button look="primary" onClick={() => setSetting("secret")}>
-          <Lock aria-hidden size={15} /> Secret…
-        </Button>
+        {may && (
+          <>
+            <Button onClick={() => setSetting("config")}>
+              <Plus aria-hidden size={15} /> Config…
+            </Button>
+            <Button look="primary" onClick={() => setSetting("secret")}>
+              <Lock aria-hidden size={15} /> Secret…
+            </Button>
+          </>
+        )}
       </PageHeader>
       <FilterBar label="Whose configs">
         <Select
           label="Belong to"
           value={definition}
           onChange={(value) => filter({ definition: value })}
-          options={[["", "The organisation"], ...choices.map((name) => [name, name] as const)]}
+          options={[["", "The organisation"], ...names.map((name) => [name, name] as const)]}
         />
       </FilterBar>
       <div className="flex flex-col gap-4">
@@ -80,9 +77,14 @@ export function ConfigsPage() {
                   </p>
                 </Empty>
               ) : (
-                <Table label="Configs and secrets" head={["Name", "Value", "Set", "Actions"]}>
+                <Table label="Configs and secrets" head={["Name", "Value", "Set", ...(may ? ["Actions"] : [])]}>
                   {configs.map((config) => (
-                    <ConfigRow key={config.name} config={config} refresh={refresh} replace={() => setSetting(config)} />
+                    <ConfigRow
+                      key={config.name}
+                      config={config}
+                      refresh={refresh}
+                      replace={may ? () => setSetting(config) : undefined}
+                    />
                   ))}
                 </Table>
               )
@@ -111,7 +113,8 @@ function ConfigRow({
 }: {
   config: Config;
   refresh: () => Promise<void>;
-  replace: () => void;
+  /** Nothing for those who may only look. */
+  replace: (() => void) | undefined;
 }) {
   const { name, job_type, secret } = config;
   const remove = () =>
@@ -150,16 +153,18 @@ function ConfigRow({
           </div>
         )}
       </Cell>
-      <Cell>
-        <div className="flex gap-1">
-          <Button aria-label={`Replace ${name}`} onClick={replace}>
-            Replace…
-          </Button>
-          <Button look="danger" aria-label={`Remove ${name}`} onClick={() => void remove()}>
-            Remove…
-          </Button>
-        </div>
-      </Cell>
+      {replace && (
+        <Cell>
+          <div className="flex gap-1">
+            <Button aria-label={`Replace ${name}`} onClick={replace}>
+              Replace…
+            </Button>
+            <Button look="danger" aria-label={`Remove ${name}`} onClick={() => void remove()}>
+              Remove…
+            </Button>
+          </div>
+        </Cell>
+      )}
     </tr>
   );
 }

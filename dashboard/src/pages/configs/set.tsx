@@ -2,7 +2,7 @@ import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
 import { cn } from "../../ui/cn";
 import { Dialog, DialogForm } from "../../ui/dialog";
-import { Field, TextField } from "../../ui/field";
+import { Check, Field, TextField } from "../../ui/field";
 import { input } from "../../ui/kit";
 import { toast } from "../../ui/toast";
 import { read } from "./read";
@@ -111,30 +111,17 @@ export function SetConfig({
           )}
         </Field>
         {secret ? (
-          <label className="flex items-start gap-2">
-            <input
-              type="checkbox"
-              className="mt-0.5 size-4"
-              checked={short}
-              onChange={(event) => setShort(event.target.checked)}
-            />
-            <span>
-              Accept fewer than 6 bytes
-              <span className="block text-xs text-soft">
-                So short a value is only hidden in logs where it stands as a word of its own.
-              </span>
-            </span>
-          </label>
+          <Check
+            checked={short}
+            onChange={setShort}
+            hint="So short a value is only hidden in logs where it stands as a word of its own."
+          >
+            Accept fewer than 6 bytes
+          </Check>
         ) : (
-          <label className="flex items-center gap-2">
-            <input
-              type="checkbox"
-              className="size-4"
-              checked={json}
-              onChange={(event) => setJson(event.target.checked)}
-            />
+          <Check checked={json} onChange={setJson}>
             The value is JSON (a number, a list, an object)
-          </label>
+          </Check>
         )}
       </DialogForm>
     </Dialog>

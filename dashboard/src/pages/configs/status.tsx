@@ -1,5 +1,6 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, data } from "../../api/client";
+import { useMay } from "../../app/caller";
 import { confirm } from "../../ui/confirm";
 import { Facts } from "../../ui/field";
 import { Button, Loaded, Panel } from "../../ui/kit";
@@ -7,6 +8,7 @@ import { Button, Loaded, Panel } from "../../ui/kit";
 /** How the keys stand that secrets are encrypted with. */
 export function Keys() {
   const queries = useQueryClient();
+  const may = useMay();
   const status = useQuery({
     queryKey: ["secrets", "status"],
     queryFn: () => data(api.GET("/api/v1/secrets/status")),
@@ -26,9 +28,11 @@ export function Keys() {
     <Panel
       title="Keys of secrets"
       actions={
-        <Button disabled={status.data === undefined} onClick={() => void rotate()}>
-          New key…
-        </Button>
+        may("admin") && (
+          <Button disabled={status.data === undefined} onClick={() => void rotate()}>
+            New key…
+          </Button>
+        )
       }
     >
       <Loaded query={status}>

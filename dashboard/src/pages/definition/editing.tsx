@@ -1,16 +1,17 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useBlocker, useNavigate } from "@tanstack/react-router";
 import { CircleAlert, CircleCheck, TriangleAlert } from "lucide-react";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { type Api, api, data } from "../../api/client";
+import { store, validate } from "../../api/definitions";
 import { type EditorHandle, YamlDiff, YamlEditor } from "../../editor";
 import { type Problem, problemsOf } from "../../editor/problems";
 import { GraphView } from "../../graph";
 import { confirm } from "../../ui/confirm";
 import { Busy, Button, ErrorBox, Panel } from "../../ui/kit";
+import { useSettled } from "../../ui/settled";
 import { toast } from "../../ui/toast";
 import { useDrawn } from "./drawn";
-import { store, validate } from "./validate";
 
 export interface Draft {
   text: string;
@@ -168,7 +169,7 @@ export function Editing({ definition, source, draft, onDraft }: Props) {
         )}
       </Panel>
       <Panel title="Preview" flush>
-        <div className="h-[calc(100dvh-19rem)] min-h-80">
+        <div className="h-[calc(100dvh-19rem)] min-h-80 overflow-hidden rounded-b-lg">
           {graph ? <GraphView graph={graph} label="The tasks as they are written now" /> : <Busy label="Drawing" />}
         </div>
       </Panel>
@@ -252,14 +253,4 @@ function Verdict({
       </ul>
     </div>
   );
-}
-
-/** A value when it has not changed for a while. */
-function useSettled<T>(value: T, ms: number): T {
-  const [settled, setSettled] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), ms);
-    return () => clearTimeout(timer);
-  }, [value, ms]);
-  return settled;
 }

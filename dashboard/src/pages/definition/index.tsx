@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
+import { OnlyFor, useMay } from "../../app/caller";
 import { cn } from "../../ui/cn";
 import { ErrorBox, Loaded, PageHeader } from "../../ui/kit";
 import { Badge } from "../../ui/state";
@@ -14,11 +15,11 @@ import type { Tab } from "./search";
 import { useVersion } from "./version";
 import { Versions } from "./versions";
 
-const tabs: { tab: Tab; label: string }[] = [
-  { tab: "overview", label: "Overview" },
-  { tab: "run", label: "Run" },
-  { tab: "edit", label: "Edit" },
-  { tab: "versions", label: "Versions" },
+const tabs: { tab: Tab; label: string; needs: Api<"Role"> }[] = [
+  { tab: "overview", label: "Overview", needs: "viewer" },
+  { tab: "run", label: "Run", needs: "submitter" },
+  { tab: "edit", label: "Edit", needs: "admin" },
+  { tab: "versions", label: "Versions", needs: "viewer" },
 ];
 
 export function DefinitionPage() {
@@ -43,6 +44,8 @@ function Page({
   found: Api<"VersionResource">;
 }) {
   const { tab = "overview" } = useSearch({ from: "/definitions/$type" });
+  const may = useMay();
+  const shown = tabs.filter((each) => each.tab === tab || may(each.needs));
   const { job_type, semver, version, enabled, degraded, updated_at, warnings } = definition;
   // What is being written stays when another tab is looked at. It began with this version.
   const [draft, setDraft] = useState<{ text: string; base: string }>();
@@ -79,7 +82,7 @@ function Page({
         </ul>
       )}
       <nav aria-label="Parts of this page" className="mb-4 flex gap-1 overflow-x-auto border-b border-line">
-        {tabs.map((each) => (
+        {shown.map((each) => (
           <Link
             key={each.tab}
             to="/definitions/$type"
@@ -97,8 +100,16 @@ function Page({
         ))}
       </nav>
       {tab === "overview" && <Overview definition={definition} source={source} known={graph} />}
-      {tab === "run" && <RunForm definition={definition} source={source} />}
-      {tab === "edit" && <Editing definition={definition} source={source} draft={draft} onDraft={setDraft} />}
+      {tab === "run" && (
+        <OnlyFor needed="submitter" to="run it">
+          <RunForm definition={definition} source={source} />
+        </OnlyFor>
+      )}
+      {tab === "edit" && (
+        <OnlyFor needed="admin" to="change definitions">
+          <Editing definition={definition} source={source} draft={draft} onDraft={setDraft} />
+        </OnlyFor>
+      )}
       {tab === "versions" && (
         <Versions definition={definition} onEdit={(text) => setDraft({ text, base: definition.version })} />
       )}

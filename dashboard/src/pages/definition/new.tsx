@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { OnlyFor } from "../../app/caller";
 import { PageHeader } from "../../ui/kit";
 import { type Draft, Editing } from "./editing";
 
@@ -24,7 +25,9 @@ export function NewDefinitionPage() {
   return (
     <>
       <PageHeader title="New definition" lead="Its name is what job_type says. The server checks it while you write." />
-      <Editing source={start} draft={draft} onDraft={setDraft} />
+      <OnlyFor needed="admin" to="write definitions">
+        <Editing source={start} draft={draft} onDraft={setDraft} />
+      </OnlyFor>
     </>
   );
 }

@@ -1,13 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
+import { validate } from "../../api/definitions";
+import { useMay } from "../../app/caller";
 import { GraphView } from "../../graph";
 import type { GraphModel } from "../../graph/model";
 import { Busy, Cell, Empty, Loaded, money, Panel, Table } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Time, Took } from "../../ui/time";
 import { useDrawn } from "./drawn";
-import { validate } from "./validate";
 
 /** What a definition does, when it runs, and what became of it lately. */
 export function Overview({
@@ -22,10 +23,11 @@ export function Overview({
 }) {
   const { job_type, version } = definition;
   const graph = useDrawn(source, known, true);
+  const may = useMay();
   // Schedules in words are the validator's. Those who may not ask it see the lines.
   const report = useQuery({
     queryKey: ["definitions", "report", job_type, version],
-    enabled: definition.schedule.length > 0,
+    enabled: definition.schedule.length > 0 && may("submitter"),
     retry: false,
     queryFn: () => validate(source, `${job_type}.yaml`),
   });
@@ -40,7 +42,7 @@ export function Overview({
   return (
     <div className="grid gap-4 xl:grid-cols-[2fr_1fr]">
       <Panel title="Tasks" flush className="xl:col-span-2">
-        <div className="h-[26rem]">
+        <div className="h-[26rem] overflow-hidden rounded-b-lg">
           {graph ? <GraphView graph={graph} label={`Tasks of ${job_type}`} /> : <Busy label="Drawing" />}
         </div>
       </Panel>
@@ -49,15 +51,19 @@ export function Overview({
           {({ items }) =>
             items.length === 0 ? (
               <Empty title="It has not run yet">
-                <Link
-                  to="/definitions/$type"
-                  params={{ type: job_type }}
-                  search={{ tab: "run" }}
-                  className="text-accent underline"
-                >
-                  Run it
-                </Link>{" "}
-                with parameters of your own.
+                {may("submitter") && (
+                  <>
+                    <Link
+                      to="/definitions/$type"
+                      params={{ type: job_type }}
+                      search={{ tab: "run" }}
+                      className="text-accent underline"
+                    >
+                      Run it
+                    </Link>{" "}
+                    with parameters of your own.
+                  </>
+                )}
               </Empty>
             ) : (
               <Table label="Latest jobs" head={["State", "Job", "Submitted", "Took"]}>

@@ -84,6 +84,26 @@ export function readValue(param: Param, text: string): { value: unknown } | { pr
   }
 }
 
+/** The values that texts in the form stand for, and the sentences why some are none. What is left empty is not given. */
+export function readValues(
+  params: readonly Param[],
+  texts: Record<string, string>,
+): { values: Record<string, unknown>; problems: Map<string, string> } {
+  const problems = new Map<string, string>();
+  const values: Record<string, unknown> = {};
+  for (const param of params) {
+    const text = texts[param.name] ?? "";
+    if (text === "") {
+      if (param.required) problems.set(param.name, "It has to be given");
+      continue;
+    }
+    const read = readValue(param, text);
+    if ("problem" in read) problems.set(param.name, read.problem);
+    else values[param.name] = read.value;
+  }
+  return { values, problems };
+}
+
 /** The server's expressions are not quite the browser's: what is no expression here is left to the server. */
 function fits(pattern: string, text: string): boolean {
   try {

@@ -1,11 +1,12 @@
 import { useMutation } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useId, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { type Api, ApiError, api, data } from "../../api/client";
-import { cn } from "../../ui/cn";
-import { Button, ErrorBox, input, Panel } from "../../ui/kit";
+import { Select, TextField } from "../../ui/field";
+import { Button, ErrorBox, Panel } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
-import { type Param, paramsOf, readValue } from "./params";
+import { ParamFields } from "./param-fields";
+import { paramsOf, readValues } from "./params";
 
 const priorities: Api<"Priority">[] = ["CRITICAL", "HIGH", "NORMAL", "LOW"];
 
@@ -18,18 +19,7 @@ export function RunForm({ definition, source }: { definition: Api<"DefinitionRes
   const [key, setKey] = useState(newKey);
   const { job_type, version } = definition;
 
-  const problems = new Map<string, string>();
-  const values: Record<string, unknown> = {};
-  for (const param of params) {
-    const text = texts[param.name] ?? "";
-    if (text === "") {
-      if (param.required) problems.set(param.name, "It has to be given");
-      continue;
-    }
-    const read = readValue(param, text);
-    if ("problem" in read) problems.set(param.name, read.problem);
-    else values[param.name] = read.value;
-  }
+  const { values, problems } = readValues(params, texts);
 
   const submit = useMutation({
     mutationFn: () => {
@@ -65,64 +55,36 @@ export function RunForm({ definition, source }: { definition: Api<"DefinitionRes
       }}
     >
       <Panel title="Parameters">
-        {params.length === 0 ? (
-          <p className="text-soft">
-            It takes none. What jobs may be given is declared by <code>params</code> in the definition.
-          </p>
-        ) : (
-          <div className="flex flex-col gap-4">
-            {params.map((param) => (
-              <Field
-                key={param.name}
-                param={param}
-                value={texts[param.name] ?? ""}
-                problem={checked || (texts[param.name] ?? "") !== "" ? problems.get(param.name) : undefined}
-                onChange={(text) => setTexts({ ...texts, [param.name]: text })}
-              />
-            ))}
-          </div>
-        )}
+        <ParamFields params={params} texts={texts} problems={problems} strict={checked} onTexts={setTexts} />
       </Panel>
       <div className="flex min-w-0 flex-col gap-4">
         <Panel title="If you like">
           <div className="flex flex-col gap-3">
-            <Labelled label="Description" hint="Instead of the definition's own">
-              <input
-                className={input}
-                value={more.description}
-                onChange={(event) => setMore({ ...more, description: event.target.value })}
-              />
-            </Labelled>
-            <Labelled label="Key" hint="While a job with this key runs, there is no second one">
-              <input
-                className={input}
-                value={more.user_key}
-                onChange={(event) => setMore({ ...more, user_key: event.target.value })}
-              />
-            </Labelled>
-            <Labelled label="Priority" hint="">
-              <select
-                className={input}
-                value={more.priority}
-                onChange={(event) => setMore({ ...more, priority: event.target.value })}
-              >
-                <option value="">As the definition says</option>
-                {priorities.map((each) => (
-                  <option key={each}>{each}</option>
-                ))}
-              </select>
-            </Labelled>
-            <Labelled
+            <TextField
+              label="Description"
+              hint="Instead of the definition's own"
+              value={more.description}
+              onText={(description) => setMore({ ...more, description })}
+            />
+            <TextField
+              label="Key"
+              hint="While a job with this key runs, there is no second one"
+              value={more.user_key}
+              onText={(user_key) => setMore({ ...more, user_key })}
+            />
+            <Select
+              label="Priority"
+              value={more.priority}
+              onChange={(priority) => setMore({ ...more, priority })}
+              options={[["", "As the definition says"], ...priorities.map((each) => [each, each] as const)]}
+            />
+            <TextField
+              type="datetime-local"
               label="Not before"
               hint={`In your time zone, ${Intl.DateTimeFormat().resolvedOptions().timeZone}`}
-            >
-              <input
-                type="datetime-local"
-                className={input}
-                value={more.scheduled_at}
-                onChange={(event) => setMore({ ...more, scheduled_at: event.target.value })}
-              />
-            </Labelled>
+              value={more.scheduled_at}
+              onText={(scheduled_at) => setMore({ ...more, scheduled_at })}
+            />
           </div>
         </Panel>
         <div className="flex flex-col gap-3">
@@ -155,79 +117,4 @@ export function RunForm({ definition, source }: { definition: Api<"DefinitionRes
 /** A key that nobody has used, by which the server knows a request that comes twice. */
 function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (each) => each.toString(16).padStart(2, "0")).join("");
-}
-
-function Labelled({ label, hint, children }: { label: string; hint: string; children: React.ReactNode }) {
-  return (
-    // biome-ignore lint/a11y/noLabelWithoutControl: the control is the child
-    <label className="flex flex-col gap-1">
-      <span className="font-medium">{label}</span>
-      {children}
-      {hint && <span className="text-xs text-soft">{hint}</span>}
-    </label>
-  );
-}
-
-interface FieldProps {
-  param: Param;
-  value: string;
-  problem: string | undefined;
-  onChange: (text: string) => void;
-}
-
-function Field({ param, value, problem, onChange }: FieldProps) {
-  const id = useId();
-  const { name, type, required, description, initial } = param;
-  const shared = {
-    id,
-    name,
-    value,
-    required,
-    "aria-invalid": problem !== undefined,
-    "aria-describedby": `${id}-about`,
-    onChange: (event: { target: { value: string } }) => onChange(event.target.value),
-  };
-  const choices = type === "boolean" ? ["true", "false"] : param.choices;
-  const long = type === "object" || type === "array" || (initial?.includes("\n") ?? false);
-  const look = cn(input, "w-full", problem && "border-bad");
-  return (
-    <div className="flex flex-col gap-1">
-      <label htmlFor={id} className="flex flex-wrap items-baseline gap-x-2">
-        <span className="font-medium break-all">
-          {name}
-          {required && <span className="text-bad"> (required)</span>}
-        </span>
-        <span className="text-xs text-soft">{type === "string" ? "text" : type}</span>
-      </label>
-      {choices.length > 0 ? (
-        <select {...shared} className={look}>
-          <option value="">{initial === undefined ? "Not given" : `Default: ${initial}`}</option>
-          {choices.map((each) => (
-            <option key={each}>{each}</option>
-          ))}
-        </select>
-      ) : long ? (
-        <textarea {...shared} rows={3} spellCheck={false} placeholder={initial} className={cn(look, "font-mono")} />
-      ) : (
-        <input
-          {...shared}
-          inputMode={type === "integer" ? "numeric" : type === "number" ? "decimal" : "text"}
-          placeholder={initial}
-          autoComplete="off"
-          className={look}
-        />
-      )}
-      <span id={`${id}-about`} className="text-xs break-words text-soft">
-        {problem && (
-          <span role="alert" className="block text-bad">
-            {problem}
-          </span>
-        )}
-        {description && <span className="block">{description}</span>}
-        {initial !== undefined && choices.length === 0 && (
-          <span className="block">Left empty, it is {initial === "" ? "the empty text" : initial}</span>
-        )}
-      </span>
-    </div>
-  );
 }

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { api, data } from "../../api/client";
+import { storedVersion } from "../../api/definitions";
 
 /** A version with its text; versions never change. */
 export function useVersion(type: string, version: string | undefined) {
@@ -7,11 +7,6 @@ export function useVersion(type: string, version: string | undefined) {
     queryKey: ["definitions", "version", type, version],
     enabled: version !== undefined,
     staleTime: Number.POSITIVE_INFINITY,
-    queryFn: () =>
-      data(
-        api.GET("/api/v1/definitions/{job_type}/versions/{version}", {
-          params: { path: { job_type: type, version: version ?? "" } },
-        }),
-      ),
+    queryFn: () => storedVersion(type, version ?? ""),
   });
 }

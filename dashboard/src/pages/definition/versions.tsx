@@ -1,7 +1,9 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
+import { given, usePaged } from "../../api/paged";
+import { useMay } from "../../app/caller";
 import { YamlDiff } from "../../editor";
+import { ShowMore } from "../../ui/field";
 import { Button, Loaded, Panel } from "../../ui/kit";
 import { Badge } from "../../ui/state";
 import { Time } from "../../ui/time";
@@ -17,21 +19,13 @@ export function Versions({
 }) {
   const { job_type, version: newest } = definition;
   const search = useSearch({ from: "/definitions/$type" });
-  const versions = useInfiniteQuery({
-    queryKey: ["definitions", "versions", job_type, newest],
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) =>
-      data(
-        api.GET("/api/v1/definitions/{job_type}/versions", {
-          params: {
-            path: { job_type },
-            query: { limit: 50, ...(pageParam === undefined ? {} : { cursor: pageParam }) },
-          },
-        }),
-      ),
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    select: ({ pages }) => pages.flatMap((page) => page.items),
-  });
+  const versions = usePaged(["definitions", "versions", job_type, newest], (cursor) =>
+    data(
+      api.GET("/api/v1/definitions/{job_type}/versions", {
+        params: { path: { job_type }, query: given({ cursor, limit: 50 }) },
+      }),
+    ),
+  );
   return (
     <Loaded query={versions}>
       {(all) => {
@@ -53,13 +47,7 @@ export function Versions({
                   />
                 ))}
               </ol>
-              {versions.hasNextPage && (
-                <div className="border-t border-line p-3 text-center">
-                  <Button disabled={versions.isFetchingNextPage} onClick={() => void versions.fetchNextPage()}>
-                    Show older ones
-                  </Button>
-                </div>
-              )}
+              <ShowMore query={versions} />
             </Panel>
             <Compared job_type={job_type} from={from} to={to} onEdit={onEdit} />
           </div>
@@ -130,13 +118,14 @@ function Compared({
   onEdit: (text: string) => void;
 }) {
   const navigate = useNavigate();
+  const may = useMay();
   const before = useVersion(job_type, from);
   const after = useVersion(job_type, to);
   const name = (version: Api<"VersionResource">) => version.semver ?? version.version.slice(0, 8);
   return (
     <Loaded query={after}>
       {(after) => {
-        const actions = (
+        const actions = may("admin") && (
           <Button
             look="quiet"
             onClick={() => {

@@ -1,10 +1,13 @@
-import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Plus } from "lucide-react";
-import { useEffect, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { type Api, api, data } from "../../api/client";
-import { useLive } from "../../app/context";
-import { Button, Cell, Empty, ErrorBox, input, Loaded, money, PageHeader, Panel, Table } from "../../ui/kit";
+import { given, usePaged } from "../../api/paged";
+import { useMay } from "../../app/caller";
+import { useStale } from "../../app/context";
+import { ShowMore } from "../../ui/field";
+import { Cell, Empty, input, Loaded, money, PageHeader, Panel, Table } from "../../ui/kit";
 import { Badge, lookOf, StateBadge } from "../../ui/state";
 import { Time } from "../../ui/time";
 import { EnableButton } from "./enable";
@@ -16,18 +19,10 @@ const day = 24 * 3600 * 1000;
 
 export function DefinitionsPage() {
   const [filter, setFilter] = useState("");
-  const definitions = useInfiniteQuery({
-    queryKey: ["definitions", "list"],
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) =>
-      data(
-        api.GET("/api/v1/definitions", {
-          params: { query: { limit: 200, ...(pageParam === undefined ? {} : { cursor: pageParam }) } },
-        }),
-      ),
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    select: ({ pages }) => pages.flatMap((page) => page.items),
-  });
+  const may = useMay();
+  const definitions = usePaged(["definitions", "list"], (cursor) =>
+    data(api.GET("/api/v1/definitions", { params: { query: given({ cursor, limit: 200 }) } })),
+  );
   const runs = useRuns();
   const costs = useCosts();
   const words = filter.trim().toLowerCase();
@@ -43,18 +38,15 @@ export function DefinitionsPage() {
           value={filter}
           onChange={(event) => setFilter(event.target.value)}
         />
-        <Link
-          to="/definitions/+new"
-          className="inline-flex min-h-8 items-center gap-1.5 rounded-md bg-accent px-3 py-1 text-sm font-medium text-on-accent hover:opacity-90"
-        >
-          <Plus aria-hidden size={16} /> New definition
-        </Link>
+        {may("admin") && (
+          <Link
+            to="/definitions/+new"
+            className="inline-flex min-h-8 items-center gap-1.5 rounded-md bg-accent px-3 py-1 text-sm font-medium text-on-accent hover:opacity-90"
+          >
+            <Plus aria-hidden size={16} /> New definition
+          </Link>
+        )}
       </PageHeader>
-      {definitions.isError && definitions.data && (
-        <div className="mb-4">
-          <ErrorBox error={definitions.error} retry={() => void definitions.refetch()} />
-        </div>
-      )}
       <Loaded query={definitions}>
         {(all) => {
           const shown = all.filter(({ job_type }) => job_type.includes(words));
@@ -62,12 +54,19 @@ export function DefinitionsPage() {
             return (
               <Panel>
                 <Empty title="There is no definition yet">
-                  Write one{" "}
-                  <Link to="/definitions/+new" className="text-accent underline">
-                    here
-                  </Link>
-                  , upload a file with <code>atta definitions upload FILE</code>, or let <code>atta setup github</code>{" "}
-                  bring those that turn issues into pull requests.
+                  {may("admin") ? (
+                    <>
+                      Write one{" "}
+                      <Link to="/definitions/+new" className="text-accent underline">
+                        here
+                      </Link>
+                      , upload
+                    </>
+                  ) : (
+                    "An admin can write one here, upload"
+                  )}{" "}
+                  a file with <code>atta definitions upload FILE</code>, or let <code>atta setup github</code> bring
+                  those that turn issues into pull requests.
                 </Empty>
               </Panel>
             );
@@ -100,13 +99,7 @@ export function DefinitionsPage() {
                   ))}
                 </Table>
               )}
-              {definitions.hasNextPage && (
-                <div className="border-t border-line p-3 text-center">
-                  <Button disabled={definitions.isFetchingNextPage} onClick={() => void definitions.fetchNextPage()}>
-                    Show more
-                  </Button>
-                </div>
-              )}
+              <ShowMore query={definitions} />
             </Panel>
           );
         }}
@@ -128,6 +121,7 @@ function Row({
 }) {
   const { job_type, semver, version, versions, enabled, degraded, schedule, next_run_at, warnings } = definition;
   const last = runs?.jobs[0];
+  const may = useMay();
   return (
     <tr>
       <Cell className="min-w-48">
@@ -195,7 +189,7 @@ function Row({
         )}
       </Cell>
       <Cell className="text-right whitespace-nowrap">
-        {enabled && (
+        {enabled && may("submitter") && (
           <Link
             to="/definitions/$type"
             params={{ type: job_type }}
@@ -248,23 +242,9 @@ function RunBars({ runs }: { runs: Runs }) {
   );
 }
 
-/** The latest jobs by definition. Asked for anew when jobs change, but not with each event of a busy server. */
+/** The latest jobs by definition. */
 function useRuns(): Map<string, Runs> | undefined {
-  const live = useLive();
-  const queries = useQueryClient();
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const end = live.listen(() => {
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        void queries.invalidateQueries({ queryKey: ["definitions", "runs"] });
-      }, 3000);
-    });
-    return () => {
-      clearTimeout(timer);
-      end();
-    };
-  }, [live, queries]);
+  useStale(["definitions", "runs"]);
   const { data: jobs } = useQuery({
     queryKey: ["definitions", "runs"],
     queryFn: () => data(api.GET("/api/v1/jobs", { params: { query: { limit: looked } } })),

@@ -1,10 +1,14 @@
 import { useNavigate } from "@tanstack/react-router";
 import { Ban, Copy, Pause, Play, RefreshCw, RotateCcw } from "lucide-react";
-import { Dialog } from "radix-ui";
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
+import { limited, raised } from "../../app/budget";
+import { BudgetFields } from "../../app/budget-fields";
+import { NotYours, useMay } from "../../app/caller";
 import { cn } from "../../ui/cn";
-import { Button, ErrorBox, input, money } from "../../ui/kit";
+import { Dialog, DialogForm } from "../../ui/dialog";
+import { Check, Field, Select } from "../../ui/field";
+import { Button, input } from "../../ui/kit";
 import { toast } from "../../ui/toast";
 import { type ActionName, allowedActions, asText, changedParams, consequences, startingPoints } from "./allowed";
 import type { Job } from "./job";
@@ -42,6 +46,15 @@ const looks: Record<ActionName, { label: string; title: string; verb: string; do
   },
 };
 
+const phrases: Record<ActionName, string> = {
+  cancel: "cancel it",
+  pause: "pause it",
+  resume: "resume it",
+  retry: "retry it",
+  rerun: "rerun it",
+  resubmit: "run it anew",
+};
+
 /** An action that somebody has chosen; `from` is the task at which a rerun begins. */
 export interface Chosen {
   action: ActionName;
@@ -50,7 +63,13 @@ export interface Chosen {
 
 /** The buttons for what can be done now. */
 export function ActionBar({ job, onChoose }: { job: Job; onChoose: (chosen: Chosen) => void }) {
-  return allowedActions(job).map((action, index) => {
+  const may = useMay();
+  const actions = allowedActions(job);
+  if (!may("operator")) {
+    const named = new Intl.ListFormat("en", { type: "disjunction" }).format(actions.map((action) => phrases[action]));
+    return <NotYours needed="operator" to={named} className="max-w-sm text-soft" />;
+  }
+  return actions.map((action, index) => {
     const { label, icon: Icon } = looks[action];
     const force = action === "cancel" && job.state === "CANCELLING";
     const first = index === 0 && (action === "retry" || action === "resume");
@@ -66,20 +85,11 @@ export function ActionBar({ job, onChoose }: { job: Job; onChoose: (chosen: Chos
   });
 }
 
-const amounts = [
-  { name: "usd", label: "US dollars", show: (value: number) => money(value) },
-  { name: "tokens", label: "Tokens", show: (value: number) => value.toLocaleString("en") },
-  { name: "agent_turns", label: "Turns", show: (value: number) => value.toLocaleString("en") },
-  { name: "minutes", label: "Minutes", show: (value: number) => value.toLocaleString("en") },
-] as const;
-
 /** Says what an action does, asks for what it needs, and does it. */
 export function ActionDialog({ job, chosen, onClose }: { job: Job; chosen: Chosen; onClose: () => void }) {
   const { action } = chosen;
   const { title, verb, done } = looks[action];
   const navigate = useNavigate();
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>();
   const [reason, setReason] = useState("");
   const [from, setFrom] = useState(chosen.from ?? "");
   const [latest, setLatest] = useState(false);
@@ -88,160 +98,92 @@ export function ActionDialog({ job, chosen, onClose }: { job: Job; chosen: Chose
   const { params, wrong } = changedParams(job.params, texts);
   const changed = Object.keys(params).length > 0;
   const force = action === "cancel" && job.state === "CANCELLING";
-  const budget = Object.fromEntries(
-    Object.entries(limits).flatMap(([name, text]) => (text.trim() === "" ? [] : [[name, Number(text)]])),
-  );
-  const missing = wrong.length > 0 || (action === "rerun" && from === "") || Object.values(budget).some(Number.isNaN);
+  const rows = action === "resume" && job.budget ? limited(job.budget) : [];
+  const budget = raised(rows, limits);
+  const missing = wrong.length > 0 || (action === "rerun" && from === "") || budget === undefined;
 
   const act = async () => {
-    setBusy(true);
-    setError(undefined);
-    try {
-      const path = { params: { path: { id: job.job_id } } };
-      const withParams = changed ? { params } : {};
-      const withVersion = latest ? { latest: true } : {};
-      let answer: Api<"SubmitResponse">;
-      if (action === "cancel") {
-        const body = { ...(reason.trim() === "" ? {} : { reason: reason.trim() }), ...(force ? { force: true } : {}) };
-        answer = await data(api.POST("/api/v1/jobs/{id}/cancel", { ...path, body }));
-      } else if (action === "pause") answer = await data(api.POST("/api/v1/jobs/{id}/pause", path));
-      else if (action === "resume") {
-        const body = { ...withParams, ...(Object.keys(budget).length > 0 ? { budget } : {}) };
-        answer = await data(api.POST("/api/v1/jobs/{id}/resume", { ...path, body }));
-      } else if (action === "retry") answer = await data(api.POST("/api/v1/jobs/{id}/retry", path));
-      else if (action === "rerun")
-        answer = await data(
-          api.POST("/api/v1/jobs/{id}/rerun", { ...path, body: { from, ...withParams, ...withVersion } }),
-        );
-      else
-        answer = await data(
-          api.POST("/api/v1/jobs/{id}/resubmit", { ...path, body: { ...withParams, ...withVersion } }),
-        );
-      const fresh = answer.job_id !== job.job_id;
-      toast.ok(fresh && action === "rerun" ? "A new job runs it again." : done);
-      onClose();
-      if (fresh) void navigate({ to: "/jobs/$id", params: { id: answer.job_id } });
-    } catch (problem) {
-      setError(problem);
-      setBusy(false);
-    }
+    const path = { params: { path: { id: job.job_id } } };
+    const withParams = changed ? { params } : {};
+    const withVersion = latest ? { latest: true } : {};
+    let answer: Api<"SubmitResponse">;
+    if (action === "cancel") {
+      const body = { ...(reason.trim() === "" ? {} : { reason: reason.trim() }), ...(force ? { force: true } : {}) };
+      answer = await data(api.POST("/api/v1/jobs/{id}/cancel", { ...path, body }));
+    } else if (action === "pause") answer = await data(api.POST("/api/v1/jobs/{id}/pause", path));
+    else if (action === "resume") {
+      const body = { ...withParams, ...(budget && Object.keys(budget).length > 0 ? { budget } : {}) };
+      answer = await data(api.POST("/api/v1/jobs/{id}/resume", { ...path, body }));
+    } else if (action === "retry") answer = await data(api.POST("/api/v1/jobs/{id}/retry", path));
+    else if (action === "rerun")
+      answer = await data(
+        api.POST("/api/v1/jobs/{id}/rerun", { ...path, body: { from, ...withParams, ...withVersion } }),
+      );
+    else
+      answer = await data(api.POST("/api/v1/jobs/{id}/resubmit", { ...path, body: { ...withParams, ...withVersion } }));
+    const fresh = answer.job_id !== job.job_id;
+    toast.ok(fresh && action === "rerun" ? "A new job runs it again." : done);
+    onClose();
+    if (fresh) void navigate({ to: "/jobs/$id", params: { id: answer.job_id } });
   };
 
   return (
-    <Dialog.Root open onOpenChange={(open) => !open && !busy && onClose()}>
-      <Dialog.Portal>
-        <Dialog.Overlay className="fixed inset-0 z-40 bg-black/40" />
-        <Dialog.Content
-          aria-describedby={undefined}
-          className="fixed top-1/2 left-1/2 z-50 flex max-h-[88dvh] w-[calc(100vw-2rem)] max-w-lg -translate-x-1/2 -translate-y-1/2 flex-col gap-3 overflow-y-auto rounded-lg border border-line bg-panel p-5 shadow-xl"
-        >
-          <Dialog.Title className="text-base font-semibold">{force ? "Cancel by force?" : title}</Dialog.Title>
-          <ul className="list-disc pl-5 text-soft">
-            {consequences(action, job, from === "" ? undefined : from).map((each) => (
-              <li key={each} className="break-words">
-                {each}
-              </li>
-            ))}
-          </ul>
-          <form
-            className="flex flex-col gap-3"
-            onSubmit={(event) => {
-              event.preventDefault();
-              if (!missing && !busy) void act();
-            }}
-          >
-            {action === "cancel" && !force && (
-              <Field label="Why (if you like)">
-                <textarea
-                  className={cn(input, "min-h-14")}
-                  value={reason}
-                  onChange={(event) => setReason(event.target.value)}
-                />
-              </Field>
+    <Dialog title={force ? "Cancel by force?" : title} onClose={onClose}>
+      <ul className="list-disc pl-5 text-soft">
+        {consequences(action, job, from === "" ? undefined : from).map((each) => (
+          <li key={each} className="break-words">
+            {each}
+          </li>
+        ))}
+      </ul>
+      <DialogForm
+        action={action === "rerun" && (changed || latest) ? "Rerun as a new job" : verb}
+        keep="Leave it"
+        danger={action === "cancel"}
+        ready={!missing}
+        send={act}
+        onClose={onClose}
+      >
+        {action === "cancel" && !force && (
+          <Field label="Why (if you like)">
+            {(ids) => (
+              <textarea
+                {...ids}
+                className={cn(input, "min-h-14")}
+                value={reason}
+                onChange={(event) => setReason(event.target.value)}
+              />
             )}
-            {action === "rerun" && (
-              <Field label="From the task">
-                <select className={input} required value={from} onChange={(event) => setFrom(event.target.value)}>
-                  <option value="">Choose a task</option>
-                  {startingPoints(job).map((task) => (
-                    <option key={task.task_type}>{task.task_type}</option>
-                  ))}
-                </select>
-              </Field>
-            )}
-            {action === "resume" && job.budget && <Budget job={job} limits={limits} onChange={setLimits} />}
-            {(action === "rerun" || action === "resubmit") && (
-              <label className="inline-flex min-h-6 items-center gap-2">
-                <input type="checkbox" checked={latest} onChange={(event) => setLatest(event.target.checked)} />
-                With the newest version of {job.job_type}
-              </label>
-            )}
-            {(action === "resume" || action === "rerun" || action === "resubmit") &&
-              Object.keys(job.params).length > 0 && (
-                <Params job={job} texts={texts} wrong={wrong} changed={Object.keys(params)} onChange={setTexts} />
-              )}
-            {error !== undefined && <ErrorBox error={error} />}
-            <div className="flex flex-wrap justify-end gap-2">
-              <Button disabled={busy} onClick={onClose}>
-                Leave it
-              </Button>
-              <Button type="submit" look={action === "cancel" ? "danger" : "primary"} disabled={busy || missing}>
-                {busy ? "Working…" : action === "rerun" && (changed || latest) ? "Rerun as a new job" : verb}
-              </Button>
-            </div>
-          </form>
-        </Dialog.Content>
-      </Dialog.Portal>
-    </Dialog.Root>
-  );
-}
-
-function Field({ label, children }: { label: string; children: React.ReactNode }) {
-  return (
-    // biome-ignore lint/a11y/noLabelWithoutControl: the control is among the children
-    <label className="flex min-w-0 flex-col gap-1">
-      <span className="font-medium">{label}</span>
-      {children}
-    </label>
-  );
-}
-
-function Budget({
-  job,
-  limits,
-  onChange,
-}: {
-  job: Job;
-  limits: Record<string, string>;
-  onChange: (limits: Record<string, string>) => void;
-}) {
-  const rows = amounts.filter(({ name }) => job.budget?.limits[name] != null);
-  return (
-    <fieldset className="flex flex-col gap-2">
-      <legend className="mb-1 font-medium">A larger budget (if you like)</legend>
-      {rows.map(({ name, label, show }) => {
-        const limit = job.budget?.limits[name] ?? 0;
-        const used = job.budget?.used[name] ?? 0;
-        return (
-          <label key={name} className="flex flex-wrap items-center gap-2">
-            <span className="w-24">{label}</span>
-            <input
-              className={cn(input, "w-32")}
-              type="number"
-              step="any"
-              min={0}
-              placeholder={String(limit)}
-              value={limits[name] ?? ""}
-              onChange={(event) => onChange({ ...limits, [name]: event.target.value })}
-            />
-            <span className={cn("text-xs", used >= limit ? "text-bad" : "text-soft")}>
-              {show(used)} of {show(limit)} used
-            </span>
-          </label>
-        );
-      })}
-      <p className="text-xs text-soft">These are limits for the whole job, not what is added to them.</p>
-    </fieldset>
+          </Field>
+        )}
+        {action === "rerun" && (
+          <Select
+            label="From the task"
+            value={from}
+            onChange={setFrom}
+            options={[
+              ["", "Choose a task"],
+              ...startingPoints(job).map(({ task_type }) => [task_type, task_type] as const),
+            ]}
+          />
+        )}
+        {rows.length > 0 && (
+          <fieldset className="flex flex-col gap-2">
+            <legend className="mb-1 font-medium">A larger budget (if you like)</legend>
+            <BudgetFields rows={rows} texts={limits} onTexts={setLimits} />
+            <p className="text-xs text-soft">These are limits for the whole job, not what is added to them.</p>
+          </fieldset>
+        )}
+        {(action === "rerun" || action === "resubmit") && (
+          <Check checked={latest} onChange={setLatest}>
+            With the newest version of {job.job_type}
+          </Check>
+        )}
+        {(action === "resume" || action === "rerun" || action === "resubmit") && Object.keys(job.params).length > 0 && (
+          <Params job={job} texts={texts} wrong={wrong} changed={Object.keys(params)} onChange={setTexts} />
+        )}
+      </DialogForm>
+    </Dialog>
   );
 }
 

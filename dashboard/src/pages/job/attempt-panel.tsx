@@ -1,6 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { GitCompareArrows, RotateCcw } from "lucide-react";
 import { lazy, Suspense } from "react";
+import { useMay } from "../../app/caller";
 import { LogView } from "../../log";
 import { cn } from "../../ui/cn";
 import { Busy, Button, Empty, input, Loaded } from "../../ui/kit";
@@ -43,6 +45,7 @@ export function AttemptPanel({
   onSearch: (change: SearchChange) => void;
   onRerun: () => void;
 }) {
+  const may = useMay();
   const listed = task.attempt_list ?? [];
   const more = useQuery({ ...attemptsQuery(job.job_id, task.task_type), enabled: task.attempts > listed.length });
   const attempts: Attempt[] = more.data ?? listed;
@@ -58,7 +61,7 @@ export function AttemptPanel({
         <h2 className="min-w-0 text-base font-semibold break-all">{task.task_type}</h2>
         <StateBadge state={task.state} />
         <span className="min-w-0 flex-1 truncate text-xs text-soft">{notes.join(" · ")}</span>
-        {isOver(job.state) && job.state !== "SKIPPED" && !task.adopted_from && (
+        {may("operator") && isOver(job.state) && job.state !== "SKIPPED" && !task.adopted_from && (
           <Button onClick={onRerun}>
             <RotateCcw aria-hidden size={14} /> Rerun from here…
           </Button>
@@ -79,6 +82,7 @@ export function AttemptPanel({
               <span>Attempt {attempt.number}</span>
             )}
             <Line attempt={attempt} />
+            <Made job={job} task={task} attempt={attempt} />
             {attempts.length > 1 && (
               <label className="ml-auto inline-flex items-center gap-1.5">
                 <GitCompareArrows aria-hidden size={14} />
@@ -187,6 +191,30 @@ function Line({ attempt }: { attempt: Attempt }) {
       )}
       {attempt.ant && <span>on {attempt.ant}</span>}
     </>
+  );
+}
+
+/** The jobs that the attempt has made. */
+function Made({ job, task, attempt }: { job: Job; task: Task; attempt: Attempt }) {
+  const made = (job.children ?? []).filter(
+    (child) => child.task === task.task_type && child.attempt === attempt.number,
+  );
+  if (made.length === 0) return null;
+  return (
+    <span className="flex flex-wrap items-center gap-x-2">
+      {made.slice(0, 4).map((child) => (
+        <Link
+          key={child.job_id}
+          to="/jobs/$id"
+          params={{ id: child.job_id }}
+          className="inline-flex min-h-6 items-center gap-1.5 text-accent underline underline-offset-2"
+        >
+          {child.relation} {child.job_type}
+          <StateBadge state={child.state} />
+        </Link>
+      ))}
+      {made.length > 4 && <span>and {made.length - 4} more, under Details</span>}
+    </span>
   );
 }
 

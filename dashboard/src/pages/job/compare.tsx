@@ -1,7 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { X } from "lucide-react";
 import { useMemo, useState } from "react";
+import { plain } from "../../log/ansi";
 import { cn } from "../../ui/cn";
+import { Check } from "../../ui/field";
 import { Button, Empty, Loaded, money } from "../../ui/kit";
 import { lookOf } from "../../ui/state";
 import { duration } from "../../ui/time";
@@ -108,9 +110,7 @@ function Logs({ jobId, left, right }: { jobId: string; left: Attempt; right: Att
   );
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: that is how colours begin
-const escapes = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)/g;
-const linesOf = (text: string) => text.replace(escapes, "").replace(/\n$/, "").split("\n");
+const linesOf = (text: string) => text.replace(/\n$/, "").split("\n").map(plain);
 
 const around = 3;
 const most = 5000;
@@ -125,9 +125,9 @@ function Lines({ before, after }: { before: string; after: string }) {
     <>
       <p className="mb-1 flex items-center gap-3 text-xs text-soft">
         {differing} lines differ
-        <label className="inline-flex min-h-6 items-center gap-1.5">
-          <input type="checkbox" checked={all} onChange={(event) => setAll(event.target.checked)} /> Show equal lines
-        </label>
+        <Check checked={all} onChange={setAll}>
+          Show equal lines
+        </Check>
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
       <pre tabIndex={0} className="max-h-[60vh] overflow-auto rounded-md border border-line font-mono text-xs">

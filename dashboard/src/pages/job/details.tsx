@@ -1,6 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { Empty, Loaded, money } from "../../ui/kit";
+import { limited } from "../../app/budget";
+import { Facts } from "../../ui/field";
+import { Empty, Loaded } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Time } from "../../ui/time";
 import { asText } from "./allowed";
@@ -70,34 +72,35 @@ export function Details({ job }: { job: Job }) {
       {job.budget && (
         <section>
           <h3 className="mb-1 font-semibold">Budget</h3>
-          <p className="text-soft">
-            {job.budget.limits.usd != null && `${money(job.budget.used.usd)} of ${money(job.budget.limits.usd)} used`}
-            {job.budget.limits.tokens != null &&
-              ` · ${job.budget.used.tokens ?? 0} of ${job.budget.limits.tokens} tokens`}
-            {job.budget.open > 0 && ` · ${job.budget.open} agents run`}
-            {job.budget.assumed > 0 && ` · for ${job.budget.assumed} attempts what was reserved is counted`}
-          </p>
+          <Facts
+            rows={[
+              ...limited(job.budget).map(
+                ({ label, used, limit, show }) => [label, `${show(used)} of ${show(limit)} used`] as const,
+              ),
+              ["Agents at work", job.budget.open > 0 ? String(job.budget.open) : ""],
+              ["Counted as reserved", job.budget.assumed > 0 ? `${job.budget.assumed} attempts` : ""],
+            ]}
+          />
         </section>
       )}
       <section>
         <h3 className="mb-1 font-semibold">Identity</h3>
-        <dl className="grid grid-cols-[minmax(6rem,12rem)_1fr] gap-x-3 gap-y-1">
-          <dt className="text-soft">Version</dt>
-          <dd className="font-mono text-xs break-all">{job.version}</dd>
-          <dt className="text-soft">User key</dt>
-          <dd className="break-all">{job.user_key ?? "–"}</dd>
-          <dt className="text-soft">Nonce</dt>
-          <dd className="font-mono text-xs">{job.nonce ?? "–"}</dd>
-          <dt className="text-soft">Priority</dt>
-          <dd>{job.priority.toLowerCase()}</dd>
-          <dt className="text-soft">Submitted by</dt>
-          <dd className="break-all">{job.submitted_by}</dd>
-        </dl>
+        <Facts
+          rows={[
+            ["Version", <Code key="version" text={job.version} />],
+            ["User key", job.user_key ?? "–"],
+            ["Nonce", <Code key="nonce" text={job.nonce ?? "–"} />],
+            ["Priority", job.priority.toLowerCase()],
+            ["Submitted by", job.submitted_by],
+          ]}
+        />
       </section>
       <History jobId={job.job_id} />
     </div>
   );
 }
+
+const Code = ({ text }: { text: string }) => <code className="text-xs break-all">{text}</code>;
 
 function History({ jobId }: { jobId: string }) {
   const events = useQuery(eventsQuery(jobId));

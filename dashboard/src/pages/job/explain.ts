@@ -1,5 +1,6 @@
+import { targetsOf } from "../../graph/ends";
 import type { Tone } from "../../ui/state";
-import { attemptsOf, type Job, type Task, targetsOf } from "./job";
+import { attemptsOf, type Job, type Task } from "./job";
 
 /** Why a job is in its state, for somebody who sees it for the first time. */
 export interface Explanation {

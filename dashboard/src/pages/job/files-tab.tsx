@@ -1,12 +1,13 @@
 import { Download } from "lucide-react";
 import { useState } from "react";
 import type { Api } from "../../api/client";
+import { download } from "../../api/files";
 import { cn } from "../../ui/cn";
 import { Button, bytes, Empty } from "../../ui/kit";
 import { Time } from "../../ui/time";
 import { toast } from "../../ui/toast";
 import { Preview } from "./preview";
-import { download, fileUrl } from "./requests";
+import { fileUrl } from "./requests";
 
 type Artifact = Api<"ArtifactResource">;
 

@@ -1,7 +1,8 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
-import { Busy, Button, Cell, Empty, ErrorBox, input, Table } from "../../ui/kit";
+import { given, usePaged } from "../../api/paged";
+import { Select, ShowMore } from "../../ui/field";
+import { Cell, Empty, Loaded, Table } from "../../ui/kit";
 import { lookOf, StateBadge } from "../../ui/state";
 import type { Task } from "./job";
 
@@ -10,73 +11,62 @@ type State = Api<"TaskState">;
 /** The items of a `fan_out`: how each stands, by state. */
 export function Items({ jobId, task, onAttempt }: { jobId: string; task: Task; onAttempt: (number: number) => void }) {
   const [state, setState] = useState<State | "">("");
-  const query = useInfiniteQuery({
-    queryKey: ["job", jobId, "items", task.task_type, state],
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) =>
-      data(
-        api.GET("/api/v1/jobs/{id}/tasks/{task}/instances", {
-          params: {
-            path: { id: jobId, task: task.task_type },
-            query: {
-              limit: 100,
-              ...(state === "" ? {} : { state: [state] }),
-              ...(pageParam === undefined ? {} : { cursor: pageParam }),
-            },
-          },
-        }),
-      ),
-    getNextPageParam: (last) => last.next_cursor ?? undefined,
-  });
+  const query = usePaged(["job", jobId, "items", task.task_type, state], (cursor) =>
+    data(
+      api.GET("/api/v1/jobs/{id}/tasks/{task}/instances", {
+        params: {
+          path: { id: jobId, task: task.task_type },
+          query: given({ limit: 100, state: state === "" ? undefined : [state], cursor }),
+        },
+      }),
+    ),
+  );
   const counts = Object.entries(task.fan_out?.counts ?? {}) as [State, number][];
-  const items = query.data?.pages.flatMap((page) => page.items) ?? [];
   return (
     <div className="flex flex-col gap-3 py-3">
-      <label className="flex items-center gap-2 px-4">
-        Show
-        <select className={input} value={state} onChange={(event) => setState(event.target.value as State | "")}>
-          <option value="">all {task.fan_out?.total} items</option>
-          {counts.map(([each, number]) => (
-            <option key={each} value={each}>
-              {lookOf(each).word} ({number})
-            </option>
-          ))}
-        </select>
-      </label>
-      {query.isError && <ErrorBox error={query.error} retry={() => void query.refetch()} />}
-      {query.isPending && <Busy />}
-      {query.isSuccess && items.length === 0 && <Empty title="No item is like that" />}
-      {items.length > 0 && (
-        <Table label="Items" head={["Item", "State", "Attempts", "What happened"]}>
-          {items.map((item) => (
-            <tr key={item.index}>
-              <Cell className="max-w-52 break-all">{item.key}</Cell>
-              <Cell>
-                <StateBadge state={item.state} />
-              </Cell>
-              <Cell>
-                {item.last_attempt != null ? (
-                  <button
-                    type="button"
-                    className="min-h-6 text-accent underline underline-offset-2"
-                    onClick={() => onAttempt(item.last_attempt ?? 0)}
-                  >
-                    {item.attempts === 1 ? "log" : `${item.attempts}, latest log`}
-                  </button>
-                ) : (
-                  "–"
-                )}
-              </Cell>
-              <Cell className="break-words text-soft">{item.error?.message ?? item.result ?? ""}</Cell>
-            </tr>
-          ))}
-        </Table>
-      )}
-      {query.hasNextPage && (
-        <Button className="mx-4" disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-          Show more
-        </Button>
-      )}
+      <Select
+        label="Show"
+        className="flex-row items-center gap-2 px-4"
+        value={state}
+        onChange={(value) => setState(value as State | "")}
+        options={[
+          ["", `all ${task.fan_out?.total} items`],
+          ...counts.map(([each, number]) => [each, `${lookOf(each).word} (${number})`] as const),
+        ]}
+      />
+      <Loaded query={query}>
+        {(items) =>
+          items.length === 0 ? (
+            <Empty title="No item is like that" />
+          ) : (
+            <Table label="Items" head={["Item", "State", "Attempts", "What happened"]}>
+              {items.map((item) => (
+                <tr key={item.index}>
+                  <Cell className="max-w-52 break-all">{item.key}</Cell>
+                  <Cell>
+                    <StateBadge state={item.state} />
+                  </Cell>
+                  <Cell>
+                    {item.last_attempt != null ? (
+                      <button
+                        type="button"
+                        className="min-h-6 text-accent underline underline-offset-2"
+                        onClick={() => onAttempt(item.last_attempt ?? 0)}
+                      >
+                        {item.attempts === 1 ? "log" : `${item.attempts}, latest log`}
+                      </button>
+                    ) : (
+                      "–"
+                    )}
+                  </Cell>
+                  <Cell className="break-words text-soft">{item.error?.message ?? item.result ?? ""}</Cell>
+                </tr>
+              ))}
+            </Table>
+          )
+        }
+      </Loaded>
+      {query.data !== undefined && <ShowMore query={query} />}
     </div>
   );
 }

@@ -1,10 +1,11 @@
 import type { Api } from "../../api/client";
 
+export { isOver } from "../../app/states";
+
 export type Job = Api<"JobDetail">;
 export type Task = Api<"TaskResource">;
 export type Attempt = Api<"AttemptResource">;
 export type Agent = Api<"AgentResource">;
-export type Approval = Api<"ApprovalResource">;
 
 /** What of the page stands in its address, so that each view can be shared. */
 export interface JobSearch {
@@ -24,7 +25,7 @@ export interface JobSearch {
 
 export const views = ["graph", "timeline", "tasks", "changes", "details"] as const;
 export type View = (typeof views)[number];
-export const tabs = ["log", "agent", "diff", "files", "outputs", "definition", "items"] as const;
+export const tabs = ["log", "agent", "diff", "files", "outputs", "command", "definition", "items"] as const;
 export type Tab = (typeof tabs)[number];
 
 /** Reads the address; what makes no sense is left out. */
@@ -45,9 +46,6 @@ export function readSearch(raw: Record<string, unknown>): JobSearch {
   return search;
 }
 
-const over = new Set<Job["state"]>(["COMPLETED", "FAILED", "BLOCKED", "CANCELLED", "SKIPPED"]);
-export const isOver = (state: Job["state"]) => over.has(state);
-
 const running = new Set<Task["state"]>(["READY", "LEASED", "RUNNING", "WAITING"]);
 export const isOpen = (task: Task) => running.has(task.state);
 
@@ -66,9 +64,6 @@ export function attemptName(attempt: Attempt): string {
   if (attempt.task_attempt > 1) parts.push(`try ${attempt.task_attempt}`);
   return parts.join(", ");
 }
-
-/** The words or tasks that a route led to. */
-export const targetsOf = (route: string | null | undefined) => (route ?? "").split(/[\s,[\]]+/).filter(Boolean);
 
 /** How an ended attempt ended, in a word. */
 export function resultWord(attempt: Attempt): string {

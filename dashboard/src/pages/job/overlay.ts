@@ -1,24 +1,23 @@
+import type { Api } from "../../api/client";
 import type { NodeStatus, Overlay } from "../../graph";
+import { endState, targetsOf } from "../../graph/ends";
 import { edgeKey, type GraphModel } from "../../graph/model";
 import { duration } from "../../ui/time";
-import { type Job, type Task, targetsOf } from "./job";
+import type { Job, Task } from "./job";
 
-const ends: [word: RegExp, state: NodeStatus["state"]][] = [
-  [/^END_COMPLETED$/, "COMPLETED"],
-  [/^END_BLOCKED$/, "BLOCKED"],
-  [/^PAUSE_JOB$/, "PAUSED"],
-  [/^RESTART_JOB$/, "READY"],
-  [/^(END_FAILED|FATAL|ERR_)/, "FAILED"],
-];
+type Child = Api<"ChildResource">;
 
 /** How the tasks of a job stand, and which ways were taken to them. */
 export function overlayOf(job: Job, graph: GraphModel): Overlay {
   const statuses = new Map<string, NodeStatus>();
   const taken = new Map<string, number>();
   const add = (from: string, to: string) => taken.set(edgeKey(from, to), (taken.get(edgeKey(from, to)) ?? 0) + 1);
+  const made = new Map<string, Child[]>();
+  for (const child of job.children ?? [])
+    if (child.task) made.set(child.task, [...(made.get(child.task) ?? []), child]);
   const tasks = new Map(job.tasks.map((task) => [task.task_type, task]));
   for (const task of job.tasks) {
-    statuses.set(task.task_type, statusOf(task));
+    statuses.set(task.task_type, statusOf(task, made.get(task.task_type) ?? []));
     const seen = new Set<string>();
     for (const attempt of task.attempt_list ?? [])
       for (const from of attempt.routed_from) {
@@ -28,7 +27,7 @@ export function overlayOf(job: Job, graph: GraphModel): Overlay {
         add(from.task, task.task_type);
       }
     for (const word of targetsOf(task.route)) {
-      const state = ends.find(([pattern]) => pattern.test(word))?.[1];
+      const state = endState(word);
       if (state === undefined || tasks.has(word)) continue;
       statuses.set(word, { state, visits: 1 });
       add(task.task_type, word);
@@ -43,7 +42,7 @@ export function overlayOf(job: Job, graph: GraphModel): Overlay {
   return { statuses, taken };
 }
 
-function statusOf(task: Task): NodeStatus {
+function statusOf(task: Task, made: readonly Child[]): NodeStatus {
   const status: NodeStatus = { state: task.state, visits: task.visits, detail: detailOf(task) };
   if (task.fan_out) {
     const { counts, total } = task.fan_out;
@@ -53,6 +52,10 @@ function statusOf(task: Task): NodeStatus {
       failed: (counts.FAILED ?? 0) + (counts.CANCELLED ?? 0),
       running: (counts.RUNNING ?? 0) + (counts.LEASED ?? 0) + (counts.READY ?? 0) + (counts.WAITING ?? 0),
     };
+  } else if (made.length > 1) {
+    const of = (...states: Child["state"][]) => made.filter(({ state }) => states.includes(state)).length;
+    const [done, failed] = [of("COMPLETED", "SKIPPED"), of("FAILED", "BLOCKED", "CANCELLED")];
+    status.counts = { total: made.length, done, failed, running: made.length - done - failed, what: "jobs" };
   }
   return status;
 }

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
 import { Button, bytes, Empty, Loaded } from "../../ui/kit";
 import { Markdown } from "../../ui/markdown";
+import { pretty } from "../../ui/pretty";
 import { looksLikeDiff } from "./diff";
 import { DiffView } from "./diff-view";
 import { fileQuery, fileTextQuery } from "./requests";
@@ -102,13 +103,7 @@ function Text({ jobId, attempt, name, kind }: { jobId: string; attempt: number; 
 export function Plain({ text, json = false }: { text: string; json?: boolean }) {
   const [all, setAll] = useState(false);
   const lines = useMemo(() => {
-    let shown = text;
-    if (json)
-      try {
-        shown = JSON.stringify(JSON.parse(text), null, 2);
-      } catch {
-        // It is shown as it is.
-      }
+    const shown = json ? pretty(text) : text;
     return shown.replace(/\n$/, "").split("\n");
   }, [text, json]);
   return (

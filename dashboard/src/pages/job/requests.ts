@@ -1,12 +1,9 @@
 import { queryOptions } from "@tanstack/react-query";
-import { ApiError, api, data, headers } from "../../api/client";
+import { ApiError, api, data } from "../../api/client";
+import { storedVersion } from "../../api/definitions";
+import { fetchBlob } from "../../api/files";
 import { draw } from "../../graph/draw";
 import { withoutSelves } from "../../graph/model";
-
-const path = (id: string) => ({ params: { path: { id } } });
-
-export const jobQuery = (id: string) =>
-  queryOptions({ queryKey: ["job", id, "detail"], queryFn: () => data(api.GET("/api/v1/jobs/{id}", path(id))) });
 
 export const approvalsQuery = (id: string) =>
   queryOptions({
@@ -51,13 +48,6 @@ export const attemptsQuery = (id: string, task: string) =>
     },
   });
 
-const storedVersion = (type: string, version: string) =>
-  data(
-    api.GET("/api/v1/definitions/{job_type}/versions/{version}", {
-      params: { path: { job_type: type, version } },
-    }),
-  );
-
 /** A version and its graph; it never changes. A server that draws none leaves it to us. */
 export const versionQuery = (type: string, version: string) =>
   queryOptions({
@@ -85,17 +75,7 @@ export const eventsQuery = (id: string) =>
 export const fileUrl = (id: string, attempt: number, name: string) =>
   `/api/v1/jobs/${encodeURIComponent(id)}/attempts/${attempt}/artifacts/${name.split("/").map(encodeURIComponent).join("/")}`;
 
-export const logUrl = (id: string, attempt: number) => `/api/v1/jobs/${encodeURIComponent(id)}/attempts/${attempt}/log`;
-
-/** The content of something that the server has, or of its end. */
-export async function fetchBlob(url: string, range?: string): Promise<Blob> {
-  const response = await fetch(url, { headers: { ...headers(), ...(range === undefined ? {} : { Range: range }) } });
-  if (!response.ok) {
-    const problem = await response.json().catch(() => undefined);
-    throw new ApiError(response.status, problem);
-  }
-  return response.blob();
-}
+const logUrl = (id: string, attempt: number) => `/api/v1/jobs/${encodeURIComponent(id)}/attempts/${attempt}/log`;
 
 /** An artifact never changes once it is there. */
 export const fileQuery = (id: string, attempt: number, name: string) =>
@@ -122,13 +102,3 @@ export const logEndQuery = (id: string, attempt: { number: number; log_bytes: nu
       return text.length < bytes ? text : text.slice(text.indexOf("\n") + 1);
     },
   });
-
-/** Saves something under a name; the token travels in a header, so that it stands in no address. */
-export async function download(url: string, name: string) {
-  const address = URL.createObjectURL(await fetchBlob(url));
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name.split("/").at(-1) ?? name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
-}

@@ -2,6 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useMemo, useRef, useState } from "react";
 import type { GraphModel } from "../../graph/model";
 import { cn } from "../../ui/cn";
+import { Check } from "../../ui/field";
 import { Empty, input } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Took } from "../../ui/time";
@@ -54,10 +55,9 @@ export function TasksView({
           value={wanted}
           onChange={(event) => setWanted(event.target.value)}
         />
-        <label className="inline-flex min-h-6 items-center gap-1.5">
-          <input type="checkbox" checked={problems} onChange={(event) => setProblems(event.target.checked)} />
+        <Check checked={problems} onChange={setProblems}>
           Open or failed
-        </label>
+        </Check>
         <span className="text-xs text-soft" aria-live="polite">
           {tasks.length} of {job.tasks.length}
         </span>

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
-import { ExternalLink } from "lucide-react";
 import { VoteBox } from "../../app/vote";
+import { plain } from "../../log/ansi";
 import { cn } from "../../ui/cn";
+import { Outside } from "../../ui/outside";
 import { lookOf, type Tone } from "../../ui/state";
 import { explain } from "./explain";
 import type { Attempt, Job, SearchChange } from "./job";
@@ -103,26 +104,13 @@ const achieved: Record<string, string> = { merged: "merged", closed: "closed", o
 function Outcome({ url, state }: { url: string; state: string | undefined }) {
   const word = state === undefined ? undefined : achieved[state];
   const text = `${url.replace(/^https?:\/\//, "")}${word ? ` (${word})` : ""}`;
-  if (!/^https?:\/\//i.test(url)) return <span className="break-all">Made: {text}</span>;
-  return (
-    <a
-      href={url}
-      target="_blank"
-      rel="noopener noreferrer"
-      className="inline-flex min-h-6 items-center gap-1 break-all text-accent underline underline-offset-2"
-    >
-      {text} <ExternalLink aria-hidden size={12} />
-    </a>
-  );
+  return <Outside url={url} text={text} className="min-h-6 underline underline-offset-2" />;
 }
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: that is how colours begin
-const escapes = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)/g;
 
 /** The last words of what failed. */
 function LogEnd({ jobId, attempt }: { jobId: string; attempt: Attempt }) {
   const end = useQuery(logEndQuery(jobId, attempt, 4096));
-  const text = end.data?.replace(escapes, "").trimEnd().split("\n").slice(-8).join("\n");
+  const text = end.data?.trimEnd().split("\n").slice(-8).map(plain).join("\n");
   if (!text) return null;
   return (
     <pre

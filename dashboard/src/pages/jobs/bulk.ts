@@ -1,10 +1,9 @@
 import type { Api } from "../../api/client";
+import { isOver } from "../../app/states";
 
 type Job = Api<"JobSummary">;
 
-const over = new Set<Api<"JobState">>(["COMPLETED", "FAILED", "BLOCKED", "CANCELLED", "SKIPPED"]);
-
-export const canCancel = (job: Job) => !over.has(job.state) && job.state !== "CANCELLING";
+export const canCancel = (job: Job) => !isOver(job.state) && job.state !== "CANCELLING";
 export const canRetry = (job: Job) => ["FAILED", "BLOCKED", "CANCELLED"].includes(job.state);
 
 export interface Result {

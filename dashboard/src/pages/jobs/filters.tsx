@@ -1,11 +1,11 @@
-import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Bookmark, Search, X } from "lucide-react";
-import { useEffect, useRef, useState, useSyncExternalStore } from "react";
-import { definitions } from "../../app/overview";
+import { useEffect, useRef, useState } from "react";
+import { useDefinitionNames } from "../../app/overview";
 import { cn } from "../../ui/cn";
 import { ask } from "../../ui/confirm";
 import { input } from "../../ui/kit";
+import { Shared, useShared } from "../../ui/shared";
 import { lookOf } from "../../ui/state";
 import { changed, type JobsSearch, type Period, readViews, same, states, statesOf, type View, views } from "./search";
 
@@ -98,9 +98,7 @@ function DefinitionFilter({
   type: string | undefined;
   onChange: (type: string | undefined) => void;
 }) {
-  const { data } = useQuery(definitions);
-  const names = (data?.items ?? []).map((each) => each.job_type);
-  if (type !== undefined && !names.includes(type)) names.unshift(type);
+  const names = useDefinitionNames(type ?? "");
   return (
     <select
       aria-label="Definition"
@@ -227,24 +225,16 @@ function Chip({ label, onRemove }: { label: string; onRemove: () => void }) {
 }
 
 const key = "atta.views";
-const watchers = new Set<() => void>();
-let saved = readViews(localStorage.getItem(key));
+const saved = new Shared(readViews(localStorage.getItem(key)));
 
 function save(next: View[]) {
-  saved = next;
   localStorage.setItem(key, JSON.stringify(next));
-  for (const watcher of watchers) watcher();
+  saved.set(next);
 }
 
 /** Searches with names: those that everybody has, and those that somebody saved in this browser. */
 function Views({ search }: { search: JobsSearch }) {
-  const own = useSyncExternalStore(
-    (watcher) => {
-      watchers.add(watcher);
-      return () => watchers.delete(watcher);
-    },
-    () => saved,
-  );
+  const own = useShared(saved);
   const known = [...views, ...own].some((view) => same(view.search, search));
   const keep = async () => {
     const name = await ask({
@@ -254,7 +244,7 @@ function Views({ search }: { search: JobsSearch }) {
       keep: "Don't save",
       field: { label: "Name", required: true, placeholder: "Failed checks of the week" },
     });
-    if (name) save([...saved.filter((view) => view.name !== name), { name: name.slice(0, 60), search }]);
+    if (name) save([...saved.get().filter((view) => view.name !== name), { name: name.slice(0, 60), search }]);
   };
   return (
     <nav aria-label="Views" className="flex flex-wrap items-center gap-1 border-b border-line pb-2">
@@ -269,7 +259,7 @@ function Views({ search }: { search: JobsSearch }) {
             aria-label={`Forget the view ${view.name}`}
             title="Forget this view"
             className="rounded-md p-1 text-soft hover:bg-raised hover:text-text"
-            onClick={() => save(saved.filter((each) => each.name !== view.name))}
+            onClick={() => save(saved.get().filter((each) => each.name !== view.name))}
           >
             <X aria-hidden size={14} />
           </button>

@@ -5,6 +5,7 @@ import { Ban, RotateCcw } from "lucide-react";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, data } from "../../api/client";
 import { jobActions } from "../../app/actions";
+import { useMay } from "../../app/caller";
 import { useKeys } from "../../app/keys";
 import { cn } from "../../ui/cn";
 import { confirm } from "../../ui/confirm";
@@ -50,6 +51,8 @@ function List({ search, field }: { search: JobsSearch; field: React.RefObject<HT
     gcTime: 60_000,
   });
   const jobs = useMemo(() => query.data?.pages.flatMap((page) => page.items) ?? [], [query.data]);
+  // Selecting is for doing something with what is selected.
+  const may = useMay()("operator");
   const [selection, setSelection] = useState<ReadonlySet<string>>(new Set());
   const [current, setCurrent] = useState<string>();
   const anchor = useRef<string>(undefined);
@@ -109,16 +112,24 @@ function List({ search, field }: { search: JobsSearch; field: React.RefObject<HT
   useKeys("Jobs", [
     { keys: "j", label: "Next job", run: () => goTo(at + 1) },
     { keys: "k", label: "Job before", run: () => goTo(at < 0 ? 0 : at - 1) },
-    { keys: "x", label: "Select or leave out the job", run: () => current !== undefined && select(current, false) },
-    { keys: "X", label: "Select up to this job", run: () => current !== undefined && select(current, true) },
     {
       keys: "Enter",
       label: "Open the job",
       run: () => list.current?.querySelector<HTMLElement>(`[data-job="${CSS.escape(current ?? "")}"]`)?.click(),
     },
-    { keys: "c", label: "Cancel the selected jobs", run: () => chosen.length > 0 && bulk("cancel") },
-    { keys: "r", label: "Try the selected jobs again", run: () => chosen.length > 0 && bulk("retry") },
-    { keys: "Escape", label: "Select nothing", run: () => setSelection(new Set()) },
+    ...(may
+      ? [
+          {
+            keys: "x",
+            label: "Select or leave out the job",
+            run: () => current !== undefined && select(current, false),
+          },
+          { keys: "X", label: "Select up to this job", run: () => current !== undefined && select(current, true) },
+          { keys: "c", label: "Cancel the selected jobs", run: () => chosen.length > 0 && bulk("cancel") },
+          { keys: "r", label: "Try the selected jobs again", run: () => chosen.length > 0 && bulk("retry") },
+          { keys: "Escape", label: "Select nothing", run: () => setSelection(new Set()) },
+        ]
+      : []),
     { keys: "/", label: "Search", run: () => field.current?.focus() },
   ]);
 
@@ -132,21 +143,24 @@ function List({ search, field }: { search: JobsSearch; field: React.RefObject<HT
         <div
           className={cn(
             "flex items-center border-b border-line text-xs font-medium text-soft max-md:gap-2 max-md:px-3 max-md:py-1",
-            columns,
+            columns(may),
+            !may && "max-md:hidden",
           )}
         >
-          <label className="flex size-8 items-center justify-center md:mx-auto">
-            <span className="sr-only">Select all {jobs.length} that are shown</span>
-            <input
-              type="checkbox"
-              className="size-4 accent-(--accent)"
-              checked={all}
-              ref={(box) => {
-                if (box) box.indeterminate = chosen.length > 0 && !all;
-              }}
-              onChange={() => setSelection(all ? new Set() : new Set(jobs.map((job) => job.job_id)))}
-            />
-          </label>
+          {may && (
+            <label className="flex size-8 items-center justify-center md:mx-auto">
+              <span className="sr-only">Select all {jobs.length} that are shown</span>
+              <input
+                type="checkbox"
+                className="size-4 accent-(--accent)"
+                checked={all}
+                ref={(box) => {
+                  if (box) box.indeterminate = chosen.length > 0 && !all;
+                }}
+                onChange={() => setSelection(all ? new Set() : new Set(jobs.map((job) => job.job_id)))}
+              />
+            </label>
+          )}
           <span className="max-md:hidden">State</span>
           <span className="max-md:hidden">Job</span>
           <span className="max-md:hidden">Submitted by</span>
@@ -173,7 +187,7 @@ function List({ search, field }: { search: JobsSearch; field: React.RefObject<HT
                       job={job}
                       selected={selection.has(job.job_id)}
                       current={current === job.job_id}
-                      onSelect={select}
+                      onSelect={may ? select : undefined}
                       onFocus={setCurrent}
                     />
                   </div>

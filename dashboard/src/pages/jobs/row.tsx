@@ -8,7 +8,13 @@ import { Time, Took } from "../../ui/time";
 import { PullLinks } from "../now/rows";
 
 /** The columns of the list, on wide screens. */
-export const columns = "md:grid md:grid-cols-[2.5rem_7.5rem_minmax(0,1fr)_7rem_6.5rem_6rem] md:items-center";
+export const columns = (selecting: boolean) =>
+  cn(
+    "md:grid md:items-center",
+    selecting
+      ? "md:grid-cols-[2.5rem_7.5rem_minmax(0,1fr)_7rem_6.5rem_6rem]"
+      : "md:grid-cols-[7.5rem_minmax(0,1fr)_7rem_6.5rem_6rem] md:py-2 md:pl-4",
+  );
 
 /** One job of the list. */
 export const Row = memo(function Row({
@@ -21,7 +27,8 @@ export const Row = memo(function Row({
   job: Api<"JobSummary">;
   selected: boolean;
   current: boolean;
-  onSelect: (id: string, range: boolean) => void;
+  /** Nothing for those who can do nothing with what they select. */
+  onSelect: ((id: string, range: boolean) => void) | undefined;
   onFocus: (id: string) => void;
 }) {
   const description = plain(job.description ?? "");
@@ -30,23 +37,25 @@ export const Row = memo(function Row({
     <div
       className={cn(
         "relative flex flex-wrap items-start gap-x-2 gap-y-1 border-b border-line px-3 py-2 md:flex-nowrap md:gap-0 md:px-0",
-        columns,
+        columns(onSelect !== undefined),
         selected ? "bg-accent-soft" : current ? "bg-raised" : "hover:bg-raised",
       )}
     >
-      <label className="flex size-7 items-center justify-center md:mx-auto">
-        <span className="sr-only">
-          Select {job.job_type} {job.job_id}
-        </span>
-        <input
-          type="checkbox"
-          className="size-4 accent-(--accent)"
-          checked={selected}
-          onFocus={() => onFocus(job.job_id)}
-          onClick={(event) => onSelect(job.job_id, event.shiftKey)}
-          onChange={() => undefined}
-        />
-      </label>
+      {onSelect && (
+        <label className="flex size-7 items-center justify-center md:mx-auto">
+          <span className="sr-only">
+            Select {job.job_type} {job.job_id}
+          </span>
+          <input
+            type="checkbox"
+            className="size-4 accent-(--accent)"
+            checked={selected}
+            onFocus={() => onFocus(job.job_id)}
+            onClick={(event) => onSelect(job.job_id, event.shiftKey)}
+            onChange={() => undefined}
+          />
+        </label>
+      )}
       <span className="flex pt-0.5 md:pt-0">
         <StateBadge state={job.state} />
       </span>

@@ -1,20 +1,10 @@
 import type { Api } from "../../api/client";
+import { active, ended } from "../../app/states";
 
 type State = Api<"JobState">;
 
 /** All states, in the order in which a job meets them. */
-export const states: readonly State[] = [
-  "PENDING",
-  "RUNNING",
-  "WAITING",
-  "PAUSED",
-  "CANCELLING",
-  "COMPLETED",
-  "FAILED",
-  "BLOCKED",
-  "CANCELLED",
-  "SKIPPED",
-];
+export const states: readonly State[] = [...active, ...ended];
 
 /** Periods that end now. */
 export const periods = { "1h": 3_600_000, "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000 } as const;
@@ -108,10 +98,10 @@ export interface View {
 /** Views that everybody has. */
 export const views: readonly View[] = [
   { name: "All", search: {} },
-  { name: "Active", search: { state: "PENDING,RUNNING,WAITING,PAUSED,CANCELLING" } },
+  { name: "Active", search: { state: active.join(",") } },
   { name: "Need somebody", search: { state: "PAUSED,BLOCKED" } },
   { name: "Failed, 7 days", search: { state: "FAILED", since: "7d" } },
-  { name: "Ended, 24 hours", search: { state: "COMPLETED,FAILED,BLOCKED,CANCELLED,SKIPPED", since: "24h" } },
+  { name: "Ended, 24 hours", search: { state: ended.join(","), since: "24h" } },
 ];
 
 /** Whether two searches show the same. */

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { CircleCheck, CircleX, Hourglass } from "lucide-react";
 import { type Api, api, data } from "../../api/client";
 import { given, usePaged } from "../../api/paged";
+import { useMay } from "../../app/caller";
 import { useFilters } from "../../app/filters";
 import { confirm } from "../../ui/confirm";
 import { Dialog } from "../../ui/dialog";
@@ -41,6 +42,7 @@ export function NotificationsPage() {
     ),
   );
   const queries = useQueryClient();
+  const may = useMay()("operator");
   const refresh = () => queries.invalidateQueries({ queryKey: ["live", "notifications"] });
   return (
     <>
@@ -61,7 +63,7 @@ export function NotificationsPage() {
                 A definition says with <code>notify</code> who is told when its jobs end, pause or ask.
               </Empty>
             ) : (
-              <Table label="Notifications" head={["What", "To", "State", "Written", "Actions"]}>
+              <Table label="Notifications" head={["What", "To", "State", "Written", ...(may ? ["Actions"] : [])]}>
                 {items.map((each) => (
                   <tr key={each.notification_id}>
                     <Cell>
@@ -97,7 +99,7 @@ export function NotificationsPage() {
                     <Cell className="whitespace-nowrap">
                       <Time at={each.created_at} />
                     </Cell>
-                    <Cell>{each.state === "DEAD" && <Retry notification={each} refresh={refresh} />}</Cell>
+                    {may && <Cell>{each.state === "DEAD" && <Retry notification={each} refresh={refresh} />}</Cell>}
                   </tr>
                 ))}
               </Table>
@@ -135,6 +137,7 @@ function Retry({ notification, refresh }: { notification: Notification; refresh:
 }
 
 function Detail({ id, onClose, refresh }: { id: string; onClose: () => void; refresh: () => Promise<void> }) {
+  const may = useMay();
   const one = useQuery({
     queryKey: ["live", "notifications", "one", id],
     queryFn: () => data(api.GET("/api/v1/notifications/{id}", { params: { path: { id } } })),
@@ -177,7 +180,7 @@ function Detail({ id, onClose, refresh }: { id: string; onClose: () => void; ref
                 ],
               ]}
             />
-            {each.state === "DEAD" && (
+            {each.state === "DEAD" && may("operator") && (
               <div>
                 <Retry notification={each} refresh={refresh} />
               </div>

@@ -1,8 +1,7 @@
 import { Link } from "@tanstack/react-router";
-import { Check, Copy } from "lucide-react";
-import { useState } from "react";
+import { useMay } from "../../app/caller";
+import { Commands } from "../../ui/copy";
 import { Panel } from "../../ui/kit";
-import { toast } from "../../ui/toast";
 
 const hello = `cat > hello.yaml <<'END'
 job_type: hello
@@ -13,6 +12,7 @@ END`;
 
 /** What to do on a server that knows no definition. */
 export function FirstStart() {
+  const may = useMay();
   const here = window.location.origin;
   const server = here === "http://127.0.0.1:7777" ? "" : `export ATTA_SERVER=${here}\n`;
   return (
@@ -37,13 +37,15 @@ export function FirstStart() {
           of its own; its address is printed.
         </Step>
       </ol>
-      <p className="mt-4 text-soft">
-        You can also write a definition{" "}
-        <Link to="/definitions" className="text-accent underline">
-          here in the browser
-        </Link>
-        , with completion and checks as you type.
-      </p>
+      {may("admin") && (
+        <p className="mt-4 text-soft">
+          You can also write a definition{" "}
+          <Link to="/definitions/+new" className="text-accent underline">
+            here in the browser
+          </Link>
+          , with completion and checks as you type.
+        </p>
+      )}
     </Panel>
   );
 }
@@ -67,35 +69,5 @@ function Step({
       <p className="text-soft">{children}</p>
       <Commands text={commands} />
     </li>
-  );
-}
-
-/** Commands for a terminal, and a button that copies them. */
-export function Commands({ text }: { text: string }) {
-  const [copied, setCopied] = useState(false);
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      setCopied(true);
-    } catch (error) {
-      toast.bad("The browser does not let this page copy; select the text instead.", error);
-    }
-  };
-  return (
-    <div className="relative mt-auto">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so it has to be reached by keyboard */}
-      <pre tabIndex={0} className="overflow-x-auto rounded-md border border-line bg-raised p-3 pr-12 font-mono text-xs">
-        {text}
-      </pre>
-      <button
-        type="button"
-        className="absolute top-1.5 right-1.5 rounded-md border border-line bg-panel p-1.5 text-soft hover:text-text"
-        aria-label={copied ? "Copied" : "Copy the commands"}
-        title={copied ? "Copied" : "Copy"}
-        onClick={() => void copy()}
-      >
-        {copied ? <Check aria-hidden size={14} className="text-ok" /> : <Copy aria-hidden size={14} />}
-      </button>
-    </div>
   );
 }

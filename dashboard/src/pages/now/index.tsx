@@ -14,9 +14,10 @@ import {
   openApprovals,
 } from "../../app/overview";
 import { cn } from "../../ui/cn";
+import { Commands } from "../../ui/copy";
 import { Busy, Empty, ErrorBox, money, PageHeader, Panel } from "../../ui/kit";
 import { Time, Took } from "../../ui/time";
-import { Commands, FirstStart } from "./first-start";
+import { FirstStart } from "./first-start";
 import { Heading, NeedsYou } from "./needs";
 import { JobRow } from "./rows";
 import { AntsPanel, DegradationNote, SpendPanel } from "./side";
@@ -55,11 +56,11 @@ export function NowPage() {
     );
   }
 
-  const first = known.data.items.length === 0 && jobs.length === 0 && ended.data.items.length === 0;
+  const first = known.data.length === 0 && jobs.length === 0 && ended.data.length === 0;
   const wanted = needs(approvals.data.items, jobs, blocked.data.items, hidden);
   const pulls = pullsThatWait(jobs);
   const away = blocked.data.items.filter((job) => hidden.has(hideKey(job))).length;
-  const slots = (load.data?.items ?? []).reduce(
+  const slots = (load.data ?? []).reduce(
     (sum, ant) => (ant.state === "LIVE" ? { used: sum.used + ant.used, all: sum.all + ant.slots } : sum),
     { used: 0, all: 0 },
   );
@@ -130,7 +131,7 @@ export function NowPage() {
               )}
               <Section
                 title="Recently finished"
-                jobs={ended.data.items}
+                jobs={ended.data}
                 search={{ state: "COMPLETED,FAILED,BLOCKED,CANCELLED" }}
                 count={false}
                 all

@@ -2,14 +2,16 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { CircleHelp, GitPullRequest, Hand, Pause, Wallet } from "lucide-react";
 import { confirmResume, confirmRetry } from "../../app/actions";
+import { NotYours, useMay } from "../../app/caller";
 import { hide } from "../../app/hidden";
 import { hideKey, type Need, type PullWait, whyBlocked } from "../../app/inbox";
-import { jobDetail } from "../../app/overview";
+import { jobQuery } from "../../app/overview";
 import { VoteBox } from "../../app/vote";
 import { Button, Empty, Panel } from "../../ui/kit";
+import { Outside } from "../../ui/outside";
 import { Time } from "../../ui/time";
 import { BudgetForm } from "./budget-form";
-import { JobTitle, Outside } from "./rows";
+import { JobTitle } from "./rows";
 
 /** Everything that waits for a person, with what one can do about it in place. */
 export function NeedsYou({ needs, pulls, hidden }: { needs: Need[]; pulls: PullWait[]; hidden: number }) {
@@ -46,7 +48,7 @@ function Pulls({ pulls }: { pulls: PullWait[] }) {
       <ul className="flex flex-col gap-1">
         {pulls.slice(0, 10).map(({ job, url, name }) => (
           <li key={job.job_id} className="flex min-w-0 flex-wrap items-baseline gap-x-3 sm:flex-nowrap">
-            <Outside url={url} text={name} />
+            <Outside url={url} text={name} className="shrink-0 text-xs" />
             <JobTitle job={job} pulls={false} />
             <Time at={job.created_at} className="ml-auto shrink-0 text-xs text-soft" />
           </li>
@@ -58,6 +60,7 @@ function Pulls({ pulls }: { pulls: PullWait[] }) {
 }
 
 function NeedRow({ need }: { need: Need }) {
+  const may = useMay()("operator");
   switch (need.kind) {
     case "approval": {
       const { approval } = need;
@@ -81,7 +84,7 @@ function NeedRow({ need }: { need: Need }) {
         <Row icon={Wallet} kind="Budget" at={need.at}>
           <JobTitle job={need.job} />
           <p className="break-words">{need.job.reason?.replace(/: `atta resume[^`]*`$/, "")}</p>
-          <BudgetForm job={need.job} />
+          {may ? <BudgetForm job={need.job} /> : <NotYours needed="operator" to="extend the budget" />}
         </Row>
       );
     case "paused":
@@ -89,10 +92,14 @@ function NeedRow({ need }: { need: Need }) {
         <Row icon={Pause} kind="Paused" at={need.at}>
           <JobTitle job={need.job} />
           <p className="break-words">{need.job.reason ?? "Somebody has paused it."}</p>
-          <div className="flex flex-wrap items-center gap-2">
-            <Button onClick={() => void confirmResume(need.job)}>Resume…</Button>
-            <span className="text-xs text-soft">It goes on where it stopped.</span>
-          </div>
+          {may ? (
+            <div className="flex flex-wrap items-center gap-2">
+              <Button onClick={() => void confirmResume(need.job)}>Resume…</Button>
+              <span className="text-xs text-soft">It goes on where it stopped.</span>
+            </div>
+          ) : (
+            <NotYours needed="operator" to="resume it" />
+          )}
         </Row>
       );
     case "blocked":
@@ -101,8 +108,9 @@ function NeedRow({ need }: { need: Need }) {
 }
 
 function Blocked({ need: { job, at } }: { need: Extract<Need, { kind: "blocked" | "budget" | "paused" }> }) {
-  const detail = useQuery(jobDetail(job.job_id));
+  const detail = useQuery(jobQuery(job.job_id));
   const why = detail.data && whyBlocked(detail.data);
+  const may = useMay()("operator");
   return (
     <Row icon={Hand} kind="Blocked" at={at}>
       <JobTitle job={job} />
@@ -126,13 +134,17 @@ function Blocked({ need: { job, at } }: { need: Extract<Need, { kind: "blocked" 
         <p className="text-soft">{detail.isError ? detail.error.message : (job.reason ?? "…")}</p>
       )}
       <div className="flex flex-wrap items-center gap-2">
-        <Button onClick={() => void confirmRetry(job)}>Try again…</Button>
+        {may && <Button onClick={() => void confirmRetry(job)}>Try again…</Button>}
         <Button look="quiet" onClick={() => hide(hideKey(job))}>
           Hide
         </Button>
-        <span className="min-w-0 text-xs text-soft">
-          Remove what blocks it first. To go on with other parameters or from another task, open the job.
-        </span>
+        {may ? (
+          <span className="min-w-0 text-xs text-soft">
+            Remove what blocks it first. To go on with other parameters or from another task, open the job.
+          </span>
+        ) : (
+          <NotYours needed="operator" to="let it go on" className="min-w-0 text-xs text-soft" />
+        )}
       </div>
     </Row>
   );

@@ -1,8 +1,8 @@
 import { Link } from "@tanstack/react-router";
-import { ExternalLink } from "lucide-react";
 import type { Api } from "../../api/client";
 import { cn } from "../../ui/cn";
 import { links, plain, pullRequest } from "../../ui/inline";
+import { Outside } from "../../ui/outside";
 import { StateBadge } from "../../ui/state";
 
 /** A job in one line: what it is, what it is about, and something at its end. */
@@ -64,21 +64,7 @@ export function PullLinks({ text }: { text: string }) {
     const name = pullRequest(url);
     return name === undefined ? [] : [{ url, name }];
   });
-  return pulls.slice(0, 2).map(({ url, name }) => <Outside key={url} url={url} text={name} />);
-}
-
-/** A link that leaves the dashboard. */
-export function Outside({ url, text }: { url: string; text: string }) {
-  return (
-    <a
-      href={url}
-      target="_blank"
-      rel="noopener noreferrer"
-      className="inline-flex min-w-0 shrink-0 items-center gap-1 text-xs text-accent hover:underline"
-    >
-      <span className="truncate">{text}</span>
-      <ExternalLink aria-hidden size={11} className="shrink-0" />
-      <span className="sr-only">(opens another site)</span>
-    </a>
-  );
+  return pulls
+    .slice(0, 2)
+    .map(({ url, name }) => <Outside key={url} url={url} text={name} className="shrink-0 text-xs" />);
 }

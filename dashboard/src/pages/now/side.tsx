@@ -2,12 +2,12 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { TriangleAlert } from "lucide-react";
 import type { Api } from "../../api/client";
+import { limited } from "../../app/budget";
 import { ants, budgets, degradation } from "../../app/overview";
-import { cn } from "../../ui/cn";
 import { count, Loaded, money, Panel } from "../../ui/kit";
+import { Meter } from "../../ui/meter";
 import { Badge } from "../../ui/state";
 import { Time } from "../../ui/time";
-import { limited } from "./budget";
 
 /** Who does the work, and how busy they are. */
 export function AntsPanel() {
@@ -23,7 +23,7 @@ export function AntsPanel() {
       }
     >
       <Loaded query={query}>
-        {({ items }) =>
+        {(items) =>
           items.length === 0 ? (
             <p className="p-4 text-soft">
               No ant is connected, so nothing can run. <code>atta serve --slots 2</code> runs tasks in the server
@@ -58,7 +58,7 @@ function AntLine({ ant }: { ant: Api<"AntResource"> }) {
           {ant.used} of {ant.slots} busy
         </span>
       </div>
-      <Bar value={ant.used} most={ant.slots} label={`${ant.ant_id}: ${ant.used} of ${ant.slots} slots are busy`} />
+      <Meter label={`Slots of ${ant.ant_id}`} used={ant.used} limit={ant.slots} calm />
       {bad && ant.last_heard_at && (
         <span className="text-xs text-soft">
           last heard <Time at={ant.last_heard_at} />
@@ -139,31 +139,14 @@ export function SpendPanel() {
 function Bars({ budget, quiet = false }: { budget: Api<"BudgetResource">; quiet?: boolean }) {
   if (quiet) return null;
   return limited(budget).map((row) => (
-    <Bar
+    <Meter
       key={row.name}
-      value={row.used}
-      most={row.limit}
-      label={`${row.label}: ${row.show(row.used)} of ${row.show(row.limit)}`}
-      warn
+      label={`${row.label}, ${row.show(row.used)} of ${row.show(row.limit)} used by ${budget.job_type ?? "today"}`}
+      used={row.used}
+      reserved={budget.reserved[row.name] ?? 0}
+      limit={row.limit}
     />
   ));
-}
-
-/** How much of something is used. */
-function Bar({ value, most, label, warn = false }: { value: number; most: number; label: string; warn?: boolean }) {
-  const part = most > 0 ? Math.min(1, value / most) : 0;
-  return (
-    <div title={label} className="relative h-1.5 overflow-hidden rounded-full bg-raised">
-      <div
-        className={cn(
-          "h-full rounded-full",
-          warn && part >= 0.9 ? "bg-bad" : warn && part >= 0.7 ? "bg-ask" : "bg-run",
-        )}
-        style={{ width: `${part * 100}%` }}
-      />
-      <span className="sr-only">{label}</span>
-    </div>
-  );
 }
 
 /** Said on top while the server leaves something out. */

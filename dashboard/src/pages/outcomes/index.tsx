@@ -1,13 +1,14 @@
-import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Download } from "lucide-react";
-import { lazy, Suspense, useEffect } from "react";
+import { lazy, Suspense } from "react";
 import { type Api, api, data } from "../../api/client";
+import { save } from "../../api/files";
 import { given } from "../../api/paged";
-import { useLive } from "../../app/context";
+import { useStale } from "../../app/context";
 import { useFilters } from "../../app/filters";
 import { FilterBar, Select, TextField } from "../../ui/field";
 import { Busy, Button, Empty, Loaded, PageHeader, Panel } from "../../ui/kit";
-import { csv, save } from "./csv";
+import { csv } from "./csv";
 import { Figures } from "./figures";
 import { Groups } from "./groups";
 import { Flaky, Reasons } from "./reasons";
@@ -35,7 +36,8 @@ export function OutcomesPage() {
   });
   const groups = useQuery(ask(by, 200));
   const days = useQuery(ask("day", 366));
-  useAnewAtEnds();
+  // These figures change when jobs end.
+  useStale(["outcomes"], (event) => event.kind === "job_finished");
 
   const filtered = Object.values(asked).some((value) => value !== "");
   return (
@@ -43,7 +45,10 @@ export function OutcomesPage() {
       <PageHeader title="Outcomes" lead="What the work of agents has cost, and what came of it.">
         <Button
           disabled={groups.data === undefined}
-          onClick={() => groups.data && save(`atta-outcomes-by-${by}-${range}.csv`, csv(by, groups.data))}
+          onClick={() =>
+            groups.data &&
+            save(new Blob([csv(by, groups.data)], { type: "text/csv" }), `atta-outcomes-by-${by}-${range}.csv`)
+          }
         >
           <Download aria-hidden size={15} /> CSV
         </Button>
@@ -104,24 +109,4 @@ export function OutcomesPage() {
       </Loaded>
     </>
   );
-}
-
-/** These figures change when jobs end. Not at each end: adding them up is work for the server. */
-function useAnewAtEnds() {
-  const live = useLive();
-  const queries = useQueryClient();
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const stop = live.listen((event) => {
-      if (event.kind !== "job_finished") return;
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        void queries.invalidateQueries({ queryKey: ["outcomes"] });
-      }, 3000);
-    });
-    return () => {
-      stop();
-      clearTimeout(timer);
-    };
-  }, [live, queries]);
 }

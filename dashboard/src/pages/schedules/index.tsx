@@ -1,7 +1,8 @@
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { type Api, api, data } from "../../api/client";
-import { all, given } from "../../api/paged";
+import type { Api } from "../../api/client";
+import { allDefinitions, storedVersion, validate } from "../../api/definitions";
+import { useMay } from "../../app/caller";
 import { Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { ScheduleRow } from "./row";
 
@@ -18,9 +19,7 @@ export function SchedulesPage() {
   const list = useQuery({
     queryKey: ["live", "schedules"],
     queryFn: async () => {
-      const found = await all((cursor) =>
-        data(api.GET("/api/v1/definitions", { params: { query: given({ cursor, limit: 500 }) } })),
-      );
+      const found = await allDefinitions();
       // What runs next comes first; what does not run comes last.
       const at = (each: Definition) =>
         each.enabled && each.next_run_at ? Date.parse(each.next_run_at) : Number.POSITIVE_INFINITY;
@@ -40,24 +39,18 @@ export function SchedulesPage() {
 
 /** The words and the next runs of a version: what the server says when it checks its text. */
 async function explain({ job_type, version }: Definition): Promise<Explained> {
-  const { source } = await data(
-    api.GET("/api/v1/definitions/{job_type}/versions/{version}", { params: { path: { job_type, version } } }),
-  );
-  const report = await data(
-    api.POST("/api/v1/definitions:validate", {
-      body: source,
-      bodySerializer: (text) => text,
-      headers: { "Content-Type": "application/yaml" },
-    }),
-  );
+  const { source } = await storedVersion(job_type, version);
+  const report = await validate(source, `${job_type}.yaml`);
   return { words: report.schedule ?? undefined, next: report.next_runs };
 }
 
 function Schedules({ definitions }: { definitions: Definition[] }) {
+  const may = useMay()("submitter");
   const explained = useQueries({
     queries: definitions.map((each) => ({
       // Anew when it has run: then the next times are others.
       queryKey: ["schedule", each.job_type, each.version, each.next_run_at],
+      enabled: may,
       queryFn: () => explain(each),
       retry: false,
     })),
@@ -79,7 +72,7 @@ function Schedules({ definitions }: { definitions: Definition[] }) {
   }
   return (
     <Panel flush title={definitions.length === 1 ? "One definition" : `${definitions.length} definitions`}>
-      <Table label="Schedules" head={["Definition", "When", "Next run", "Last job", "Actions"]}>
+      <Table label="Schedules" head={["Definition", "When", "Next run", "Last job", ...(may ? ["Actions"] : [])]}>
         {definitions.map((each, index) => (
           <ScheduleRow key={each.job_type} definition={each} explained={explained[index]?.data} />
         ))}

@@ -1,11 +1,13 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
+import { useMay } from "../../app/caller";
 import { confirm } from "../../ui/confirm";
 import { Button, Cell } from "../../ui/kit";
 import { Badge, StateBadge } from "../../ui/state";
 import { Time } from "../../ui/time";
 import { toast } from "../../ui/toast";
+import { EnableButton } from "../definitions/enable";
 import type { Explained } from "./index";
 
 export function ScheduleRow({
@@ -16,8 +18,8 @@ export function ScheduleRow({
   explained: Explained | undefined;
 }) {
   const { job_type, enabled, degraded, schedule, next_run_at } = definition;
-  const queries = useQueryClient();
   const navigate = useNavigate();
+  const may = useMay();
   const last = useQuery({
     queryKey: ["jobs", "latest", job_type],
     queryFn: async () => {
@@ -25,25 +27,6 @@ export function ScheduleRow({
       return page.items[0] ?? null;
     },
   });
-  const refresh = () => queries.invalidateQueries({ queryKey: ["live", "schedules"] });
-  const toggle = () =>
-    confirm({
-      title: enabled ? `Disable ${job_type}?` : `Enable ${job_type}?`,
-      body: enabled
-        ? "Its schedule rests and it takes no jobs, from nobody. Jobs that are there go on."
-        : "Its schedule runs again from now on, and it takes jobs. Runs that were left out meanwhile are not made up for.",
-      action: enabled ? "Disable" : "Enable",
-      danger: enabled,
-      done: enabled ? `${job_type} rests.` : `${job_type} is enabled.`,
-      run: async () => {
-        const params = { params: { path: { job_type } } };
-        await (enabled
-          ? data(api.POST("/api/v1/definitions/{job_type}/disable", params))
-          : data(api.POST("/api/v1/definitions/{job_type}/enable", params)));
-        await queries.invalidateQueries({ queryKey: ["definitions"] });
-        await refresh();
-      },
-    });
   const runNow = async () => {
     let id = "";
     const done = await confirm({
@@ -116,16 +99,16 @@ export function ScheduleRow({
           <span className="text-soft">{last.data === null ? "none yet" : ""}</span>
         )}
       </Cell>
-      <Cell>
-        <div className="flex gap-1">
-          <Button aria-label={`Run ${job_type} now`} disabled={!enabled} onClick={() => void runNow()}>
-            Run now…
-          </Button>
-          <Button aria-label={`${enabled ? "Disable" : "Enable"} ${job_type}`} onClick={() => void toggle()}>
-            {enabled ? "Disable…" : "Enable…"}
-          </Button>
-        </div>
-      </Cell>
+      {may("submitter") && (
+        <Cell>
+          <div className="flex gap-1">
+            <Button aria-label={`Run ${job_type} now`} disabled={!enabled} onClick={() => void runNow()}>
+              Run now…
+            </Button>
+            <EnableButton definition={definition} look="plain" />
+          </div>
+        </Cell>
+      )}
     </tr>
   );
 }

@@ -1,6 +1,7 @@
 import { Copy } from "lucide-react";
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
+import { copy } from "../../ui/copy";
 import { Dialog, DialogForm } from "../../ui/dialog";
 import { Select, TextField } from "../../ui/field";
 import { Button } from "../../ui/kit";
@@ -103,19 +104,11 @@ function Ask({
 }
 
 function Value({ made, onClose }: { made: Api<"NewToken">; onClose: () => void }) {
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(made.value);
-      toast.ok("Copied.");
-    } catch {
-      toast.bad("This browser does not let the page copy: mark the text and copy it.");
-    }
-  };
   return (
     <>
       <code className="rounded-md border border-line bg-raised p-3 text-sm break-all select-all">{made.value}</code>
       <div className="flex justify-end gap-2">
-        <Button onClick={() => void copy()}>
+        <Button onClick={() => void copy(made.value).then((done) => done && toast.ok("Copied."))}>
           <Copy aria-hidden size={15} /> Copy
         </Button>
         <Button look="primary" onClick={onClose}>

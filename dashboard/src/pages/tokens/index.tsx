@@ -3,6 +3,7 @@ import { KeyRound } from "lucide-react";
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
 import { given, usePaged } from "../../api/paged";
+import { OnlyFor } from "../../app/caller";
 import { confirm } from "../../ui/confirm";
 import { ShowMore } from "../../ui/field";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
@@ -15,6 +16,14 @@ type Token = Api<"TokenResource">;
 const key = ["tokens"];
 
 export function TokensPage() {
+  return (
+    <OnlyFor needed="admin" to="see and make tokens" title="Tokens">
+      <Tokens />
+    </OnlyFor>
+  );
+}
+
+function Tokens() {
   const [making, setMaking] = useState(false);
   const list = usePaged(key, (cursor) =>
     data(api.GET("/api/v1/tokens", { params: { query: given({ cursor, limit: 100 }) } })),

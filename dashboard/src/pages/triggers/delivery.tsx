@@ -2,13 +2,14 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { type Api, api, data } from "../../api/client";
+import { NotYours, useMay } from "../../app/caller";
 import { confirm } from "../../ui/confirm";
 import { Dialog } from "../../ui/dialog";
 import { Facts, Source } from "../../ui/field";
 import { Button, bytes, Loaded } from "../../ui/kit";
+import { pretty } from "../../ui/pretty";
 import { Time } from "../../ui/time";
 import { OutcomeMark, outcomes } from "./outcome";
-import { pretty } from "./pretty";
 
 /** One delivery: its headers, its body, the answer that it got; and a way to evaluate it again. */
 export function Delivery({
@@ -26,6 +27,7 @@ export function Delivery({
     queryKey: ["delivery", id],
     queryFn: () => data(api.GET("/api/v1/deliveries/{id}", { params: { path: { id } } })),
   });
+  const may = useMay();
   const [answer, setAnswer] = useState<{ of: string; answer: Api<"WebhookAnswer"> }>();
   const again = () =>
     confirm({
@@ -81,9 +83,13 @@ export function Delivery({
               ]}
             />
             <div className="flex flex-col gap-2">
-              <div>
-                <Button onClick={() => void again()}>Deliver again…</Button>
-              </div>
+              {may("operator") ? (
+                <div>
+                  <Button onClick={() => void again()}>Deliver again…</Button>
+                </div>
+              ) : (
+                <NotYours needed="operator" to="deliver it again" />
+              )}
               {answer?.of === id && (
                 <div role="status" className="rounded-md border border-line bg-raised p-3">
                   <p className="mb-1 font-medium">Delivered again</p>

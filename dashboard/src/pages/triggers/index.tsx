@@ -1,8 +1,9 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
-import { all, given, usePaged } from "../../api/paged";
+import { given, usePaged } from "../../api/paged";
 import { useFilters } from "../../app/filters";
+import { useDefinitionNames } from "../../app/overview";
 import { FilterBar, Select, ShowMore, TextField } from "../../ui/field";
 import { bytes, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { Time } from "../../ui/time";
@@ -23,19 +24,8 @@ export function TriggersPage() {
       }),
     ),
   );
-  const definitions = useQuery({
-    queryKey: ["definitions", "names"],
-    queryFn: async () => {
-      const found = await all((cursor) =>
-        data(api.GET("/api/v1/definitions", { params: { query: given({ cursor, limit: 500 }) } })),
-      );
-      return found.map((each) => each.job_type);
-    },
-  });
   const queries = useQueryClient();
-  const names = definitions.data ?? [];
-  const choices =
-    filters.definition === "" || names.includes(filters.definition) ? names : [filters.definition, ...names];
+  const names = useDefinitionNames(filters.definition);
   const filtered = filters.definition !== "" || filters.trigger !== "" || outcome !== undefined;
   return (
     <>
@@ -48,7 +38,7 @@ export function TriggersPage() {
           label="Definition"
           value={filters.definition}
           onChange={(definition) => filter({ definition })}
-          options={[["", "All"], ...choices.map((name) => [name, name] as const)]}
+          options={[["", "All"], ...names.map((name) => [name, name] as const)]}
         />
         <TextField
           label="Webhook"

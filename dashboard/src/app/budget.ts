@@ -1,20 +1,22 @@
-import type { Api } from "../../api/client";
-import { suggested } from "../../app/inbox";
-import { count, money } from "../../ui/kit";
+import type { Api } from "../api/client";
+import { count, money } from "../ui/kit";
+import { suggested } from "./inbox";
 
-type Name = "usd" | "tokens" | "agent_turns" | "minutes";
+export type Kind = "usd" | "tokens" | "agent_turns" | "minutes";
 
 /** One kind of amount of a budget. */
 export interface Amount {
-  name: Name;
+  name: Kind;
   label: string;
   limit: number;
   used: number;
   suggested: number;
+  whole: boolean;
   show: (value: number) => string;
 }
 
-const kinds: { name: Name; label: string; show: (value: number) => string; whole: boolean }[] = [
+/** What budgets limit. */
+export const kinds: readonly { name: Kind; label: string; show: (value: number) => string; whole: boolean }[] = [
   { name: "usd", label: "US dollars", show: money, whole: false },
   { name: "tokens", label: "Tokens", show: count, whole: true },
   { name: "agent_turns", label: "Turns", show: count, whole: true },
@@ -28,7 +30,7 @@ export function limited(budget: Pick<Api<"JobBudget">, "limits" | "used">): Amou
     if (limit == null) return [];
     const used = budget.used[name] ?? 0;
     const more = suggested(limit, used);
-    return [{ name, label, show, limit, used, suggested: whole ? Math.ceil(more) : more }];
+    return [{ name, label, show, limit, used, whole, suggested: whole ? Math.ceil(more) : more }];
   });
 }
 
@@ -39,13 +41,15 @@ export function tight(budget: Pick<Api<"JobBudget">, "limits" | "used">): Amount
   return near.length > 0 ? near : all;
 }
 
-/** The new limits that the fields say; undefined while one of them is no number or no more than it was. */
-export function amounts(rows: Amount[], values: Record<string, string>): Api<"BudgetAmounts"> | undefined {
-  const chosen: Api<"BudgetAmounts"> = {};
-  for (const { name, limit, suggested: more } of rows) {
-    const value = Number(values[name] ?? more);
+/** The limits that fields say, of those that are changed; undefined while one of them is no number, or less than it was. */
+export function raised(rows: readonly Amount[], texts: Record<string, string>): Api<"BudgetAmounts"> | undefined {
+  const changed: Api<"BudgetAmounts"> = {};
+  for (const { name, limit, whole } of rows) {
+    const text = texts[name]?.trim() ?? "";
+    if (text === "") continue;
+    const value = whole ? Math.round(Number(text)) : Number(text);
     if (!Number.isFinite(value) || value < limit) return undefined;
-    chosen[name] = name === "tokens" || name === "agent_turns" ? Math.round(value) : value;
+    if (value !== limit) changed[name] = value;
   }
-  return rows.some(({ name, limit }) => (chosen[name] ?? 0) > limit) ? chosen : undefined;
+  return changed;
 }

@@ -1,6 +1,19 @@
-import { type Api, api, data } from "../../api/client";
+import { type Api, api, data } from "./client";
+import { all, given } from "./paged";
 
 const yaml = { bodySerializer: (body: string) => body, headers: { "Content-Type": "application/yaml" } };
+
+/** Every definition. */
+export function allDefinitions(): Promise<Api<"DefinitionResource">[]> {
+  return all((cursor) => data(api.GET("/api/v1/definitions", { params: { query: given({ cursor, limit: 500 }) } })));
+}
+
+/** A version with its text; versions never change. */
+export function storedVersion(job_type: string, version: string): Promise<Api<"VersionResource">> {
+  return data(
+    api.GET("/api/v1/definitions/{job_type}/versions/{version}", { params: { path: { job_type, version } } }),
+  );
+}
 
 /** What the server's validator says of a text. */
 export function validate(source: string, file: string): Promise<Api<"ValidationReport">> {
