@@ -117,7 +117,7 @@ describe("typing into a terminal", () => {
       "POST /s2/input?seq=1 x",
     ]);
     expect(typist.typing.state).toBe("typing");
-    expect(typist.notice).toBeUndefined();
+    expect(typist.notice).toContain("silent for a minute. You type in a new one now");
   });
 
   it("says what may not have arrived instead of typing it twice, and leaves out what follows it", async () => {

@@ -122,7 +122,8 @@ export class Typist {
     void this.#tellSize();
   }
 
-  async #open(turn: number, takeOver: boolean): Promise<void> {
+  /** `because`: why the session before was not ours any more. */
+  async #open(turn: number, takeOver: boolean, because?: string): Promise<void> {
     for (let failures = 0; ; failures++) {
       let response: Response;
       try {
@@ -142,6 +143,9 @@ export class Typist {
           return;
         }
         this.#session = { id: session, seq };
+        // A server that was killed may have taken what it did not pass on.
+        if (because !== undefined && this.notice === undefined)
+          this.#say(`${because}. You type in a new one now: see whether the last of what you typed is there.`);
         this.#become({ state: "typing" });
         this.#life ??= setInterval(() => void this.#tellSize(), alive);
         void this.#pump();
@@ -266,7 +270,7 @@ export class Typist {
     if (!isCode(problem, "terminal_closed")) return this.#leave({ state: "ended", message });
     this.#session = undefined;
     this.#become({ state: "reconnecting" });
-    await this.#open(turn, false);
+    await this.#open(turn, false, message);
   }
 
   #take(): Uint8Array<ArrayBuffer> {
