@@ -174,6 +174,7 @@ impl CrowdAnt {
                     lost: Vec::new(),
                 },
                 heard: self.heard(),
+                typed: Vec::new(),
             };
             // A third of the lease, as the real ant, which breathes in between.
             let mut orders = self.say("poll?wait=10", &poll).await?;

@@ -9,6 +9,7 @@ mod demo;
 mod outcomes;
 mod people;
 mod setup;
+mod terminal;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub(crate) use demo::*;
 pub(crate) use outcomes::*;
 pub(crate) use people::*;
 pub(crate) use setup::*;
+pub(crate) use terminal::*;
 
 /// What `--version` prints.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ATTA_COMMIT"), ")");
@@ -71,6 +73,8 @@ pub(crate) enum Command {
     Jobs(JobsArgs),
     /// Show what the tasks of a job wrote.
     Logs(LogsArgs),
+    /// Show the terminal of a task that runs, and type into it.
+    Attach(AttachArgs),
     /// List or download the artifacts of a job.
     Artifacts(ArtifactsArgs),
     /// Cancel a job; its `always_run` tasks still run.
@@ -194,6 +198,9 @@ pub(crate) struct ServeArgs {
     /// [default: no limit].
     #[arg(long, env = "ATTA_BUDGET_PER_DAY", value_name = "LIMITS", value_parser = budget)]
     pub(crate) budget_per_day: Option<atta_core::protocol::budgets::BudgetAmounts>,
+    /// How many terminals of tasks people may type into at once; 0: none.
+    #[arg(long, env = "ATTA_TERMINAL_SESSIONS", value_name = "N", default_value_t = 16)]
+    pub(crate) terminal_sessions: u32,
     /// On SIGTERM or SIGINT let what runs go on: the next server on the data directory takes it up. Only HTTP requests
     /// under way are waited for, 20 s at most. For upgrades and restarts.
     #[arg(long, env = "ATTA_HAND_OVER", conflicts_with = "shutdown_grace")]

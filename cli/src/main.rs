@@ -106,6 +106,7 @@ async fn ask_server(command: Command) -> CommandResult {
         Command::Submit(args) => client::submit(args).await,
         Command::Jobs(args) => client::jobs(args).await,
         Command::Logs(args) => client::logs(args).await,
+        Command::Attach(args) => client::attach(args).await,
         Command::Artifacts(args) => client::artifacts(args).await,
         Command::Cancel(args) => client::cancel(args).await,
         Command::Pause(args) => client::perform(args, JobVerb::Pause).await,

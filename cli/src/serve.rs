@@ -71,6 +71,7 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
         lease: atta_core::protocol::ant::DEFAULT_LEASE,
         // What is no limit is refused when it is read.
         budget_per_day: args.budget_per_day.unwrap_or_default().caps().unwrap_or_default(),
+        terminal_sessions: args.terminal_sessions,
         notify: Some(people::notify(&args.people)?),
         public_url: people::public_url(&args.people)?,
         keeping: Keeping { retention: args.retention.map(Retention::all).unwrap_or_default(), ..Keeping::default() },

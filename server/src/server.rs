@@ -60,6 +60,8 @@ pub struct ServerConfig {
     pub lease: Duration,
     /// What all agents together may use on one day (UTC).
     pub budget_per_day: Caps,
+    /// How many attempts may be typed into at once.
+    pub terminal_sessions: u32,
     /// How notifications are sent; `None`: not at all (`atta run`).
     pub notify: Option<NotifyConfig>,
     /// The address under which people reach this server; the one that it listens on when absent.
@@ -176,6 +178,7 @@ impl Server {
             directory: Arc::clone(&config.directory),
             lease: config.lease,
             budget_per_day: config.budget_per_day,
+            terminal_sessions: config.terminal_sessions,
         }))
         .await?;
         drop(standby);

@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every metric: its name, its kind, what it says.
-pub(crate) const METRICS: [(&str, Kind, &str); 49] = [
+pub(crate) const METRICS: [(&str, Kind, &str); 51] = [
     ("atta_http_requests_total", Counter, "HTTP requests answered, by method, route and status."),
     ("atta_http_request_seconds", Histogram, "Time until an HTTP answer began, in seconds."),
     ("atta_unauthorized_total", Counter, "Requests without a good token, by code."),
@@ -73,6 +73,8 @@ pub(crate) const METRICS: [(&str, Kind, &str); 49] = [
     ),
     ("atta_agents_waiting", Gauge, "READY agents that wait for a budget or an account, by cause."),
     ("atta_accounts", Gauge, "Accounts of agents, by state."),
+    ("atta_terminal_sessions", Gauge, "Attempts that somebody may type into now."),
+    ("atta_terminal_input_bytes_total", Counter, "Bytes that were typed into attempts."),
     ("atta_triggers_total", Counter, "Ends of jobs that a definition waits for, by what came of it."),
     ("atta_items_submitted_total", Counter, "Items of SUBMIT_JOBS, by what came of it."),
     ("atta_schedule_ticks_total", Counter, "Ticks of schedules that made a job."),
@@ -97,11 +99,13 @@ pub(crate) fn describe(version: &'static str, started: f64) {
         "atta_ants_lost_total",
         "atta_mass_losses_total",
         "atta_log_bytes_total",
+        "atta_terminal_input_bytes_total",
         "atta_schedule_ticks_total",
     ] {
         counter!(name).increment(0);
     }
     gauge!("atta_dispatch_paused").set(0.0);
+    gauge!("atta_terminal_sessions").set(0.0);
     gauge!("atta_up_since_seconds").set(started);
     gauge!("atta_info", "version" => version).set(1.0);
 }

@@ -68,6 +68,7 @@ fn assignment(number: u64) -> Assignment {
             program: Program::Shell(vec!["sh".to_owned(), "-eu".to_owned()]),
             script: RenderedScript { preamble: String::new(), text: "true\n".to_owned() },
             after_script: None,
+            tty: false,
         },
         secrets: GivenSecrets::default(),
         environment: indexmap::IndexMap::default(),

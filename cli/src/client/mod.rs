@@ -3,6 +3,7 @@
 mod ants;
 mod approvals;
 mod artifacts;
+mod attach;
 mod budgets;
 mod configs;
 mod definitions;
@@ -24,6 +25,7 @@ mod tokens;
 pub(crate) use ants::ants;
 pub(crate) use approvals::{approvals, vote};
 pub(crate) use artifacts::artifacts;
+pub(crate) use attach::attach;
 pub(crate) use budgets::{accounts, budget};
 pub(crate) use configs::{config, secret, store_config, without_line_end};
 pub(crate) use definitions::{definitions, upload_text};

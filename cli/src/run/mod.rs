@@ -153,6 +153,7 @@ async fn to_the_end(
         directory: Arc::new(StaticDirectory::default()),
         lease: atta_core::protocol::ant::DEFAULT_LEASE,
         budget_per_day: atta_core::budget::Caps::default(),
+        terminal_sessions: 0,
         notify: None,
         public_url: None,
         keeping: atta_server::Keeping::default(),

@@ -45,6 +45,7 @@ mod shipped_people;
 #[expect(clippy::unwrap_used, reason = "these are tests; clippy knows that of test functions only")]
 mod simulation;
 mod surface;
+mod terminal;
 mod trackers;
 mod transfers;
 mod triggers;

@@ -61,6 +61,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("after_script", &["SHELL"]),
     ("shell", &["SHELL"]),
     ("interpreter", &["SHELL"]),
+    ("tty", &["SHELL"]),
     ("url", HTTP),
     ("headers", HTTP),
     ("query", HTTP),
@@ -106,8 +107,13 @@ impl Walk {
             }
         };
         let nothing = || {
-            let program = Program::DefaultShell;
-            Method::Shell(ShellOptions { before_script: vec![], script: vec![], after_script: vec![], program })
+            Method::Shell(ShellOptions {
+                before_script: vec![],
+                script: vec![],
+                after_script: vec![],
+                program: Program::DefaultShell,
+                tty: false,
+            })
         };
         let Some(kind) = kind else {
             Self::drop_options(keys);
@@ -120,7 +126,7 @@ impl Walk {
                 Self::drop_options(keys);
             } else {
                 // The key that chose it is refused by name.
-                for key in ["script", "before_script", "after_script", "shell", "interpreter"] {
+                for key in ["script", "before_script", "after_script", "shell", "interpreter", "tty"] {
                     keys.take(key);
                 }
             }
@@ -203,6 +209,7 @@ impl Walk {
         let entry = keys.take("script");
         let script = entry.map(|entry| self.templates("script", &entry.value)).unwrap_or_default();
         let program = self.program(keys);
+        let tty = self.optional(keys, "tty", Self::boolean).unwrap_or(false);
         // Keys that choose another method are refused by name, so a missing script says nothing new.
         let other = keys.has("container");
         match entry {
@@ -222,7 +229,7 @@ impl Walk {
             }
             _ => {}
         }
-        Method::Shell(ShellOptions { before_script, script, after_script, program })
+        Method::Shell(ShellOptions { before_script, script, after_script, program, tty })
     }
 
     fn program(&mut self, keys: &mut Keys<'_, '_>) -> Program {

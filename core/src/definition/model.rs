@@ -461,15 +461,24 @@ impl Method {
     }
 
     /// Methods of ants that the first ones with a line of their own did not have.
-    pub const BEYOND_EVERY_ANT: [&'static str; 2] = ["AGENT", "GITHUB"];
+    pub const BEYOND_EVERY_ANT: [&'static str; 3] = ["AGENT", "GITHUB", Self::TTY];
+
+    /// As ants call it that they can give a script a terminal.
+    pub const TTY: &'static str = "TTY";
 
     /// Its name, when there are ants that cannot do it.
     pub fn beyond_every_ant(&self) -> Option<&'static str> {
         match self {
             Self::Agent(_) => Some(Self::BEYOND_EVERY_ANT[0]),
             Self::Github(_) => Some(Self::BEYOND_EVERY_ANT[1]),
+            _ if self.has_terminal() => Some(Self::TTY),
             _ => None,
         }
+    }
+
+    /// Whether it is a script on a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.shell().is_some_and(|shell| shell.tty)
     }
 
     /// Whether it can use the workspace of its job.
@@ -504,6 +513,9 @@ pub struct ShellOptions {
     pub after_script: Vec<TemplateText>,
     /// The program and its leading arguments.
     pub program: Program,
+    /// Whether `script` runs on a terminal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tty: bool,
 }
 
 /// What a script is given to.

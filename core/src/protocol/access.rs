@@ -157,7 +157,8 @@ pub struct AuditEntry {
     pub user: String,
     /// The name of the token.
     pub token: String,
-    /// What: the operation of the API.
+    /// What: the operation of the API; of a terminal `terminal.open`, `terminal.take_over`, `terminal.input` or
+    /// `terminal.close`.
     pub action: String,
     /// On what: the path of the request.
     pub target: String,
@@ -165,6 +166,9 @@ pub struct AuditEntry {
     pub status: u16,
     /// The id of the request.
     pub request_id: String,
+    /// What else there is to say: of a terminal, what was typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// SHA-256 of a certificate: what a server with a certificate of its own is known by.

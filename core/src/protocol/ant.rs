@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::github::GithubOrder;
+use super::terminal::{TerminalOrder, TypedInput};
 use super::{AntId, AttemptId, Digest, JobId};
 use crate::definition::{ArtifactsWhen, InheritEnv, KeepWorkspace, OutputSpec, Program};
 use crate::engine::{AttemptResult, Failure, JobState};
@@ -67,6 +68,9 @@ pub struct PollRequest {
     /// Which orders have reached it.
     #[serde(default)]
     pub heard: Heard,
+    /// How far attempts with a terminal have come with what was typed into them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub typed: Vec<TypedInput>,
 }
 
 /// The attempts that an ant has, whichever of its processes began them. The queen compares it with what it has leased to
@@ -166,6 +170,9 @@ pub struct Orders {
     pub stale: Vec<AttemptId>,
     /// Workspaces that are not needed any more.
     pub releases: Vec<WorkspaceRelease>,
+    /// What is typed into attempts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terminal: Vec<TerminalOrder>,
 }
 
 /// A workspace's job is over, or has begun anew: keep it or remove it by its own rule. Said again as long as polls name
@@ -254,6 +261,9 @@ pub enum Action {
         script: RenderedScript,
         /// `after_script`, rendered; its own process, cannot change the result.
         after_script: Option<RenderedScript>,
+        /// Whether the script runs on a terminal.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        tty: bool,
     },
     /// Make an HTTP request.
     Http(Box<HttpRequest>),

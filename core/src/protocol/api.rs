@@ -349,6 +349,9 @@ pub struct AttemptResource {
     /// What is known of its agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Box<super::agents_api::AgentResource>>,
+    /// It has a terminal: while it runs somebody may type into it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tty: bool,
 }
 
 /// A stored artifact file.

@@ -15,5 +15,6 @@ pub mod graph;
 mod id;
 pub mod outcomes_api;
 pub mod people;
+pub mod terminal;
 
 pub use id::*;

@@ -271,7 +271,9 @@ pub(super) struct Done<'a> {
 pub(super) async fn audit(context: &Context, caller: &Caller, route: Option<Route>, done: Done<'_>) {
     let changes = !matches!(*done.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let worth = changes && done.status.is_success() && caller.role != Role::Ant;
-    let Some(route) = route.filter(|_| worth) else { return };
+    let Some(route) = route.filter(|route| worth && !super::terminal::is_written_down(&route.operation)) else {
+        return;
+    };
     let row = AuditRow {
         at: context.clock.now(),
         user: caller.user.clone(),
@@ -280,6 +282,7 @@ pub(super) async fn audit(context: &Context, caller: &Caller, route: Option<Rout
         target: done.path.to_owned(),
         status: done.status.as_u16(),
         request_id: done.request_id.to_owned(),
+        detail: None,
     };
     context.queen.write_audit(row).await;
 }

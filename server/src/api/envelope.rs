@@ -19,6 +19,10 @@ use crate::auth::{AuthMode, Caller};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
+/// The id of a request, for handlers that write it down.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) String);
+
 /// Outermost layer.
 pub(super) async fn wrap(State(context): State<Context>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
@@ -26,6 +30,7 @@ pub(super) async fn wrap(State(context): State<Context>, mut request: Request, n
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
+    request.extensions_mut().insert(RequestId(request_id.clone()));
     let response = match admit(&context, route.as_deref(), &mut request) {
         // What is logged on the way carries the request's id.
         Ok((caller, route)) => {

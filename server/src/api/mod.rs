@@ -4,8 +4,8 @@
 //! * `access`: who may use which route
 //! * `ant`: the line to remote ants
 //! * `problem`, `request`, `page`: errors, bodies and queries, lists
-//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `artifacts`, `hooks`, `outcomes`, `tokens`, `ants`,
-//!   `health`: the resources
+//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `terminal`, `artifacts`, `hooks`, `outcomes`,
+//!   `tokens`, `ants`, `health`: the resources
 //! * `dashboard`: the page that people see at `/`
 //! * `openapi`: the description that is made of them
 
@@ -35,6 +35,7 @@ mod page;
 mod problem;
 mod request;
 mod standby;
+mod terminal;
 mod tokens;
 
 pub(crate) use standby::standby_router;
@@ -190,6 +191,7 @@ fn described() -> Routes {
         .merge(approvals::routes())
         .merge(notifications::routes())
         .merge(logs::routes())
+        .merge(terminal::routes())
         .merge(artifacts::routes())
         .merge(configs::routes())
         .merge(hooks::routes())

@@ -107,6 +107,9 @@ impl From<Refusal> for ApiError {
             Refusal::Conflict { code, message } => Self::new(StatusCode::CONFLICT, code, message),
             Refusal::Duplicate { .. } => Self::new(StatusCode::CONFLICT, "DUPLICATE_USER_KEY", sentence),
             Refusal::Forbidden { code, message } => Self::new(StatusCode::FORBIDDEN, code, message),
+            Refusal::Gone { code, message } => Self::gone(code, message),
+            Refusal::TooMany { code, message } => Self::new(StatusCode::TOO_MANY_REQUESTS, code, message)
+                .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)),
             Refusal::Unavailable { message } => Self::unavailable("UNAVAILABLE", message),
         }
     }

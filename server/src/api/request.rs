@@ -44,7 +44,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(text.split(';').next().unwrap_or_default().trim().to_owned())
 }
 
-fn unsupported(found: &str, expected: &str) -> ApiError {
+pub(super) fn unsupported(found: &str, expected: &str) -> ApiError {
     ApiError::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "UNSUPPORTED_MEDIA_TYPE",

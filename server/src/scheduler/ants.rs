@@ -196,6 +196,7 @@ pub(super) fn merge(into: &mut Orders, from: Orders) {
     add(&mut into.stops, from.stops, |a, b| a.attempt_id == b.attempt_id && a.token == b.token);
     add(&mut into.stale, from.stale, |a, b| a == b);
     add(&mut into.releases, from.releases, |a, b| a.workspace == b.workspace);
+    into.terminal.extend(from.terminal);
 }
 
 fn add<T>(into: &mut Vec<T>, from: Vec<T>, same: impl Fn(&T, &T) -> bool) {
@@ -208,7 +209,11 @@ fn add<T>(into: &mut Vec<T>, from: Vec<T>, same: impl Fn(&T, &T) -> bool) {
 
 /// Whether there is nothing to say.
 pub(super) fn is_empty(orders: &Orders) -> bool {
-    orders.assignments.is_empty() && orders.stops.is_empty() && orders.stale.is_empty() && orders.releases.is_empty()
+    orders.assignments.is_empty()
+        && orders.stops.is_empty()
+        && orders.stale.is_empty()
+        && orders.releases.is_empty()
+        && orders.terminal.is_empty()
 }
 
 /// Orders with one stop.

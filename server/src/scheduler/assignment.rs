@@ -137,6 +137,7 @@ impl LiveJob {
             program: shell.program.clone(),
             script: render("script", &script)?,
             after_script: if after.is_empty() { None } else { Some(render("after_script", &after)?) },
+            tty: shell.tty,
         })
     }
 

@@ -10,13 +10,15 @@ use atta_core::protocol::ants::{AntMode, AntResource};
 use atta_core::protocol::api::{ConfigResource, DefinitionResource, SubmitRequest, SubmitResponse, WebhookAnswer};
 use atta_core::protocol::budgets::{AccountResource, BudgetReport};
 use atta_core::protocol::people::ApprovalResource;
-use atta_core::protocol::{AntId, JobId};
+use atta_core::protocol::terminal::{TerminalSession, TerminalSize};
+use atta_core::protocol::{AntId, AttemptId, JobId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::configs::PutConfig;
 use super::expiry::Swept;
 use super::figures::Figures;
+use super::terminals::{TerminalCommand, Typist};
 use super::webhook::Delivery;
 use super::{JobCommand, LoadedVersion, Refusal, RunAgain, Vote};
 use crate::store::{AuditRow, ConfigKey, DeliveryChange, Garbage};
@@ -106,6 +108,22 @@ pub(super) enum Command {
     },
     /// Somebody changed something; nobody waits for the answer.
     Audit(Box<AuditRow>),
+    /// Somebody wants to type into an attempt.
+    OpenTerminal {
+        attempt: AttemptId,
+        by: Typist,
+        size: TerminalSize,
+        take_over: bool,
+        reply: Reply<TerminalSession>,
+    },
+    /// Somebody types, or something like it.
+    UseTerminal {
+        attempt: AttemptId,
+        session: String,
+        by: Typist,
+        command: TerminalCommand,
+        reply: Reply<()>,
+    },
     ListAnts(Reply<Vec<AntResource>>),
     Figures(Reply<Figures>),
     Budgets(Reply<BudgetReport>),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use atta_core::definition::Method;
 use atta_core::engine::{AttemptResult, Event, Failure, ResultName};
 use atta_core::protocol::ant::{Assignment, Orders};
 use atta_core::protocol::ants::AntMode;
@@ -114,7 +115,9 @@ impl State {
             && let Some(method) = tags.iter().find_map(|tag| method_needed(tag))
             && !self.ants.values().any(|ant| ant.is_in_service() && ant.tags.contains(&needed_method(method)))
         {
-            return format!("waits for an ant that can do {method} tasks: no connected ant can; older versions cannot");
+            let what =
+                if method == Method::TTY { "give a task a terminal".to_owned() } else { format!("do {method} tasks") };
+            return format!("waits for an ant that can {what}: no connected ant can; older versions cannot");
         }
         let tags: Vec<&str> = tags.iter().map(String::as_str).filter(|tag| method_needed(tag).is_none()).collect();
         match (ants, &tags[..]) {
@@ -167,6 +170,7 @@ impl State {
 
     /// Orders that nobody took: what was in no other answer provably never began.
     pub(super) fn take_back(&mut self, ant: &AntId, orders: Orders) {
+        self.terminals.give_back(&orders);
         let Some(told) = self.ants.get_mut(ant) else { return };
         if orders.serial > 0 && told.said.give_back(orders.serial) == GivenBack::PerhapsSeen {
             return;
@@ -179,7 +183,7 @@ impl State {
             }
         }
         if let Some(ant) = self.ants.get_mut(ant) {
-            ant.note(Orders { assignments: Vec::new(), ..orders });
+            ant.note(Orders { assignments: Vec::new(), terminal: Vec::new(), ..orders });
         }
     }
 }

@@ -20,6 +20,7 @@
 //! * `recovery`: from the database to memory
 //! * `restored`: the first start after a restore
 //! * `damaged`: jobs that cannot go on
+//! * `terminals`: who types into which attempt
 //! * `tier`: what is left out while there is too much to do
 //! * `figures`: how much there is to do, for metrics
 
@@ -67,6 +68,7 @@ mod said;
 mod spending;
 mod state;
 mod submit;
+mod terminals;
 mod tier;
 pub(crate) mod tokens;
 mod variables;
@@ -86,6 +88,7 @@ use atta_core::definition::Retention;
 use atta_core::engine::JobState;
 use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch, ReportBody};
 use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
+use atta_core::protocol::terminal::{TerminalSession, TerminalSize};
 use atta_core::protocol::{AntId, AttemptId, JobId};
 use atta_core::resilience::{Component, Decision, panic_text};
 use atta_core::time::{Clock, Entropy};
@@ -106,6 +109,7 @@ pub use expiry::Swept;
 pub use figures::{BudgetFigures, Figures, Load};
 pub use refusal::Refusal;
 pub use rerun::{RunAgain, VersionChoice};
+pub use terminals::{TerminalCommand, Typist};
 pub use webhook::Delivery;
 
 use crate::auth::Tokens;
@@ -140,6 +144,8 @@ pub struct QueenConfig {
     pub lease: Duration,
     /// What all agents together may use on one day (UTC).
     pub budget_per_day: Caps,
+    /// How many attempts may be typed into at once.
+    pub terminal_sessions: u32,
 }
 
 /// A command of a person or a client on a job.
@@ -215,6 +221,7 @@ impl Queen {
             directory,
             lease,
             budget_per_day,
+            terminal_sessions,
         } = config;
         let (store, mut database) = Store::open_in(&data_dir, &database, clock.now(), on_standby).await?;
         let overtaken = database.watch().map(|watch| watch.overtaken);
@@ -225,6 +232,7 @@ impl Queen {
                 .await
                 .map_err(|error| OpenError::from_store(store.name(), &error))?;
         state.budgets.per_day = budget_per_day;
+        state.terminals.most = terminal_sessions as usize;
         let (commands, receiver) = mpsc::channel(QUEUE);
         let (sequence, latest_event) = watch::channel(state.latest_sequence());
         let (health_sender, health) = watch::channel(Ok(()));
@@ -371,6 +379,32 @@ impl Queen {
     pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Orders, Refusal> {
         let ant = heartbeat.ant.clone();
         self.ask_for_orders(ant, |reply| Command::Heartbeat { heartbeat, reply }).await
+    }
+
+    /// Gives somebody the right to type into an attempt that runs and has a terminal. One may at a time; `take_over` ends
+    /// the session of another one.
+    pub async fn open_terminal(
+        &self,
+        attempt: &AttemptId,
+        by: Typist,
+        size: TerminalSize,
+        take_over: bool,
+    ) -> Result<TerminalSession, Refusal> {
+        let attempt = attempt.clone();
+        self.ask(|reply| Command::OpenTerminal { attempt, by, size, take_over, reply }).await
+    }
+
+    /// Does something with a session of [`Self::open_terminal`]. An input that was taken is typed once, however often it is
+    /// said.
+    pub async fn use_terminal(
+        &self,
+        attempt: &AttemptId,
+        session: &str,
+        by: Typist,
+        command: TerminalCommand,
+    ) -> Result<(), Refusal> {
+        let (attempt, session) = (attempt.clone(), session.to_owned());
+        self.ask(|reply| Command::UseTerminal { attempt, session, by, command, reply }).await
     }
 
     /// Whether the ant has the attempt under this token now. What comes under another one is stale: pieces of logs and

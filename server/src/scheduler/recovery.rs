@@ -26,6 +26,7 @@ use super::live::{Dirty, LiveJob, TaskData};
 use super::queue::ReadyQueue;
 use super::spending::{Budgets, Spending, day_of};
 use super::state::{Staged, State};
+use super::terminals::Terminals;
 use super::variables::{JobCounts, QueenFunctions, submission_variables};
 use crate::directory::Directory;
 use crate::secrets::Secrets;
@@ -98,6 +99,7 @@ impl State {
             tier: atta_core::resilience::Decision::default(),
             pace: Arc::default(),
             losses: Losses::default(),
+            terminals: Terminals::new(0, epoch),
             epoch,
             tokens: 0,
             sequence: 0,

@@ -49,6 +49,22 @@ pub enum Refusal {
         /// A sentence.
         message: String,
     },
+    /// 410: what it is about has ended.
+    #[error("{message}")]
+    Gone {
+        /// Stable machine code.
+        code: &'static str,
+        /// A sentence.
+        message: String,
+    },
+    /// 429 with Retry-After: there is too much of it now.
+    #[error("{message}")]
+    TooMany {
+        /// Stable machine code.
+        code: &'static str,
+        /// A sentence.
+        message: String,
+    },
     /// 503 with Retry-After: the database cannot be written (disk full, …) or the queen shuts down.
     #[error("{message}")]
     Unavailable {

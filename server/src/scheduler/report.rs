@@ -38,6 +38,8 @@ impl State {
         }
         ant.renew(now);
         ant.said.heard(epoch, &request.heard);
+        self.terminals.heard(&request.ant, epoch, &request.heard);
+        self.terminals.typed(&request.ant, &request.typed, session == Session::New);
         if session == Session::New {
             ant.replace_session(request.session, at);
             self.staged.ants.insert(request.ant.clone());
@@ -102,15 +104,16 @@ impl State {
     }
 
     /// Something came from an ant. Whether it may be told something in return: before its first poll it may not.
-    fn hear(&mut self, ant: &AntId, session: u64, heard: &Heard) -> bool {
+    fn hear(&mut self, id: &AntId, session: u64, heard: &Heard) -> bool {
         let (now, epoch) = (self.clock.monotonic(), u64::from(self.epoch));
-        let Some(ant) = self.ants.get_mut(ant) else { return false };
+        let Some(ant) = self.ants.get_mut(id) else { return false };
         let session = ant.session(session);
         if matches!(session, Session::Current | Session::Returning) {
             ant.renew(now);
         }
         if session == Session::Current {
             ant.said.heard(epoch, heard);
+            self.terminals.heard(id, epoch, heard);
         }
         session == Session::Current
     }
@@ -241,11 +244,13 @@ impl State {
         for (id, ant) in &mut self.ants {
             let mut orders = staged.remove(id).unwrap_or_default();
             merge(&mut orders, std::mem::take(&mut ant.notices));
-            let something = !is_empty(&orders) || ant.said.asks;
+            let something = !is_empty(&orders) || ant.said.asks || self.terminals.has_news_for(id);
             let answer =
                 ant.poll.as_ref().is_some_and(|poll| something || poll.deadline <= instant || poll.reply.is_closed());
             if answer && let Some(poll) = ant.poll.take() {
+                self.terminals.tell(id, &mut orders);
                 ant.stamp(epoch, &mut orders, now);
+                self.terminals.told(&orders, now);
                 if let Err(Ok(orders)) = poll.reply.send(Ok(orders))
                     && !is_empty(&orders)
                 {

@@ -3,7 +3,7 @@
 //! Orders with something in them have a serial, counted per ant and session. An ant says with every message which
 //! serials have reached it. An assignment is said again under its serial until then, because a second serial could make
 //! the ant run it a second time; a stop does no harm twice and is said again under a new one. Stale tokens and releases
-//! are not remembered: the ant's next roster asks for them again.
+//! are not remembered: the ant's next roster asks for them again. What is typed is remembered by `terminals`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{Heard, Orders, StopOrder};
 
 /// How old an answer is when it counts as lost on the way. Saying it again in vain does no harm.
-const SAY_AGAIN: Duration = Duration::from_secs(3);
+pub(super) const SAY_AGAIN: Duration = Duration::from_secs(3);
 /// Serials above a gap, when the gap is closed with empty orders: the ant remembers each of them.
 const GAP: usize = 8;
 
@@ -51,7 +51,7 @@ impl Said {
         self.asks = false;
         orders.serial = self.serial;
         if !orders.assignments.is_empty() || !orders.stops.is_empty() {
-            let kept = Orders { stale: Vec::new(), releases: Vec::new(), ..orders.clone() };
+            let kept = Orders { stale: Vec::new(), releases: Vec::new(), terminal: Vec::new(), ..orders.clone() };
             self.entries.push_back(Entry { orders: kept, at: now, times: 1 });
         }
         self.serial

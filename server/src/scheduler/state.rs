@@ -30,6 +30,7 @@ use super::notifications::Occasion;
 use super::project::Question;
 use super::queue::{QueueKey, Rank, ReadyQueue, needed_method};
 use super::spending::Budgets;
+use super::terminals::Terminals;
 use super::tier::InForce;
 use super::variables::JobCounts;
 use super::webhook::Buckets;
@@ -147,6 +148,8 @@ pub(super) struct State {
     pub(super) tier: Decision,
     /// How long storing takes.
     pub(super) pace: Arc<Pace>,
+    /// Who types into which attempt.
+    pub(super) terminals: Terminals,
     /// Ants that were lost a moment ago.
     pub(super) losses: Losses,
     /// How long an attempt lasts without a sign of life of its ant.
@@ -392,7 +395,7 @@ impl State {
             expiry: self.staged.expiry.clone(),
             deliveries: self.staged.deliveries.iter().collect(),
             tokens: self.staged.tokens.iter().collect(),
-            audit: self.staged.audit.iter().collect(),
+            audit: self.staged.audit.iter().chain(&self.terminals.audit).collect(),
             ants_removed: self.staged.forgotten_ants.iter().collect(),
             ants: self.staged.ants.iter().filter_map(|id| self.ants.get(id)).map(|ant| &ant.row).collect(),
             restored_done: self.restored.is_some(),
@@ -435,6 +438,7 @@ impl State {
     pub(super) fn committed(&mut self) -> Staged {
         let staged = std::mem::take(&mut self.staged);
         self.restored = None;
+        self.terminals.audit.clear();
         if !staged.outbox.is_empty() || !staged.outcomes.is_empty() {
             self.outbox_changed.notify_one();
         }

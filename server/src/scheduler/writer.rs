@@ -261,7 +261,7 @@ impl Writer {
             // A millisecond more than needed: instants of the clock are cut to milliseconds.
             Instant::now() + (rest + Duration::from_millis(1)).min(LONGEST_SLEEP)
         });
-        let look = state.next_look().map(|look| {
+        let look = state.next_look().into_iter().chain(state.terminals.next_look()).min().map(|look| {
             let rest = look.saturating_sub(state.clock.monotonic()) + Duration::from_millis(1);
             Instant::now() + rest
         });
@@ -276,6 +276,7 @@ impl Writer {
             || state.next_tick().is_some_and(|due| due <= now)
             || state.budgets.next_look().is_some_and(|due| due <= now)
             || state.next_look().is_some_and(|look| look <= state.clock.monotonic())
+            || state.terminals.next_look().is_some_and(|look| look <= state.clock.monotonic())
             || state.next_poll_deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
@@ -359,6 +360,7 @@ impl Writer {
                 break;
             }
         }
+        self.state.look_after_terminals();
         self.state.describe_touched();
         self.state.note_outcomes();
         self.state.write_occasions();
@@ -466,6 +468,12 @@ impl Writer {
             }
             Command::RevokeToken { name_or_id, reply } => answers.push(reply, state.revoke_token(&name_or_id)),
             Command::Audit(row) => state.staged.audit.push(*row),
+            Command::OpenTerminal { attempt, by, size, take_over, reply } => {
+                answers.push(reply, state.open_terminal(&attempt, by, size, take_over));
+            }
+            Command::UseTerminal { attempt, session, by, command, reply } => {
+                answers.push(reply, state.use_terminal(&attempt, &session, by, command));
+            }
             Command::Figures(reply) => answers.push(reply, Ok(state.figures())),
             Command::Budgets(reply) => answers.push(reply, Ok(state.budget_report())),
             Command::ListAccounts(reply) => answers.push(reply, Ok(state.list_accounts())),
@@ -609,10 +617,12 @@ impl Command {
             | Self::Redeliver { reply, .. }
             | Self::ClearGarbage { reply, .. }
             | Self::RemoveConfig { reply, .. }
+            | Self::UseTerminal { reply, .. }
             | Self::LimitPages(_, reply)
             | Self::Shutdown(reply) => {
                 drop(reply.send(Err(refusal)));
             }
+            Self::OpenTerminal { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Budgets(reply) => drop(reply.send(Err(refusal))),
             Self::ListAccounts(reply) => drop(reply.send(Err(refusal))),
             Self::ReleaseAccount { reply, .. } => drop(reply.send(Err(refusal))),

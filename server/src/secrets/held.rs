@@ -115,6 +115,11 @@ impl Held {
         self.redactor.get_or_init(|| Redactor::new(&self.values)).as_ref()
     }
 
+    /// Keeps them out of something that comes in pieces.
+    pub(crate) fn stream(&self) -> Option<Stream> {
+        self.redactor().map(|redactor| Stream::new(redactor, Mask::Mark))
+    }
+
     /// Redacts the end of an attempt.
     pub(crate) fn clean(&self, said: Said<'_>) {
         let Some(redactor) = self.redactor() else { return };

@@ -81,6 +81,8 @@ fn attempt(row: &Row, files: &mut Files) -> Result<AttemptResource, StoreError> 
         warnings: json("attempts", "warnings", row.try_get(17)?)?,
         log_bytes: unsigned("attempts", "log_bytes", row.try_get(18)?)?,
         agent: agent.map(|record| Box::new(record.resource())),
+        // What the definition says is not known here.
+        tty: false,
     })
 }
 
@@ -127,8 +129,13 @@ impl Reads {
         text.push_bind(&job.0).push(" AND attempt IN ").push_list(numbers);
         text.push(" ORDER BY attempt, path");
         let mut files = files(&text.build().fetch_all(self.store.readers()).await?)?;
+        let outline = self.outline_of_job(job).await?.unwrap_or_default();
         rows.iter()
-            .map(|row| Ok(JobAttemptResource { task_type: row.try_get(23)?, attempt: attempt(row, &mut files)? }))
+            .map(|row| {
+                let tty = outline.has_terminal(row.try_get(0)?);
+                let attempt = AttemptResource { tty, ..attempt(row, &mut files)? };
+                Ok(JobAttemptResource { task_type: row.try_get(23)?, attempt })
+            })
             .collect()
     }
 

@@ -77,7 +77,9 @@ impl Reads {
             if let Some(seen) = usize::try_from(index).ok().and_then(|index| seen.get_mut(index)) {
                 *seen = true;
             }
-            let list = attempts.remove(&index).unwrap_or_default();
+            let mut list = attempts.remove(&index).unwrap_or_default();
+            let tty = outline.has_terminal(index);
+            list.iter_mut().for_each(|attempt| attempt.tty = tty);
             let first_attempt = list.first().map_or(0, |attempt| attempt.number);
             let first_start: Option<i64> = row.try_get(12)?;
             let declared = usize::try_from(index).ok().and_then(|index| outline.fan_outs.get(index)?.as_ref());

@@ -35,11 +35,18 @@ pub(super) struct Outline {
     pub fan_outs: Vec<Option<Vec<String>>>,
     /// For each task, whether it is one of an agent.
     pub agents: Vec<bool>,
+    /// For each task, whether it has a terminal.
+    pub terminals: Vec<bool>,
     /// Cron lines.
     pub schedule: Vec<String>,
 }
 
 impl Outline {
+    /// Whether attempts of a task have a terminal.
+    pub(super) fn has_terminal(&self, index: i64) -> bool {
+        usize::try_from(index).ok().and_then(|index| self.terminals.get(index)).copied().unwrap_or_default()
+    }
+
     pub(super) fn task(&self, index: i64) -> Option<&str> {
         self.tasks.get(usize::try_from(index).ok()?).map(String::as_str)
     }
@@ -101,6 +108,7 @@ fn outline_of(source: &str) -> Outline {
     Outline {
         fan_outs: fan_outs.collect(),
         agents: definition.tasks.iter().map(|task| matches!(task.method, Method::Agent(_))).collect(),
+        terminals: definition.tasks.iter().map(|task| task.method.has_terminal()).collect(),
         tasks: definition.tasks.into_iter().map(|task| task.name).collect(),
         schedule: definition.schedule.map(|schedule| schedule.expressions).unwrap_or_default(),
     }

@@ -43,6 +43,8 @@ pub(crate) struct AuditRow {
     pub(crate) target: String,
     pub(crate) status: u16,
     pub(crate) request_id: String,
+    /// What else there is to say.
+    pub(crate) detail: Option<String>,
 }
 
 impl StoreWriter {
@@ -105,8 +107,8 @@ impl StoreWriter {
     /// Writes down what was done, inside of a batch's transaction.
     pub(super) async fn write_audit(&mut self, row: &AuditRow) -> Result<(), StoreError> {
         let done = query(
-            "INSERT INTO audit (sequence, at, user_name, token, action, target, status, request_id)
-             SELECT COALESCE(MAX(sequence), 0) + 1, $1, $2, $3, $4, $5, $6, $7 FROM audit",
+            "INSERT INTO audit (sequence, at, user_name, token, action, target, status, request_id, detail)
+             SELECT COALESCE(MAX(sequence), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8 FROM audit",
         )
         .bind(row.at.0)
         .bind(&row.user)
@@ -115,6 +117,7 @@ impl StoreWriter {
         .bind(&row.target)
         .bind(i64::from(row.status))
         .bind(&row.request_id)
+        .bind(row.detail.as_deref())
         .execute(self.connection().await?)
         .await?;
         super::write::ensure_rows("write audit", 1, done.rows_affected())
@@ -125,7 +128,7 @@ impl Reads {
     /// What was done with tokens, the newest first, older than the sequence.
     pub async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         let rows = query(
-            "SELECT sequence, at, user_name, token, action, target, status, request_id FROM audit
+            "SELECT sequence, at, user_name, token, action, target, status, request_id, detail FROM audit
              WHERE sequence < $1 ORDER BY sequence DESC LIMIT $2",
         )
         .bind(before.unwrap_or(i64::MAX))
@@ -143,6 +146,7 @@ impl Reads {
                     target: row.try_get(5)?,
                     status: u16::try_from(row.try_get::<i64, _>(6)?).unwrap_or_default(),
                     request_id: row.try_get(7)?,
+                    detail: row.try_get(8)?,
                 })
             })
             .collect()

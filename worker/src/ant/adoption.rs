@@ -143,7 +143,7 @@ impl Look {
         // Without the reason it was stopped all the same.
         let stop = here.stop.as_ref().map(|reason| self.seal.open(id, Kind::Reason, reason).unwrap_or_default());
         let (since, assignment) = (record.since, record.assignment.into_owned());
-        Ok(Opened { since, assignment, memory, position, stop })
+        Ok(Opened { since, assignment, memory, position, stop, typed: here.typed })
     }
 }
 
@@ -153,12 +153,13 @@ struct Opened {
     memory: Memory,
     position: u64,
     stop: Option<String>,
+    typed: Option<(u64, u64)>,
 }
 
 impl Opened {
     fn adopt(self, level: Option<u8>, from: AdoptedFrom) -> Looked {
-        let Self { since, assignment, memory, position, stop } = self;
+        let Self { since, assignment, memory, position, stop, typed } = self;
         let level = level.map(IsolationLevel::from_byte);
-        Looked::Adopted(Box::new(Adopted { since, assignment, memory, position, stop, level, from }))
+        Looked::Adopted(Box::new(Adopted { since, assignment, memory, position, stop, typed, level, from }))
     }
 }

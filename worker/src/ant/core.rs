@@ -13,6 +13,7 @@ use atta_core::protocol::ant::{
     Action, AntCondition, Assignment, AttemptReport, Heard, HeldAttempt, LostAttempt, Orders, PollRequest, Report,
     ReportBody, Roster,
 };
+use atta_core::protocol::terminal::{TerminalOrder, TypedInput};
 use atta_core::resilience::Board;
 use atta_core::time::UnixMillis;
 use atta_github::Hub;
@@ -25,6 +26,7 @@ use super::config::{AntConfig, Orphans, RunningAttempt, SpoolUse};
 use super::hearing::Hearing;
 use super::outbox::Outbox;
 use super::seal::Seal;
+use super::typing::Typing;
 use crate::blocking::blocking;
 use crate::executor::{self, Adopted, Finished};
 use crate::supervisor::ContainmentPlan;
@@ -33,6 +35,8 @@ use crate::{Launcher, LinkError, QueenLink};
 
 /// How long one question for work may stay open.
 const POLL_WAIT: Duration = Duration::from_mins(1);
+/// What was typed is said with the next question for work; one is asked when it is so much, for the queen keeps it so long.
+const TELL_TYPED: u64 = 16 << 10;
 /// An attempt's share of the spool is never less.
 const SMALLEST_SHARE: u64 = 64 << 10;
 
@@ -62,6 +66,12 @@ struct Entry {
     shimless: bool,
     /// Bytes of output on disk.
     spool: u64,
+    /// What is typed into it, when it has a terminal.
+    typing: Option<Arc<Typing>>,
+    /// What its shim has of that: the newest line, and the position on it.
+    typed: Option<(u64, u64)>,
+    /// The same, as the queen was told.
+    typed_told: Option<(u64, u64)>,
 }
 
 /// See the module.
@@ -264,6 +274,9 @@ impl Core {
                 });
             }
         }
+        for order in orders.terminal {
+            self.type_in(order);
+        }
         for release in orders.releases {
             self.workspaces.release(self, release);
         }
@@ -271,6 +284,33 @@ impl Core {
             self.begin(assignment);
         }
         hearing.note(epoch, serial);
+    }
+
+    /// Somebody types into an attempt. A stale order is late.
+    fn type_in(&self, order: TerminalOrder) {
+        if let Some(entry) = self.attempts().get(&order.attempt_id)
+            && entry.token == order.token
+            && let Some(typing) = &entry.typing
+        {
+            typing.push(order);
+        }
+    }
+
+    /// What is typed into an attempt; `None` when it has no terminal.
+    pub(crate) fn typing(&self, id: &AttemptId) -> Option<Arc<Typing>> {
+        self.attempts().get(id)?.typing.clone()
+    }
+
+    /// The attempt's shim has everything that was typed before this position of a line.
+    pub(crate) fn note_typed(&self, id: &AttemptId, line: u64, upto: u64) {
+        let far = self.attempts().get_mut(id).is_some_and(|entry| {
+            entry.typed = entry.typed.max(Some((line, upto)));
+            let told = entry.typed_told.filter(|(of, _)| *of == line).map_or(0, |(_, told)| told);
+            upto.saturating_sub(told) >= TELL_TYPED
+        });
+        if far {
+            self.ask_again.notify_one();
+        }
     }
 
     fn begin(self: &Arc<Self>, assignment: Assignment) {
@@ -316,6 +356,9 @@ impl Core {
             task_handle: None,
             shimless: matches!(assignment.action, Action::Http(_) | Action::Github(_)),
             spool: 0,
+            typing: matches!(assignment.action, Action::Shell { tty: true, .. }).then(Arc::default),
+            typed: None,
+            typed_told: None,
         };
         attempts.insert(assignment.attempt_id.clone(), entry);
         Some(orders)
@@ -335,6 +378,7 @@ impl Core {
         let (id, token) = (adopted.assignment.attempt_id.clone(), adopted.assignment.token);
         if let Some(entry) = self.attempts().get_mut(&id) {
             entry.since = adopted.since;
+            entry.typed = adopted.typed;
             if let Some(reason) = &adopted.stop {
                 entry.orders.send_replace(Order::Stop(reason.clone()));
             }
@@ -415,6 +459,7 @@ impl Core {
             let hearing = locked(&self.hearing);
             (hearing.heard(), self.roster())
         };
+        let typed = self.typed();
         let lost = roster.lost.clone();
         let request = PollRequest {
             ant: self.config.id.clone(),
@@ -426,11 +471,23 @@ impl Core {
             workspaces: self.workspaces.held(),
             roster,
             heard,
+            typed,
         };
         let link = self.link.clone();
         // What is lost is to be known to be known at once.
         let wait = if lost.is_empty() { POLL_WAIT } else { Duration::ZERO };
         open.spawn(async move { (lost, link.poll(request, wait).await) });
+    }
+
+    /// How far attempts have come with what was typed.
+    fn typed(&self) -> Vec<TypedInput> {
+        let mut attempts = self.attempts();
+        let typed = attempts.iter_mut().filter_map(|(id, entry)| {
+            entry.typed_told = entry.typed;
+            let (line, upto) = entry.typed?;
+            Some(TypedInput { attempt_id: id.clone(), line, upto })
+        });
+        typed.collect()
     }
 
     fn roster(&self) -> Roster {

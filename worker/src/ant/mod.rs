@@ -8,6 +8,7 @@ mod outbox;
 mod parts;
 mod retry;
 mod seal;
+mod typing;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -34,6 +35,7 @@ pub use config::{AgentRunner, AntConfig, Orphans, RunningAttempt, SpoolUse, Star
 pub(crate) use core::{Core, Order};
 pub(crate) use retry::{Said, say};
 pub(crate) use seal::{Kind, Seal};
+pub(crate) use typing::Typing;
 
 /// How long an ant that hands over waits for requests under way.
 const HANDING_OVER: Duration = Duration::from_secs(20);

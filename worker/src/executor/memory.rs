@@ -113,6 +113,8 @@ pub(crate) struct Adopted {
     pub(crate) position: u64,
     /// Why it was stopped, if it was.
     pub(crate) stop: Option<String>,
+    /// What was typed into it: the newest line, and the position on it.
+    pub(crate) typed: Option<(u64, u64)>,
     /// How the program is contained.
     pub(crate) level: Option<IsolationLevel>,
     pub(crate) from: AdoptedFrom,

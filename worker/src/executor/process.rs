@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::protocol::AttemptId;
+use atta_core::protocol::terminal::TerminalOrder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::log::Log;
 use super::memory::Memory;
-use crate::ant::{Core, Kind, Order, Seal};
+use crate::ant::{Core, Kind, Order, Seal, Typing};
 use crate::supervisor::{
     Attached, ExitRecord, Frame, FromShim, FromShimHalf, IsolationLevel, ShimStream, SpoolReader, StartFault, ToShim,
     ToShimHalf, next_frame,
@@ -117,6 +118,8 @@ pub(super) struct Followed<'a> {
     pub(super) log: &'a mut Log,
     pub(super) orders: watch::Receiver<Order>,
     pub(super) obedience: Obedience,
+    /// What is typed into it, when it has a terminal.
+    pub(super) typing: Option<Arc<Typing>>,
     pub(super) spool: PathBuf,
     /// Where to go on in the spool.
     pub(super) position: u64,
@@ -127,7 +130,7 @@ pub(super) struct Followed<'a> {
 impl Followed<'_> {
     /// Follows a program to the end of its tree and delivers all of its output. `on_start` hears how it is contained.
     pub(super) async fn follow(self, line: &mut ShimLine, on_start: impl FnOnce(IsolationLevel)) -> Outcome {
-        let Self { core, id, memory, log, mut orders, obedience, spool, position, adopted } = self;
+        let Self { core, id, memory, log, mut orders, obedience, typing, spool, position, adopted } = self;
         let (deliveries, mut to_deliver) = mpsc::unbounded_channel();
         let ShimLine { reader, writer, incoming } = line;
         let writer = &*writer;
@@ -135,7 +138,8 @@ impl Followed<'_> {
         let mut away = log.away();
         // With its end nothing more is to be delivered.
         let control = async move {
-            let mut conversation = Conversation { core, id, reader, writer, deliveries, incoming, quiet, share };
+            let mut conversation =
+                Conversation { core, id, reader, writer, deliveries, incoming, quiet, share, typing };
             conversation.hold(&mut orders, &mut away, obedience, on_start).await
         };
         let (mut behind, mut held) = (adopted, None);
@@ -234,6 +238,7 @@ struct Conversation<'a> {
     quiet: bool,
     /// How much the spool may grow while the queen is away.
     share: u64,
+    typing: Option<Arc<Typing>>,
 }
 
 impl Conversation<'_> {
@@ -279,6 +284,16 @@ impl Conversation<'_> {
                 obeyed = order;
                 self.pass_on(&obeyed, obedience).await;
             }
+            while let Some(order) = self.typing.as_ref().and_then(|typing| typing.pop()) {
+                self.type_in(order).await;
+            }
+            let typing = self.typing.clone();
+            let more = async {
+                match &typing {
+                    Some(typing) => typing.more().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 read = self.reader.read_buf(self.incoming) => {
@@ -287,6 +302,7 @@ impl Conversation<'_> {
                     }
                 }
                 changed = orders.changed(), if orders_open => orders_open = changed.is_ok(),
+                () = more => {}
                 changed = away.changed(), if away_open => {
                     away_open = changed.is_ok();
                     let thin = *away.borrow_and_update();
@@ -294,6 +310,24 @@ impl Conversation<'_> {
                     tell(self.writer, Ok(ToShim::Bound { bytes, thin })).await;
                 }
             }
+        }
+    }
+
+    /// Passes on what somebody types. What a shim was told it types, whatever becomes of this ant.
+    async fn type_in(&self, order: TerminalOrder) {
+        let TerminalOrder { line, position, bytes, size, .. } = order;
+        let mut writer = self.writer.lock().await;
+        if let Some(size) = size {
+            let frame = ToShim::Resize { columns: size.columns, rows: size.rows }.encode();
+            // When this fails the shim is gone, which the next read shows.
+            let _ = writer.write_all(&frame).await;
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        let upto = position + bytes.len() as u64;
+        if writer.write_all(&ToShim::Input { line, position, bytes }.encode()).await.is_ok() {
+            self.core.note_typed(self.id, line, upto);
         }
     }
 

@@ -24,6 +24,8 @@ use crate::ant::{Core, Kind, Order, Orphans};
 use crate::supervisor::{ExitRecord, ExitStatus, SpawnRequest, StartFault, StopCause, ToShim, kill_by_task_dir};
 use crate::workspace::{AttemptDirectory, Lease};
 
+/// The kind of terminal that the page and most programs of today are.
+const TERM: &str = "xterm-256color";
 const AFTER_SCRIPT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// What the commands of an attempt are started with.
@@ -185,9 +187,12 @@ impl Attempt {
     }
 
     async fn prepare(&mut self) -> Result<Prepared, Interruption> {
-        let environment = self.compose()?;
+        let mut environment = self.compose()?;
+        if self.has_terminal() && environment.get("TERM").is_none() {
+            environment.set("TERM", TERM);
+        }
         let assignment = &self.assignment;
-        let Action::Shell { program, script, after_script } = &assignment.action else {
+        let Action::Shell { program, script, after_script, .. } = &assignment.action else {
             return Err(invalid("this is no script"));
         };
         if matches!(program, Program::Interpreter(_))
@@ -262,6 +267,7 @@ impl Attempt {
             memory: &mut self.memory,
             log: &mut self.log,
             orders: self.orders.clone(),
+            typing: if stage == Stage::Script { self.core.typing(&self.assignment.attempt_id) } else { None },
             obedience: if stage == Stage::After { Obedience::Forget } else { Obedience::All },
             spool: directory.spool(stage.name()),
             position,
@@ -342,7 +348,13 @@ impl Attempt {
             sealed,
             dies_with_ant: self.core.config.orphans == Orphans::Kill,
             away_bound: self.core.spool_share(),
+            tty: self.has_terminal() && !after,
         })
+    }
+
+    /// Whether its script runs on a terminal.
+    fn has_terminal(&self) -> bool {
+        matches!(self.assignment.action, Action::Shell { tty: true, .. })
     }
 
     /// The result of the script, as far as the script alone decides it.
@@ -438,6 +450,9 @@ impl Attempt {
         match (fault, error.raw_os_error()) {
             (StartFault::Fork, _) => format!("no process can be made for it: {error}"),
             (StartFault::Join, _) => format!("its process cannot enter its cgroup: {error}"),
+            (StartFault::Terminal, _) => {
+                format!("there is no terminal for it: {error} (is /dev/pts mounted, and is there room in it?)")
+            }
             (StartFault::Directory, _) => format!("its working directory cannot be entered: {error}"),
             (StartFault::Execute, Some(nix::libc::E2BIG)) => {
                 format!("{name} cannot be started: environment and arguments together are too long")

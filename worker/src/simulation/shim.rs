@@ -49,6 +49,7 @@ impl Kept {
             checkpoint: self.checkpoint.clone(),
             stop: self.stop.clone(),
             level: self.level,
+            typed: None,
         }
     }
 }
@@ -309,6 +310,8 @@ impl Simulated {
                     }
                 }
                 ToShim::Release => self.released = true,
+                // No simulated program has a terminal.
+                ToShim::Input { .. } | ToShim::Resize { .. } => {}
             }
         }
     }

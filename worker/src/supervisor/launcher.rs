@@ -46,6 +46,8 @@ pub(crate) enum StartFault {
     Directory,
     /// The program cannot be executed.
     Execute,
+    /// There is no terminal for it.
+    Terminal,
 }
 
 impl StartFault {
@@ -55,6 +57,7 @@ impl StartFault {
             sys::SpawnStep::Join => Self::Join,
             sys::SpawnStep::Directory => Self::Directory,
             sys::SpawnStep::Execute => Self::Execute,
+            sys::SpawnStep::Terminal => Self::Terminal,
         }
     }
 }

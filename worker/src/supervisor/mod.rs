@@ -7,6 +7,7 @@
 mod attach;
 mod containment;
 mod isolation;
+mod keyboard;
 mod launcher;
 mod line;
 mod output;
@@ -16,6 +17,7 @@ mod spool;
 mod stream;
 mod sys;
 mod task;
+mod terminal;
 mod wire;
 
 pub use isolation::{IsolationLevel, isolation_level};

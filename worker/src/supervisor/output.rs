@@ -147,6 +147,16 @@ impl Output {
         !self.throttled()
     }
 
+    /// A line of Atta's own among the output, where there is room for it.
+    pub(crate) fn say(&mut self, line: &str, now: UnixMillis) {
+        if self.abandoned || self.failed.is_some() || self.spool.is_full() {
+            return;
+        }
+        let mut record = vec![0; HEADER];
+        record.extend_from_slice(line.as_bytes());
+        self.append(LogStream::System, &mut record, now);
+    }
+
     fn tell_gap(&mut self, now: UnixMillis) {
         if self.left_out == 0 {
             return;

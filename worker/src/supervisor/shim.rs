@@ -3,7 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -18,6 +18,7 @@ use super::launcher;
 use super::line::Line;
 use super::sys::{self, Placement, Program, SpawnStep};
 use super::task::Task;
+use super::terminal::{self, Streams};
 use super::wire::{FromShim, Here, SpawnRequest, StopCause, ToShim, VERSION};
 
 /// What did not work for lack of room is tried again.
@@ -55,7 +56,12 @@ pub(super) fn run(channel: OwnedFd, plan: &ContainmentPlan) -> i32 {
     i32::from(shim.run() > 0)
 }
 
-fn start(request: &SpawnRequest, containment: &mut Containment) -> Result<(Pid, OwnedFd, OwnedFd), (SpawnStep, Errno)> {
+fn start(request: &SpawnRequest, containment: &mut Containment) -> Result<(Pid, Streams), (SpawnStep, Errno)> {
+    if request.tty {
+        let (master, slave) = terminal::open().map_err(|errno| (SpawnStep::Terminal, errno))?;
+        let main = start_on(request, containment, [slave.as_fd(); 3])?;
+        return Ok((main, Streams { ends: [Some(master), None], slave: Some(slave) }));
+    }
     let fork_failed = |errno: Errno| (SpawnStep::Fork, errno);
     let null = OpenOptions::new()
         .read(true)
@@ -66,6 +72,16 @@ fn start(request: &SpawnRequest, containment: &mut Containment) -> Result<(Pid, 
     for pipe in [&stdout, &stderr] {
         fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(fork_failed)?;
     }
+    let main = start_on(request, containment, [null.as_fd(), stdout_end.as_fd(), stderr_end.as_fd()])?;
+    Ok((main, Streams { ends: [Some(stdout), Some(stderr)], slave: None }))
+}
+
+/// Starts the program with these streams.
+fn start_on(
+    request: &SpawnRequest,
+    containment: &mut Containment,
+    [stdin, stdout, stderr]: [BorrowedFd<'_>; 3],
+) -> Result<Pid, (SpawnStep, Errno)> {
     let spawn = |placement: Placement<'_>| {
         sys::spawn(&Program {
             executable: &request.executable,
@@ -73,9 +89,10 @@ fn start(request: &SpawnRequest, containment: &mut Containment) -> Result<(Pid, 
             environment: &request.environment,
             directory: &request.directory,
             core_dumps: request.core_dumps,
-            stdin: null.as_fd(),
-            stdout: stdout_end.as_fd(),
-            stderr: stderr_end.as_fd(),
+            stdin,
+            stdout,
+            stderr,
+            tty: request.tty,
             placement,
         })
     };
@@ -86,7 +103,7 @@ fn start(request: &SpawnRequest, containment: &mut Containment) -> Result<(Pid, 
         containment.fall_back();
         started = spawn(Placement::Here);
     }
-    Ok((started?, stdout, stderr))
+    started
 }
 
 /// See the module.
@@ -126,9 +143,9 @@ impl Shim<'_> {
             Err(error) => Err((SpawnStep::Directory, Errno::from_raw(error.raw_os_error().unwrap_or(0)))),
         };
         match started {
-            Ok((main, stdout, stderr)) => {
+            Ok((main, streams)) => {
                 self.begun = true;
-                let task = Task::new(&request, containment, main, stdout, stderr);
+                let task = Task::new(&request, containment, main, streams);
                 let level = task.level();
                 self.level = Some(level);
                 self.task = Some(task);
@@ -179,6 +196,7 @@ impl Shim<'_> {
                         task.pump(index);
                     }
                 }
+                task.type_on();
                 if ready.child || task.is_being_killed() {
                     task.reap();
                 }
@@ -218,6 +236,7 @@ impl Shim<'_> {
             checkpoint: self.checkpoint.clone(),
             stop: self.stop.clone(),
             level: self.level,
+            typed: self.task.as_ref().and_then(Task::typed),
         }))
     }
 
@@ -302,6 +321,16 @@ impl Shim<'_> {
                     }
                 }
                 ToShim::Release => self.released = true,
+                ToShim::Input { line, position, bytes } => {
+                    if let Some(task) = &mut self.task {
+                        task.type_in(line, position, &bytes);
+                    }
+                }
+                ToShim::Resize { columns, rows } => {
+                    if let Some(task) = &mut self.task {
+                        task.resize(columns, rows);
+                    }
+                }
             }
         }
     }

@@ -131,6 +131,8 @@ pub(super) struct Program<'a> {
     pub(super) stdin: BorrowedFd<'a>,
     pub(super) stdout: BorrowedFd<'a>,
     pub(super) stderr: BorrowedFd<'a>,
+    /// `stdin` is a terminal, which becomes the one of its session.
+    pub(super) tty: bool,
     pub(super) placement: Placement<'a>,
 }
 
@@ -141,6 +143,7 @@ pub(super) enum SpawnStep {
     Join,
     Directory,
     Execute,
+    Terminal,
 }
 
 impl SpawnStep {
@@ -149,6 +152,7 @@ impl SpawnStep {
             1 => Self::Join,
             2 => Self::Directory,
             3 => Self::Execute,
+            4 => Self::Terminal,
             _ => Self::Fork,
         }
     }
@@ -159,6 +163,7 @@ impl SpawnStep {
             Self::Join => 1,
             Self::Directory => 2,
             Self::Execute => 3,
+            Self::Terminal => 4,
         }
     }
 }
@@ -181,7 +186,7 @@ struct CloneArgs {
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// Starts a program in a process group of its own, with default signals and no descriptor beyond 0, 1, 2. It is killed
+/// Starts a program in a process group of its own (a session, when it gets a terminal), with default signals and no descriptor beyond 0, 1, 2. It is killed
 /// when the calling process dies.
 pub(super) fn spawn(program: &Program<'_>) -> Result<Pid, (SpawnStep, Errno)> {
     let fork_failed = |errno| (SpawnStep::Fork, errno);
@@ -246,7 +251,12 @@ fn become_program(
     let errno = || Errno::last_raw();
     // SAFETY: plain system calls on descriptors and null-terminated arrays that live in this copy of the memory.
     unsafe {
-        libc::setpgid(0, 0);
+        if program.tty {
+            // A process group of its own too.
+            libc::setsid();
+        } else {
+            libc::setpgid(0, 0);
+        }
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if let Placement::Join(procs) = &program.placement
             && libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1
@@ -260,6 +270,9 @@ fn become_program(
             if libc::dup2(fd.as_raw_fd(), target) < 0 {
                 return (SpawnStep::Execute, errno());
             }
+        }
+        if program.tty && libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
+            return (SpawnStep::Terminal, errno());
         }
         libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
         let mut none: libc::sigset_t = std::mem::zeroed();

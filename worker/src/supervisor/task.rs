@@ -1,6 +1,6 @@
 //! One program under a shim: its clocks, its output, its end.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use atta_core::time::UnixMillis;
@@ -15,6 +15,7 @@ use super::containment::Containment;
 use super::output::Output;
 use super::proc;
 use super::spool::HEADER;
+use super::terminal::{Streams, Terminal};
 use super::wire::{ExitRecord, ExitStatus, FromShim, SpawnRequest, StopCause};
 
 /// Largest piece of output that is taken at once; a pipe holds as much.
@@ -40,8 +41,10 @@ enum Phase {
 pub(super) struct Task {
     containment: Containment,
     main: Pid,
-    /// stdout and stderr, until their ends.
-    pipes: [Option<OwnedFd>; 2],
+    /// stdout and stderr, until their ends; of a terminal our end, and nothing.
+    pipes: [Option<std::os::fd::OwnedFd>; 2],
+    /// What else there is of a terminal.
+    terminal: Option<Terminal>,
     output: Output,
     away_bound: u64,
     buffer: Vec<u8>,
@@ -66,13 +69,7 @@ struct Idle {
 
 impl Task {
     /// The program was started just now.
-    pub(super) fn new(
-        request: &SpawnRequest,
-        containment: Containment,
-        main: Pid,
-        stdout: OwnedFd,
-        stderr: OwnedFd,
-    ) -> Self {
+    pub(super) fn new(request: &SpawnRequest, containment: Containment, main: Pid, streams: Streams) -> Self {
         let began = Instant::now();
         let idle = (!request.idle_timeout.is_zero()).then(|| {
             let every = (request.idle_timeout / 4).clamp(Duration::from_millis(10), Duration::from_secs(15));
@@ -81,7 +78,8 @@ impl Task {
         Self {
             containment,
             main,
-            pipes: [Some(stdout), Some(stderr)],
+            pipes: streams.ends,
+            terminal: streams.slave.map(Terminal::new),
             output: Output::new(request.spool.clone(), request.spool_bound),
             away_bound: request.away_bound,
             buffer: Vec::new(),
@@ -130,9 +128,44 @@ impl Task {
 
     /// The pipes that are to be pumped when they are readable.
     pub(super) fn pipes(&self) -> impl Iterator<Item = (usize, PollFd<'_>)> {
-        let open = !self.output.throttled();
-        let pipes = self.pipes.iter().enumerate().filter(move |_| open);
-        pipes.filter_map(|(index, pipe)| Some((index, PollFd::new(pipe.as_ref()?.as_fd(), PollFlags::POLLIN))))
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::POLLIN, !self.output.throttled());
+        flags.set(PollFlags::POLLOUT, self.terminal.as_ref().is_some_and(Terminal::is_waiting));
+        let pipes = self.pipes.iter().enumerate().filter(move |_| !flags.is_empty());
+        pipes.filter_map(move |(index, pipe)| Some((index, PollFd::new(pipe.as_ref()?.as_fd(), flags))))
+    }
+
+    /// What was typed into it, for the next ant.
+    pub(super) fn typed(&self) -> Option<(u64, u64)> {
+        self.terminal.as_ref()?.keyboard.typed()
+    }
+
+    /// Somebody types.
+    pub(super) fn type_in(&mut self, line: u64, position: u64, bytes: &[u8]) {
+        let Some(terminal) = &mut self.terminal else { return };
+        terminal.keyboard.take(line, position, bytes);
+        if let Some(idle) = &mut self.idle {
+            idle.last = Instant::now();
+        }
+        self.type_on();
+    }
+
+    /// Gives the terminal what it can take of what was typed.
+    pub(super) fn type_on(&mut self) {
+        let (Some(terminal), Some(master)) = (&mut self.terminal, &self.pipes[0]) else { return };
+        terminal.type_on(master);
+        if let Some(line) = terminal.keyboard.complaint(Instant::now(), false) {
+            let now = self.wall_clock();
+            self.output.say(&line, now);
+            self.note_failure();
+        }
+    }
+
+    /// The terminal has another size.
+    pub(super) fn resize(&self, columns: u16, rows: u16) {
+        if let (Some(_), Some(master)) = (&self.terminal, &self.pipes[0]) {
+            super::terminal::resize(master, columns, rows);
+        }
     }
 
     /// Looks at the clocks.
@@ -209,6 +242,14 @@ impl Task {
         if self.output.is_abandoned() {
             return true;
         }
+        if let Some(terminal) = &mut self.terminal {
+            // With the last one of that side what was written is followed by an end.
+            terminal.close();
+            if let Some(line) = terminal.keyboard.complaint(Instant::now(), true) {
+                let now = self.wall_clock();
+                self.output.say(&line, now);
+            }
+        }
         for index in 0..2 {
             while !self.output.throttled() && self.pipes[index].is_some() && self.pump(index) {}
         }
@@ -263,6 +304,10 @@ impl Task {
 
     /// Takes one piece of output; false when there is none now.
     pub(super) fn pump(&mut self, index: usize) -> bool {
+        // A terminal may be ready to be written to only.
+        if self.terminal.is_some() && self.output.throttled() {
+            return false;
+        }
         let Some(pipe) = &self.pipes[index] else { return false };
         if self.buffer.is_empty() {
             self.buffer.resize(HEADER + FIRST_PIECE, 0);
@@ -286,6 +331,7 @@ impl Task {
             }
             Err(Errno::EINTR) => true,
             Err(Errno::EAGAIN) => false,
+            // Of a terminal that nobody has open any more: EIO.
             Err(_) => {
                 self.pipes[index] = None;
                 false

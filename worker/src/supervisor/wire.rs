@@ -49,6 +49,8 @@ pub(crate) struct SpawnRequest {
     pub(crate) dies_with_ant: bool,
     /// What takes the place of [`Self::spool_bound`] while no ant is there; then output is left out and nobody waits.
     pub(crate) away_bound: u64,
+    /// Its streams are a terminal. Said only when it is so: an earlier shim is told what it knows, byte for byte.
+    pub(crate) tty: bool,
 }
 
 impl fmt::Debug for SpawnRequest {
@@ -75,6 +77,11 @@ pub(crate) enum ToShim {
     Bound { bytes: u64, thin: bool },
     /// The attempt is over and its end was heard: nothing is to be kept any more.
     Release,
+    /// Type this, where it was not yet: each byte has a position on a line, and a newer line has a greater number. Only for
+    /// a program with a terminal; an earlier shim has none.
+    Input { line: u64, position: u64, bytes: Vec<u8> },
+    /// How large the terminal is from now on. The same holds.
+    Resize { columns: u16, rows: u16 },
 }
 
 /// From shim to ant.
@@ -105,6 +112,9 @@ pub(crate) struct Here {
     pub(crate) stop: Option<Vec<u8>>,
     /// How the program is contained, once it was started.
     pub(crate) level: Option<u8>,
+    /// What was typed into it: the newest line, and the position on it before which everything was. Said only when
+    /// something was.
+    pub(crate) typed: Option<(u64, u64)>,
 }
 
 /// How a process tree ended.
@@ -157,6 +167,9 @@ impl Writer {
     fn i32(&mut self, value: i32) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
+    fn u16(&mut self, value: u16) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
     fn u64(&mut self, value: u64) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
@@ -199,6 +212,13 @@ impl<'a> Reader<'a> {
     }
     fn u8(&mut self) -> io::Result<u8> {
         Ok(self.array::<1>()?[0])
+    }
+    /// Whether there is a field that earlier builds do not say.
+    fn has_more(&self) -> bool {
+        !self.0.is_empty()
+    }
+    fn u16(&mut self) -> io::Result<u16> {
+        Ok(u16::from_le_bytes(self.array()?))
     }
     fn i32(&mut self) -> io::Result<i32> {
         Ok(i32::from_le_bytes(self.array()?))
@@ -249,6 +269,9 @@ impl SpawnRequest {
         w.bytes(&self.sealed);
         w.bool(self.dies_with_ant);
         w.u64(self.away_bound);
+        if self.tty {
+            w.bool(true);
+        }
     }
 
     fn read(r: &mut Reader<'_>) -> io::Result<Self> {
@@ -270,6 +293,7 @@ impl SpawnRequest {
             sealed: r.bytes()?.to_vec(),
             dies_with_ant: r.bool()?,
             away_bound: r.u64()?,
+            tty: r.has_more() && r.bool()?,
         })
     }
 }
@@ -317,6 +341,8 @@ impl Frame for ToShim {
             5 => Self::Kill,
             6 => Self::Bound { bytes: r.u64()?, thin: r.bool()? },
             7 => Self::Release,
+            8 => Self::Input { line: r.u64()?, position: r.u64()?, bytes: r.bytes()?.to_vec() },
+            9 => Self::Resize { columns: r.u16()?, rows: r.u16()? },
             _ => return Err(malformed()),
         })
     }
@@ -336,6 +362,15 @@ impl Frame for ToShim {
                 w.bool(*thin);
             }),
             Self::Release => frame(7, |_| {}),
+            Self::Input { line, position, bytes } => frame(8, |w| {
+                w.u64(*line);
+                w.u64(*position);
+                w.bytes(bytes);
+            }),
+            Self::Resize { columns, rows } => frame(9, |w| {
+                w.u16(*columns);
+                w.u16(*rows);
+            }),
         }
     }
 }
@@ -357,6 +392,7 @@ impl Frame for FromShim {
                 },
                 stop: r.option()?.map(<[u8]>::to_vec),
                 level: r.option()?.and_then(|level| level.first().copied()),
+                typed: if r.has_more() { Some((r.u64()?, r.u64()?)) } else { None },
             })),
             _ => return Err(malformed()),
         })
@@ -384,6 +420,10 @@ impl Frame for FromShim {
                 w.option(here.stop.as_deref());
                 let level = here.level.map(|level| [level]);
                 w.option(level.as_ref().map(<[u8; 1]>::as_slice));
+                if let Some((line, upto)) = here.typed {
+                    w.u64(line);
+                    w.u64(upto);
+                }
             }),
         }
     }
@@ -454,8 +494,16 @@ mod tests {
                 spool: (10, 1 << 40),
             })
         };
-        let here = |checkpoint, stop, level| {
-            FromShim::Here(Box::new(Here { version: VERSION, sealed: b"sealed".to_vec(), checkpoint, stop, level }))
+        let here = |checkpoint, stop, level: Option<u8>| {
+            let typed = level.map(|level| (u64::from(level), 9));
+            FromShim::Here(Box::new(Here {
+                version: VERSION,
+                sealed: b"sealed".to_vec(),
+                checkpoint,
+                stop,
+                level,
+                typed,
+            }))
         };
         let messages = [
             FromShim::Started(2),
@@ -482,6 +530,8 @@ mod tests {
             ToShim::Kill,
             ToShim::Bound { bytes: 1 << 40, thin: true },
             ToShim::Release,
+            ToShim::Input { line: 1 << 32, position: 70_000, bytes: vec![0, 3, 255] },
+            ToShim::Resize { columns: 80, rows: 1000 },
         ];
         let mut buffer: Vec<u8> = orders.iter().flat_map(ToShim::encode).collect();
         for order in orders {
@@ -511,7 +561,11 @@ mod tests {
             sealed: vec![0, 255],
             dies_with_ant: true,
             away_bound: 7,
+            tty: false,
         };
+        let with_terminal = SpawnRequest { tty: true, ..request.clone() };
+        let mut encoded = ToShim::Start(Box::new(with_terminal.clone())).encode();
+        assert!(next_frame::<ToShim>(&mut encoded).unwrap() == Some(ToShim::Start(Box::new(with_terminal))));
         let encoded = ToShim::Start(Box::new(request.clone())).encode();
         for cut in 0..encoded.len() {
             assert!(next_frame::<ToShim>(&mut encoded[..cut].to_vec()).unwrap().is_none());
@@ -557,6 +611,7 @@ mod tests {
             sealed: vec![0, 255],
             dies_with_ant: false,
             away_bound: 1 << 30,
+            tty: false,
         };
         let expected = [
             ToShim::Start(Box::new(start)),
@@ -585,7 +640,8 @@ mod tests {
             })
         };
         let here = |checkpoint, stop, level| {
-            FromShim::Here(Box::new(Here { version: 1, sealed: b"sealed".to_vec(), checkpoint, stop, level }))
+            let sealed = b"sealed".to_vec();
+            FromShim::Here(Box::new(Here { version: 1, sealed, checkpoint, stop, level, typed: None }))
         };
         let expected = [
             FromShim::Started(2),

@@ -19,6 +19,7 @@ mod readoption;
 mod requests;
 mod scene;
 mod shell;
+mod terminal;
 mod trees;
 mod web;
 mod workspaces;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     tests.extend(readoption::TESTS);
     tests.extend(requests::TESTS);
     tests.extend(shell::TESTS);
+    tests.extend(terminal::TESTS);
     tests.extend(trees::TESTS);
     tests.extend(workspaces::TESTS);
     harness::main(&tests)

@@ -15,6 +15,7 @@ use atta_core::protocol::ant::{
     Action, Assignment, AttemptReport, LogChunk, LogSegment, Orders, PollRequest, RenderedScript, ReportBatch,
     ReportBody, Roster, StopOrder, WorkspaceId,
 };
+use atta_core::protocol::terminal::TypedInput;
 use atta_core::protocol::{AntId, AttemptId, Digest, JobId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use atta_worker::{AgentRunner, Ant, AntConfig, IsolationLevel, Launcher, LinkError, QueenLink, StartError};
@@ -72,12 +73,16 @@ pub(crate) struct TestQueen {
     /// Attempts whose reports are answered as stale.
     pub(crate) stale: Mutex<Vec<AttemptId>>,
     pub(crate) reports: AtomicU64,
+    /// How many questions for work there were.
+    polls: AtomicU64,
     /// The free slots of each question for work.
     pub(crate) asked: Mutex<Vec<u32>>,
     /// The workspaces that the newest question named.
     pub(crate) named: Mutex<Vec<WorkspaceId>>,
     /// What each ant said in its first question.
     pub(crate) rosters: Mutex<Vec<Roster>>,
+    /// How far attempts have come with what was typed, as the newest question says.
+    pub(crate) typed: Mutex<Vec<TypedInput>>,
     /// What ants have said to be lost.
     pub(crate) lost: Mutex<HashMap<AttemptId, String>>,
     /// Reports are not answered.
@@ -101,9 +106,11 @@ impl TestQueen {
             disk_full: AtomicBool::new(false),
             stale: Mutex::default(),
             reports: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
             asked: Mutex::default(),
             named: Mutex::default(),
             rosters: Mutex::default(),
+            typed: Mutex::default(),
             lost: Mutex::default(),
             deaf: AtomicBool::new(false),
             blobs_left: AtomicU64::new(u64::MAX),
@@ -232,12 +239,15 @@ impl QueenLink for TestQueen {
     async fn poll(&self, request: PollRequest, wait: Duration) -> Result<Orders, LinkError> {
         self.asked.lock().unwrap().push(request.free_slots);
         self.compare(&request);
+        self.typed.lock().unwrap().clone_from(&request.typed);
         *self.named.lock().unwrap() = request.workspaces;
         let mut changes = self.changed.subscribe();
+        let number = self.polls.fetch_add(1, Ordering::SeqCst) + 1;
         let orders = async {
             loop {
                 self.reachable()?;
-                {
+                // The newest question gets the orders.
+                if self.polls.load(Ordering::SeqCst) == number {
                     let mut waiting = self.waiting.lock().unwrap();
                     if let Some(mut orders) = waiting.orders.pop_front() {
                         for assignment in &orders.assignments {
@@ -518,6 +528,7 @@ pub(crate) fn assignment(number: u64, script: &str, mark: &str) -> Assignment {
             program: Program::DefaultShell,
             script: RenderedScript { preamble: String::new(), text: script.to_owned() },
             after_script: None,
+            tty: false,
         },
         secrets: GivenSecrets::default(),
         environment: IndexMap::from([("TEST_MARK".to_owned(), mark.to_owned())]),
@@ -534,7 +545,9 @@ pub(crate) fn assignment(number: u64, script: &str, mark: &str) -> Assignment {
 }
 
 pub(crate) fn shell(assignment: &mut Assignment) -> (&mut Program, &mut RenderedScript, &mut Option<RenderedScript>) {
-    let Action::Shell { program, script, after_script } = &mut assignment.action else { panic!("this is no script") };
+    let Action::Shell { program, script, after_script, .. } = &mut assignment.action else {
+        panic!("this is no script")
+    };
     (program, script, after_script)
 }
 

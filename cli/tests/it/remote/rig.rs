@@ -30,7 +30,7 @@ impl Running {
         Pid::from_raw(i32::try_from(self.0.id()).expect("a pid is an i32"))
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("it runs");
     }
 

@@ -90,6 +90,7 @@ fn config(world: &Arc<World>, dir: &Path, start: u64) -> QueenConfig {
         directory: Arc::new(StaticDirectory::default()),
         lease: DEFAULT_LEASE,
         budget_per_day: atta_core::budget::Caps::default(),
+        terminal_sessions: 16,
     }
 }
 

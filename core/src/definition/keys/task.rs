@@ -83,6 +83,15 @@ pub(in super::super) const TASK: Vocabulary = Vocabulary {
              `environment`. Excludes `shell`.",
         ),
         key(
+            "tty",
+            Shape::Boolean,
+            "terminal",
+            "Runs `before_script` and `script` on a terminal: stdin, stdout and stderr are one, people with the role \
+             operator can type into it (`atta attach`, or on the page of the job), and what it prints is the log. Lines end \
+             with CR LF, and stdout and stderr cannot be told apart.",
+        )
+        .default("false"),
+        key(
             "submit",
             Shape::Mapping(&SUBMIT),
             "submit-jobs",

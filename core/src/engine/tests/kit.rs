@@ -54,6 +54,7 @@ pub(crate) fn task(name: &str) -> TaskDefinition {
             script: Vec::new(),
             after_script: Vec::new(),
             program: Program::DefaultShell,
+            tty: false,
         }),
         env_from: Vec::new(),
         environment: indexmap::IndexMap::new(),

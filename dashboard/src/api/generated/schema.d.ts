@@ -647,6 +647,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/{id}/attempts/{number}/terminal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open a session to type into the terminal of an attempt
+         * @description Of a task with `tty: true`, while it runs. One session may type into an attempt: another one is refused (409,
+         *     TERMINAL_IN_USE) unless it takes over. A session ends when nothing was heard of it for `expires_after_ms`, when it is
+         *     taken over, with the attempt, and with the server: then its requests are answered 410, TERMINAL_CLOSED. What is typed is
+         *     in the audit.
+         */
+        post: operations["open_terminal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/attempts/{number}/terminal/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a session of a terminal
+         * @description The program goes on.
+         */
+        delete: operations["close_terminal"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/attempts/{number}/terminal/{session}/input": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Type into the terminal of an attempt
+         * @description 1 to 16384 bytes. `seq` counts the inputs of a session: the one that was typed already is answered 204 and not typed
+         *     twice, a later one than the next is refused (409, TERMINAL_GAP). When too much waits for the ant: 429, TERMINAL_BUSY.
+         */
+        post: operations["type_into_terminal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/attempts/{number}/terminal/{session}/size": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say how large the terminal of an attempt is
+         * @description Also a sign of life of the session.
+         */
+        put: operations["resize_terminal"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{id}/tasks/{task}/log": {
         parameters: {
             query?: never;
@@ -1666,6 +1750,8 @@ export interface components {
             /** @description Since when its content is not kept any more. */
             expired_at?: string | null;
         };
+        /** @description Identifies an attempt: the job's id, a dash and the attempt's number. Safe as a file name. */
+        AttemptId: string;
         /** @description One attempt. */
         AttemptResource: {
             /**
@@ -1733,6 +1819,8 @@ export interface components {
              */
             log_bytes: number;
             agent?: components["schemas"]["AgentResource"] | null;
+            /** @description It has a terminal: while it runs somebody may type into it. */
+            tty?: boolean;
         };
         /**
          * @description The state of one attempt.
@@ -1752,7 +1840,10 @@ export interface components {
             user: string;
             /** @description The name of the token. */
             token: string;
-            /** @description What: the operation of the API. */
+            /**
+             * @description What: the operation of the API; of a terminal `terminal.open`, `terminal.take_over`, `terminal.input` or
+             *     `terminal.close`.
+             */
             action: string;
             /** @description On what: the path of the request. */
             target: string;
@@ -1763,6 +1854,8 @@ export interface components {
             status: number;
             /** @description The id of the request. */
             request_id: string;
+            /** @description What else there is to say: of a terminal, what was typed. */
+            detail?: string | null;
         };
         /** @description So much of each; null is no limit. */
         BudgetAmounts: {
@@ -3255,6 +3348,51 @@ export interface components {
          * @enum {string}
          */
         TaskState: "PENDING" | "READY" | "LEASED" | "RUNNING" | "WAITING" | "COMPLETED" | "FAILED" | "SKIPPED" | "CANCELLED";
+        /** @description A request to type into the terminal of an attempt. */
+        TerminalRequest: {
+            /** @description End the session of somebody else who types. */
+            take_over?: boolean;
+            /**
+             * Format: int32
+             * @description How many columns the terminal gets, 2 to 1000; 120 when absent.
+             */
+            columns?: number;
+            /**
+             * Format: int32
+             * @description How many rows, 2 to 1000; 30 when absent.
+             */
+            rows?: number;
+        };
+        /** @description The right to type into the terminal of an attempt. */
+        TerminalSession: {
+            /** @description Names it in further requests; nobody else knows it. */
+            session: string;
+            /** @description The attempt. */
+            attempt_id: components["schemas"]["AttemptId"];
+            /**
+             * Format: int64
+             * @description It ends when so many milliseconds have gone by without a request of it.
+             */
+            expires_after_ms: number;
+            /**
+             * Format: int64
+             * @description The `seq` of the first input.
+             */
+            next_seq: number;
+        };
+        /** @description How large a terminal is, in characters. */
+        TerminalSize: {
+            /**
+             * Format: int32
+             * @description 2 to 1000.
+             */
+            columns: number;
+            /**
+             * Format: int32
+             * @description 2 to 1000.
+             */
+            rows: number;
+        };
         /**
          * @description How much is left out. Each leaves out all that those before it do.
          * @enum {string}
@@ -4781,6 +4919,157 @@ export interface operations {
                 content: {
                     "text/plain": string;
                 };
+            };
+            /** @description An error: see `code` */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_terminal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's id */
+                id: string;
+                /** @description The attempt's number within the job */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["TerminalRequest"] | null;
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TerminalSession"];
+                };
+            };
+            /** @description An error: see `code` */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_terminal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's id */
+                id: string;
+                /** @description The attempt's number within the job */
+                number: number;
+                /** @description The session */
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It has ended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error: see `code` */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    type_into_terminal: {
+        parameters: {
+            query: {
+                /** @description Of the first input `next_seq`, then one more each time */
+                seq: number;
+            };
+            header?: never;
+            path: {
+                /** @description The job's id */
+                id: string;
+                /** @description The attempt's number within the job */
+                number: number;
+                /** @description The session */
+                session: string;
+            };
+            cookie?: never;
+        };
+        /** @description What is typed */
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description It is typed, or was */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An error: see `code` */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resize_terminal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's id */
+                id: string;
+                /** @description The attempt's number within the job */
+                number: number;
+                /** @description The session */
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TerminalSize"];
+            };
+        };
+        responses: {
+            /** @description It has this size */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description An error: see `code` */
             default: {

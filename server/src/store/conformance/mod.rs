@@ -382,6 +382,7 @@ async fn write_everything(writer: &mut StoreWriter) {
         target: "job_2".to_owned(),
         status: 200,
         request_id: "req_2".to_owned(),
+        detail: Some("ls\\r".to_owned()),
     };
     let ants = writer.load_ants().await.unwrap();
     let ant = AntRow { session: Some(u64::MAX), ..ants[0].clone() };

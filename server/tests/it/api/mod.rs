@@ -19,3 +19,4 @@ mod openapi;
 mod receivers;
 mod rig;
 mod start;
+mod terminal;

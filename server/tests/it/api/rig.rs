@@ -50,6 +50,7 @@ pub(super) fn config(dir: &Path, listen: Option<SocketAddr>) -> ServerConfig {
         directory: crate::queen::rig::people(),
         lease: atta_core::protocol::ant::DEFAULT_LEASE,
         budget_per_day: atta_core::budget::Caps::default(),
+        terminal_sessions: 2,
         notify: Some(super::receivers::config()),
         public_url: None,
         keeping: atta_server::Keeping::default(),

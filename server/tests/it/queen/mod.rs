@@ -24,6 +24,7 @@ mod scale;
 mod schedules;
 mod submit;
 mod submit_jobs;
+mod terminals;
 mod tiers;
 mod undefined;
 mod workspaces;

@@ -23,6 +23,9 @@ on_postgres! {
         a_pull_request_is_followed_to_its_merge_and_every_cent_is_counted
         agents_without_an_outcome_are_counted_and_an_attempt_that_is_lost_is_not_free
         what_an_outcome_says_wrongly_fails_nothing_and_is_noted;
+    terminals:
+        an_input_is_told_once_and_a_missing_one_is_noticed
+        all_of_it_is_written_down_gathered_and_without_secrets;
     approvals:
         enough_approvals_lead_on_and_fewer_do_not
         one_rejection_rejects_and_needs_a_comment

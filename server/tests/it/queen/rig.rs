@@ -16,6 +16,7 @@ use atta_core::protocol::ant::{
     Roster, WorkspaceId,
 };
 use atta_core::protocol::api::SubmitRequest;
+use atta_core::protocol::terminal::TypedInput;
 use atta_core::protocol::{AntId, JobId};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use atta_server::directory::StaticDirectory;
@@ -243,6 +244,7 @@ fn config(dir: &Path, postgres: Option<&TestDatabase>, clock: &Arc<MockClock>, e
         directory: crate::queen::rig::people(),
         lease: atta_core::protocol::ant::DEFAULT_LEASE,
         budget_per_day: atta_core::budget::Caps::default(),
+        terminal_sessions: 2,
     }
 }
 
@@ -289,6 +291,8 @@ pub(crate) struct Ant {
     pub(crate) heard: Heard,
     /// Workspaces that its polls name.
     pub(crate) workspaces: Vec<WorkspaceId>,
+    /// How far attempts have come with what was typed, as its polls say.
+    pub(crate) typed: Vec<TypedInput>,
 }
 
 impl Ant {
@@ -307,6 +311,7 @@ impl Ant {
             roster: Roster::default(),
             heard: Heard::default(),
             workspaces: Vec::new(),
+            typed: Vec::new(),
         }
     }
 
@@ -326,6 +331,7 @@ impl Ant {
             workspaces: self.workspaces.clone(),
             roster: self.roster.clone(),
             heard: self.heard.clone(),
+            typed: self.typed.clone(),
         }
     }
 
