@@ -7,6 +7,7 @@ import { agentOf, deliver, examplesOf } from "./harness/scene";
 const folder = join(import.meta.dirname, "../screenshots");
 let world: World;
 let job = "";
+let typed = "";
 
 beforeAll(async () => {
   await mkdir(folder, { recursive: true });
@@ -17,6 +18,7 @@ beforeAll(async () => {
   await world.api.ask("PUT", "/api/v1/configs/Limits", { value: { parallel: 4, retries: [1, 5, 30] } });
   await world.api.install(
     agentOf("fix-issue", { usd: "0.07", turns: "6" }),
+    "job_type: shell\ntasks:\n  - {task_type: look-around, tty: true, script: [ls -la /etc | head -20; cat]}\n",
     agentOf("upgrade-dependencies", { usd: "1", turns: "6", more: "budget: {usd: 2}" }),
     ...(await examplesOf(
       "agent",
@@ -34,6 +36,7 @@ beforeAll(async () => {
   await world.api.run("example-agent-accounts");
   await world.api.run("example-agent", { Text: "Two and two are five." });
   job = (await world.api.run("fix-issue", { Turns: 11 })).job_id;
+  typed = await world.api.submit("shell");
   await world.api.state(await world.api.submit("upgrade-dependencies"), "PAUSED");
   await world.api.state(await world.api.submit("approval"), "WAITING");
   const issue = (number: number, title: string) => ({
@@ -62,6 +65,7 @@ const paths: Record<string, () => string> = {
   now: () => "/",
   jobs: () => "/jobs",
   job: () => `/jobs/${job}`,
+  terminal: () => `/jobs/${typed}/attempts/1/terminal`,
   definitions: () => "/definitions",
   definition: () => "/definitions/fix-issue",
   schedules: () => "/schedules",

@@ -220,6 +220,17 @@ describe("typing into a terminal", () => {
     expect(asked.at(-1)).toBe("POST /s2/input?seq=1 z");
   });
 
+  it("closes nothing when the program has ended, and its session with it", async () => {
+    const { fetch, asked } = server(opened());
+    const typist = typistOf(fetch);
+    await typist.begin(size, false);
+    typist.over();
+    typist.type(bytes("nobody reads this"));
+    await settle(60_000);
+    expect(asked).toHaveLength(1);
+    expect(typist.typing.state).toBe("reading");
+  });
+
   it("leaves no session behind when somebody ends while it is opened", async () => {
     const { fetch, asked, holding } = server(opened());
     const release = holding();

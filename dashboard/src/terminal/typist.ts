@@ -105,6 +105,11 @@ export class Typist {
       .catch(() => undefined); // Then the session ends by itself after a minute.
   }
 
+  /** The program has ended, and whatever session there was with it. */
+  over(): void {
+    this.#leave({ state: "reading" });
+  }
+
   type(bytes: Uint8Array<ArrayBuffer>): void {
     if (!this.takes || bytes.length === 0) return;
     if (this.#kept + bytes.length > mostKept) {

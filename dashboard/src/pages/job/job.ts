@@ -58,7 +58,7 @@ export function attemptsOf(job: Job): { task: Task; attempt: Attempt }[] {
 }
 
 /** Whether it runs, or ran, in a terminal. */
-export const hasTerminal = (attempt: Attempt & { tty?: boolean | null }) => attempt.tty === true;
+export const hasTerminal = (attempt: Attempt) => attempt.tty === true;
 
 /** Which attempt it is, in words: nothing for the only one. */
 export function attemptName(attempt: Attempt): string {

@@ -101,7 +101,7 @@ export function TerminalView({
 
   const ended = over || output.state === "ended";
   useEffect(() => {
-    if (ended) typist.end();
+    if (ended) typist.over();
   }, [ended, typist]);
 
   useEffect(() => {
