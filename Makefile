@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup dashboard build demo test check screenshots fuzz chaos chaos-nightly storm red-team upgrade-test simulate broken-builds bench
+.PHONY: help setup dashboard build demo test check screenshots fuzz chaos chaos-nightly storm red-team upgrade-test simulate broken-builds bench bench-dashboard
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -79,3 +79,7 @@ broken-builds: setup ## Make the queen faulty on purpose in three ways; the simu
 bench: setup ## Measure; one JSON line per figure on stdout
 	@cargo build --release --workspace --locked
 	@target/release/atta-bench all --atta target/release/atta
+
+bench-dashboard: dashboard ## Measure the page: sizes, from a change to the screen, memory after a busy hour (FIGURES="sizes changes memory" CHANGES=200 JOBS=1800)
+	@cargo build --release --workspace --locked
+	@npm run bench --silent --prefix dashboard -- $(FIGURES) --changes $(or $(CHANGES),200) --jobs $(or $(JOBS),1800)

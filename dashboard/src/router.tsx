@@ -32,6 +32,11 @@ const routes = [
   }),
   createRoute({
     getParentRoute: () => root,
+    path: "/jobs/$id/attempts/$number/terminal",
+    component: lazyRouteComponent(() => import("./pages/terminal"), "TerminalPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
     path: "/definitions",
     component: lazyRouteComponent(() => import("./pages/definitions"), "DefinitionsPage"),
   }),

@@ -10,6 +10,7 @@ let job = "";
 let flaky = "";
 let parts = "";
 let viewer = "";
+let typed = "";
 
 beforeAll(async () => {
   await mkdir(folder, { recursive: true });
@@ -20,6 +21,7 @@ beforeAll(async () => {
   await world.api.ask("PUT", "/api/v1/configs/Limits", { value: { parallel: 4, retries: [1, 5, 30] } });
   await world.api.install(
     agentOf("fix-issue", { usd: "0.07", turns: "6" }),
+    "job_type: shell\ntasks:\n  - {task_type: look-around, tty: true, script: [ls -la /etc | head -20; cat]}\n",
     agentOf("upgrade-dependencies", { usd: "1", turns: "6", more: "budget: {usd: 2}" }),
     ...(await examplesOf(
       "agent",
@@ -41,6 +43,7 @@ beforeAll(async () => {
   flaky = (await world.api.run("example-retry")).job_id;
   parts = (await world.api.run("example-fan-out", { Broken: "cli" })).job_id;
   await world.api.run("example-about");
+  typed = await world.api.submit("shell");
   await world.api.state(await world.api.submit("upgrade-dependencies"), "PAUSED");
   await world.api.state(await world.api.submit("approval"), "WAITING");
   const issue = (number: number, title: string) => ({
@@ -74,6 +77,7 @@ const paths: Record<string, () => string> = {
   items: () => `/jobs/${parts}?task=build&tab=items`,
   log: () => `/jobs/${flaky}?task=flaky&tab=log`,
   compare: () => `/jobs/${flaky}?task=flaky&attempt=3&compare=1`,
+  terminal: () => `/jobs/${typed}/attempts/1/terminal`,
   definitions: () => "/definitions",
   definition: () => "/definitions/fix-issue",
   schedules: () => "/schedules",

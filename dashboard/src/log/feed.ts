@@ -22,6 +22,8 @@ interface Surroundings {
   fetch: typeof fetch;
   wait: (ms: number) => Promise<void>;
   now: () => number;
+  /** How long small pieces wait for each other, in milliseconds. */
+  patience?: number;
 }
 
 interface LogEvent {
@@ -35,7 +37,7 @@ interface LogEvent {
 /** Pieces are handed on together when they are this large… */
 const enough = 512 * 1024;
 /** …or the oldest of them is this old, in milliseconds. */
-const patience = 40;
+const usualPatience = 40;
 
 class Refused extends Error {}
 
@@ -47,10 +49,10 @@ export async function read(
   source: Source,
   tell: (news: News) => void,
   stop: AbortSignal,
-  { fetch, wait, now }: Surroundings,
+  { fetch, wait, now, patience = usualPatience }: Surroundings,
 ): Promise<void> {
   let offset = source.offset;
-  const batch = new Batch(tell, now);
+  const batch = new Batch(tell, now, patience);
   for (let failures = 0; !stop.aborted; failures++) {
     try {
       const response = await fetch(`${source.url}?follow=true&offset=${offset}`, {
@@ -126,21 +128,23 @@ class Batch {
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #tell: (news: News) => void;
   readonly #now: () => number;
+  readonly #patience: number;
 
-  constructor(tell: (news: News) => void, now: () => number) {
+  constructor(tell: (news: News) => void, now: () => number, patience: number) {
     this.#tell = tell;
     this.#now = now;
+    this.#patience = patience;
   }
 
   add(bytes: Uint8Array, { stream, at }: LogEvent) {
     if (this.#size === 0) {
       this.#since = this.#now();
-      this.#timer = setTimeout(() => this.flush(), patience);
+      this.#timer = setTimeout(() => this.flush(), this.#patience);
     }
     this.#parts.push(bytes);
     this.#size += bytes.length;
     this.#segments.push({ length: bytes.length, stream, at: Date.parse(at) });
-    if (this.#size >= enough || this.#now() - this.#since >= patience) this.flush();
+    if (this.#size >= enough || this.#now() - this.#since >= this.#patience) this.flush();
   }
 
   flush() {

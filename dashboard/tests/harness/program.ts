@@ -21,9 +21,18 @@ exec 3<&-
 wait $program
 `;
 
+/** `serve`, or `demo`, which plays three issues and then leaves its server to whoever wants to look around. */
+export type Command = "serve" | "demo";
+
+const whenReady: Record<Command, RegExp> = {
+  serve: /ready at http:\/\/(\S+)/,
+  demo: /The server goes on at http:\/\/(\S+)/,
+};
+
 /** A server: a process of its own with a data directory of its own. */
 export class Program {
   readonly directory: string;
+  readonly #command: Command;
   readonly #arguments: string[];
   readonly #environment: Record<string, string>;
   #shell: ChildProcess | undefined;
@@ -31,15 +40,20 @@ export class Program {
   #address = "127.0.0.1:0";
   #log = "";
 
-  private constructor(directory: string, args: string[], environment: Record<string, string>) {
+  private constructor(directory: string, command: Command, args: string[], environment: Record<string, string>) {
     this.directory = directory;
+    this.#command = command;
     this.#arguments = args;
     this.#environment = environment;
   }
 
-  static async start(args: string[], environment: Record<string, string> = {}): Promise<Program> {
+  static async start(
+    args: string[],
+    environment: Record<string, string> = {},
+    command: Command = "serve",
+  ): Promise<Program> {
     const directory = await mkdtemp(join(tmpdir(), "atta-browser-"));
-    const server = new Program(directory, args, environment);
+    const server = new Program(directory, command, args, environment);
     try {
       await server.start();
     } catch (error) {
@@ -72,8 +86,11 @@ export class Program {
 
   async start(): Promise<void> {
     const data = join(this.directory, "data");
-    const serve = ["serve", "--listen", this.#address, "--data-dir", data, "--shutdown-grace", "1", ...this.#arguments];
-    const args = serve.map((each) => each.replaceAll("{dir}", this.directory));
+    const begin = {
+      serve: ["serve", "--listen", this.#address, "--data-dir", data, "--shutdown-grace", "1"],
+      demo: ["demo", "--keep", "--dir", join(this.directory, "demo")],
+    };
+    const args = [...begin[this.#command], ...this.#arguments].map((each) => each.replaceAll("{dir}", this.directory));
     const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("ATTA"));
     const shell = spawn("sh", ["-c", guard, "sh", this.directory, program, ...args], {
       env: { ...Object.fromEntries(kept), HOME: this.directory, ...this.#environment },
@@ -89,12 +106,14 @@ export class Program {
     this.#address = await new Promise<string>((ready, failed) => {
       let said = "";
       shell.once("error", failed);
-      shell.once("exit", (code) => failed(new Error(`${program} ended with ${code}: ${said}${this.#log}`)));
-      shell.stdout?.on("data", (text) => {
+      shell.once("exit", (code) => failed(new Error(`${program} ended with ${code}: ${said}`)));
+      const listen = (text: string) => {
         said += text;
-        const address = /ready at http:\/\/(\S+)/.exec(said)?.[1];
+        const address = whenReady[this.#command].exec(said)?.[1];
         if (address !== undefined) ready(address);
-      });
+      };
+      shell.stdout?.on("data", listen);
+      shell.stderr?.on("data", listen);
     });
   }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { Client } from "./client";
 import { front } from "./front";
-import { Program } from "./program";
+import { type Command, Program } from "./program";
 import { type Sheet, watched } from "./sheet";
 
 export interface Look {
@@ -55,9 +55,13 @@ export class World {
   /** `{dir}` in an argument is the directory of this world. */
   static async start(
     args: string[] = ["--slots", "4"],
-    { environment = {}, token }: { environment?: Record<string, string>; token?: string } = {},
+    {
+      environment = {},
+      token,
+      command = "serve",
+    }: { environment?: Record<string, string>; token?: string; command?: Command } = {},
   ): Promise<World> {
-    const server = await Program.start(args, environment);
+    const server = await Program.start(args, environment, command);
     try {
       const { url, close } = await front(server.url);
       return new World(server, url, close, token);

@@ -11,7 +11,7 @@ use super::access::{Access, Routes};
 use super::problem::ApiError;
 
 /// The addresses of pages. The page itself reads its address: each is answered with the same file.
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "/",
     "/ants",
     "/audit",
@@ -21,6 +21,7 @@ const PAGES: [&str; 14] = [
     "/definitions/{definition}",
     "/jobs",
     "/jobs/{id}",
+    "/jobs/{id}/attempts/{number}/terminal",
     "/notifications",
     "/outcomes",
     "/schedules",

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { GitCompareArrows, RotateCcw } from "lucide-react";
+import { GitCompareArrows, RotateCcw, SquareTerminal } from "lucide-react";
 import { lazy, Suspense } from "react";
 import { useMay } from "../../app/caller";
 import { LogView } from "../../log";
@@ -15,6 +15,7 @@ import { Items } from "./items";
 import {
   type Attempt,
   attemptName,
+  hasTerminal,
   isOver,
   type Job,
   type JobSearch,
@@ -83,6 +84,15 @@ export function AttemptPanel({
             )}
             <Line attempt={attempt} />
             <Made job={job} task={task} attempt={attempt} />
+            {hasTerminal(attempt) && (
+              <Link
+                to="/jobs/$id/attempts/$number/terminal"
+                params={{ id: job.job_id, number: String(attempt.number) }}
+                className="inline-flex items-center gap-1 text-accent underline"
+              >
+                <SquareTerminal aria-hidden size={14} /> Terminal
+              </Link>
+            )}
             {attempts.length > 1 && (
               <label className="ml-auto inline-flex items-center gap-1.5">
                 <GitCompareArrows aria-hidden size={14} />

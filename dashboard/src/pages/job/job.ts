@@ -55,6 +55,9 @@ export function attemptsOf(job: Job): { task: Task; attempt: Attempt }[] {
   return all.sort((a, b) => a.attempt.number - b.attempt.number);
 }
 
+/** Whether it runs, or ran, in a terminal. */
+export const hasTerminal = (attempt: Attempt) => attempt.tty === true;
+
 /** Which attempt it is, in words: nothing for the only one. */
 export function attemptName(attempt: Attempt): string {
   const parts: string[] = [];

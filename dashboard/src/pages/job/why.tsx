@@ -80,8 +80,8 @@ export function Why({
           <div className="flex flex-wrap gap-2">{children}</div>
           {job.state === "BLOCKED" && (
             <p className="max-w-sm text-xs text-soft">
-              First answer where the work comes from (the issue, the pull request), or change the parameters: then run
-              it anew, or retry what stopped.
+              First answer where the work comes from (the issue, the pull request), or change the parameters. Run anew
+              reads all of that again. Retry repeats what stopped, with what was read before.
             </p>
           )}
         </div>

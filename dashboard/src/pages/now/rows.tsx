@@ -44,15 +44,15 @@ export function JobTitle({ job, pulls = true }: { job: Api<"JobSummary">; pulls?
       <Link
         to="/jobs/$id"
         params={{ id: job.job_id }}
-        className="min-w-0 font-medium break-words hover:underline sm:shrink-0"
+        className="flex min-w-0 flex-wrap items-baseline gap-x-2 break-words hover:underline sm:flex-nowrap"
       >
-        {job.job_type}
+        <span className="min-w-0 font-medium sm:shrink-0">{job.job_type}</span>
+        {description && (
+          <span className="min-w-0 text-soft max-sm:line-clamp-2 max-sm:break-words sm:truncate" title={description}>
+            <bdi>{description}</bdi>
+          </span>
+        )}
       </Link>
-      {description && (
-        <span className="min-w-0 text-soft max-sm:line-clamp-2 max-sm:break-words sm:truncate" title={description}>
-          <bdi>{description}</bdi>
-        </span>
-      )}
       {pulls && <PullLinks text={job.description ?? ""} />}
     </div>
   );
