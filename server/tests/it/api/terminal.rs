@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use super::rig::{Answer, LOOPBACK, TestServer, config, number};
 use crate::queen::rig::{Ant, definition};
 
+/// One byte more than an input may have.
+static TOO_LONG: [u8; 16_385] = [b'x'; 16_385];
+
 struct Rig {
     server: TestServer,
     ant: Ant,
@@ -153,7 +156,7 @@ async fn what_cannot_be_done_is_said() {
         rig.input(&session, "?seq=1", b"").await.problem(),
         "400 BAD_REQUEST: the request's body is empty: 1 to 16384 bytes are expected"
     );
-    assert!(rig.input(&session, "?seq=1", &[b'x'; 16_385]).await.problem().starts_with("413 TOO_LARGE"));
+    assert!(rig.input(&session, "?seq=1", &TOO_LONG).await.problem().starts_with("413 TOO_LARGE"));
     let text = rig.server.request(Method::POST, &rig.path(0, &format!("/{session}/input?seq=1"))).json(&json!("x"));
     assert!(rig.server.send(text).await.problem().starts_with("415 UNSUPPORTED_MEDIA_TYPE"));
     assert_eq!(

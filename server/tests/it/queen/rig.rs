@@ -80,7 +80,7 @@ impl Rig {
         let entropy = Arc::new(Counting::default());
         let postgres = ON_POSTGRES.get().then(|| Cluster::shared().database());
         let config = config(dir.path(), postgres.as_ref(), &clock, &entropy);
-        let queen = Queen::open(config).await.unwrap();
+        let queen = Box::pin(Queen::open(config)).await.unwrap();
         Self { dir, postgres, clock, entropy, queen }
     }
 
@@ -91,7 +91,7 @@ impl Rig {
     /// Kills the queen and starts another one on the same directory.
     pub(crate) async fn restart(&mut self) {
         self.queen.abandon().await;
-        self.queen = Queen::open(self.config()).await.unwrap();
+        self.queen = Box::pin(Queen::open(self.config())).await.unwrap();
     }
 
     /// Sets the clock without telling anybody.
