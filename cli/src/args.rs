@@ -382,6 +382,15 @@ pub(crate) struct JobsListArgs {
     /// Only the job with this key.
     #[arg(long, value_name = "KEY")]
     pub(crate) user_key: Option<String>,
+    /// Only jobs with this label of their definition, whatever its value if none is given. May be repeated: all of them.
+    #[arg(long, value_name = "NAME[:VALUE]")]
+    pub(crate) label: Vec<String>,
+    /// Only jobs that have ended, what ended last first.
+    #[arg(long)]
+    pub(crate) ended: bool,
+    /// Print how many there are in each state, and how many need somebody.
+    #[arg(long, conflicts_with_all = ["ended", "limit"])]
+    pub(crate) count: bool,
     /// How many at most.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) limit: u32,

@@ -10,6 +10,7 @@ pub mod ants;
 pub mod api;
 pub mod budgets;
 mod configs;
+pub mod counts;
 pub mod github;
 pub mod graph;
 mod id;

@@ -18,7 +18,7 @@ use super::admission::Admission;
 use super::ants::{Ant, Lease, Told};
 use super::approvals::OpenApprovals;
 use super::concurrency::Keys;
-use super::definitions::{DefinitionEntry, LoadedVersion};
+use super::definitions::{DefinitionEntry, LoadedVersion, label_versions};
 use super::fan_out::Left;
 use super::job_time::JobTime;
 use super::leases::Losses;
@@ -55,6 +55,8 @@ impl State {
         lease: Duration,
     ) -> Result<Self, StoreError> {
         let epoch = database.next_epoch().await?;
+        // Apart: it is seldom needed, and would make every opening larger.
+        Box::pin(label_versions(database)).await?;
         let monotonic = clock.monotonic();
         let ants = database.load_ants().await?;
         let now = clock.now();

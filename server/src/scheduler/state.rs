@@ -39,8 +39,8 @@ use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
     AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DaySum, DeliveryChange,
-    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, OutcomeChange, SpendRow, TimerChange, TokenRow,
-    VersionRow, VoteRow, json,
+    DeliveryRow, EventRow, IdempotencyRow, JobRow, LabelRows, OutboxRow, OutcomeChange, SpendRow, TimerChange,
+    TokenRow, VersionRow, VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -63,6 +63,7 @@ pub(super) struct Staged {
     pub(super) adopted: Vec<AdoptedRow>,
     pub(super) timers: BTreeMap<(JobId, Timer), Option<UnixMillis>>,
     pub(super) versions: Vec<VersionRow>,
+    pub(super) labels: Vec<LabelRows>,
     pub(super) definitions: BTreeSet<String>,
     pub(super) idempotency: Vec<IdempotencyRow>,
     pub(super) configs: BTreeSet<ConfigKey>,
@@ -351,6 +352,7 @@ impl State {
     pub(super) fn changes(&self) -> Changes<'_> {
         let mut changes = Changes {
             versions: self.staged.versions.iter().collect(),
+            labels: self.staged.labels.iter().collect(),
             definitions: self
                 .staged
                 .definitions

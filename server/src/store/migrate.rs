@@ -33,6 +33,7 @@ const SQLITE: &[Migration] = &[
     Migration { version: 13, name: "agents", sql: include_str!("../../migrations/sqlite/0013_agents.sql") },
     Migration { version: 14, name: "budgets", sql: include_str!("../../migrations/sqlite/0014_budgets.sql") },
     Migration { version: 15, name: "outcomes", sql: include_str!("../../migrations/sqlite/0015_outcomes.sql") },
+    Migration { version: 16, name: "labels", sql: include_str!("../../migrations/sqlite/0016_labels.sql") },
 ];
 
 /// PostgreSQL's begin with the tables of version 9; from there on every version has a migration here.
@@ -48,6 +49,7 @@ const POSTGRES: &[Migration] = &[
     Migration { version: 13, name: "agents", sql: include_str!("../../migrations/postgres/0013_agents.sql") },
     Migration { version: 14, name: "budgets", sql: include_str!("../../migrations/postgres/0014_budgets.sql") },
     Migration { version: 15, name: "outcomes", sql: include_str!("../../migrations/postgres/0015_outcomes.sql") },
+    Migration { version: 16, name: "labels", sql: include_str!("../../migrations/postgres/0016_labels.sql") },
 ];
 
 impl Migration {

@@ -233,6 +233,8 @@ pub(crate) struct IdempotencyRow {
 #[derive(Debug, Default)]
 pub(crate) struct Changes<'a> {
     pub(crate) versions: Vec<&'a VersionRow>,
+    /// The labels of these versions.
+    pub(crate) labels: Vec<&'a super::LabelRows>,
     pub(crate) definitions: Vec<&'a DefinitionRow>,
     pub(crate) new_jobs: Vec<&'a JobRow>,
     pub(crate) jobs: Vec<&'a JobRow>,
@@ -282,6 +284,7 @@ impl Changes<'_> {
         // All of them by name: one that is forgotten here would be lost when it comes alone.
         let Self {
             versions,
+            labels,
             definitions,
             new_jobs,
             jobs,
@@ -317,6 +320,7 @@ impl Changes<'_> {
             probe,
         } = self;
         versions.is_empty()
+            && labels.is_empty()
             && definitions.is_empty()
             && new_jobs.is_empty()
             && jobs.is_empty()

@@ -293,7 +293,7 @@ impl StoreWriter {
         Ok(())
     }
 
-    async fn begin(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
         self.connection().await?.begin().await?;
         if let (Some(connection), Some(claim)) = (&mut self.connection, &mut self.claim) {
             claim.enter(connection).await?;
@@ -321,7 +321,7 @@ impl StoreWriter {
     }
 
     /// What cannot be rolled back is dropped with its connection.
-    async fn roll_back(&mut self) {
+    pub(super) async fn roll_back(&mut self) {
         if let Some(mut connection) = self.connection.take()
             && !connection.is_broken()
             && connection.roll_back().await
@@ -358,6 +358,9 @@ impl StoreWriter {
             ]);
         })
         .await?;
+        for row in &changes.labels {
+            self.write_labels(row).await?;
+        }
         self.many(&DEFINITIONS, &changes.definitions, |row, cells| {
             cells.extend([
                 (&row.job_type).into(),

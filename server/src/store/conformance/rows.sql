@@ -9,6 +9,8 @@ tasks:
   - {task_type: three, script: [x]}
 ', '[]', 5),
 ('flow', 'bbbb', '1.1.0', 'job_type: flow', '[]', 4), ('Zebra', 'cccc', NULL, 'job_type: Zebra', '[]', 3);
+INSERT INTO version_labels (job_type, version, position, name, value) VALUES ('flow', 'aaaa', 0, 'team', 'core'),
+('flow', 'aaaa', 1, 'ünï', 'a:b'), ('flow', 'bbbb', 0, 'team', 'old'), ('Zebra', 'cccc', 0, 'tier', '2');
 INSERT INTO jobs (id, job_type, version, state, reason, error_code, error_message, priority, user_key, params, description,
     submitted_by, tick, attempt, nonce, created_at, scheduled_at, started_at, finished_at, parent_job, parent_attempt, forked,
     depth, rerun_of, concurrency_key, expires_at, created_params, origin_key, description_given) VALUES

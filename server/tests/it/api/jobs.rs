@@ -237,8 +237,73 @@ async fn a_text_is_looked_for_in_so_many_jobs_at_a_time() {
     let cursor = first["next_cursor"].as_str().unwrap();
     let second = server.get(&format!("/api/v1/jobs?text=needle&cursor={cursor}")).await.json();
     assert_eq!((&second["items"][0]["job_id"], &second["next_cursor"]), (&needle["job_id"], &Value::Null));
+    // Counting looks at as many of each state, and says where there may be more.
+    let counts = server.get("/api/v1/jobs/counts?text=needle").await.json();
+    assert_eq!((&counts["total"], &counts["at_least"]), (&json!(1), &json!(["SKIPPED"])));
+    let counts = server.get("/api/v1/jobs/counts").await.json();
+    assert_eq!((&counts["states"]["SKIPPED"], &counts["at_least"]), (&json!(10_001), &json!([])));
     // Several states together keep the order.
     let mixed =
         server.get("/api/v1/jobs?state=SKIPPED,RUNNING&created_before=2999-01-01T00:00:00Z&limit=2").await.json();
     assert_eq!(mixed["items"][1]["job_id"], "job_z10000");
+}
+
+#[tokio::test]
+async fn jobs_are_counted_with_the_filters_of_the_list() {
+    let server = with_flow().await;
+    server.upload(&definition("labels: {team: core, \"a b\": x}", &[("a", "")]).replace("flow", "other")).await;
+    for _ in 0..3 {
+        server.submit("flow").await;
+    }
+    let other = server.submit("other").await;
+    server.post(&format!("/api/v1/jobs/{other}/cancel"), &json!({})).await;
+    let counts = async |query: &str| server.get(&format!("/api/v1/jobs/counts{query}")).await.json();
+    let needs = json!({"approvals": 0, "budgets": 0, "paused": 0, "blocked": 0});
+    assert_eq!(
+        counts("").await,
+        json!({"states": {"RUNNING": 3, "CANCELLED": 1}, "total": 4, "at_least": [], "needs": needs})
+    );
+    for (query, total) in [
+        ("?state=RUNNING,PAUSED", 3),
+        ("?job_type=other", 1),
+        ("?text=OTHER", 1),
+        ("?label=team:core", 1),
+        ("?label=team&label=a%20b:x", 1),
+        ("?label=team:web", 0),
+        ("?user_key=none", 0),
+        ("?created_after=2999-01-01T00:00:00Z", 0),
+    ] {
+        assert_eq!(counts(query).await["total"], total, "{query}");
+    }
+    let listed = server.get("/api/v1/jobs?label=team:core").await.json();
+    assert_eq!(listed["items"][0]["labels"], json!({"team": "core", "a b": "x"}));
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    let job = server.get(&format!("/api/v1/jobs/{other}")).await.json();
+    assert_eq!(job["labels"], json!({"team": "core", "a b": "x"}));
+    assert_eq!(server.get("/api/v1/definitions/other").await.json()["labels"], job["labels"]);
+    let ended = server.get("/api/v1/jobs?order=finished").await.json();
+    assert_eq!((&ended["items"][0]["job_id"], ended["items"].as_array().unwrap().len()), (&json!(other), 1));
+
+    let refused = async |query: &str| server.get(&format!("/api/v1/jobs{query}")).await.problem();
+    let begin = "400 BAD_QUERY: the request's query is not valid";
+    assert_eq!(
+        refused("?label=:core").await,
+        format!("{begin} (label: label \":core\": `name:value` is expected, or a name alone)")
+    );
+    assert_eq!(
+        refused(&format!("/counts?{}", "label=a&".repeat(11))).await,
+        format!("{begin} (label: at most 10 labels may be asked for at once)")
+    );
+    assert_eq!(
+        refused("?order=finished&state=RUNNING").await,
+        format!(
+            "{begin} (order: order \"finished\" is one of jobs that have ended, and a job that is RUNNING has not)"
+        )
+    );
+    assert_eq!(
+        refused("?order=newest").await,
+        format!("{begin} (order: order \"newest\": created or finished is expected)")
+    );
+    assert!(refused("/counts?limit=3").await.contains("there is no such query parameter"));
+    assert!(refused("/counts?state=ALL").await.contains("one of PENDING, RUNNING"));
 }

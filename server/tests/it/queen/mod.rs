@@ -15,6 +15,7 @@ mod flow;
 mod forks;
 mod job_triggers;
 mod leases;
+mod lists;
 mod lost_connections;
 mod outcomes;
 mod postgres;
