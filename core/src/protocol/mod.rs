@@ -16,5 +16,6 @@ pub mod graph;
 mod id;
 pub mod outcomes_api;
 pub mod people;
+pub mod rehearsals;
 
 pub use id::*;

@@ -17,5 +17,6 @@ mod logs;
 mod notifications;
 mod openapi;
 mod receivers;
+mod rehearsals;
 mod rig;
 mod start;
