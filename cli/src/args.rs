@@ -365,6 +365,8 @@ pub(crate) enum JobsAction {
     List(JobsListArgs),
     /// Show one job with its tasks.
     Show(JobsShowArgs),
+    /// Show what an ant was told to do in an attempt: the exact command, without the values of secrets.
+    Command(JobsCommandArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -405,6 +407,20 @@ pub(crate) struct JobsListArgs {
 pub(crate) struct JobsShowArgs {
     /// The job's id, or a unique beginning or end of it.
     pub(crate) job: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsCommandArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    /// The attempt's number within the job (`jobs show` lists them).
+    #[arg(value_name = "ATTEMPT")]
+    pub(crate) number: u32,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

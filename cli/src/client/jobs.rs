@@ -16,12 +16,13 @@ use crate::output;
 /// What the server gives at once.
 const PAGE: u32 = 200;
 
-/// `atta jobs [list|show]`.
+/// `atta jobs [list|show|command]`.
 pub(crate) async fn jobs(args: JobsArgs) -> CommandResult {
     match args.action {
         None => list(args.list).await,
         Some(JobsAction::List(args)) => list(args).await,
         Some(JobsAction::Show(args)) => show(args).await,
+        Some(JobsAction::Command(args)) => super::attempt_command::command(args).await,
     }
 }
 

@@ -3,6 +3,7 @@
 mod ants;
 mod approvals;
 mod artifacts;
+mod attempt_command;
 mod budgets;
 mod configs;
 mod definitions;

@@ -148,6 +148,13 @@ fn a_server_takes_jobs_and_shows_what_they_did() {
     assert_eq!(ask(&["jobs", "--count", "--json"]).json()["states"], json!({"FAILED": 1}));
     ask(&["jobs", "--label", ":core"]).says(2, &["`name:value` is expected"]);
     ask(&["jobs", "--ended", "--state", "RUNNING"]).says(2, &["a job that is RUNNING has not"]);
+    let command = ask(&["jobs", "command", &id, "2"]);
+    for words in
+        ["task:         test\n", "program:      sh -eu\n", "\n  CODE=1\n", "\nscript\necho testing\nexit \"$CODE\"\n"]
+    {
+        assert!(command.stdout.contains(words), "{words}: {}", command.stdout);
+    }
+    ask(&["jobs", "command", &id, "9"]).says(4, &["attempt 9 of the job", "not found"]);
 
     assert_eq!(ask(&["logs", &id, "test"]).stdout, "testing\n");
     assert_eq!(ask(&["logs", &id, "compile", "--stream", "stderr"]).stdout, "warned\n");

@@ -9,6 +9,7 @@ pub mod ant;
 pub mod ants;
 pub mod api;
 pub mod budgets;
+pub mod command;
 mod configs;
 pub mod counts;
 pub mod github;

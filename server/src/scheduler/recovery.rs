@@ -21,6 +21,7 @@ use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion, label_versions};
 use super::fan_out::Left;
 use super::job_time::JobTime;
+use super::kept_commands::Packer;
 use super::leases::Losses;
 use super::live::{Dirty, LiveJob, TaskData};
 use super::queue::ReadyQueue;
@@ -104,6 +105,7 @@ impl State {
             tokens: 0,
             sequence: 0,
             staged: Staged::default(),
+            packer: Packer::default(),
             restored: None,
         };
         state.reload(database).await?;

@@ -24,6 +24,7 @@ use super::families::EndedJob;
 use super::fence::Fence;
 use super::figures::Pace;
 use super::job_time::JobTime;
+use super::kept_commands::Packer;
 use super::leases::Losses;
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
@@ -38,9 +39,9 @@ use crate::auth::Tokens;
 use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
-    AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DaySum, DeliveryChange,
-    DeliveryRow, EventRow, IdempotencyRow, JobRow, LabelRows, OutboxRow, OutcomeChange, SpendRow, TimerChange,
-    TokenRow, VersionRow, VoteRow, json,
+    AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, CommandRow, ConfigKey, DaySum,
+    DeliveryChange, DeliveryRow, EventRow, IdempotencyRow, JobRow, LabelRows, OutboxRow, OutcomeChange, SpendRow,
+    TimerChange, TokenRow, VersionRow, VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -53,6 +54,8 @@ pub(super) struct Staged {
     pub(super) events: Vec<EventRow>,
     pub(super) artifacts: Vec<ArtifactRows>,
     pub(super) agents: Vec<AgentRow>,
+    /// What ants are told; an attempt may be given twice.
+    pub(super) commands: BTreeMap<(JobId, AttemptNumber), CommandRow>,
     pub(super) achieved: Vec<OutcomeChange>,
     /// What attempts of agents may use or have used; `None`: nothing at all.
     pub(super) spend: BTreeMap<(JobId, AttemptNumber), Option<SpendRow>>,
@@ -156,6 +159,7 @@ pub(super) struct State {
     pub(super) tokens: u32,
     pub(super) sequence: i64,
     pub(super) staged: Staged,
+    pub(super) packer: Packer,
     /// The database was restored from a backup, which is to be followed up.
     pub(super) restored: Option<crate::store::Restored>,
 }
@@ -362,6 +366,7 @@ impl State {
                 .collect(),
             artifacts: self.staged.artifacts.iter().collect(),
             agents: self.staged.agents.iter().collect(),
+            commands: self.staged.commands.values().collect(),
             achieved: self.staged.achieved.iter().collect(),
             spend: self.staged.spend.iter().map(|((job, attempt), row)| (job, *attempt, row.as_ref())).collect(),
             spend_days: self

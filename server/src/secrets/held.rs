@@ -115,6 +115,13 @@ impl Held {
         self.redactor.get_or_init(|| Redactor::new(&self.values)).as_ref()
     }
 
+    /// Redacts a document.
+    pub(crate) fn clean_json(&self, value: &mut Value) {
+        if let Some(redactor) = self.redactor() {
+            redactor.clean_json(value);
+        }
+    }
+
     /// Redacts the end of an attempt.
     pub(crate) fn clean(&self, said: Said<'_>) {
         let Some(redactor) = self.redactor() else { return };

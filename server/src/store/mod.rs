@@ -9,6 +9,7 @@ mod ants;
 mod approvals;
 mod binding;
 mod claim;
+mod commands;
 mod configs;
 #[cfg(test)]
 mod conformance;
@@ -51,6 +52,8 @@ pub(crate) use ants::AntRow;
 pub use approvals::{ApprovalFilter, Via};
 pub(crate) use approvals::{ApprovalPolicy, ApprovalRow, Asked, VoteRow};
 pub use claim::DatabaseReport;
+pub(crate) use commands::CommandRow;
+pub use commands::StoredCommand;
 pub(crate) use configs::{ConfigChange, ConfigContent, ConfigKey, ConfigRow, Sealed};
 pub(crate) use damaged::OpenLease;
 pub use deliveries::DeliveryFilter;

@@ -249,6 +249,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) instances_removed: Vec<(&'a JobId, TaskIndex, u32)>,
     pub(crate) artifacts: Vec<&'a ArtifactRows>,
     pub(crate) agents: Vec<&'a super::AgentRow>,
+    pub(crate) commands: Vec<&'a super::CommandRow>,
     /// What jobs have cost and achieved.
     pub(crate) achieved: Vec<&'a super::OutcomeChange>,
     /// What attempts of agents may use or have used; `None`: nothing at all.
@@ -296,6 +297,7 @@ impl Changes<'_> {
             instances_removed,
             artifacts,
             agents,
+            commands,
             achieved,
             spend,
             spend_days,
@@ -332,6 +334,7 @@ impl Changes<'_> {
             && instances_removed.is_empty()
             && artifacts.is_empty()
             && agents.is_empty()
+            && commands.is_empty()
             && achieved.is_empty()
             && spend.is_empty()
             && spend_days.is_empty()

@@ -162,6 +162,13 @@ const INSTANCES: ManyRows = ManyRows {
         error_message = excluded.error_message",
 };
 
+const COMMANDS: ManyRows = ManyRows {
+    name: "write commands",
+    head: "INSERT INTO attempt_commands (job_id, attempt, command) VALUES ",
+    columns: 3,
+    tail: " ON CONFLICT (job_id, attempt) DO UPDATE SET command = excluded.command",
+};
+
 const ARTIFACTS: ManyRows = ManyRows {
     name: "insert artifacts",
     head: "INSERT INTO artifacts (job_id, attempt, path, digest, size, executable, group_name, expires_at) VALUES ",
@@ -505,6 +512,10 @@ impl StoreWriter {
                 millis(row.started_at),
                 millis(row.finished_at),
             ]);
+        })
+        .await?;
+        self.many(&COMMANDS, &changes.commands, |row, cells| {
+            cells.extend([(&row.job.0).into(), row.attempt.0.into(), (&row.command).into()]);
         })
         .await?;
         for (job, task, from) in &changes.instances_removed {

@@ -45,6 +45,8 @@ impl Case {
         let rows = ROWS.replace("BYTES(0102)", &format!("{}0102{}", bytes.0, bytes.1));
         let rows = rows.replace("BYTES(00ff)", &format!("{}00ff{}", bytes.0, bytes.1));
         let rows = rows.replace("BYTES(6162ff)", &format!("{}6162ff{}", bytes.0, bytes.1));
+        // The text {} in a frame of zstd.
+        let rows = rows.replace("BYTES({})", &format!("{}28b52ffd20021100007b7d{}", bytes.0, bytes.1));
         let connection = writer.connection().await.unwrap();
         connection.run_script(rows.leak()).await.unwrap();
         let reads = Reads::new(store.clone());
@@ -166,6 +168,10 @@ impl Case {
             text("job_exists", reads.job_exists(&job1).await),
             text("job_is_terminal", reads.job_is_terminal(&job1).await),
             text("attempt_state", reads.attempt_state(&job2, 1).await),
+            text("attempt_command", reads.attempt_command(&job1, 1).await),
+            text("attempt_command", reads.attempt_command(&job2, 1).await),
+            text("attempt_command", reads.attempt_command(&JobId("job_3".to_owned()), 1).await),
+            text("attempt_command", reads.attempt_command(&none, 1).await),
             text("latest_attempt", reads.latest_attempt(&job2, "one").await),
             text("webhook", reads.webhook("flow", "push").await),
             text("attempts", reads.attempts(&job1, Some("two"), None, 10).await),
@@ -439,6 +445,9 @@ async fn write_everything(writer: &mut StoreWriter) {
     let ant = AntRow { session: Some(u64::MAX), ..ants[0].clone() };
     let expiring = writer.overdue_artifacts(UnixMillis(1_000), 10).await.unwrap();
     let agent = AgentRow { job: job2.clone(), attempt: AttemptNumber(7), record: Box::new(agent_record()) };
+    let frame = zstd::encode_all(&b"{\"a\":1}"[..], 1).unwrap();
+    let command = CommandRow { job: job2.clone(), attempt: AttemptNumber(1), command: frame.clone() };
+    let again = CommandRow { job: job1.clone(), attempt: AttemptNumber(1), command: frame };
     let achieved = outcomes::change_of_everything();
     let spend = spend_row(&job2);
     let day = DaySum { attempts: 1, counted: spend.settled.unwrap().counted, unknown: 1 };
@@ -463,6 +472,7 @@ async fn write_everything(writer: &mut StoreWriter) {
         instances_removed: vec![(&job1, TaskIndex(1), 1)],
         artifacts: vec![&artifacts],
         agents: vec![&agent],
+        commands: vec![&command, &again],
         achieved: vec![&achieved, &achieved],
         spend: vec![(&job2, AttemptNumber(7), Some(&spend)), (&job2, AttemptNumber(8), None)],
         spend_days: vec![(3, "flow", &day), (3, "flow", &day)],

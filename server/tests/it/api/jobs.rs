@@ -307,3 +307,50 @@ async fn jobs_are_counted_with_the_filters_of_the_list() {
     assert!(refused("/counts?limit=3").await.contains("there is no such query parameter"));
     assert!(refused("/counts?state=ALL").await.contains("one of PENDING, RUNNING"));
 }
+
+#[tokio::test]
+async fn the_command_of_an_attempt_is_answered_or_it_is_said_why_not() {
+    let server = TestServer::start().await;
+    server
+        .send(
+            server
+                .request(Method::PUT, "/api/v1/configs/Token")
+                .json(&json!({"value": "canary-98765", "secret": true})),
+        )
+        .await;
+    let keys = "environment: {TOKEN: \"{{ secrets.Token }}\"}";
+    server.upload(&definition("", &[("first", keys), ("second", "dependencies: [first]\ntags: [none]")])).await;
+    let id = server.submit("flow").await;
+    let get = async |number: &str| server.get(&format!("/api/v1/jobs/{id}/attempts/{number}/command")).await;
+    assert_eq!(
+        get("1").await.problem(),
+        "404 COMMAND_NOT_GIVEN: no ant was told anything in attempt 1: it waits for one, ended before, or the server itself does what it is about"
+    );
+    Ant::new("ant", 1).work(server.server.queen()).await;
+    let answer = get("1").await;
+    let command = answer.json();
+    assert!(!String::from_utf8_lossy(&answer.body).contains("canary"), "{command:#}");
+    assert_eq!(
+        (&command["action"]["method"], &command["action"]["script"]["text"]),
+        (&json!("SHELL"), &json!("echo first\n"))
+    );
+    let environment = command["environment"].as_array().unwrap();
+    assert!(environment.contains(&json!({"name": "TOKEN", "value": "***", "secret": true})), "{command:#}");
+    assert_eq!((&command["secrets"], &command["directory"]), (&json!(["Token"]), &json!("TASK_DIR")));
+    let again = server.request(Method::GET, &format!("/api/v1/jobs/{id}/attempts/1/command"));
+    assert_eq!(server.send(again.header("if-none-match", answer.header("etag"))).await.status, 304);
+    assert!(get("2").await.problem().starts_with("404 COMMAND_NOT_GIVEN: no ant was told anything in attempt 2: "));
+    assert_eq!(get("3").await.problem(), format!("404 NOT_FOUND: attempt 3 of the job {id} not found"));
+    assert_eq!(
+        server.get("/api/v1/jobs/job_0/attempts/1/command").await.problem(),
+        "404 NOT_FOUND: job job_0 not found"
+    );
+    let options = SqliteConnectOptions::new().filename(server.dir.path().join("atta.db"));
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("DELETE FROM attempt_commands").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    assert_eq!(
+        get("1").await.problem(),
+        "404 COMMAND_NOT_KEPT: what the ant was told in attempt 1 is not kept: an earlier version of the server gave it out, or it could not be told without a secret"
+    );
+}

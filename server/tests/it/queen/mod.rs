@@ -14,6 +14,7 @@ mod fan_out_approvals;
 mod flow;
 mod forks;
 mod job_triggers;
+mod kept_commands;
 mod leases;
 mod lists;
 mod lost_connections;
