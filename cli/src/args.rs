@@ -372,6 +372,8 @@ pub(crate) enum JobsAction {
     List(JobsListArgs),
     /// Show one job with its tasks.
     Show(JobsShowArgs),
+    /// Show what an ant was told to do in an attempt: the exact command, without the values of secrets.
+    Command(JobsCommandArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -389,6 +391,15 @@ pub(crate) struct JobsListArgs {
     /// Only the job with this key.
     #[arg(long, value_name = "KEY")]
     pub(crate) user_key: Option<String>,
+    /// Only jobs with this label of their definition, whatever its value if none is given. May be repeated: all of them.
+    #[arg(long, value_name = "NAME[:VALUE]")]
+    pub(crate) label: Vec<String>,
+    /// Only jobs that have ended, what ended last first.
+    #[arg(long)]
+    pub(crate) ended: bool,
+    /// Print how many there are in each state, and how many need somebody.
+    #[arg(long, conflicts_with_all = ["ended", "limit"])]
+    pub(crate) count: bool,
     /// How many at most.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) limit: u32,
@@ -403,6 +414,20 @@ pub(crate) struct JobsListArgs {
 pub(crate) struct JobsShowArgs {
     /// The job's id, or a unique beginning or end of it.
     pub(crate) job: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsCommandArgs {
+    /// The job's id, or a unique beginning or end of it.
+    pub(crate) job: String,
+    /// The attempt's number within the job (`jobs show` lists them).
+    #[arg(value_name = "ATTEMPT")]
+    pub(crate) number: u32,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

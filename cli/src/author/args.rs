@@ -31,8 +31,8 @@ pub(crate) struct PlanArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) params: ParamArgs,
-    /// What a task's attempts end with, in order; the last one repeats. Also TASK.when=false and TASK.items=3. May be
-    /// repeated.
+    /// What a task's attempts end with, in order; the last one repeats. Also TASK.when=false, TASK.items=3, and
+    /// TASK.outputs={"NAME":"VALUE"}. May be repeated.
     #[arg(long, value_name = "TASK=RESULT[,RESULT…]")]
     pub(crate) assume: Vec<String>,
     /// Print JSON.

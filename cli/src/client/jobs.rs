@@ -5,6 +5,7 @@ use std::fmt::Write;
 use atta_core::protocol::agent::{CostSource, MicroUsd};
 use atta_core::protocol::agents_api::{AgentResource, AgentTotals};
 use atta_core::protocol::api::{AttemptResource, FanOutResource, JobDetail, JobSummary, TaskResource};
+use atta_core::protocol::counts::JobCounts;
 use owo_colors::OwoColorize;
 
 use super::Server;
@@ -15,12 +16,13 @@ use crate::output;
 /// What the server gives at once.
 const PAGE: u32 = 200;
 
-/// `atta jobs [list|show]`.
+/// `atta jobs [list|show|command]`.
 pub(crate) async fn jobs(args: JobsArgs) -> CommandResult {
     match args.action {
         None => list(args.list).await,
         Some(JobsAction::List(args)) => list(args).await,
         Some(JobsAction::Show(args)) => show(args).await,
+        Some(JobsAction::Command(args)) => super::attempt_command::command(args).await,
     }
 }
 
@@ -35,6 +37,11 @@ async fn list(args: JobsListArgs) -> CommandResult {
     };
     filters.extend(parent.as_deref().map(|parent| ("parent", parent)));
     filters.extend(args.user_key.as_deref().map(|key| ("user_key", key)));
+    filters.extend(args.label.iter().map(|label| ("label", label.as_str())));
+    if args.count {
+        return count(&server, &filters, args.json).await;
+    }
+    filters.extend(args.ended.then_some(("order", "finished")));
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut jobs: Vec<JobSummary> = Vec::new();
     let mut cursor = None;
@@ -74,6 +81,35 @@ async fn list(args: JobsListArgs) -> CommandResult {
     if more {
         output::say(&format!("There are more; --limit {} shows more of them.\n", args.limit.saturating_mul(5)));
     }
+    Ok(Exit::Success)
+}
+
+/// How many there are instead of the jobs themselves.
+async fn count(server: &Server, filters: &[(&str, &str)], json: bool) -> CommandResult {
+    let counts: JobCounts = server.json(server.get(&["jobs", "counts"], filters)).await?;
+    if json {
+        output::print_json(&counts)?;
+        return Ok(Exit::Success);
+    }
+    let more = |state: &str| if counts.at_least.iter().any(|one| one.as_str() == state) { "+" } else { "" };
+    let mut rows: Vec<Vec<String>> =
+        counts.states.iter().map(|(state, count)| vec![state.clone(), format!("{count}{}", more(state))]).collect();
+    let any = if counts.at_least.is_empty() { "" } else { "+" };
+    rows.push(vec!["all".to_owned(), format!("{}{any}", counts.total)]);
+    let mut text = output::table(&["STATE", "JOBS"], &rows);
+    let needs = [
+        (counts.needs.approvals, "open question", "open questions"),
+        (counts.needs.budgets, "used-up budget", "used-up budgets"),
+        (counts.needs.paused, "paused job", "paused jobs"),
+        (counts.needs.blocked, "blocked job", "blocked jobs"),
+    ];
+    let needs = needs.into_iter().filter(|(count, ..)| *count > 0);
+    let needs: Vec<String> =
+        needs.map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many })).collect();
+    if !needs.is_empty() {
+        let _ = writeln!(text, "\nneed somebody: {}", needs.join(", "));
+    }
+    output::print(&text)?;
     Ok(Exit::Success)
 }
 
@@ -181,6 +217,8 @@ fn human(job: &JobDetail) -> String {
     let reruns: Vec<&str> = job.reruns.iter().map(|job| job.0.as_str()).collect();
     field("run again by", Some(&reruns.join(", ")));
     field("user key", summary.user_key.as_deref());
+    let labels: Vec<String> = summary.labels.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    field("labels", Some(&labels.join(", ")));
     field("submitted", Some(&format!("{} by {}", summary.created_at, summary.submitted_by)));
     if let Some(parent) = &summary.parent {
         let by = parent.task.as_deref().map(|task| format!(", task {task}")).unwrap_or_default();

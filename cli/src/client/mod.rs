@@ -4,6 +4,7 @@ mod ants;
 mod approvals;
 mod artifacts;
 mod attach;
+mod attempt_command;
 mod budgets;
 mod configs;
 mod definitions;

@@ -196,6 +196,8 @@ fn nothing_is_found_of_a_run_with_ten_secrets() {
         vec!["config", "get", "S1"],
         vec!["definitions", "show", "ten"],
         vec!["doctor", "--json"],
+        vec!["jobs", "command", &job, "1"],
+        vec!["jobs", "command", &job, "1", "--json"],
     ]
     .iter()
     .map(|arguments| server.client(arguments))
@@ -203,6 +205,8 @@ fn nothing_is_found_of_a_run_with_ten_secrets() {
     let log = String::from_utf8_lossy(&answers[2].stdout).into_owned();
     assert!(log.matches("***").count() > 40, "{log}");
     assert!(log.contains("Bearer ***") || log.contains("leak | ***"), "{log}");
+    let command = String::from_utf8_lossy(&answers[10].stdout).into_owned();
+    assert!(command.contains("  HEADER=***  (secret)\n") && command.contains("\nscript\nuntil [ -e "), "{command}");
     for answer in &answers {
         search("an answer", &answer.stdout, &mut found);
         search("an answer", &answer.stderr, &mut found);

@@ -10,6 +10,7 @@ use crate::scratch::{Done, Scratch};
 
 const BUILD: &str = r#"
 job_type: build
+labels: {team: core, tier: 2}
 params: {Code: {type: integer, default: 0}}
 defaults: {shell: [sh, -eu]}
 environment: {CODE: "{{ Code }}"}
@@ -139,6 +140,21 @@ fn a_server_takes_jobs_and_shows_what_they_did() {
     assert_eq!(ask(&["jobs", "--state", "COMPLETED", "--json"]).json(), json!([]));
     let shown = ask(&["jobs", "show", &id[id.len() - 8..]]);
     assert!(shown.code == 0 && shown.stdout.contains("✗ test") && shown.stdout.contains("words = 3"), "{shown:#?}");
+
+    assert_eq!(ask(&["jobs", "--label", "team:core", "--label", "tier", "--ended", "--json"]).json(), jobs);
+    assert_eq!(ask(&["jobs", "--label", "team:web", "--json"]).json(), json!([]));
+    assert!(shown.stdout.contains("labels:      team: core, tier: 2\n"), "{shown:#?}");
+    assert_eq!(ask(&["jobs", "--count", "--label", "tier:2"]).stdout, "STATE   JOBS\nFAILED  1\nall     1\n");
+    assert_eq!(ask(&["jobs", "--count", "--json"]).json()["states"], json!({"FAILED": 1}));
+    ask(&["jobs", "--label", ":core"]).says(2, &["`name:value` is expected"]);
+    ask(&["jobs", "--ended", "--state", "RUNNING"]).says(2, &["a job that is RUNNING has not"]);
+    let command = ask(&["jobs", "command", &id, "2"]);
+    for words in
+        ["task:         test\n", "program:      sh -eu\n", "\n  CODE=1\n", "\nscript\necho testing\nexit \"$CODE\"\n"]
+    {
+        assert!(command.stdout.contains(words), "{words}: {}", command.stdout);
+    }
+    ask(&["jobs", "command", &id, "9"]).says(4, &["attempt 9 of the job", "not found"]);
 
     assert_eq!(ask(&["logs", &id, "test"]).stdout, "testing\n");
     assert_eq!(ask(&["logs", &id, "compile", "--stream", "stderr"]).stdout, "warned\n");

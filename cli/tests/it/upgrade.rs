@@ -93,6 +93,10 @@ fn a_data_directory_of_an_earlier_build_goes_on_under_this_one() {
     assert_eq!(fs::read_to_string(out.join("make/file")).expect("it was fetched"), "kept\n");
     assert_eq!(task(&server.job(&job("completed")), "make")["outputs"]["out"], "made");
     assert!(stdout(&server, &["logs", &job("running"), "run", "--attempt", "1"]).starts_with("begun\n"));
+    // What ants were told was not kept then.
+    let command = server.client(&["jobs", "command", &job("completed"), "1"]);
+    let said = String::from_utf8_lossy(&command.stderr).into_owned();
+    assert!(said.contains("COMMAND_NOT_KEPT") && said.contains("an earlier version of the server"), "{said}");
     let uses = server.json(&["submit", "uses", "--json"]);
     let uses = server.finished(uses["job_id"].as_str().expect("an id"));
     assert_eq!(uses["state"], "COMPLETED", "{uses:#}");

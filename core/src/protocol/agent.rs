@@ -166,7 +166,7 @@ pub struct AgentOrder {
 }
 
 /// A text that an agent is given as a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ContextFile {
     /// Its name.
     pub name: String,
@@ -190,7 +190,7 @@ pub struct ContextFile {
 pub const LAID: &str = ".atta-context";
 
 /// Where the text of a file for an agent comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ContextSource {
     /// The rendered text.
@@ -204,7 +204,7 @@ pub enum ContextSource {
 }
 
 /// How a text for an agent is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ContextForm {
     /// HTML comments and hidden characters are taken out.
@@ -232,7 +232,7 @@ pub struct AgentChoice {
 }
 
 /// What is tried when the choice before did not work out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fallback {
     /// With what.
     pub choice: AgentChoice,
@@ -273,7 +273,7 @@ pub struct AgentSession {
 }
 
 /// What the final message has to hold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VerdictOrder {
     /// A JSON Schema.
     pub schema: Value,
@@ -287,7 +287,7 @@ pub struct VerdictOrder {
 }
 
 /// What an attempt may use up; it is killed when more is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct AgentLimits {
     /// Turns of the model, as we count them.

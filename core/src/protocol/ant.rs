@@ -345,7 +345,7 @@ pub struct ArtifactInput {
 }
 
 /// One stored file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ArtifactFile {
     /// Relative path with `/`; never absolute, never with `..`.
     pub path: String,

@@ -134,6 +134,9 @@ pub struct JobSummary {
     /// The job that it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ParentResource>,
+    /// The labels of its definition's version.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub labels: IndexMap<String, String>,
 }
 
 /// How a job came from another one.
@@ -397,6 +400,9 @@ pub struct DefinitionResource {
     pub updated_at: String,
     /// Warnings of the validator.
     pub warnings: Vec<FieldViolation>,
+    /// The labels of its newest version.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub labels: IndexMap<String, String>,
 }
 
 /// An immutable version of a definition.

@@ -9,12 +9,15 @@ pub mod ant;
 pub mod ants;
 pub mod api;
 pub mod budgets;
+pub mod command;
 mod configs;
+pub mod counts;
 pub mod github;
 pub mod graph;
 mod id;
 pub mod outcomes_api;
 pub mod people;
+pub mod rehearsals;
 pub mod terminal;
 
 pub use id::*;

@@ -1,4 +1,5 @@
-//! What templates may know during a rehearsal: params, job variables, built-ins, states and results; no outputs.
+//! What templates may know during a rehearsal: params, job variables, built-ins, states and results; outputs as far as they are
+//! assumed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,14 +15,16 @@ use crate::template::{Builtins, Renderer, TaskValues, TaskView, Variables, is_tr
 #[derive(Debug)]
 pub(super) struct Tasks {
     names: Vec<String>,
+    /// What tasks are assumed to leave.
+    outputs: HashMap<String, IndexMap<String, Value>>,
     known: Mutex<HashMap<String, (String, Option<AttemptResult>)>>,
 }
 
 impl Tasks {
-    pub(super) fn new(definition: &JobDefinition) -> Arc<Self> {
+    pub(super) fn new(definition: &JobDefinition, outputs: HashMap<String, IndexMap<String, Value>>) -> Arc<Self> {
         let names: Vec<String> = definition.tasks.iter().map(|task| task.name.clone()).collect();
         let known = names.iter().map(|name| (name.clone(), ("PENDING".to_owned(), None))).collect();
-        Arc::new(Self { names, known: Mutex::new(known) })
+        Arc::new(Self { names, outputs, known: Mutex::new(known) })
     }
 
     pub(super) fn set(&self, name: &str, state: &str, result: Option<AttemptResult>) {
@@ -41,6 +44,8 @@ impl TaskView for Tasks {
             state,
             exit_code: result.and_then(AttemptResult::exit_code).map(i64::from),
             result: result.map(|result| Value::from(result.as_str())),
+            // They are there when the task has run.
+            outputs: result.and_then(|_| self.outputs.get(name).cloned()),
             ..TaskValues::default()
         })
     }

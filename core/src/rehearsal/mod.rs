@@ -8,7 +8,7 @@ mod knowledge;
 mod play;
 
 pub use assume::{AssumeError, Assumptions};
-pub use play::{Rehearsal, RehearsalError, RehearsedTask, Step, StepKind, rehearse};
+pub use play::{Rehearsal, RehearsalError, RehearsedTask, Step, StepKind, rehearse, rehearse_while};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::assume::{Assumptions, success};
 use super::knowledge::{Knowledge, Tasks};
@@ -31,7 +32,7 @@ const MOST_STEPS: usize = 20_000;
 const ENTROPY: u64 = 0x5eed_5eed_5eed_5eed;
 
 /// What a job would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Rehearsal {
     /// The definition's name.
     pub job_type: String,
@@ -64,7 +65,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 /// One thing that would happen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Step {
     /// Milliseconds since the start, waits only.
     pub at_ms: u64,
@@ -87,7 +88,7 @@ pub struct Step {
 }
 
 /// What kind of thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
     /// An attempt ran and had this result.
@@ -109,7 +110,7 @@ pub enum StepKind {
 }
 
 /// A task at the end.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RehearsedTask {
     /// Its name.
     pub task: String,
@@ -138,6 +139,11 @@ pub enum RehearsalError {
         "the job does not end within {MOST_EVENTS} events: a result that is assumed for every attempt keeps it going"
     )]
     Endless,
+    /// Whoever asked does not wait any longer.
+    #[error(
+        "it takes too long to find out what the job does: assume results that lead to its end sooner, or fewer items"
+    )]
+    TooLong,
     /// The engine refused an event.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -149,8 +155,18 @@ pub fn rehearse(
     params: &Map<String, Value>,
     assumptions: &Assumptions,
 ) -> Result<Rehearsal, RehearsalError> {
+    rehearse_while(definition, params, assumptions, &|| true)
+}
+
+/// The same, as long as `goes_on` says so. It is asked often.
+pub fn rehearse_while(
+    definition: &JobDefinition,
+    params: &Map<String, Value>,
+    assumptions: &Assumptions,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Rehearsal, RehearsalError> {
     let params = check_params(definition, params).map_err(RehearsalError::Params)?;
-    let tasks = Tasks::new(definition);
+    let tasks = Tasks::new(definition, assumptions.outputs.clone());
     let knowledge = Knowledge { definition, params: &params, tasks, renderer: Renderer::default() };
     let resolved = definition
         .resolve_fields(&mut |template| knowledge.text(&template.source))
@@ -158,7 +174,7 @@ pub fn rehearse(
     let (mut plan, _) = Plan::build(&resolved).map_err(|problems| RehearsalError::Fields(said(&problems)))?;
     plan.without_jitter();
     let knowledge = Knowledge { definition: &resolved, ..knowledge };
-    Play::new(&plan, &knowledge, assumptions).finish()
+    Play::new(&plan, &knowledge, assumptions, goes_on).finish()
 }
 
 fn said(problems: &[crate::definition::Diagnostic]) -> String {
@@ -169,6 +185,7 @@ struct Play<'a> {
     plan: &'a Plan,
     knowledge: &'a Knowledge<'a>,
     assumptions: &'a Assumptions,
+    goes_on: &'a dyn Fn() -> bool,
     run: JobRun,
     now: i64,
     ready: VecDeque<AttemptNumber>,
@@ -185,11 +202,17 @@ struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    fn new(plan: &'a Plan, knowledge: &'a Knowledge<'a>, assumptions: &'a Assumptions) -> Self {
+    fn new(
+        plan: &'a Plan,
+        knowledge: &'a Knowledge<'a>,
+        assumptions: &'a Assumptions,
+        goes_on: &'a dyn Fn() -> bool,
+    ) -> Self {
         Self {
             plan,
             knowledge,
             assumptions,
+            goes_on,
             run: JobRun::new(plan),
             now: 0,
             ready: VecDeque::new(),
@@ -294,6 +317,9 @@ impl<'a> Play<'a> {
             self.events += 1;
             if self.events > MOST_EVENTS {
                 return Err(RehearsalError::Endless);
+            }
+            if !(self.goes_on)() {
+                return Err(RehearsalError::TooLong);
             }
             let stamped = Stamped { at: UnixMillis(self.now), entropy: ENTROPY, event };
             let effects = decide(self.plan, &mut self.run, &stamped)?;

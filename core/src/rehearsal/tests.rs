@@ -172,3 +172,37 @@ tasks:
     let error = rehearse(&definition, &Map::new(), &assumptions).unwrap_err();
     assert!(error.to_string().contains("does not end"), "{error}");
 }
+
+#[test]
+fn assumed_outputs_decide_conditions_and_are_there_when_the_task_has_run() {
+    const REVIEW: &str = r#"
+job_type: review
+tasks:
+  - {task_type: review, script: [x], outputs: [verdict], on_completed: merge}
+  - task_type: merge
+    when: "{{ tasks.review.outputs.verdict.score > 3 }}"
+    script: [x]
+"#;
+    let play = |assumed: &str| play(REVIEW, json!({}), &[assumed]);
+    let good = play(r#"review.outputs={"verdict": {"score": 5}}"#);
+    assert!(good.assumed.is_empty() && story(&good).contains("Ran merge"), "{good:#?}");
+    let bad = play(r#"review.outputs={"verdict": {"score": 1}}"#);
+    assert!(bad.assumed.is_empty() && story(&bad).contains("Skipped merge"), "{bad:#?}");
+    let other = play(r#"review.outputs={"other": 1}"#);
+    assert_eq!(other.assumed.len(), 1, "{other:#?}");
+    let definition = definition(REVIEW);
+    let error = Assumptions::default().add(&definition, "review.outputs=[1]").unwrap_err().to_string();
+    assert!(error.ends_with(r#"or TASK.outputs={"NAME":"VALUE"}"#), "{error}");
+}
+
+#[test]
+fn a_rehearsal_ends_when_nobody_waits_for_it() {
+    let left = std::cell::Cell::new(3);
+    let goes_on = || {
+        left.set(left.get() - 1);
+        left.get() > 0
+    };
+    let definition = definition(LOOP);
+    let error = rehearse_while(&definition, &Map::new(), &Assumptions::default(), &goes_on).unwrap_err().to_string();
+    assert!(error.starts_with("it takes too long to find out what the job does"), "{error}");
+}

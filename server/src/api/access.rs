@@ -259,6 +259,9 @@ fn peer(request: &Request) -> IpAddr {
     info.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(Peer(address))| address.ip().to_canonical())
 }
 
+/// Operations that change nothing, although they are no GET: what they are asked is too long for an address.
+const ONLY_ASK: [&str; 2] = ["validate_definition", "rehearse_definition"];
+
 /// A request that was answered.
 pub(super) struct Done<'a> {
     pub(super) method: &'a Method,
@@ -271,9 +274,8 @@ pub(super) struct Done<'a> {
 pub(super) async fn audit(context: &Context, caller: &Caller, route: Option<Route>, done: Done<'_>) {
     let changes = !matches!(*done.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let worth = changes && done.status.is_success() && caller.role != Role::Ant;
-    let Some(route) = route.filter(|route| worth && !super::terminal::is_written_down(&route.operation)) else {
-        return;
-    };
+    let unwritten = |operation: &str| ONLY_ASK.contains(&operation) || super::terminal::is_written_down(operation);
+    let Some(route) = route.filter(|route| worth && !unwritten(&route.operation)) else { return };
     let row = AuditRow {
         at: context.clock.now(),
         user: caller.user.clone(),

@@ -2,15 +2,19 @@
 
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{JobAttemptResource, JobDetail, Page};
+use atta_core::protocol::command::CommandResource;
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use utoipa_axum::routes;
 
 use super::Context;
 use super::access::{Access, Routes};
-use super::page::Binding;
+use super::page::{Binding, tagged};
 use super::problem::ApiError;
 use super::request::{Params, Path};
+use crate::store::StoredCommand;
 
 /// Attempts of a task that stand with its job; all are listed here.
 const WITH_JOB: usize = 20;
@@ -19,7 +23,7 @@ const WITH_JOB: usize = 20;
 const RESULTS_WITH_JOB: u32 = 1_000;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().with(Access::VIEWER, routes!(list))
+    Routes::new().with(Access::VIEWER, routes!(list)).with(Access::VIEWER, routes!(command))
 }
 
 /// List the attempts of a job, oldest first
@@ -56,6 +60,50 @@ async fn list(
     let after: Option<u32> = binding.key(cursor.as_deref())?;
     let rows = context.reads.attempts(&job, task.as_deref(), after, limit + 1).await?;
     Ok(Json(binding.page(rows, limit, |row| row.attempt.number)?))
+}
+
+/// Get what an ant was told to do in an attempt
+///
+/// The script, request or prompt as it was sent, with the environment and all else; secrets are named, their values are not there.
+/// It is kept as long as the job. 404 `COMMAND_NOT_GIVEN` when no ant has been told anything (yet), and `COMMAND_NOT_KEPT` for an
+/// attempt of an earlier version of the server.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}/attempts/{number}/command", tag = "jobs", operation_id = "get_command",
+    params(
+        ("id" = String, Path, description = "The job's id"),
+        ("number" = u32, Path, description = "The attempt's number within the job"),
+    ),
+    responses((status = 200, body = CommandResource), (status = 304, description = "Not changed"))
+)]
+async fn command(
+    State(context): State<Context>,
+    Path((id, number)): Path<(String, u32)>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, ApiError> {
+    params.finish()?;
+    let job = JobId(id);
+    let absent = |code, detail| Err(ApiError::new(StatusCode::NOT_FOUND, code, detail));
+    match context.reads.attempt_command(&job, number).await? {
+        StoredCommand::NoAttempt if !context.reads.job_exists(&job).await? => Err(super::jobs::unknown(&job)),
+        StoredCommand::NoAttempt => Err(ApiError::not_found(format_args!("attempt {number} of the job {job}"))),
+        StoredCommand::NotGiven => {
+            let detail = format!(
+                "no ant was told anything in attempt {number}: it waits for one, ended before, or the server itself does what it is about"
+            );
+            absent("COMMAND_NOT_GIVEN", detail)
+        }
+        StoredCommand::NotKept => {
+            let detail = format!(
+                "what the ant was told in attempt {number} is not kept: an earlier version of the server gave it out, or it could not be told without a secret"
+            );
+            absent("COMMAND_NOT_KEPT", detail)
+        }
+        StoredCommand::Kept(text) => {
+            let command: CommandResource = serde_json::from_str(&text).map_err(|error| ApiError::internal(&error))?;
+            tagged(&headers, &command)
+        }
+    }
 }
 
 /// Leaves out of a job what is too much to stand with it, and says where it is.

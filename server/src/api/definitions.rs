@@ -71,7 +71,7 @@ async fn store(context: &Context, params: Params, request: Request) -> Result<Re
     let Ok(source) = std::str::from_utf8(&body) else {
         // The loader says where it stops being text.
         let found = load(&file, &body, &Limits::default()).diagnostics;
-        return Err(invalid(&file, &body, &found));
+        return Err(invalid(&file, &body, &found, "nothing was stored"));
     };
     let known = context.reads.knows_source(source).await?;
     let definition = context.queen.upload_definition(&file, source).await?;
@@ -84,20 +84,27 @@ async fn store(context: &Context, params: Params, request: Request) -> Result<Re
 }
 
 async fn source(mut params: Params, request: Request) -> Result<(String, axum::body::Bytes), ApiError> {
-    let file = params.one("file")?.unwrap_or_else(|| "definition.yaml".to_owned());
+    let file = params.one("file")?;
     params.finish()?;
+    Ok((file_name(file)?, yaml(request).await?))
+}
+
+/// The name that messages give to a text.
+pub(super) fn file_name(given: Option<String>) -> Result<String, ApiError> {
+    let file = given.unwrap_or_else(|| "definition.yaml".to_owned());
     if file.is_empty() || file.len() > 255 || file.chars().any(char::is_control) {
         return Err(ApiError::bad_request("`file` must be a file's name of 1 to 255 bytes without control characters"));
     }
-    Ok((file, yaml(request).await?))
+    Ok(file)
 }
 
-fn invalid(file: &str, source: &[u8], found: &[Diagnostic]) -> ApiError {
+/// What is wrong with a definition, and what was therefore not done.
+pub(super) fn invalid(file: &str, source: &[u8], found: &[Diagnostic], consequence: &str) -> ApiError {
     let errors: Vec<Diagnostic> = found.iter().filter(|one| one.severity == Severity::Error).cloned().collect();
     let mut error = ApiError::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "INVALID_DEFINITION",
-        format!("{file} has {} problem(s); nothing was stored", errors.len()),
+        format!("{file} has {} problem(s); {consequence}", errors.len()),
     );
     error.violations = violations(file, source, &errors);
     error
@@ -181,8 +188,12 @@ async fn get(
     tagged(&headers, &definition.ok_or_else(|| unknown(&job_type))?)
 }
 
-fn unknown(job_type: &str) -> ApiError {
+pub(super) fn unknown(job_type: &str) -> ApiError {
     ApiError::not_found(format_args!("definition {job_type}"))
+}
+
+pub(super) fn unknown_version(job_type: &str, version: &str) -> ApiError {
+    ApiError::not_found(format_args!("version {version} of definition {job_type}"))
 }
 
 /// List the versions of a definition, newest first
@@ -232,8 +243,7 @@ async fn version(
 ) -> Result<Response, ApiError> {
     params.finish()?;
     let found = context.reads.version(&job_type, &version).await?;
-    let mut found =
-        found.ok_or_else(|| ApiError::not_found(format_args!("version {version} of definition {job_type}")))?;
+    let mut found = found.ok_or_else(|| unknown_version(&job_type, &version))?;
     let draw = move || {
         let loaded = load(&found.job_type, found.source.as_bytes(), &Limits::default());
         found.graph = loaded.definition.as_ref().and_then(GraphResource::of);

@@ -6,6 +6,7 @@ use atta_core::protocol::api::{
     CancelRequest, JobDetail, JobSummary, Page, RerunRequest, ResubmitRequest, ResumeRequest, SubmitRequest,
     SubmitResponse,
 };
+use atta_core::protocol::counts::JobCounts;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -21,7 +22,19 @@ use super::problem::ApiError;
 use super::request::{Params, Path, json, optional_json};
 use crate::auth::Caller;
 use crate::scheduler::{JobCommand, RunAgain, VersionChoice};
-use crate::store::{JobFilter, JobPlace};
+use crate::store::{JobFilter, JobOrder, JobPlace, LabelFilter};
+
+/// Labels that one request may name.
+const MOST_LABELS: usize = 10;
+
+/// The orders of the list, as the description names them.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its names are used")]
+enum JobOrderName {
+    Created,
+    Finished,
+}
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -29,6 +42,7 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .with(Access::VIEWER, routes!(list))
         .with(Access::SUBMITTER, routes!(submit))
+        .with(Access::VIEWER, routes!(counts))
         .with(Access::VIEWER, routes!(get))
         .with(Access::OPERATOR, routes!(cancel))
         .with(Access::OPERATOR, routes!(pause))
@@ -107,9 +121,72 @@ fn state_by_name(name: &str) -> Result<JobState, String> {
     })
 }
 
+/// What a label filter says: `name:value`, or a name alone.
+fn label_filter(text: &str) -> Result<LabelFilter, &'static str> {
+    let (name, value) = match text.split_once(':') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err("`name:value` is expected, or a name alone");
+    }
+    Ok(LabelFilter { name: name.to_owned(), value })
+}
+
+/// Which jobs a request is about.
+fn job_filter(params: &mut Params) -> Result<JobFilter, ApiError> {
+    let mut states = Vec::new();
+    for name in params.many("state").iter().flat_map(|names| names.split(',')) {
+        states.push(state_by_name(name).map_err(|message| invalid("state", &format!("state {name:?}: {message}")))?);
+    }
+    states.sort_unstable();
+    states.dedup();
+    let mut labels = Vec::new();
+    for text in params.many("label") {
+        labels.push(label_filter(&text).map_err(|message| invalid("label", &format!("label {text:?}: {message}")))?);
+    }
+    if labels.len() > MOST_LABELS {
+        return Err(invalid("label", &format!("at most {MOST_LABELS} labels may be asked for at once")));
+    }
+    Ok(JobFilter {
+        states,
+        job_type: params.one("job_type")?,
+        parent: params.one("parent")?,
+        user_key: params.one("user_key")?,
+        created_after: params.instant("created_after")?,
+        created_before: params.instant("created_before")?,
+        labels,
+        text: params.one("text")?.filter(|text| !text.is_empty()),
+        order: JobOrder::Created,
+    })
+}
+
+fn invalid(name: &str, message: &str) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "BAD_QUERY", "the request's query is not valid")
+        .with_violation(name, "INVALID", message)
+}
+
+/// The order of a list; what has not ended has no place in the order of ends.
+fn job_order(params: &mut Params, states: &[JobState]) -> Result<JobOrder, ApiError> {
+    let order = params.parsed("order", |word| match word {
+        "created" => Ok(JobOrder::Created),
+        "finished" => Ok(JobOrder::Finished),
+        _ => Err("created or finished is expected"),
+    })?;
+    let order = order.unwrap_or_default();
+    match states.iter().find(|state| !state.is_terminal()) {
+        Some(state) if order == JobOrder::Finished => Err(invalid(
+            "order",
+            &format!("order \"finished\" is one of jobs that have ended, and a job that is {} has not", state.as_str()),
+        )),
+        _ => Ok(order),
+    }
+}
+
 /// List jobs, newest first
 ///
-/// With `text` one page looks through 10 000 jobs: it may have fewer jobs than asked for, or none, and a `next_cursor`.
+/// With `text` or `label`, and with other filters than `state` in the order `finished`, one page looks through 10 000 jobs (of
+/// each definition and state): it may have fewer jobs than asked for, or none, and a `next_cursor`.
 #[utoipa::path(
     get, path = "/api/v1/jobs", tag = "jobs", operation_id = "list_jobs",
     params(
@@ -119,34 +196,19 @@ fn state_by_name(name: &str) -> Result<JobState, String> {
         ("user_key" = Option<String>, Query, description = "With this key"),
         ("created_after" = Option<String>, Query, description = "Submitted at or after this instant"),
         ("created_before" = Option<String>, Query, description = "Submitted before this instant"),
+        ("label" = Option<Vec<String>>, Query, description = "With this label of its definition, `name:value` or a name \
+            alone; with all of them when it is repeated"),
         ("text" = Option<String>, Query, description = "Occurs in id, type, key, description or reason"),
+        ("order" = Option<JobOrderName>, Query, description = "`created` by default; `finished`: what ended last comes first, \
+            and what has not ended is left out"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Rows of a page, 50 by default"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),
     ),
     responses((status = 200, body = Page<JobSummary>), (status = 304, description = "Not changed"))
 )]
 async fn list(State(context): State<Context>, headers: HeaderMap, mut params: Params) -> Result<Response, ApiError> {
-    let mut states = Vec::new();
-    for name in params.many("state").iter().flat_map(|names| names.split(',')) {
-        states.push(state_by_name(name).map_err(|message| {
-            ApiError::new(StatusCode::BAD_REQUEST, "BAD_QUERY", "the request's query is not valid").with_violation(
-                "state",
-                "INVALID",
-                format!("state {name:?}: {message}"),
-            )
-        })?);
-    }
-    states.sort_unstable();
-    states.dedup();
-    let filter = JobFilter {
-        states,
-        job_type: params.one("job_type")?,
-        parent: params.one("parent")?,
-        user_key: params.one("user_key")?,
-        created_after: params.instant("created_after")?,
-        created_before: params.instant("created_before")?,
-        text: params.one("text")?.filter(|text| !text.is_empty()),
-    };
+    let mut filter = job_filter(&mut params)?;
+    filter.order = job_order(&mut params, &filter.states)?;
     let limit = params.limit()?;
     let cursor = params.one("cursor")?;
     params.finish()?;
@@ -155,6 +217,30 @@ async fn list(State(context): State<Context>, headers: HeaderMap, mut params: Pa
     let listed = context.reads.jobs(&filter, before.as_ref(), limit).await?;
     let next_cursor = listed.next.map(|place| binding.cursor(&place)).transpose()?;
     tagged(&headers, &Page { items: listed.jobs, next_cursor })
+}
+
+/// Count jobs by state, and by what they need from somebody
+///
+/// Counting ends at 100 000 jobs of a state; with `text`, `label` at the newest 10 000 of each: `at_least` names these states.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/counts", tag = "jobs", operation_id = "count_jobs",
+    params(
+        ("state" = Option<Vec<JobState>>, Query, description = "Any of these; may be repeated, or a list with commas"),
+        ("job_type" = Option<String>, Query, description = "Of this definition"),
+        ("parent" = Option<String>, Query, description = "That this job forked, submitted or triggered"),
+        ("user_key" = Option<String>, Query, description = "With this key"),
+        ("created_after" = Option<String>, Query, description = "Submitted at or after this instant"),
+        ("created_before" = Option<String>, Query, description = "Submitted before this instant"),
+        ("label" = Option<Vec<String>>, Query, description = "With this label of its definition, `name:value` or a name \
+            alone; with all of them when it is repeated"),
+        ("text" = Option<String>, Query, description = "Occurs in id, type, key, description or reason"),
+    ),
+    responses((status = 200, body = JobCounts), (status = 304, description = "Not changed"))
+)]
+async fn counts(State(context): State<Context>, headers: HeaderMap, mut params: Params) -> Result<Response, ApiError> {
+    let filter = job_filter(&mut params)?;
+    params.finish()?;
+    tagged(&headers, &context.reads.job_counts(&filter).await?)
 }
 
 /// Get a job with its tasks, latest attempts and routes taken

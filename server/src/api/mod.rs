@@ -4,8 +4,8 @@
 //! * `access`: who may use which route
 //! * `ant`: the line to remote ants
 //! * `problem`, `request`, `page`: errors, bodies and queries, lists
-//! * `definitions`, `configs`, `jobs`, `instances`, `events`, `logs`, `terminal`, `artifacts`, `hooks`, `outcomes`,
-//!   `tokens`, `ants`, `health`: the resources
+//! * `definitions`, `rehearsals`, `configs`, `jobs`, `instances`, `events`, `logs`, `terminal`, `artifacts`, `hooks`,
+//!   `outcomes`, `tokens`, `ants`, `health`: the resources
 //! * `dashboard`: the page that people see at `/`
 //! * `openapi`: the description that is made of them
 
@@ -33,6 +33,7 @@ mod openapi;
 mod outcomes;
 mod page;
 mod problem;
+mod rehearsals;
 mod request;
 mod standby;
 mod terminal;
@@ -80,6 +81,9 @@ const STREAMS: usize = 512;
 
 /// Artifacts that may be on their way from and to ants at once.
 const BLOBS: usize = 64;
+
+/// Rehearsals of jobs that may be played at once: they take a processor each.
+const REHEARSALS: usize = 4;
 
 /// Pieces of logs that are in memory at once.
 const LOGS: usize = 32;
@@ -134,6 +138,7 @@ pub(crate) struct DataLimits {
     streams: Arc<Semaphore>,
     blobs: Arc<Semaphore>,
     logs: Arc<Semaphore>,
+    rehearsals: Arc<Semaphore>,
 }
 
 impl Default for DataLimits {
@@ -143,6 +148,7 @@ impl Default for DataLimits {
             streams: Arc::new(Semaphore::new(STREAMS)),
             blobs: Arc::new(Semaphore::new(BLOBS)),
             logs: Arc::new(Semaphore::new(LOGS)),
+            rehearsals: Arc::new(Semaphore::new(REHEARSALS)),
         }
     }
 }
@@ -169,6 +175,13 @@ impl Context {
         permit(&self.limits.transfers, format_args!("{TRANSFERS} downloads run already"))
     }
 
+    fn rehearsal_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.limits.rehearsals).try_acquire_owned().map_err(|_| {
+            let detail = format!("{REHEARSALS} rehearsals are played already: try again in a moment");
+            ApiError::unavailable("TOO_MANY_REHEARSALS", detail)
+        })
+    }
+
     fn stream_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         permit(&self.limits.streams, format_args!("{STREAMS} streams are open already"))
     }
@@ -183,6 +196,7 @@ fn permit(semaphore: &Arc<Semaphore>, full: std::fmt::Arguments<'_>) -> Result<O
 fn described() -> Routes {
     Routes::described_by(openapi::base())
         .merge(definitions::routes())
+        .merge(rehearsals::routes())
         .merge(jobs::routes())
         .merge(attempts::routes())
         .merge(instances::routes())

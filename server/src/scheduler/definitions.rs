@@ -13,7 +13,7 @@ use super::Refusal;
 use super::job_triggers::watched_by;
 use super::spending::Cause;
 use super::state::State;
-use crate::store::{DefinitionRow, StoreWriter, VersionRow, json};
+use crate::store::{DefinitionRow, LabelRows, StoreError, StoreWriter, VersionRow, json};
 
 /// A definition as the writer keeps it.
 #[derive(Debug, Clone)]
@@ -144,6 +144,11 @@ impl State {
                 warnings: json(&version.warnings),
                 created_at: now,
             });
+            self.staged.labels.push(LabelRows {
+                job_type: job_type.clone(),
+                version: version.version.clone(),
+                labels: version.definition.labels.clone(),
+            });
         }
         if entry.row.latest_version == version.version {
             self.versions.entry(key).or_insert(version);
@@ -242,6 +247,7 @@ impl State {
             next_run_at: entry.row.next_fire_at.map(UnixMillis::to_rfc3339),
             updated_at: entry.row.updated_at.to_rfc3339(),
             warnings: version.warnings.clone(),
+            labels: version.definition.labels.clone(),
         })
     }
 
@@ -254,4 +260,23 @@ impl State {
             self.staged.definitions.insert(job_type.to_owned());
         }
     }
+}
+
+/// Versions that an earlier program stored have no rows of their labels: they are read from the texts, once.
+pub(super) async fn label_versions(database: &mut StoreWriter) -> Result<(), StoreError> {
+    if !database.lacks_labels().await? {
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    for (job_type, version) in database.version_names().await? {
+        let Some(row) = database.load_version(&job_type, &version).await? else { continue };
+        let file = format!("{job_type}.yaml");
+        let loaded = definition::load_with(&file, row.source.as_bytes(), &Limits::default(), KnownConfigs::Any);
+        // One that is not valid any more takes no jobs, and those that it had are found without its labels.
+        let Some(definition) = loaded.definition else { continue };
+        if !definition.labels.is_empty() {
+            found.push(LabelRows { job_type, version: row.version, labels: definition.labels });
+        }
+    }
+    database.label_all(&found).await
 }

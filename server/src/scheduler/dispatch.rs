@@ -164,6 +164,12 @@ impl State {
         ant.held.insert(AttemptId::new(&key.job, key.attempt), lease);
         ant.workspaces.extend(assignment.workspace.as_ref().map(|workspace| workspace.id.clone()));
         self.secrets.held().hold(&assignment.attempt_id, &assignment.secrets.values);
+        let kept = self.packer.row((&key.job, key.attempt), &assignment, self.secrets.held(), now);
+        if let Some(row) = kept {
+            self.staged.commands.insert((row.job.clone(), row.attempt), row);
+        } else {
+            tracing::warn!(attempt = %assignment.attempt_id, "what its ant is told cannot be kept");
+        }
         self.settle_place(&key.job);
         Some(assignment)
     }

@@ -50,6 +50,7 @@ mod github;
 mod given;
 mod job_time;
 mod job_triggers;
+mod kept_commands;
 mod leases;
 mod live;
 mod methods;

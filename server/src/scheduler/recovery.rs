@@ -18,9 +18,10 @@ use super::admission::Admission;
 use super::ants::{Ant, Lease, Told};
 use super::approvals::OpenApprovals;
 use super::concurrency::Keys;
-use super::definitions::{DefinitionEntry, LoadedVersion};
+use super::definitions::{DefinitionEntry, LoadedVersion, label_versions};
 use super::fan_out::Left;
 use super::job_time::JobTime;
+use super::kept_commands::Packer;
 use super::leases::Losses;
 use super::live::{Dirty, LiveJob, TaskData};
 use super::queue::ReadyQueue;
@@ -56,6 +57,8 @@ impl State {
         lease: Duration,
     ) -> Result<Self, StoreError> {
         let epoch = database.next_epoch().await?;
+        // Apart: it is seldom needed, and would make every opening larger.
+        Box::pin(label_versions(database)).await?;
         let monotonic = clock.monotonic();
         let ants = database.load_ants().await?;
         let now = clock.now();
@@ -104,6 +107,7 @@ impl State {
             tokens: 0,
             sequence: 0,
             staged: Staged::default(),
+            packer: Packer::default(),
             restored: None,
         };
         state.reload(database).await?;

@@ -24,6 +24,7 @@ use super::families::EndedJob;
 use super::fence::Fence;
 use super::figures::Pace;
 use super::job_time::JobTime;
+use super::kept_commands::Packer;
 use super::leases::Losses;
 use super::live::{Applied, LiveJob, Told};
 use super::notifications::Occasion;
@@ -39,9 +40,9 @@ use crate::auth::Tokens;
 use crate::directory::Directory;
 use crate::secrets::Secrets;
 use crate::store::{
-    AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, ConfigKey, DaySum, DeliveryChange,
-    DeliveryRow, EventRow, IdempotencyRow, JobRow, OutboxRow, OutcomeChange, SpendRow, TimerChange, TokenRow,
-    VersionRow, VoteRow, json,
+    AdoptedRow, AgentRow, ApprovalRow, ArtifactRows, AuditRow, Changes, ColumnName, CommandRow, ConfigKey, DaySum,
+    DeliveryChange, DeliveryRow, EventRow, IdempotencyRow, JobRow, LabelRows, OutboxRow, OutcomeChange, SpendRow,
+    TimerChange, TokenRow, VersionRow, VoteRow, json,
 };
 
 /// Parsed versions that are kept besides the newest of each definition.
@@ -54,6 +55,8 @@ pub(super) struct Staged {
     pub(super) events: Vec<EventRow>,
     pub(super) artifacts: Vec<ArtifactRows>,
     pub(super) agents: Vec<AgentRow>,
+    /// What ants are told; an attempt may be given twice.
+    pub(super) commands: BTreeMap<(JobId, AttemptNumber), CommandRow>,
     pub(super) achieved: Vec<OutcomeChange>,
     /// What attempts of agents may use or have used; `None`: nothing at all.
     pub(super) spend: BTreeMap<(JobId, AttemptNumber), Option<SpendRow>>,
@@ -64,6 +67,7 @@ pub(super) struct Staged {
     pub(super) adopted: Vec<AdoptedRow>,
     pub(super) timers: BTreeMap<(JobId, Timer), Option<UnixMillis>>,
     pub(super) versions: Vec<VersionRow>,
+    pub(super) labels: Vec<LabelRows>,
     pub(super) definitions: BTreeSet<String>,
     pub(super) idempotency: Vec<IdempotencyRow>,
     pub(super) configs: BTreeSet<ConfigKey>,
@@ -158,6 +162,7 @@ pub(super) struct State {
     pub(super) tokens: u32,
     pub(super) sequence: i64,
     pub(super) staged: Staged,
+    pub(super) packer: Packer,
     /// The database was restored from a backup, which is to be followed up.
     pub(super) restored: Option<crate::store::Restored>,
 }
@@ -354,6 +359,7 @@ impl State {
     pub(super) fn changes(&self) -> Changes<'_> {
         let mut changes = Changes {
             versions: self.staged.versions.iter().collect(),
+            labels: self.staged.labels.iter().collect(),
             definitions: self
                 .staged
                 .definitions
@@ -363,6 +369,7 @@ impl State {
                 .collect(),
             artifacts: self.staged.artifacts.iter().collect(),
             agents: self.staged.agents.iter().collect(),
+            commands: self.staged.commands.values().collect(),
             achieved: self.staged.achieved.iter().collect(),
             spend: self.staged.spend.iter().map(|((job, attempt), row)| (job, *attempt, row.as_ref())).collect(),
             spend_days: self

@@ -120,6 +120,13 @@ impl Held {
         self.redactor().map(|redactor| Stream::new(redactor, Mask::Mark))
     }
 
+    /// Redacts a document.
+    pub(crate) fn clean_json(&self, value: &mut Value) {
+        if let Some(redactor) = self.redactor() {
+            redactor.clean_json(value);
+        }
+    }
+
     /// Redacts the end of an attempt.
     pub(crate) fn clean(&self, said: Said<'_>) {
         let Some(redactor) = self.redactor() else { return };

@@ -34,6 +34,8 @@ const SQLITE: &[Migration] = &[
     Migration { version: 14, name: "budgets", sql: include_str!("../../migrations/sqlite/0014_budgets.sql") },
     Migration { version: 15, name: "outcomes", sql: include_str!("../../migrations/sqlite/0015_outcomes.sql") },
     Migration { version: 16, name: "terminals", sql: include_str!("../../migrations/sqlite/0016_terminals.sql") },
+    Migration { version: 17, name: "labels", sql: include_str!("../../migrations/sqlite/0017_labels.sql") },
+    Migration { version: 18, name: "commands", sql: include_str!("../../migrations/sqlite/0018_commands.sql") },
 ];
 
 /// PostgreSQL's begin with the tables of version 9; from there on every version has a migration here.
@@ -50,6 +52,8 @@ const POSTGRES: &[Migration] = &[
     Migration { version: 14, name: "budgets", sql: include_str!("../../migrations/postgres/0014_budgets.sql") },
     Migration { version: 15, name: "outcomes", sql: include_str!("../../migrations/postgres/0015_outcomes.sql") },
     Migration { version: 16, name: "terminals", sql: include_str!("../../migrations/postgres/0016_terminals.sql") },
+    Migration { version: 17, name: "labels", sql: include_str!("../../migrations/postgres/0017_labels.sql") },
+    Migration { version: 18, name: "commands", sql: include_str!("../../migrations/postgres/0018_commands.sql") },
 ];
 
 impl Migration {

@@ -1,6 +1,7 @@
 //! Definitions and their versions as resources.
 
 use atta_core::protocol::api::{DefinitionResource, VersionResource, VersionSummary};
+use indexmap::IndexMap;
 
 use super::read_model::{Reads, instant, json, maybe_instant};
 use super::sql::{AssertSqlSafe, Row, query};
@@ -42,6 +43,7 @@ impl Reads {
         let job_type: String = row.try_get(0)?;
         let version: String = row.try_get(1)?;
         let schedule = self.outline(&job_type, &version).await?.schedule.clone();
+        let labels = self.labels_of([(job_type.clone(), version.clone())].into()).await?;
         Ok(DefinitionResource {
             job_type,
             version,
@@ -53,6 +55,7 @@ impl Reads {
             next_run_at: maybe_instant(row.try_get(6)?),
             updated_at: instant(row.try_get(7)?),
             warnings: json("definition_versions", "warnings", row.try_get(8)?)?,
+            labels: labels.into_values().next().map(|labels| IndexMap::clone(&labels)).unwrap_or_default(),
         })
     }
 

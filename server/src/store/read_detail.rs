@@ -66,7 +66,8 @@ impl Reads {
         let reruns = reruns.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect::<Result<_, StoreError>>()?;
         // The connection goes back before the definition is read with another one.
         transaction.commit().await?;
-        let summary = summary(&row)?;
+        let mut summary = summary(&row)?;
+        self.add_labels(std::slice::from_mut(&mut summary)).await?;
         let outline = self.outline(&summary.job_type, &summary.version).await?;
         let agents = totals(&attempts, &outline.agents);
         let mut started: Vec<(i64, u32, TaskResource)> = Vec::new();

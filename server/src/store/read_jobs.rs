@@ -3,34 +3,15 @@
 use atta_core::engine::{AttemptState, JobState};
 use atta_core::protocol::JobId;
 use atta_core::protocol::api::{JobSummary, ParentResource, Relation};
-use serde::{Deserialize, Serialize};
+use atta_core::protocol::counts::JobCounts;
+use indexmap::IndexMap;
 
+use super::job_lists::{
+    JobFilter, JobOrder, JobPlace, MOST_TYPES, counting, counting_questions, last_looked_at, listing, types_with,
+};
 use super::read_model::{Reads, instant, maybe_instant};
-use super::sql::{Builder, Dialect, Row, query};
+use super::sql::{Row, query};
 use super::{ColumnName, StoreError, priority_from_column, unsigned};
-
-/// Which jobs are listed. All conditions must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JobFilter {
-    /// One of these states; empty: any.
-    pub states: Vec<JobState>,
-    /// Of this definition.
-    pub job_type: Option<String>,
-    /// That this job forked, submitted or triggered.
-    pub parent: Option<String>,
-    /// With this key.
-    pub user_key: Option<String>,
-    /// Submitted at or after this instant (Unix milliseconds).
-    pub created_after: Option<i64>,
-    /// Submitted before this instant (Unix milliseconds).
-    pub created_before: Option<i64>,
-    /// This text occurs in id, type, key, description or reason, whatever the case.
-    pub text: Option<String>,
-}
-
-/// Where a job stands in the order of lists: when it was submitted, and its id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct JobPlace(i64, String);
 
 /// Some jobs of a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,11 +21,6 @@ pub struct ListedJobs {
     /// Where to go on; `None` when there are no more.
     pub next: Option<JobPlace>,
 }
-
-/// Jobs in which one page of a list looks for a text.
-const LOOKED_AT: u32 = 10_000;
-
-const NEWEST_FIRST: &str = " ORDER BY created_at DESC, id DESC";
 
 /// What a task's name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +68,8 @@ pub(super) fn summary(row: &Row) -> Result<JobSummary, StoreError> {
         started_at: maybe_instant(row.try_get(13)?),
         finished_at: maybe_instant(row.try_get(14)?),
         parent: parent(row)?,
+        // They are read together for all jobs of an answer.
+        labels: IndexMap::new(),
     })
 }
 
@@ -102,69 +80,8 @@ fn parent(row: &Row) -> Result<Option<ParentResource>, StoreError> {
     Ok(Some(ParentResource { job_id: JobId(job), relation, task: row.try_get(18)?, attempt }))
 }
 
-/// All conditions of a list but for the text.
-fn conditions<'q>(query: &mut Builder<'q>, filter: &'q JobFilter, before: Option<&'q JobPlace>) {
-    if let Some(JobPlace(at, id)) = before {
-        query.push(" AND (created_at, id) < (").push_bind(*at).push(", ").push_bind(id).push(")");
-    }
-    match &filter.states[..] {
-        [] => {}
-        [one] => {
-            query.push(" AND state = ").push_bind(one.column_name());
-        }
-        several => {
-            query.push(" AND state IN ").push_list(several.iter().map(|state| state.column_name()));
-        }
-    }
-    if let Some(job_type) = &filter.job_type {
-        query.push(" AND job_type = ").push_bind(job_type);
-    }
-    if let Some(parent) = &filter.parent {
-        query.push(" AND parent_job = ").push_bind(parent);
-    }
-    if let Some(user_key) = &filter.user_key {
-        query.push(" AND user_key = ").push_bind(user_key);
-    }
-    if let Some(after) = filter.created_after {
-        query.push(" AND created_at >= ").push_bind(after);
-    }
-    if let Some(before) = filter.created_before {
-        query.push(" AND created_at < ").push_bind(before);
-    }
-}
-
-/// The statement of a list. A text is looked for in so many jobs that no list takes long.
-fn listing<'q>(
-    dialect: Dialect,
-    columns: &str,
-    filter: &'q JobFilter,
-    before: Option<&'q JobPlace>,
-    rows: u32,
-) -> Builder<'q> {
-    let mut query = Builder::new(columns);
-    let Some(text) = &filter.text else {
-        query.push(" FROM jobs WHERE true");
-        conditions(&mut query, filter, before);
-        query.push(NEWEST_FIRST).push(" LIMIT ").push_bind(rows);
-        return query;
-    };
-    query.push(" FROM (SELECT * FROM jobs WHERE true");
-    conditions(&mut query, filter, before);
-    let (position, collation) = match dialect {
-        Dialect::Sqlite => ("instr", ""),
-        // As the other does it, whatever the locale of the database is.
-        Dialect::Postgres => ("strpos", " COLLATE \"C\""),
-    };
-    query.push(NEWEST_FIRST).push(" LIMIT ").push_bind(LOOKED_AT).push(") jobs WHERE ").push(position).push(
-        "(lower(id || ' ' || job_type || ' ' || coalesce(user_key, '') || ' ' || coalesce(description, '') || ' ' \
-         || coalesce(reason, '')), lower(",
-    );
-    query.push_bind(text).push(collation).push(")) > 0").push(NEWEST_FIRST).push(" LIMIT ").push_bind(rows);
-    query
-}
-
 impl Reads {
-    /// Jobs, newest first: those behind the place `before`.
+    /// Jobs in the order that the filter says: those behind the place `before`.
     pub async fn jobs(
         &self,
         filter: &JobFilter,
@@ -172,26 +89,101 @@ impl Reads {
         limit: u32,
     ) -> Result<ListedJobs, StoreError> {
         let rows = limit.saturating_add(1);
-        let mut found = Vec::new();
-        if filter.states.len() > 1 && filter.text.is_none() {
-            // Each state has its order in an index, several together have none.
-            for state in &filter.states {
-                let one = JobFilter { states: vec![*state], ..filter.clone() };
-                found.extend(self.listed(&one, before, rows).await?);
-            }
-            found.sort_by(|(a, _), (b, _)| b.cmp(a));
-        } else {
-            found = self.listed(filter, before, rows).await?;
-        }
         let limit = limit as usize;
-        let mut next = None;
+        let mut found = Vec::new();
+        // Behind this place a part of them has not been looked at.
+        let mut looked_to: Option<JobPlace> = None;
+        for part in self.parts(filter).await? {
+            let some = self.listed(&part, before, rows).await?;
+            if part.reads_rows() && some.len() <= limit {
+                looked_to = looked_to.max(self.last_looked_at(&part, before).await?);
+            }
+            found.extend(some);
+        }
+        found.sort_by(|(a, _), (b, _)| b.cmp(a));
+        found.retain(|(place, _)| looked_to.as_ref().is_none_or(|end| place >= end));
+        let mut next = looked_to;
         if found.len() > limit {
             found.truncate(limit);
             next = found.last().map(|(place, _)| place.clone());
-        } else if filter.text.is_some() {
-            next = self.last_looked_at(filter, before).await?;
         }
-        Ok(ListedJobs { jobs: found.into_iter().map(|(_, job)| job).collect(), next })
+        let mut jobs: Vec<JobSummary> = found.into_iter().map(|(_, job)| job).collect();
+        self.add_labels(&mut jobs).await?;
+        Ok(ListedJobs { jobs, next })
+    }
+
+    /// How many jobs there are, as of one moment. The order does not matter.
+    pub async fn job_counts(&self, filter: &JobFilter) -> Result<JobCounts, StoreError> {
+        let filter = JobFilter { order: JobOrder::Created, ..filter.clone() };
+        let mut counts = JobCounts::default();
+        let Some(types) = self.types(&filter).await? else { return Ok(counts) };
+        let all: Vec<JobState> = JobState::NAMES.iter().map(|(state, _)| *state).collect();
+        let states = if filter.states.is_empty() { &all } else { &filter.states };
+        let dialect = self.store.dialect();
+        let mut transaction = self.store.readers().begin().await?;
+        let rows = counting(dialect, "", &filter, &types, states).build().fetch_all(&mut transaction).await?;
+        let questions = counting_questions(dialect, &filter, &types).build().fetch_one(&mut transaction).await?;
+        transaction.commit().await?;
+        let most = filter.most_counted();
+        for row in &rows {
+            let state = JobState::from_column("jobs", "state", row.try_get(0)?)?;
+            let looked_at: u32 = unsigned("jobs", "count", row.try_get(1)?)?;
+            let count = unsigned::<u32>("jobs", "count", row.try_get(2)?)?.min(most);
+            let budgets: u32 = unsigned("jobs", "count", row.try_get(3)?)?;
+            if looked_at > most {
+                counts.at_least.push(state);
+            }
+            if state == JobState::Paused {
+                counts.needs.budgets = budgets;
+                counts.needs.paused = count.saturating_sub(budgets);
+            }
+            if state == JobState::Blocked {
+                counts.needs.blocked = count;
+            }
+            counts.total = counts.total.saturating_add(count);
+            if count > 0 {
+                counts.states.insert(state.as_str().to_owned(), count);
+            }
+        }
+        counts.needs.approvals = unsigned("approvals", "count", questions.try_get(0)?)?;
+        Ok(counts)
+    }
+
+    /// The definitions whose jobs can have the labels, if that is to be known; none when they are too many to be named.
+    /// `None`: no job has them.
+    async fn types(&self, filter: &JobFilter) -> Result<Option<Vec<String>>, StoreError> {
+        if !filter.seeks_types() {
+            return Ok(Some(Vec::new()));
+        }
+        let rows = types_with(&filter.labels).build().fetch_all(self.store.readers()).await?;
+        let types = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<String>, StoreError>>()?;
+        Ok(match types.len() {
+            0 => None,
+            many if many > MOST_TYPES => Some(Vec::new()),
+            _ => Some(types),
+        })
+    }
+
+    /// Lists that together are the one that is asked for, each with an index that has its order.
+    async fn parts(&self, filter: &JobFilter) -> Result<Vec<JobFilter>, StoreError> {
+        let Some(types) = self.types(filter).await? else { return Ok(Vec::new()) };
+        let ended = |states: &[JobState]| states.iter().copied().filter(|state| state.is_terminal()).collect();
+        let states: Vec<JobState> = match (filter.order, &filter.states[..]) {
+            (JobOrder::Finished, []) => ended(&JobState::NAMES.iter().map(|(state, _)| *state).collect::<Vec<_>>()),
+            (JobOrder::Finished, states) => ended(states),
+            (JobOrder::Created, states) => states.to_vec(),
+        };
+        let mut parts = vec![JobFilter { states: states.clone(), ..filter.clone() }];
+        // Each state has its order in an index, several together have none. A text is not looked for in each of them.
+        if filter.order == JobOrder::Finished || (states.len() > 1 && filter.text.is_none()) {
+            parts = states.iter().map(|state| JobFilter { states: vec![*state], ..filter.clone() }).collect();
+        }
+        if filter.order == JobOrder::Created && filter.text.is_none() && !types.is_empty() {
+            let of =
+                |part: &JobFilter, job_type: &String| JobFilter { job_type: Some(job_type.clone()), ..part.clone() };
+            parts = parts.iter().flat_map(|part| types.iter().map(move |job_type| of(part, job_type))).collect();
+        }
+        Ok(parts)
     }
 
     async fn listed(
@@ -204,19 +196,20 @@ impl Reads {
             .build()
             .fetch_all(self.store.readers())
             .await?;
-        found.iter().map(|row| Ok((JobPlace(row.try_get(11)?, row.try_get(0)?), summary(row)?))).collect()
+        let at = match filter.order {
+            JobOrder::Created => 11,
+            JobOrder::Finished => 14,
+        };
+        found.iter().map(|row| Ok((JobPlace(row.try_get(at)?, row.try_get(0)?), summary(row)?))).collect()
     }
 
-    /// The job at which looking for a text has stopped, if there may be more behind it.
+    /// The job at which looking into rows has stopped, if there may be more behind it.
     async fn last_looked_at(
         &self,
         filter: &JobFilter,
         before: Option<&JobPlace>,
     ) -> Result<Option<JobPlace>, StoreError> {
-        let mut query = Builder::new("SELECT created_at, id FROM jobs WHERE true");
-        conditions(&mut query, filter, before);
-        query.push(NEWEST_FIRST).push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
-        let row = query.build().fetch_optional(self.store.readers()).await?;
+        let row = last_looked_at(filter, before).build().fetch_optional(self.store.readers()).await?;
         row.map(|row| Ok(JobPlace(row.try_get(0)?, row.try_get(1)?))).transpose()
     }
 
@@ -276,16 +269,27 @@ mod tests {
 
     use super::*;
     use crate::store::Store;
+    use crate::store::job_lists::LabelFilter;
+    use crate::store::sql::{Builder, Dialect};
+
+    async fn steps(reads: &Reads, query: Builder<'_>) -> String {
+        let rows = query.build().fetch_all(reads.store.readers()).await.unwrap();
+        let steps = rows.iter().map(|row| row.try_get::<String, _>(3).unwrap());
+        // How the parent's task is found is another matter.
+        steps.filter(|step| step.contains("jobs") || step.contains("B-TREE")).collect::<Vec<_>>().join("; ")
+    }
 
     /// What the database would do for a list.
     async fn plan(reads: &Reads, filter: &JobFilter) -> String {
         let columns = format!("EXPLAIN QUERY PLAN {SUMMARY}");
         let before = JobPlace(5, "job_5".to_owned());
-        let query = listing(Dialect::Sqlite, &columns, filter, Some(&before), 50).build();
-        let rows = query.fetch_all(reads.store.readers()).await.unwrap();
-        let steps = rows.iter().map(|row| row.try_get::<String, _>(3).unwrap());
-        // How the parent's task is found is another matter.
-        steps.filter(|step| step.contains("jobs") || step.contains("B-TREE")).collect::<Vec<_>>().join("; ")
+        steps(reads, listing(Dialect::Sqlite, &columns, filter, Some(&before), 50)).await
+    }
+
+    fn one(change: fn(&mut JobFilter)) -> JobFilter {
+        let mut filter = JobFilter::default();
+        change(&mut filter);
+        filter
     }
 
     #[tokio::test]
@@ -293,11 +297,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, _writer) = Store::open(dir.path(), UnixMillis(0)).await.unwrap();
         let reads = Reads::new(store);
-        let one = |change: fn(&mut JobFilter)| {
-            let mut filter = JobFilter::default();
-            change(&mut filter);
-            filter
-        };
         for (filter, index) in [
             (one(|_| {}), "jobs_by_creation"),
             (one(|filter| filter.states = vec![JobState::Failed]), "jobs_by_state"),
@@ -313,9 +312,49 @@ mod tests {
                 "jobs_by_type_state",
             ),
             (one(|filter| filter.text = Some("a".to_owned())), "jobs_by_creation"),
+            (
+                one(|filter| {
+                    filter.job_type = Some("a".to_owned());
+                    filter.labels = vec![LabelFilter { name: "team".to_owned(), value: Some("core".to_owned()) }];
+                }),
+                "jobs_by_type",
+            ),
+            (
+                one(|filter| {
+                    filter.states = vec![JobState::Failed];
+                    filter.order = JobOrder::Finished;
+                }),
+                "jobs_by_end",
+            ),
+            (
+                one(|filter| {
+                    filter.states = vec![JobState::Failed];
+                    filter.order = JobOrder::Finished;
+                    filter.text = Some("a".to_owned());
+                    filter.job_type = Some("a".to_owned());
+                }),
+                "jobs_by_end",
+            ),
         ] {
             let plan = plan(&reads, &filter).await;
             assert!(plan.contains(&format!("INDEX {index} (")), "{filter:?}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+        }
+    }
+
+    #[tokio::test]
+    async fn counting_reads_an_index_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _writer) = Store::open(dir.path(), UnixMillis(0)).await.unwrap();
+        let reads = Reads::new(store);
+        for (filter, index) in [
+            (one(|_| {}), "jobs_by_state"),
+            (one(|filter| filter.created_after = Some(1)), "jobs_by_state"),
+            (one(|filter| filter.job_type = Some("a".to_owned())), "jobs_by_type_state"),
+        ] {
+            let states = [JobState::Completed, JobState::Failed];
+            let plan = steps(&reads, counting(Dialect::Sqlite, "EXPLAIN QUERY PLAN ", &filter, &[], &states)).await;
+            assert_eq!(plan.matches(&format!("USING COVERING INDEX {index} (")).count(), 2, "{filter:?}: {plan}");
             assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
         }
     }

@@ -7,6 +7,7 @@ use atta_core::definition::{KnownConfigs, Limits, Method, load_with};
 use atta_core::protocol::JobId;
 use atta_core::time::UnixMillis;
 
+use super::labels::Labels;
 use super::read_webhooks::Webhooks;
 use super::sql::query;
 use super::{Store, StoreError};
@@ -19,6 +20,7 @@ const OUTLINES: usize = 64;
 pub struct Reads {
     pub(super) store: Store,
     outlines: Arc<Mutex<Outlines>>,
+    pub(super) labels: Labels,
     /// By definition.
     pub(super) webhooks: Arc<Mutex<HashMap<String, Arc<Webhooks>>>>,
 }
@@ -55,7 +57,7 @@ impl Outline {
 impl Reads {
     /// Reads from this store.
     pub fn new(store: Store) -> Self {
-        Self { store, outlines: Arc::default(), webhooks: Arc::default() }
+        Self { store, outlines: Arc::default(), labels: Labels::default(), webhooks: Arc::default() }
     }
 
     /// The outline of a job's version. `None`: there is no such job.

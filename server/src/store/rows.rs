@@ -233,6 +233,8 @@ pub(crate) struct IdempotencyRow {
 #[derive(Debug, Default)]
 pub(crate) struct Changes<'a> {
     pub(crate) versions: Vec<&'a VersionRow>,
+    /// The labels of these versions.
+    pub(crate) labels: Vec<&'a super::LabelRows>,
     pub(crate) definitions: Vec<&'a DefinitionRow>,
     pub(crate) new_jobs: Vec<&'a JobRow>,
     pub(crate) jobs: Vec<&'a JobRow>,
@@ -247,6 +249,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) instances_removed: Vec<(&'a JobId, TaskIndex, u32)>,
     pub(crate) artifacts: Vec<&'a ArtifactRows>,
     pub(crate) agents: Vec<&'a super::AgentRow>,
+    pub(crate) commands: Vec<&'a super::CommandRow>,
     /// What jobs have cost and achieved.
     pub(crate) achieved: Vec<&'a super::OutcomeChange>,
     /// What attempts of agents may use or have used; `None`: nothing at all.
@@ -282,6 +285,7 @@ impl Changes<'_> {
         // All of them by name: one that is forgotten here would be lost when it comes alone.
         let Self {
             versions,
+            labels,
             definitions,
             new_jobs,
             jobs,
@@ -293,6 +297,7 @@ impl Changes<'_> {
             instances_removed,
             artifacts,
             agents,
+            commands,
             achieved,
             spend,
             spend_days,
@@ -317,6 +322,7 @@ impl Changes<'_> {
             probe,
         } = self;
         versions.is_empty()
+            && labels.is_empty()
             && definitions.is_empty()
             && new_jobs.is_empty()
             && jobs.is_empty()
@@ -328,6 +334,7 @@ impl Changes<'_> {
             && instances_removed.is_empty()
             && artifacts.is_empty()
             && agents.is_empty()
+            && commands.is_empty()
             && achieved.is_empty()
             && spend.is_empty()
             && spend_days.is_empty()

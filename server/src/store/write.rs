@@ -162,6 +162,13 @@ const INSTANCES: ManyRows = ManyRows {
         error_message = excluded.error_message",
 };
 
+const COMMANDS: ManyRows = ManyRows {
+    name: "write commands",
+    head: "INSERT INTO attempt_commands (job_id, attempt, command) VALUES ",
+    columns: 3,
+    tail: " ON CONFLICT (job_id, attempt) DO UPDATE SET command = excluded.command",
+};
+
 const ARTIFACTS: ManyRows = ManyRows {
     name: "insert artifacts",
     head: "INSERT INTO artifacts (job_id, attempt, path, digest, size, executable, group_name, expires_at) VALUES ",
@@ -293,7 +300,7 @@ impl StoreWriter {
         Ok(())
     }
 
-    async fn begin(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
         self.connection().await?.begin().await?;
         if let (Some(connection), Some(claim)) = (&mut self.connection, &mut self.claim) {
             claim.enter(connection).await?;
@@ -321,7 +328,7 @@ impl StoreWriter {
     }
 
     /// What cannot be rolled back is dropped with its connection.
-    async fn roll_back(&mut self) {
+    pub(super) async fn roll_back(&mut self) {
         if let Some(mut connection) = self.connection.take()
             && !connection.is_broken()
             && connection.roll_back().await
@@ -358,6 +365,9 @@ impl StoreWriter {
             ]);
         })
         .await?;
+        for row in &changes.labels {
+            self.write_labels(row).await?;
+        }
         self.many(&DEFINITIONS, &changes.definitions, |row, cells| {
             cells.extend([
                 (&row.job_type).into(),
@@ -502,6 +512,10 @@ impl StoreWriter {
                 millis(row.started_at),
                 millis(row.finished_at),
             ]);
+        })
+        .await?;
+        self.many(&COMMANDS, &changes.commands, |row, cells| {
+            cells.extend([(&row.job.0).into(), row.attempt.0.into(), (&row.command).into()]);
         })
         .await?;
         for (job, task, from) in &changes.instances_removed {

@@ -45,6 +45,8 @@ impl Case {
         let rows = ROWS.replace("BYTES(0102)", &format!("{}0102{}", bytes.0, bytes.1));
         let rows = rows.replace("BYTES(00ff)", &format!("{}00ff{}", bytes.0, bytes.1));
         let rows = rows.replace("BYTES(6162ff)", &format!("{}6162ff{}", bytes.0, bytes.1));
+        // The text {} in a frame of zstd.
+        let rows = rows.replace("BYTES({})", &format!("{}28b52ffd20021100007b7d{}", bytes.0, bytes.1));
         let connection = writer.connection().await.unwrap();
         connection.run_script(rows.leak()).await.unwrap();
         let reads = Reads::new(store.clone());
@@ -130,6 +132,8 @@ impl Case {
             text("delivery_state", writer.delivery_state("ntf_1").await),
             text("load_restored", writer.load_restored().await),
             text("load_tokens", writer.load_tokens().await),
+            text("version_names", writer.version_names().await),
+            text("lacks_labels", writer.lacks_labels().await),
             text("reassure", writer.reassure().await),
             text("next_expiry", store.next_expiry(&keep).await),
             text("oldest_lease", store.oldest_lease().await),
@@ -164,6 +168,10 @@ impl Case {
             text("job_exists", reads.job_exists(&job1).await),
             text("job_is_terminal", reads.job_is_terminal(&job1).await),
             text("attempt_state", reads.attempt_state(&job2, 1).await),
+            text("attempt_command", reads.attempt_command(&job1, 1).await),
+            text("attempt_command", reads.attempt_command(&job2, 1).await),
+            text("attempt_command", reads.attempt_command(&JobId("job_3".to_owned()), 1).await),
+            text("attempt_command", reads.attempt_command(&none, 1).await),
             text("latest_attempt", reads.latest_attempt(&job2, "one").await),
             text("webhook", reads.webhook("flow", "push").await),
             text("attempts", reads.attempts(&job1, Some("two"), None, 10).await),
@@ -191,6 +199,7 @@ impl Case {
         for filter in job_filters() {
             found.push(text("jobs", reads.jobs(&filter, None, 10).await.map(|found| found.jobs)));
             found.push(text("jobs", reads.jobs(&filter, Some(&place), 1).await));
+            found.push(text("job_counts", reads.job_counts(&filter).await));
         }
         for voter in [("alice", vec![]), ("eve", vec!["release".to_owned()]), ("eve", vec!["none".to_owned()])] {
             let voter = Some((voter.0.to_owned(), voter.1));
@@ -199,6 +208,10 @@ impl Case {
         }
         found
     }
+}
+
+fn label(name: &str, value: Option<&str>) -> LabelFilter {
+    LabelFilter { name: name.to_owned(), value: value.map(str::to_owned) }
 }
 
 fn job_filters() -> Vec<JobFilter> {
@@ -214,6 +227,23 @@ fn job_filters() -> Vec<JobFilter> {
         },
         JobFilter { text: Some("ALLES".to_owned()), ..all.clone() },
         JobFilter { text: Some("über".to_owned()), ..all.clone() },
+        JobFilter { labels: vec![label("team", Some("core"))], ..all.clone() },
+        JobFilter {
+            labels: vec![label("team", None), label("ünï", Some("a:b"))],
+            states: vec![JobState::Running, JobState::Failed],
+            ..all.clone()
+        },
+        JobFilter { labels: vec![label("team", Some("none"))], ..all.clone() },
+        JobFilter { labels: vec![label("tier", None)], text: Some("me".to_owned()), ..all.clone() },
+        JobFilter { order: JobOrder::Finished, ..all.clone() },
+        JobFilter {
+            order: JobOrder::Finished,
+            states: vec![JobState::Completed],
+            job_type: Some("flow".to_owned()),
+            labels: vec![label("team", None)],
+            ..all.clone()
+        },
+        JobFilter { states: vec![JobState::Paused], ..all.clone() },
         all,
     ]
 }
@@ -255,6 +285,29 @@ async fn whatever_is_written_is_the_same_on_both() {
         assert!(case.writer.load_idempotency("idem").await.unwrap().is_none());
     }
     assert_same(&[answers.remove(0), answers.remove(0)]);
+}
+
+#[tokio::test]
+async fn all_versions_are_labelled_once_and_together() {
+    for mut case in Case::both().await {
+        assert!(case.writer.lacks_labels().await.unwrap());
+        let of = |version: &str, labels: &[(&str, &str)]| LabelRows {
+            job_type: "flow".to_owned(),
+            version: version.to_owned(),
+            labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        // Of a version that there is not nothing can be said, and of the others neither.
+        let wrong = [of("bbbb", &[("team", "b")]), of("none", &[("team", "c")])];
+        case.writer.label_all(&wrong).await.unwrap_err();
+        assert!(case.writer.lacks_labels().await.unwrap());
+        let long = "n".repeat(5_000);
+        case.writer.label_all(&[of("aaaa", &[("b", "1"), ("a", "2"), (&long, &long)])]).await.unwrap();
+        assert!(!case.writer.lacks_labels().await.unwrap());
+        let filter = JobFilter { labels: vec![label(&long, Some(&long))], ..JobFilter::default() };
+        let jobs = case.reads.jobs(&filter, None, 10).await.unwrap().jobs;
+        let names: Vec<&str> = jobs[0].labels.keys().map(String::as_str).collect();
+        assert_eq!((jobs.len(), names), (3, vec!["b", "a", long.as_str()]), "in the order of the definition");
+    }
 }
 
 #[tokio::test]
@@ -301,6 +354,11 @@ async fn write_everything(writer: &mut StoreWriter) {
     let (job1, job2) = (JobId("job_1".to_owned()), JobId("job_2".to_owned()));
     let version =
         VersionRow { version: "dddd".to_owned(), ..writer.load_version("flow", "aaaa").await.unwrap().unwrap() };
+    let labels = LabelRows {
+        job_type: "flow".to_owned(),
+        version: "dddd".to_owned(),
+        labels: [("team".to_owned(), "new".to_owned())].into(),
+    };
     let mut definition = writer.load_definitions().await.unwrap().remove(1).0;
     (definition.latest_version, definition.enabled) = ("dddd".to_owned(), false);
     let mut stored = writer.load_jobs(Which::Job(&job2)).await.unwrap().remove(0);
@@ -388,6 +446,9 @@ async fn write_everything(writer: &mut StoreWriter) {
     let ant = AntRow { session: Some(u64::MAX), ..ants[0].clone() };
     let expiring = writer.overdue_artifacts(UnixMillis(1_000), 10).await.unwrap();
     let agent = AgentRow { job: job2.clone(), attempt: AttemptNumber(7), record: Box::new(agent_record()) };
+    let frame = zstd::encode_all(&b"{\"a\":1}"[..], 1).unwrap();
+    let command = CommandRow { job: job2.clone(), attempt: AttemptNumber(1), command: frame.clone() };
+    let again = CommandRow { job: job1.clone(), attempt: AttemptNumber(1), command: frame };
     let achieved = outcomes::change_of_everything();
     let spend = spend_row(&job2);
     let day = DaySum { attempts: 1, counted: spend.settled.unwrap().counted, unknown: 1 };
@@ -400,6 +461,7 @@ async fn write_everything(writer: &mut StoreWriter) {
     };
     let changes = Changes {
         versions: vec![&version],
+        labels: vec![&labels],
         definitions: vec![&definition],
         new_jobs: vec![&new],
         jobs: vec![&stored.row],
@@ -411,6 +473,7 @@ async fn write_everything(writer: &mut StoreWriter) {
         instances_removed: vec![(&job1, TaskIndex(1), 1)],
         artifacts: vec![&artifacts],
         agents: vec![&agent],
+        commands: vec![&command, &again],
         achieved: vec![&achieved, &achieved],
         spend: vec![(&job2, AttemptNumber(7), Some(&spend)), (&job2, AttemptNumber(8), None)],
         spend_days: vec![(3, "flow", &day), (3, "flow", &day)],
@@ -469,7 +532,12 @@ fn agent_record() -> AgentRecord {
 }
 
 /// Methods that are not asked by name above: they are parts of others, or open and close.
-const ELSEWHERE: [&str; 43] = [
+const ELSEWHERE: [&str; 48] = [
+    "begin",
+    "roll_back",
+    "write_labels",
+    "add_labels",
+    "labels_of",
     "job_budget",
     "write_achieved",
     "write_agents",

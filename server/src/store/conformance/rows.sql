@@ -9,6 +9,8 @@ tasks:
   - {task_type: three, script: [x]}
 ', '[]', 5),
 ('flow', 'bbbb', '1.1.0', 'job_type: flow', '[]', 4), ('Zebra', 'cccc', NULL, 'job_type: Zebra', '[]', 3);
+INSERT INTO version_labels (job_type, version, position, name, value) VALUES ('flow', 'aaaa', 0, 'team', 'core'),
+('flow', 'aaaa', 1, 'ünï', 'a:b'), ('flow', 'bbbb', 0, 'team', 'old'), ('Zebra', 'cccc', 0, 'tier', '2');
 INSERT INTO jobs (id, job_type, version, state, reason, error_code, error_message, priority, user_key, params, description,
     submitted_by, tick, attempt, nonce, created_at, scheduled_at, started_at, finished_at, parent_job, parent_attempt, forked,
     depth, rerun_of, concurrency_key, expires_at, created_params, origin_key, description_given) VALUES
@@ -44,6 +46,7 @@ cache_read_tokens, cache_write_tokens, cost_micros, cost_source, limit_resets_at
 ('job_1', 2, 'claude', 'm', 'RATE_LIMITED', 'why', 'claude', 's1', 3, 10, 20, 30, 40, 9007199254740993, 'priced:2026-11-01', 99,
 '{"class":"RATE_LIMITED","message":"why","runs":[],"session":{"cli":"claude","id":"s1"},"usage":{"turns":3,"cost":1250000,"cost_source":{"priced":"2026-11-01"}}}'),
 ('job_2', 1, '', NULL, NULL, '', 'codex', 's2', 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"runs":[],"usage":{}}');
+INSERT INTO attempt_commands (job_id, attempt, command) VALUES ('job_1', 1, BYTES({})), ('job_1', 3, BYTES(0102));
 INSERT INTO agent_spend (job_id, attempt, account, most_usd, most_tokens, most_turns, most_ms, bounds, day, counted_usd, counted_tokens,
 counted_turns, counted_ms, unknown_usd, unknown_tokens) VALUES
 ('job_1', 2, 'claude', 1, 2, 3, 4, 'usd=job', 3, 5, 6, 7, 8, 1, 0), ('job_2', 1, 'codex', NULL, NULL, NULL, NULL, '', NULL, NULL, NULL, NULL, NULL, 0, 0);

@@ -406,3 +406,16 @@ async fn a_stream_ends_with_its_token() {
     rig.server.server.queen().revoke_token("viewer").await.unwrap();
     response.text().await.unwrap();
 }
+
+#[tokio::test]
+async fn what_only_asks_is_for_viewers_and_in_no_audit() {
+    let rig = Rig::start(AuthMode::Required).await;
+    let (viewer, admin) = (rig.token("v", Role::Viewer).await, rig.token("a", Role::Admin).await);
+    let body = json!({"source": "job_type: a\ntasks: [{task_type: t, script: [x]}]\n"});
+    let told = rig.send(Method::POST, "/api/v1/definitions:rehearse", Some(&viewer), Some(&body)).await;
+    assert_eq!((told.status.as_u16(), &told.json()["verdict"]), (200, &json!("COMPLETED")));
+    let request = rig.server.request(Method::POST, "/api/v1/definitions:validate").bearer_auth(&admin);
+    let checked = rig.server.send(request.body("job_type: a\ntasks: [{task_type: t, script: [x]}]\n")).await;
+    assert_eq!(checked.json()["valid"], true);
+    assert_eq!(rig.get("/api/v1/audit", Some(&admin)).await.json()["items"], json!([]));
+}

@@ -237,8 +237,120 @@ async fn a_text_is_looked_for_in_so_many_jobs_at_a_time() {
     let cursor = first["next_cursor"].as_str().unwrap();
     let second = server.get(&format!("/api/v1/jobs?text=needle&cursor={cursor}")).await.json();
     assert_eq!((&second["items"][0]["job_id"], &second["next_cursor"]), (&needle["job_id"], &Value::Null));
+    // Counting looks at as many of each state, and says where there may be more.
+    let counts = server.get("/api/v1/jobs/counts?text=needle").await.json();
+    assert_eq!((&counts["total"], &counts["at_least"]), (&json!(1), &json!(["SKIPPED"])));
+    let counts = server.get("/api/v1/jobs/counts").await.json();
+    assert_eq!((&counts["states"]["SKIPPED"], &counts["at_least"]), (&json!(10_001), &json!([])));
     // Several states together keep the order.
     let mixed =
         server.get("/api/v1/jobs?state=SKIPPED,RUNNING&created_before=2999-01-01T00:00:00Z&limit=2").await.json();
     assert_eq!(mixed["items"][1]["job_id"], "job_z10000");
+}
+
+#[tokio::test]
+async fn jobs_are_counted_with_the_filters_of_the_list() {
+    let server = with_flow().await;
+    server.upload(&definition("labels: {team: core, \"a b\": x}", &[("a", "")]).replace("flow", "other")).await;
+    for _ in 0..3 {
+        server.submit("flow").await;
+    }
+    let other = server.submit("other").await;
+    server.post(&format!("/api/v1/jobs/{other}/cancel"), &json!({})).await;
+    let counts = async |query: &str| server.get(&format!("/api/v1/jobs/counts{query}")).await.json();
+    let needs = json!({"approvals": 0, "budgets": 0, "paused": 0, "blocked": 0});
+    assert_eq!(
+        counts("").await,
+        json!({"states": {"RUNNING": 3, "CANCELLED": 1}, "total": 4, "at_least": [], "needs": needs})
+    );
+    for (query, total) in [
+        ("?state=RUNNING,PAUSED", 3),
+        ("?job_type=other", 1),
+        ("?text=OTHER", 1),
+        ("?label=team:core", 1),
+        ("?label=team&label=a%20b:x", 1),
+        ("?label=team:web", 0),
+        ("?user_key=none", 0),
+        ("?created_after=2999-01-01T00:00:00Z", 0),
+    ] {
+        assert_eq!(counts(query).await["total"], total, "{query}");
+    }
+    let listed = server.get("/api/v1/jobs?label=team:core").await.json();
+    assert_eq!(listed["items"][0]["labels"], json!({"team": "core", "a b": "x"}));
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    let job = server.get(&format!("/api/v1/jobs/{other}")).await.json();
+    assert_eq!(job["labels"], json!({"team": "core", "a b": "x"}));
+    assert_eq!(server.get("/api/v1/definitions/other").await.json()["labels"], job["labels"]);
+    let ended = server.get("/api/v1/jobs?order=finished").await.json();
+    assert_eq!((&ended["items"][0]["job_id"], ended["items"].as_array().unwrap().len()), (&json!(other), 1));
+
+    let refused = async |query: &str| server.get(&format!("/api/v1/jobs{query}")).await.problem();
+    let begin = "400 BAD_QUERY: the request's query is not valid";
+    assert_eq!(
+        refused("?label=:core").await,
+        format!("{begin} (label: label \":core\": `name:value` is expected, or a name alone)")
+    );
+    assert_eq!(
+        refused(&format!("/counts?{}", "label=a&".repeat(11))).await,
+        format!("{begin} (label: at most 10 labels may be asked for at once)")
+    );
+    assert_eq!(
+        refused("?order=finished&state=RUNNING").await,
+        format!(
+            "{begin} (order: order \"finished\" is one of jobs that have ended, and a job that is RUNNING has not)"
+        )
+    );
+    assert_eq!(
+        refused("?order=newest").await,
+        format!("{begin} (order: order \"newest\": created or finished is expected)")
+    );
+    assert!(refused("/counts?limit=3").await.contains("there is no such query parameter"));
+    assert!(refused("/counts?state=ALL").await.contains("one of PENDING, RUNNING"));
+}
+
+#[tokio::test]
+async fn the_command_of_an_attempt_is_answered_or_it_is_said_why_not() {
+    let server = TestServer::start().await;
+    server
+        .send(
+            server
+                .request(Method::PUT, "/api/v1/configs/Token")
+                .json(&json!({"value": "canary-98765", "secret": true})),
+        )
+        .await;
+    let keys = "environment: {TOKEN: \"{{ secrets.Token }}\"}";
+    server.upload(&definition("", &[("first", keys), ("second", "dependencies: [first]\ntags: [none]")])).await;
+    let id = server.submit("flow").await;
+    let get = async |number: &str| server.get(&format!("/api/v1/jobs/{id}/attempts/{number}/command")).await;
+    assert_eq!(
+        get("1").await.problem(),
+        "404 COMMAND_NOT_GIVEN: no ant was told anything in attempt 1: it waits for one, ended before, or the server itself does what it is about"
+    );
+    Ant::new("ant", 1).work(server.server.queen()).await;
+    let answer = get("1").await;
+    let command = answer.json();
+    assert!(!String::from_utf8_lossy(&answer.body).contains("canary"), "{command:#}");
+    assert_eq!(
+        (&command["action"]["method"], &command["action"]["script"]["text"]),
+        (&json!("SHELL"), &json!("echo first\n"))
+    );
+    let environment = command["environment"].as_array().unwrap();
+    assert!(environment.contains(&json!({"name": "TOKEN", "value": "***", "secret": true})), "{command:#}");
+    assert_eq!((&command["secrets"], &command["directory"]), (&json!(["Token"]), &json!("TASK_DIR")));
+    let again = server.request(Method::GET, &format!("/api/v1/jobs/{id}/attempts/1/command"));
+    assert_eq!(server.send(again.header("if-none-match", answer.header("etag"))).await.status, 304);
+    assert!(get("2").await.problem().starts_with("404 COMMAND_NOT_GIVEN: no ant was told anything in attempt 2: "));
+    assert_eq!(get("3").await.problem(), format!("404 NOT_FOUND: attempt 3 of the job {id} not found"));
+    assert_eq!(
+        server.get("/api/v1/jobs/job_0/attempts/1/command").await.problem(),
+        "404 NOT_FOUND: job job_0 not found"
+    );
+    let options = SqliteConnectOptions::new().filename(server.dir.path().join("atta.db"));
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("DELETE FROM attempt_commands").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    assert_eq!(
+        get("1").await.problem(),
+        "404 COMMAND_NOT_KEPT: what the ant was told in attempt 1 is not kept: an earlier version of the server gave it out, or it could not be told without a secret"
+    );
 }

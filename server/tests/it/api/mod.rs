@@ -17,6 +17,7 @@ mod logs;
 mod notifications;
 mod openapi;
 mod receivers;
+mod rehearsals;
 mod rig;
 mod start;
 mod terminal;

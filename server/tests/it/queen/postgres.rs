@@ -162,6 +162,13 @@ on_postgres! {
         after_a_lease_of_silence_an_ants_attempts_are_lost_and_what_it_says_later_is_stale
         an_ant_that_does_not_come_back_after_a_restart_of_the_queen_is_lost_a_lease_later
         a_queen_who_slept_listens_before_she_judges;
+    kept_commands:
+        what_an_ant_is_told_is_kept_as_it_was_sent_and_without_secrets
+        a_command_that_is_given_again_is_the_latest_and_goes_with_its_job
+        a_long_command_is_cut_in_its_middle_and_a_secret_in_it_is_not_halved;
+    lists:
+        jobs_are_found_by_the_labels_of_the_version_that_they_were_submitted_with
+        jobs_that_ended_are_listed_by_their_ends_and_jobs_are_counted_by_what_they_need;
     recovery:
         a_kill_after_any_message_changes_nothing_about_the_end
         timers_that_came_due_while_the_queen_was_down_fire_at_once
