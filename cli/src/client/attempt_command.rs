@@ -109,10 +109,11 @@ fn body(text: &mut String, name: &str, body: &str) {
 }
 
 fn program(shell: &ShellCommand) -> String {
-    match shell.program {
+    let words = match shell.program {
         CommandProgram::DefaultShell => "bash -euo pipefail (sh -eu where there is no bash)".to_owned(),
         CommandProgram::Shell | CommandProgram::Interpreter => shell.words.join(" "),
-    }
+    };
+    if shell.tty { words + ", on a terminal" } else { words }
 }
 
 fn choice(agent: &AgentCommand) -> String {

@@ -95,6 +95,9 @@ pub struct ShellCommand {
     /// `after_script`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_script: Option<CommandScript>,
+    /// The script runs on a terminal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tty: bool,
 }
 
 /// What runs a script.
@@ -368,14 +371,14 @@ impl CommandResource {
 
 fn action(action: &Action) -> CommandAction {
     match action {
-        Action::Shell { program, script, after_script } => {
+        Action::Shell { program, script, after_script, tty } => {
             let (kind, words) = match program {
                 Program::DefaultShell => (CommandProgram::DefaultShell, Vec::new()),
                 Program::Shell(words) => (CommandProgram::Shell, words.clone()),
                 Program::Interpreter(words) => (CommandProgram::Interpreter, words.clone()),
             };
             let (script, after_script) = (self::script(script), after_script.as_ref().map(self::script));
-            CommandAction::Shell(ShellCommand { program: kind, words, script, after_script })
+            CommandAction::Shell(ShellCommand { program: kind, words, script, after_script, tty: *tty })
         }
         Action::Http(request) => CommandAction::Http(http(request)),
         Action::Agent(order) => CommandAction::Agent(Box::new(agent(order))),
