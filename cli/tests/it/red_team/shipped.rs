@@ -78,7 +78,7 @@ fn trials(all: bool) -> Vec<Trial> {
     push(cases::in_tests(), Way::Refused("ERR_SECRETS_SHOWN"));
     // All that is planted and does not stand in each other's way comes in one push.
     let planted = cases::of_repositories();
-    let (links, plain): (Vec<Case>, Vec<Case>) = planted.into_iter().partition(|case| case.needs_its_own_tree());
+    let (links, plain): (Vec<Case>, Vec<Case>) = planted.into_iter().partition(Case::needs_its_own_tree);
     for (name, of) in [("planted", plain), ("planted-links", links)] {
         let script: Vec<&str> = of.iter().filter_map(|case| case.branch.as_deref()).collect();
         push(cases::planted_together(name, &script.join("\n")), Way::Continued);
