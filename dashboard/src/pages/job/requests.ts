@@ -75,7 +75,7 @@ export const eventsQuery = (id: string) =>
 export const fileUrl = (id: string, attempt: number, name: string) =>
   `/api/v1/jobs/${encodeURIComponent(id)}/attempts/${attempt}/artifacts/${name.split("/").map(encodeURIComponent).join("/")}`;
 
-const logUrl = (id: string, attempt: number) => `/api/v1/jobs/${encodeURIComponent(id)}/attempts/${attempt}/log`;
+export const logUrl = (id: string, attempt: number) => `/api/v1/jobs/${encodeURIComponent(id)}/attempts/${attempt}/log`;
 
 /** An artifact never changes once it is there. */
 export const fileQuery = (id: string, attempt: number, name: string) =>

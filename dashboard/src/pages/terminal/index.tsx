@@ -1,18 +1,15 @@
-import { queryOptions, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { type Api, api, data } from "../../api/client";
+import type { Api } from "../../api/client";
+import { callerQuery } from "../../app/caller";
+import { jobQuery } from "../../app/overview";
+import { covers } from "../../app/role";
 import { Empty, Loaded, PageHeader } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { attemptsOf, hasTerminal, type Job } from "../job/job";
-import { jobQuery } from "../job/requests";
 import { TerminalView } from "./view";
 
 const route = getRouteApi("/jobs/$id/attempts/$number/terminal");
-
-const callerQuery = queryOptions({ queryKey: ["whoami"], queryFn: () => data(api.GET("/api/v1/whoami")) });
-
-/** Who may type. */
-const typists: readonly Api<"Role">[] = ["operator", "admin"];
 
 export function TerminalPage() {
   const { id, number } = route.useParams();
@@ -74,7 +71,7 @@ function OfAttempt({ job, number, role }: { job: Job; number: number; role: Api<
         over={attempt.state === "FINISHED"}
         running={attempt.state === "RUNNING"}
         role={role}
-        mayType={typists.includes(role)}
+        mayType={covers(role, "operator")}
       />
     </div>
   );
