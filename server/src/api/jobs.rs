@@ -27,15 +27,6 @@ use crate::store::{JobFilter, JobOrder, JobPlace, LabelFilter};
 /// Labels that one request may name.
 const MOST_LABELS: usize = 10;
 
-/// The orders of the list, as the description names them.
-#[derive(utoipa::ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "only its names are used")]
-enum JobOrderName {
-    Created,
-    Finished,
-}
-
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 pub(super) fn routes() -> Routes {
@@ -199,7 +190,7 @@ fn job_order(params: &mut Params, states: &[JobState]) -> Result<JobOrder, ApiEr
         ("label" = Option<Vec<String>>, Query, description = "With this label of its definition, `name:value` or a name \
             alone; with all of them when it is repeated"),
         ("text" = Option<String>, Query, description = "Occurs in id, type, key, description or reason"),
-        ("order" = Option<JobOrderName>, Query, description = "`created` by default; `finished`: what ended last comes first, \
+        ("order" = Option<String>, Query, description = "`created` by default; `finished`: what ended last comes first, \
             and what has not ended is left out"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Rows of a page, 50 by default"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),

@@ -114,8 +114,8 @@ async fn queries_are_checked_name_by_name() {
     assert_eq!(
         problem("statee=RUNNING").await,
         format!(
-            "{bad} (statee: there is no such query parameter; known: state, job_type, parent, user_key, created_after, \
-             created_before, text, limit, cursor)"
+            "{bad} (statee: there is no such query parameter; known: state, label, job_type, parent, user_key, \
+             created_after, created_before, text, order, limit, cursor)"
         )
     );
     assert_eq!(problem("limit=0").await, format!("{bad} (limit: limit \"0\": a number from 1 to 500 is expected)"));
