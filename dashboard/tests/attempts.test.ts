@@ -125,6 +125,54 @@ test("files are shown as what they are: pictures, Markdown, JSON, patches; and n
   expect(await page.locator("main script, main iframe, main object").count()).toBe(0);
 });
 
+const told = `
+job_type: told
+params: {Words: {required: true}}
+defaults: {shell: [sh, -eu]}
+tasks:
+  - task_type: work
+    environment: {WORDS: "{{ Words }}", TOKEN: "{{ secrets.ApiToken }}", PLAIN: "a b"}
+    timeout: 90s
+    script: ['echo "said {{ Words }}"', 'test -n "$TOKEN"']
+`;
+
+test("what an ant was told is shown as it was sent, but for secrets, and can be copied", async ({ world }) => {
+  await world.api.ask("PUT", "/api/v1/configs/ApiToken", { value: "correct-horse-battery", secret: true });
+  await world.api.install(told);
+  const job = await world.api.run("told", { Words: attack });
+  expect(job.state).toBe("COMPLETED");
+  const page = await world.open(`/jobs/${job.job_id}?task=work&tab=command`);
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  const task = page.getByRole("region", { name: "Task work" });
+  const environment = task.getByRole("region", { name: "Environment" });
+  await environment.getByRole("row", { name: /PLAIN/ }).getByText("a b").waitFor();
+  await environment.getByRole("row", { name: /TOKEN/ }).getByText("Secret, not shown").waitFor();
+  await environment.getByRole("row", { name: /WORDS/ }).getByText("<script>", { exact: false }).waitFor();
+  await task.getByText("1 min 30 s").waitFor();
+  await harmless(page);
+  await accessible(page);
+  await task.getByRole("button", { name: "Copy the script" }).click();
+  await task.getByRole("button", { name: "Copied" }).waitFor();
+  const script = await page.evaluate(() => navigator.clipboard.readText());
+  expect(script).toContain('test -n "$TOKEN"');
+  expect(script).toContain("said ");
+  await task.getByText("As lines of a shell").click();
+  await task.getByText("export PLAIN='a b'", { exact: false }).waitFor();
+  expect(await environment.textContent()).not.toContain("correct-horse");
+  await page.reload();
+  await environment.getByRole("row", { name: /PLAIN/ }).waitFor();
+});
+
+test("an attempt that no ant was given says so, without asking for what is not there", async ({ world }) => {
+  await world.api.install("job_type: asks\ntasks:\n  - {task_type: ask, approval: {message: Publish?}}\n");
+  const id = await world.api.submit("asks");
+  await world.api.state(id, "WAITING");
+  const page = await world.open(`/jobs/${id}?task=ask&tab=command`, { phone: true });
+  await page.getByText("No ant was told anything").waitFor();
+  await fits(page);
+  await accessible(page);
+});
+
 const greedy = agentOf("greedy", { usd: "1", turns: "6", more: "budget: {usd: 2}" });
 
 test("a used-up budget is extended from the inbox, by no less than it was", async ({ world }) => {

@@ -1,10 +1,13 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { accessible, attack, fits, harmless, World } from "./harness";
+import { accessible, attack, fits, harmless, hostile, World } from "./harness";
 import { agentOf } from "./harness/scene";
 
 // Whoever can write an issue, a commit or a log line has his words on these pages. None of them may run, anywhere.
+// A label is written by who writes the definition, and is no template.
+const label = hostile.filter((each) => !/[{]{2}|[$][{]|[\0]/.test(each)).join(" ");
 const job = `
 job_type: hostile
+labels: {team: ${JSON.stringify(label)}}
 description: "{{ Words }}"
 params: {Words: {required: true}}
 user_key: "{{ Words }}"
@@ -40,12 +43,23 @@ beforeAll(async () => {
 afterAll(async () => await world.stop());
 afterEach(() => world.quiet());
 
+const json = (value: unknown) => encodeURIComponent(JSON.stringify(value));
+
 const pages: [string, () => string][] = [
   ["/", () => "/"],
   ["/jobs", () => "/jobs"],
   ["a job", () => `/jobs/${id}`],
   ["/definitions", () => "/definitions"],
   ["a definition", () => "/definitions/hostile"],
+  ["a dry run", () => `/definitions/hostile?tab=dry-run&given=${json({ Words: attack })}`],
+  [
+    "a dry run that makes no sense",
+    () =>
+      `/definitions/hostile?tab=dry-run&given=${json({ Words: "x" })}&assume=${json({ [attack]: { results: attack } })}`,
+  ],
+  ["a command", () => `/jobs/${id}?task=tell&tab=command`],
+  ["files", () => `/jobs/${id}?task=tell&tab=files`],
+  ["a label", () => `/jobs?label=${json([label, attack])}`],
   ["/outcomes", () => "/outcomes?by=repository"],
   ["/budgets", () => "/budgets"],
   ["/ants", () => "/ants"],

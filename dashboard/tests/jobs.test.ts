@@ -44,6 +44,44 @@ test("an address that makes no sense still shows jobs", async ({ world }) => {
   await accessible(page);
 });
 
+test("jobs are found by the labels of their definitions, and counted by state", async ({ world }) => {
+  const labelled = (name: string, labels: string, exit: number) =>
+    `job_type: ${name}\nlabels: ${labels}\ntasks:\n  - {task_type: work, script: [exit ${exit}]}\n`;
+  await world.api.install(
+    labelled("core-check", "{team: core, nightly: ''}", 0),
+    labelled("core-build", "{team: core}", 1),
+    labelled("shop-build", "{team: shop}", 1),
+  );
+  for (const name of ["core-check", "core-build", "shop-build"]) await world.api.run(name);
+  const page = await world.open("/jobs");
+  await page.getByText("3 jobs, the newest first").waitFor();
+  await expect.poll(() => page.getByRole("button", { name: "Failed" }).textContent()).toBe("Failed2");
+  const field = page.getByLabel(/^Label, such as/);
+  await field.fill("team:core");
+  await field.press("Enter");
+  await page.getByText("2 jobs, the newest first").waitFor();
+  await page.waitForURL((url) => url.searchParams.get("label") === "team:core");
+  expect(await field.inputValue()).toBe("");
+  await expect.poll(() => page.getByRole("button", { name: "Failed" }).textContent()).toBe("Failed1");
+  await accessible(page);
+  await field.fill("nightly");
+  await field.press("Enter");
+  await page.getByText("1 job, the newest first").waitFor();
+  await page.reload();
+  await page.getByText("1 job, the newest first").waitFor();
+  await page.getByRole("button", { name: "Remove: Label nightly" }).click();
+  await page.getByText("2 jobs, the newest first").waitFor();
+  await page.getByRole("button", { name: "Remove: Label team:core" }).click();
+  await page.getByRole("link", { name: "team:shop" }).click();
+  await page.getByText("1 job, the newest first").waitFor();
+  // What ends while one looks is counted.
+  await world.api.run("shop-build");
+  await expect
+    .poll(() => page.getByRole("button", { name: "Failed" }).textContent(), { timeout: 30_000 })
+    .toBe("Failed2");
+  await page.getByText("2 jobs, the newest first").waitFor();
+});
+
 test("several jobs are cancelled at once by keyboard, with one summary", async ({ world }) => {
   await world.api.install(check, long);
   const ended = await world.api.run("check");

@@ -78,8 +78,11 @@ const paths: Record<string, () => string> = {
   log: () => `/jobs/${flaky}?task=flaky&tab=log`,
   compare: () => `/jobs/${flaky}?task=flaky&attempt=3&compare=1`,
   terminal: () => `/jobs/${typed}/attempts/1/terminal`,
+  command: () => `/jobs/${job}?task=propose&tab=command`,
   definitions: () => "/definitions",
   definition: () => "/definitions/fix-issue",
+  "dry-run": () =>
+    `/definitions/example-loop?tab=dry-run&assume=${encodeURIComponent('{"test":{"results":"3, 3, 0"}}')}`,
   schedules: () => "/schedules",
   outcomes: () => "/outcomes",
   budgets: () => "/budgets",

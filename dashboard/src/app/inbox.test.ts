@@ -1,16 +1,6 @@
 import { expect, test } from "vitest";
 import type { Api } from "../api/client";
-import {
-  byEnd,
-  consequences,
-  isBudget,
-  needs,
-  pullsThatWait,
-  queueReason,
-  split,
-  suggested,
-  whyBlocked,
-} from "./inbox";
+import { consequences, isBudget, needs, pullsThatWait, queueReason, split, suggested, whyBlocked } from "./inbox";
 
 let number = 0;
 function job(more: Partial<Api<"JobSummary">>): Api<"JobSummary"> {
@@ -93,13 +83,6 @@ test("jobs that have not begun are the queue, the next one first", () => {
   expect(queued).toEqual([early, late]);
   expect(queueReason(early, { used: 3, all: 3 })).toBe("waits for a slot: 3 of 3 are taken");
   expect(queueReason(late, { used: 0, all: 3 })).toBe("waits for max_concurrency 1");
-});
-
-test("what has ended last comes first, whenever it was submitted", () => {
-  const long = job({ created_at: "2026-01-01T00:00:00Z", finished_at: "2026-01-01T09:00:00Z" });
-  const short = job({ created_at: "2026-01-01T08:00:00Z", finished_at: "2026-01-01T08:01:00.5Z" });
-  const shorter = job({ created_at: "2026-01-01T08:00:00Z", finished_at: "2026-01-01T08:01:00Z" });
-  expect(byEnd([shorter, short, long])).toEqual([long, short, shorter]);
 });
 
 test("a larger budget is suggested in round numbers, above what is used", () => {

@@ -133,12 +133,6 @@ export function split(active: readonly Job[]): { running: Job[]; waiting: Job[];
   return { running, waiting, queued: queued.reverse() };
 }
 
-/** Jobs that have ended, the latest first: the server lists them by when they were submitted. */
-export function byEnd(ended: readonly Job[]): Job[] {
-  const at = (job: Job) => Date.parse(job.finished_at ?? job.created_at);
-  return ended.toSorted((a, b) => at(b) - at(a));
-}
-
 /** An amount that lets a job with a used-up budget go on: half as much again as it was or is, in round numbers. */
 export function suggested(limit: number, used: number): number {
   const aim = Math.max(limit, used) * 1.5;

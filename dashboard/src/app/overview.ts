@@ -2,7 +2,6 @@ import { queryOptions, useQuery } from "@tanstack/react-query";
 import { type Api, api, data } from "../api/client";
 import { allDefinitions } from "../api/definitions";
 import { all, given } from "../api/paged";
-import { byEnd } from "./inbox";
 import { active } from "./states";
 
 /** So many jobs of a kind are looked at; lists say when there are more. */
@@ -10,8 +9,14 @@ export const most = 200;
 /** So many blocked jobs are asked about, the newest first. */
 const mostBlocked = 30;
 
-const jobs = (state: readonly Api<"JobState">[], limit: number) =>
-  data(api.GET("/api/v1/jobs", { params: { query: { state: [...state], limit } } }));
+const jobs = (state: readonly Api<"JobState">[], limit: number, order: "created" | "finished" = "created") =>
+  data(api.GET("/api/v1/jobs", { params: { query: { state: [...state], limit, order } } }));
+
+/** How many jobs are in each state, and wait for somebody: what is cheap to ask again whenever something happens. */
+export const jobCounts = queryOptions({
+  queryKey: ["jobs", "counts"],
+  queryFn: () => data(api.GET("/api/v1/jobs/counts")),
+});
 
 export const activeJobs = queryOptions({
   queryKey: ["jobs", "active"],
@@ -25,7 +30,7 @@ export const blockedJobs = queryOptions({
 
 export const endedJobs = queryOptions({
   queryKey: ["jobs", "ended"],
-  queryFn: async () => byEnd((await jobs(["COMPLETED", "FAILED", "BLOCKED", "CANCELLED"], most)).items),
+  queryFn: () => jobs(["COMPLETED", "FAILED", "BLOCKED", "CANCELLED"], 12, "finished"),
 });
 
 export const openApprovals = queryOptions({

@@ -14,7 +14,7 @@ import { Login } from "./login";
 import { NoticesMenu } from "./notices";
 import { usePages } from "./pages";
 import { setTheme, type Theme, useTheme } from "./theme";
-import { useNeeds, Watcher } from "./watcher";
+import { useNeedCount, Watcher } from "./watcher";
 
 const Palette = lazy(() => import("./palette").then(({ Palette }) => ({ default: Palette })));
 
@@ -112,7 +112,7 @@ export function Shell() {
 
 /** So many things need somebody. */
 function NeedsCount() {
-  const needs = useNeeds()?.length ?? 0;
+  const needs = useNeedCount() ?? 0;
   if (needs === 0) return null;
   return (
     <span className="ml-auto rounded-full bg-ask-soft px-1.5 text-xs font-medium text-ask tabular-nums">

@@ -4,32 +4,45 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { setTitlePrefix } from "../ui/title";
 import { useLive } from "./context";
 import { useHidden } from "./hidden";
-import { type Need, needs, split } from "./inbox";
+import { hideKey, type Need, needs } from "./inbox";
 import { notify, useNotices } from "./notices";
-import { activeJobs, blockedJobs, openApprovals } from "./overview";
+import { activeJobs, blockedJobs, jobCounts, openApprovals } from "./overview";
 import { type Ended, endOf, favicon, noteOfEnded, noteOfNeeds, prefix } from "./status";
 
 /** Many jobs that end within this time are one notification. */
 const together = 2000;
 
-/** What needs somebody, as far as it is known; undefined until it is. */
-export function useNeeds(): Need[] | undefined {
-  const active = useQuery(activeJobs).data;
-  const blocked = useQuery(blockedJobs).data;
-  const approvals = useQuery(openApprovals).data;
+/** How many things need somebody; undefined until it is known. */
+export function useNeedCount(): number | undefined {
+  const counts = useQuery(jobCounts).data?.needs;
+  const hidden = useHidden();
+  const blocked = useQuery({ ...blockedJobs, enabled: hidden.size > 0 }).data?.items ?? [];
+  if (counts === undefined) return undefined;
+  const away = blocked.filter((job) => hidden.has(hideKey(job))).length;
+  return counts.approvals + counts.budgets + counts.paused + Math.max(0, counts.blocked - away);
+}
+
+/** What needs somebody, as far as it is known and somebody wants to be told; undefined until then. */
+function useNeeds(enabled: boolean): Need[] | undefined {
+  const active = useQuery({ ...activeJobs, enabled }).data;
+  const blocked = useQuery({ ...blockedJobs, enabled }).data;
+  const approvals = useQuery({ ...openApprovals, enabled }).data;
   const hidden = useHidden();
   return useMemo(
-    () => active && blocked && approvals && needs(approvals.items, active.items, blocked.items, hidden),
-    [active, blocked, approvals, hidden],
+    () =>
+      enabled && active && blocked && approvals
+        ? needs(approvals.items, active.items, blocked.items, hidden)
+        : undefined,
+    [enabled, active, blocked, approvals, hidden],
   );
 }
 
 /** Watches over all jobs for the tab: its title, its picture, and the browser's notifications. Shows nothing. */
 export function Watcher() {
-  const active = useQuery(activeJobs).data?.items ?? [];
-  const wanted = useNeeds();
+  const states = useQuery(jobCounts).data?.states ?? {};
   const failed = useFailures();
-  const figures = { running: split(active).running.length, needs: wanted?.length ?? 0, failed };
+  const running = (states.RUNNING ?? 0) + (states.CANCELLING ?? 0);
+  const figures = { running, needs: useNeedCount() ?? 0, failed };
   const text = prefix(figures);
   const picture = favicon(figures);
 
@@ -37,7 +50,7 @@ export function Watcher() {
   useEffect(() => {
     document.querySelector<HTMLLinkElement>('link[rel="icon"]')?.setAttribute("href", picture);
   }, [picture]);
-  useNeedNotes(wanted);
+  useNeedNotes();
   return null;
 }
 
@@ -82,10 +95,11 @@ function useFailures(): number {
 }
 
 /** Tells of what did not need somebody a moment ago. */
-function useNeedNotes(wanted: Need[] | undefined) {
+function useNeedNotes() {
   const known = useRef<Set<string>>(undefined);
   const router = useRouter();
   const level = useNotices();
+  const wanted = useNeeds(level !== "off");
   useEffect(() => {
     if (wanted === undefined) return;
     const before = known.current;

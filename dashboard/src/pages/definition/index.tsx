@@ -8,6 +8,7 @@ import { ErrorBox, Loaded, PageHeader } from "../../ui/kit";
 import { Badge } from "../../ui/state";
 import { Time } from "../../ui/time";
 import { EnableButton } from "../definitions/enable";
+import { DryRun } from "./dry-run";
 import { Editing } from "./editing";
 import { Overview } from "./overview";
 import { RunForm } from "./run";
@@ -18,6 +19,7 @@ import { Versions } from "./versions";
 const tabs: { tab: Tab; label: string; needs: Api<"Role"> }[] = [
   { tab: "overview", label: "Overview", needs: "viewer" },
   { tab: "run", label: "Run", needs: "submitter" },
+  { tab: "dry-run", label: "Dry run", needs: "viewer" },
   { tab: "edit", label: "Edit", needs: "admin" },
   { tab: "versions", label: "Versions", needs: "viewer" },
 ];
@@ -105,6 +107,7 @@ function Page({
           <RunForm definition={definition} source={source} />
         </OnlyFor>
       )}
+      {tab === "dry-run" && <DryRun definition={definition} source={source} known={graph} />}
       {tab === "edit" && (
         <OnlyFor needed="admin" to="change definitions">
           <Editing definition={definition} source={source} draft={draft} onDraft={setDraft} />

@@ -1,4 +1,6 @@
-const tabs = ["overview", "run", "edit", "versions"] as const;
+import { type AssumedTexts, readAssumed, readTexts } from "./assumed";
+
+const tabs = ["overview", "run", "dry-run", "edit", "versions"] as const;
 export type Tab = (typeof tabs)[number];
 
 /** What the address of a definition's page says beyond its name. */
@@ -7,6 +9,9 @@ export interface DefinitionSearch {
   /** The versions that are compared. */
   from?: string;
   to?: string;
+  /** Of a dry run: the parameters, and what is assumed of tasks, as they were written. */
+  given?: Record<string, string>;
+  assume?: Record<string, AssumedTexts>;
 }
 
 export function definitionSearch(search: Record<string, unknown>): DefinitionSearch {
@@ -16,5 +21,7 @@ export function definitionSearch(search: Record<string, unknown>): DefinitionSea
     // A hash of digits only is read as a number.
     ...(search.from === undefined ? {} : { from: String(search.from) }),
     ...(search.to === undefined ? {} : { to: String(search.to) }),
+    ...readTexts(search.given),
+    ...readAssumed(search.assume),
   };
 }

@@ -9,6 +9,7 @@ import { Busy, Button, Empty, input, Loaded } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Took } from "../../ui/time";
 import { AgentTab } from "./agent-tab";
+import { CommandTab } from "./command-tab";
 import { looksLikeDiff } from "./diff";
 import { FilesTab } from "./files-tab";
 import { Items } from "./items";
@@ -284,6 +285,7 @@ function Shown({
   if (patches.length > 0) choices.push({ name: "diff", label: "Changes", count: patches.length });
   choices.push({ name: "files", label: "Files", count: attempt.artifacts.length });
   choices.push({ name: "outputs", label: "Outputs", count: outputs });
+  choices.push({ name: "command", label: "Command" });
   choices.push({ name: "definition", label: "Definition" });
   const tab = choices.find((each) => each.name === search.tab)?.name ?? choices[0]?.name ?? "log";
   const patch =
@@ -344,11 +346,12 @@ function Shown({
                 <Plain text={JSON.stringify(attempt.outputs, null, 2)} />
               </div>
             ))}
+          {tab === "command" && <CommandTab jobId={job.job_id} attempt={attempt} />}
           {tab === "definition" && (
             <div className="flex flex-col gap-3 p-4">
               <p className="text-soft">
                 The task as it is written in this version: its script, environment and routes. Templates stand as they
-                are; secrets are never shown.
+                are; under Command it stands as it was given to the ant.
                 {attempt.isolation && (
                   <>
                     {" "}

@@ -31,6 +31,21 @@ export const artifactsQuery = (id: string) =>
     queryFn: () => data(api.GET("/api/v1/jobs/{id}/artifacts", { params: { path: { id }, query: { limit: 500 } } })),
   });
 
+/** What an ant was told, which does not change; or the sentence why that is not kept. */
+export const commandQuery = (id: string, attempt: number) =>
+  queryOptions({
+    queryKey: ["command", id, attempt],
+    queryFn: async () => {
+      const params = { params: { path: { id, number: attempt } } };
+      try {
+        return await data(api.GET("/api/v1/jobs/{id}/attempts/{number}/command", params));
+      } catch (error) {
+        if (error instanceof ApiError && error.problem?.code === "COMMAND_NOT_KEPT") return error.message;
+        throw error;
+      }
+    },
+  });
+
 /** All attempts of a task, the oldest first: those that come with the job are the latest twenty. */
 export const attemptsQuery = (id: string, task: string) =>
   queryOptions({

@@ -1,13 +1,27 @@
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Bookmark, Search, X } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
-import { useDefinitionNames } from "../../app/overview";
+import { useEffect, useId, useRef, useState } from "react";
+import { type Api, api, data } from "../../api/client";
+import { definitions, useDefinitionNames } from "../../app/overview";
 import { cn } from "../../ui/cn";
 import { ask } from "../../ui/confirm";
 import { input } from "../../ui/kit";
 import { Shared, useShared } from "../../ui/shared";
 import { lookOf } from "../../ui/state";
-import { changed, type JobsSearch, type Period, readViews, same, states, statesOf, type View, views } from "./search";
+import {
+  changed,
+  type JobsSearch,
+  labelsOf,
+  type Period,
+  queryOf,
+  readViews,
+  same,
+  states,
+  statesOf,
+  type View,
+  views,
+} from "./search";
 
 type Change = (change: { [K in keyof JobsSearch]?: JobsSearch[K] | undefined }) => void;
 
@@ -21,21 +35,30 @@ export function Filters({
   onChange: Change;
   field: React.RefObject<HTMLInputElement | null>;
 }) {
+  const labels = labelsOf(search);
   return (
     <div className="mb-3 flex flex-col gap-2">
       <Views search={search} />
       <div className="flex flex-wrap items-center gap-2">
         <TextFilter text={search.text ?? ""} onChange={(text) => onChange({ text })} field={field} />
+        <LabelFilter onAdd={(label) => onChange({ label: [...labels, label] })} />
         <DefinitionFilter type={search.type} onChange={(type) => onChange({ type })} />
         <TimeFilter search={search} onChange={onChange} />
       </div>
       <StateFilter search={search} onChange={(state) => onChange({ state })} />
-      {(search.parent || search.key) && (
+      {(search.parent || search.key || labels.length > 0) && (
         <div className="flex flex-wrap gap-2">
           {search.parent && (
             <Chip label={`Made by ${search.parent}`} onRemove={() => onChange({ parent: undefined })} />
           )}
           {search.key && <Chip label={`Key ${search.key}`} onRemove={() => onChange({ key: undefined })} />}
+          {labels.map((label) => (
+            <Chip
+              key={label}
+              label={`Label ${label}`}
+              onRemove={() => onChange({ label: labels.filter((each) => each !== label) })}
+            />
+          ))}
         </div>
       )}
     </div>
@@ -88,6 +111,51 @@ function TextFilter({
         }}
       />
     </label>
+  );
+}
+
+/** Takes a label; those of definitions are suggested. */
+function LabelFilter({ onAdd }: { onAdd: (label: string) => void }) {
+  const known = useQuery(definitions).data ?? [];
+  const [text, setText] = useState("");
+  const id = useId();
+  const suggested = new Set(
+    known.flatMap(({ labels = {} }) => Object.entries(labels).flatMap(([name, value]) => [`${name}:${value}`, name])),
+  );
+  const add = (label: string) => {
+    if (label.trim() === "") return;
+    onAdd(label.trim());
+    setText("");
+  };
+  return (
+    <form
+      className="min-w-0 basis-52"
+      onSubmit={(event) => {
+        event.preventDefault();
+        add(text);
+      }}
+    >
+      <input
+        aria-label="Label, such as team:core; Enter adds it"
+        placeholder="Label, such as team:core"
+        list={id}
+        maxLength={300}
+        autoComplete="off"
+        className={cn(input, "w-full")}
+        value={text}
+        onChange={(event) => {
+          // Chosen from the list, it is whole.
+          const chosen = event.target.value;
+          if (!(event.nativeEvent instanceof InputEvent) && suggested.has(chosen)) add(chosen);
+          else setText(chosen);
+        }}
+      />
+      <datalist id={id}>
+        {[...suggested].sort().map((label) => (
+          <option key={label} value={label} />
+        ))}
+      </datalist>
+    </form>
   );
 }
 
@@ -180,6 +248,7 @@ function local(text: string | undefined): string {
 
 function StateFilter({ search, onChange }: { search: JobsSearch; onChange: (state: string | undefined) => void }) {
   const chosen = statesOf(search);
+  const counts = useCounts(search);
   return (
     <fieldset className="flex flex-wrap gap-1.5">
       <legend className="sr-only">States</legend>
@@ -191,6 +260,7 @@ function StateFilter({ search, onChange }: { search: JobsSearch; onChange: (stat
             key={state}
             type="button"
             aria-pressed={on}
+            {...(counts && { title: `${word}: ${counts.of(state)}` })}
             className={cn(
               "inline-flex min-h-7 items-center gap-1 rounded-full border px-2.5 text-xs",
               on
@@ -201,10 +271,35 @@ function StateFilter({ search, onChange }: { search: JobsSearch; onChange: (stat
           >
             <Icon aria-hidden size={13} />
             {word}
+            {counts && counts.of(state) !== "0" && (
+              <span aria-hidden className="tabular-nums">
+                {counts.of(state)}
+              </span>
+            )}
           </button>
         );
       })}
     </fieldset>
+  );
+}
+
+/** How many jobs there are in each state, of those that the rest of the search is about. */
+function useCounts(search: JobsSearch): { of: (state: Api<"JobState">) => string } | undefined {
+  const { state: _, ...rest } = search;
+  const key = JSON.stringify(rest);
+  // Its own "now" for a period, as the list has.
+  const [began, setBegan] = useState({ key, at: Date.now() });
+  if (began.key !== key) setBegan({ key, at: Date.now() });
+  const { data: counts } = useQuery({
+    queryKey: ["jobs", "counts", rest, began.at],
+    queryFn: () => data(api.GET("/api/v1/jobs/counts", { params: { query: queryOf(rest, began.at) } })),
+    placeholderData: keepPreviousData,
+    gcTime: 60_000,
+  });
+  return (
+    counts && {
+      of: (state) => `${(counts.states[state] ?? 0).toLocaleString("en")}${counts.at_least.includes(state) ? "+" : ""}`,
+    }
   );
 }
 

@@ -29,6 +29,17 @@ test("the server is asked for what the address says", () => {
   expect(queryOf({}, now)).toEqual({});
 });
 
+test("labels are one or several, each once, and none without a name", () => {
+  expect(readSearch({ label: "team:core" })).toEqual({ label: "team:core" });
+  expect(readSearch({ label: ["team:core", " nightly ", "team:core", ":x", { a: 1 }] })).toEqual({
+    label: ["team:core", "nightly"],
+  });
+  expect(changed({ label: ["a", "b"] }, { label: ["b"] })).toEqual({ label: "b" });
+  expect(queryOf({ label: "a:1" }, 0)).toEqual({ label: ["a:1"] });
+  expect(same({ label: ["a", "b"] }, { label: ["a", "b"] })).toBe(true);
+  expect(same({ label: ["a", "b"] }, { label: "a" })).toBe(false);
+});
+
 test("views are compared by what they show, and read without trust", () => {
   expect(same({ state: "FAILED" }, { state: "FAILED" })).toBe(true);
   expect(same({ state: "FAILED" }, { state: "FAILED", since: "7d" })).toBe(false);

@@ -10,6 +10,9 @@ export const states: readonly State[] = [...active, ...ended];
 export const periods = { "1h": 3_600_000, "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000 } as const;
 export type Period = keyof typeof periods;
 
+/** So many labels may be asked for at once. */
+const mostLabels = 10;
+
 /** What the address of the list says: which jobs are shown. */
 export interface JobsSearch {
   /** States with commas between them. */
@@ -22,6 +25,8 @@ export interface JobsSearch {
   before?: string;
   parent?: string;
   key?: string;
+  /** `name:value`, or a name alone; with all of them when there are several. */
+  label?: string | string[];
 }
 
 const word = (value: unknown) => {
@@ -34,6 +39,10 @@ const instant = (value: unknown) => {
   const text = word(value);
   return text !== undefined && !Number.isNaN(Date.parse(text)) ? text : undefined;
 };
+
+/** The labels that a search names. */
+export const labelsOf = ({ label = [] }: Pick<JobsSearch, "label">): string[] =>
+  Array.isArray(label) ? label : [label];
 
 /** The states that a search names; unknown ones are left out. */
 export function statesOf(search: Pick<JobsSearch, "state">): State[] {
@@ -60,6 +69,9 @@ export function readSearch(raw: Record<string, unknown>): JobsSearch {
   }
   put("parent", word(raw.parent));
   put("key", word(raw.key));
+  const labels = (Array.isArray(raw.label) ? raw.label : [raw.label]).flatMap((each) => word(each)?.trim() ?? []);
+  const each = [...new Set(labels)].filter((label) => !label.startsWith(":")).slice(0, mostLabels);
+  put("label", each.length > 1 ? each : each[0]);
   return search;
 }
 
@@ -76,6 +88,7 @@ export function queryOf(search: JobsSearch, now: number) {
   const after = search.since ? new Date(now - periods[search.since]).toISOString() : iso(search.after);
   const before = iso(search.before);
   const named = statesOf(search);
+  const labels = labelsOf(search);
   return {
     ...(named.length > 0 && { state: named }),
     ...(search.type && { job_type: search.type }),
@@ -84,6 +97,7 @@ export function queryOf(search: JobsSearch, now: number) {
     ...(search.key && { user_key: search.key }),
     ...(after && { created_after: after }),
     ...(before && { created_before: before }),
+    ...(labels.length > 0 && { label: labels }),
   };
 }
 
@@ -107,7 +121,7 @@ export const views: readonly View[] = [
 /** Whether two searches show the same. */
 export function same(a: JobsSearch, b: JobsSearch): boolean {
   const names = new Set([...Object.keys(a), ...Object.keys(b)]) as Set<keyof JobsSearch>;
-  return [...names].every((name) => a[name] === b[name]);
+  return [...names].every((name) => JSON.stringify(a[name]) === JSON.stringify(b[name]));
 }
 
 /** Reads saved views from what the browser kept; what is not understood is left out. */

@@ -10,9 +10,11 @@ import {
   budgets,
   definitions,
   endedJobs,
+  jobCounts,
   most,
   openApprovals,
 } from "../../app/overview";
+import { useNeedCount } from "../../app/watcher";
 import { cn } from "../../ui/cn";
 import { Commands } from "../../ui/copy";
 import { Busy, Empty, ErrorBox, money, PageHeader, Panel } from "../../ui/kit";
@@ -31,6 +33,8 @@ export function NowPage() {
   const blocked = useQuery(blockedJobs);
   const approvals = useQuery(openApprovals);
   const ended = useQuery(endedJobs);
+  const counts = useQuery(jobCounts);
+  const needed = useNeedCount() ?? 0;
   const load = useQuery(ants);
   const spend = useQuery(budgets);
   const hidden = useHidden();
@@ -56,7 +60,7 @@ export function NowPage() {
     );
   }
 
-  const first = known.data.length === 0 && jobs.length === 0 && ended.data.length === 0;
+  const first = known.data.length === 0 && jobs.length === 0 && ended.data.items.length === 0;
   const wanted = needs(approvals.data.items, jobs, blocked.data.items, hidden);
   const pulls = pullsThatWait(jobs);
   const away = blocked.data.items.filter((job) => hidden.has(hideKey(job))).length;
@@ -65,7 +69,10 @@ export function NowPage() {
     { used: 0, all: 0 },
   );
   const day = spend.data?.budgets.find((each) => each.scope === "day");
-  const more = active.data.next_cursor ? "+" : "";
+  // Of more jobs than are looked at, the server knows how many there are.
+  const whole = active.data.next_cursor == null;
+  const many = (known: readonly unknown[], ...states: Api<"JobState">[]) =>
+    whole || counts.data === undefined ? String(known.length) : counted(counts.data, states);
 
   return (
     <>
@@ -83,10 +90,14 @@ export function NowPage() {
         <>
           <Figures
             items={[
-              { label: "Need you", value: String(wanted.length), tone: wanted.length > 0 ? "text-ask" : "" },
-              { label: "Running", value: `${running.length}${more}`, tone: running.length > 0 ? "text-run" : "" },
-              { label: "Waiting", value: `${waiting.length}${more}` },
-              { label: "In the queue", value: `${queued.length}${more}` },
+              { label: "Need you", value: String(needed), tone: needed > 0 ? "text-ask" : "" },
+              {
+                label: "Running",
+                value: many(running, "RUNNING", "CANCELLING"),
+                tone: running.length > 0 ? "text-run" : "",
+              },
+              { label: "Waiting", value: many(waiting, "WAITING") },
+              { label: "In the queue", value: many(queued, "PENDING") },
               { label: "Slots busy", value: load.data ? `${slots.used} of ${slots.all}` : "–" },
               { label: "Spent today", value: money(day?.used.usd) },
             ]}
@@ -131,7 +142,7 @@ export function NowPage() {
               )}
               <Section
                 title="Recently finished"
-                jobs={ended.data}
+                jobs={ended.data.items}
                 search={{ state: "COMPLETED,FAILED,BLOCKED,CANCELLED" }}
                 count={false}
                 all
@@ -154,6 +165,12 @@ export function NowPage() {
       )}
     </>
   );
+}
+
+/** How many jobs are in these states, "+" behind it where there may be more. */
+function counted({ states, at_least }: Api<"JobCounts">, which: Api<"JobState">[]): string {
+  const sum = which.reduce((all, state) => all + (states[state] ?? 0), 0);
+  return `${sum.toLocaleString("en")}${which.some((state) => at_least.includes(state)) ? "+" : ""}`;
 }
 
 const why = (job: Api<"JobSummary">) => job.reason ?? job.error_code ?? undefined;
