@@ -96,7 +96,7 @@ fn a_data_directory_of_an_earlier_build_goes_on_under_this_one() {
     // What ants were told was not kept then.
     let command = server.client(&["jobs", "command", &job("completed"), "1"]);
     let said = String::from_utf8_lossy(&command.stderr).into_owned();
-    assert!(said.contains("COMMAND_NOT_KEPT") && said.contains("an earlier version of the server"), "{said}");
+    assert!(said.contains("in attempt 1 is not kept: an earlier version of the server gave it out"), "{said}");
     let uses = server.json(&["submit", "uses", "--json"]);
     let uses = server.finished(uses["job_id"].as_str().expect("an id"));
     assert_eq!(uses["state"], "COMPLETED", "{uses:#}");

@@ -151,6 +151,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/definitions:rehearse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say what a job would do
+         * @description The engine itself in virtual time, with assumed results, as `atta plan` does it: nothing is run or stored. Configs and secrets
+         *     are not known to it; what depends on them, or on outputs that are not assumed, is assumed and listed in `assumed`.
+         */
+        post: operations["rehearse_definition"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs": {
         parameters: {
             query?: never;
@@ -160,7 +181,8 @@ export interface paths {
         };
         /**
          * List jobs, newest first
-         * @description With `text` one page looks through 10 000 jobs: it may have fewer jobs than asked for, or none, and a `next_cursor`.
+         * @description With `text` or `label`, and with other filters than `state` in the order `finished`, one page looks through 10 000 jobs (of
+         *     each definition and state): it may have fewer jobs than asked for, or none, and a `next_cursor`.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -170,6 +192,26 @@ export interface paths {
          *     request under the same key is a 422.
          */
         post: operations["submit_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count jobs by state, and by what they need from somebody
+         * @description Counting ends at 100 000 jobs of a state; with `text`, `label` at the newest 10 000 of each: `at_least` names these states.
+         */
+        get: operations["count_jobs"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -330,6 +372,28 @@ export interface paths {
         };
         /** List the attempts of a job, oldest first */
         get: operations["list_attempts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/attempts/{number}/command": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get what an ant was told to do in an attempt
+         * @description The script, request or prompt as it was sent, with the environment and all else; secrets are named, their values are not there.
+         *     It is kept as long as the job. 404 `COMMAND_NOT_GIVEN` when no ant has been told anything (yet), and `COMMAND_NOT_KEPT` for an
+         *     attempt of an earlier version of the server.
+         */
+        get: operations["get_command"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1493,6 +1557,15 @@ export interface components {
          * @enum {string}
          */
         Achieved: "in_progress" | "merged" | "closed" | "needs_human" | "failed" | "cancelled" | "open" | "completed";
+        /** @description A program and a model. */
+        AgentChoice: {
+            /** @description Which adapter. */
+            cli: components["schemas"]["AgentCli"];
+            /** @description The program and its first arguments, instead of the usual name on PATH. `custom` has no usual name. */
+            command?: string[];
+            /** @description The model, in the program's own words; its default when absent. */
+            model?: string | null;
+        };
         /**
          * @description How an agent's work ended. Each has a name and a number, and routes may use either.
          * @enum {string}
@@ -1503,6 +1576,43 @@ export interface components {
          * @enum {string}
          */
         AgentCli: "claude" | "codex" | "gemini" | "opencode" | "goose" | "copilot" | "cursor" | "aider" | "custom";
+        /** @description What an agent is told. */
+        AgentCommand: {
+            /** @description Program and model. */
+            choice: components["schemas"]["AgentChoice"];
+            /** @description What is tried afterwards. */
+            fallback?: components["schemas"]["Fallback"][];
+            /** @description The prompt; absent when it is in a file. */
+            prompt?: string | null;
+            /** @description The file that the prompt is in. */
+            prompt_file?: string | null;
+            /** @description Said before everything else. */
+            system?: string | null;
+            /** @description Names of methods of work that are put before the prompt. */
+            skills?: string[];
+            /** @description What it may do without being asked. */
+            permission: components["schemas"]["AgentPermission"];
+            /** @description Tools that it may use beyond that. */
+            allowed_tools?: string[];
+            resume?: components["schemas"]["AgentSession"] | null;
+            verdict?: components["schemas"]["VerdictOrder"] | null;
+            /**
+             * Format: int32
+             * @description Sessions whose verdicts are compared.
+             */
+            vote: number;
+            /** @description What it may use up. */
+            limits: components["schemas"]["AgentLimits"];
+            /**
+             * Format: int64
+             * @description The longest silence before its first event, in milliseconds.
+             */
+            start_timeout_ms: number;
+            /** @description Texts of others that it is given as files. */
+            context?: components["schemas"]["ContextFile"][];
+            /** @description The commit whose files configure it. */
+            config_from?: string | null;
+        };
         /** @description A commit that an agent added. */
         AgentCommit: {
             /** @description Its full name. */
@@ -1517,6 +1627,28 @@ export interface components {
             /** @description When it can be used again, if that was said. */
             resets_at?: string | null;
         };
+        /** @description What an attempt may use up; it is killed when more is used. */
+        AgentLimits: {
+            /**
+             * Format: int32
+             * @description Turns of the model, as we count them.
+             * @default null
+             */
+            turns: number | null;
+            /**
+             * Format: int64
+             * @description Tokens, in and out, without those read from a cache.
+             * @default null
+             */
+            tokens: number | null;
+            /** @default null */
+            usd: components["schemas"]["MicroUsd"] | null;
+        };
+        /**
+         * @description What an agent may do without being asked; nobody is there to be asked.
+         * @enum {string}
+         */
+        AgentPermission: "read" | "edit" | "full";
         /** @description What is known of an agent's attempt. What its program did not say is null. */
         AgentResource: {
             /** @description The program of its last run. */
@@ -1732,6 +1864,20 @@ export interface components {
          * @enum {string}
          */
         ApprovalState: "OPEN" | "APPROVED" | "REJECTED" | "TIMED_OUT" | "CLOSED";
+        /** @description One stored file. */
+        ArtifactFile: {
+            /** @description Relative path with `/`; never absolute, never with `..`. */
+            path: string;
+            /** @description Its content. */
+            digest: components["schemas"]["Digest"];
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            size: number;
+            /** @description Whether the owner may execute it. */
+            executable: boolean;
+        };
         /** @description A stored artifact file. */
         ArtifactResource: {
             /** @description Relative path. */
@@ -1952,6 +2098,141 @@ export interface components {
              */
             attempt?: number | null;
         };
+        /** @description What to do. */
+        CommandAction: (components["schemas"]["ShellCommand"] & {
+            /** @enum {string} */
+            method: "SHELL";
+        }) | (components["schemas"]["HttpCommand"] & {
+            /** @enum {string} */
+            method: "HTTP";
+        }) | (components["schemas"]["AgentCommand"] & {
+            /** @enum {string} */
+            method: "AGENT";
+        }) | (components["schemas"]["GithubCommand"] & {
+            /** @enum {string} */
+            method: "GITHUB";
+        });
+        /** @description Which files are kept. */
+        CommandArtifacts: {
+            /** @description Globs relative to TASK_DIR. */
+            paths: string[];
+            /** @description Globs to leave out. */
+            exclude?: string[];
+            /** @description `always`, `on_success` or `on_failure`. */
+            when: string;
+        };
+        /** @description Files that come back in later jobs. */
+        CommandCache: {
+            /** @description What they are stored and found under. */
+            key: string;
+            /** @description Files and directories. */
+            paths: string[];
+            /** @description Beginnings of other keys that are good enough. */
+            restore_keys?: string[];
+        };
+        /** @description A pair of texts. */
+        CommandField: {
+            /** @description Its name. */
+            name: string;
+            /** @description Its value, in pieces. */
+            value: components["schemas"]["CommandText"][];
+        };
+        /** @description The artifacts of one dependency. */
+        CommandInput: {
+            /** @description The task that made them. */
+            task: string;
+            /** @description The files, the first 1 000. */
+            files: components["schemas"]["ArtifactFile"][];
+            /**
+             * Format: int64
+             * @description How many there are besides.
+             */
+            more?: number;
+        };
+        /**
+         * @description What runs a script.
+         * @enum {string}
+         */
+        CommandProgram: "default_shell" | "shell" | "interpreter";
+        /** @description What an ant was told to do in an attempt. */
+        CommandResource: {
+            /** @description When it was given to the ant. */
+            given_at: string;
+            /** @description The task's name. */
+            task_type: string;
+            /** @description What to do. */
+            action: components["schemas"]["CommandAction"];
+            /** @description Where: `TASK_DIR`, or a directory below it or below `$JOB_WORKSPACE`. */
+            directory: string;
+            /** @description The environment that it was given, in order. Of a secret only the name is known. */
+            environment: components["schemas"]["CommandVariable"][];
+            /** @description What of the ant's own environment is passed on besides PATH, HOME, the locale and the like. */
+            inherits: components["schemas"]["InheritedEnvironment"];
+            /** @description The names of the secrets that it was given. */
+            secrets?: string[];
+            /**
+             * Format: int64
+             * @description The longest time that it may take, in milliseconds.
+             */
+            timeout_ms: number;
+            /**
+             * Format: int64
+             * @description The longest time without output, in milliseconds.
+             */
+            idle_timeout_ms?: number | null;
+            /**
+             * Format: int64
+             * @description From TERM to KILL, in milliseconds.
+             */
+            kill_grace_ms: number;
+            /** @description Artifacts that are laid into TASK_DIR before it begins, in order; a later one wins. */
+            inputs?: components["schemas"]["CommandInput"][];
+            artifacts?: components["schemas"]["CommandArtifacts"] | null;
+            workspace?: components["schemas"]["CommandWorkspace"] | null;
+            cache?: components["schemas"]["CommandCache"] | null;
+            /** @description Names of the outputs that are read afterwards. */
+            outputs?: string[];
+            /** @description Long texts are cut in their middle: it was told all of them. */
+            cut?: boolean;
+        };
+        /** @description A script whose template expressions were bound to shell variables. */
+        CommandScript: {
+            /** @description Assignments of the bound values, read before the first line; empty when nothing is bound. */
+            preamble?: string;
+            /** @description The text. */
+            text: string;
+        };
+        /** @description A piece of a text: one of both. */
+        CommandText: {
+            /** @description As it is. */
+            text?: string | null;
+            /** @description The value of this variable of the environment. */
+            variable?: string | null;
+        };
+        /** @description A variable of the environment. */
+        CommandVariable: {
+            /** @description Its name. */
+            name: string;
+            /** @description Its value; `***` for one with a secret in it. */
+            value: string;
+            /** @description Whether there is a secret in it. */
+            secret?: boolean;
+        };
+        /** @description The directory that the tasks of a job share. */
+        CommandWorkspace: {
+            /** @description The Nonce of the job attempts that share it. */
+            nonce: string;
+            /** @description A task has started in it before. */
+            made: boolean;
+            /** @description `never`, `on_failure` or `always`. */
+            keep: string;
+            /** @description The repository, without passwords. */
+            repository?: string | null;
+            /** @description Branch, tag or commit to begin with. */
+            reference?: string | null;
+            /** @description The branch that is made. */
+            branch?: string | null;
+        };
         /** @description One part, as it is shown. */
         ComponentReport: {
             /** @description Its name. */
@@ -2004,6 +2285,45 @@ export interface components {
          * @enum {string}
          */
         ConfigScope: "organisation" | "definition";
+        /** @description A text that an agent is given as a file. */
+        ContextFile: {
+            /** @description Its name. */
+            name: string;
+            /** @description Where the text comes from. */
+            source: components["schemas"]["ContextSource"];
+            /** @description What it is, in a few words for the agent. */
+            about: string;
+            /** @description The part of a JSON document. */
+            json_path?: string | null;
+            /** @description How it is read. */
+            form: components["schemas"]["ContextForm"];
+            /**
+             * Format: int32
+             * @description The most characters.
+             */
+            max_chars: number;
+            /** @description Without the text there is no file, and the agent begins all the same. */
+            optional?: boolean;
+        };
+        /** @description How a text for an agent is read. */
+        ContextForm: "markdown" | "plain" | {
+            /** @description What GitHub said, as JSON, is laid out for reading. */
+            github: {
+                /** @description Only the words of those who are trusted. */
+                trusted_only: boolean;
+            };
+        };
+        /** @description Where the text of a file for an agent comes from. */
+        ContextSource: {
+            /** @description The rendered text. */
+            text: string;
+        } | {
+            /** @description A file: relative to TASK_DIR, or `$JOB_WORKSPACE/…`. */
+            file: string;
+        } | {
+            /** @description A file of TASK_DIR that was laid there for this alone: it is removed before the agent begins. */
+            laid: string;
+        } | "nothing";
         /** @description Where a cost comes from. */
         CostSource: "reported" | {
             /** @description Tokens by the price table of this date (`YYYY-MM-DD`). */
@@ -2039,6 +2359,10 @@ export interface components {
             updated_at: string;
             /** @description Warnings of the validator. */
             warnings: components["schemas"]["FieldViolation"][];
+            /** @description The labels of its newest version. */
+            labels?: {
+                [key: string]: string;
+            };
         };
         /** @description A tier that somebody sets. */
         DegradationRequest: {
@@ -2158,6 +2482,13 @@ export interface components {
             /** @description One sentence for people. */
             message: string;
         };
+        /** @description What is tried when the choice before did not work out. */
+        Fallback: {
+            /** @description With what. */
+            choice: components["schemas"]["AgentChoice"];
+            /** @description After which classes. */
+            on: components["schemas"]["AgentClass"][];
+        };
         /** @description The instances of a task with `fan_out`, counted. */
         FanOutResource: {
             /**
@@ -2200,6 +2531,28 @@ export interface components {
              * @description Retries that succeeded where the attempt before had failed.
              */
             changed: number;
+        };
+        /** @description What GitHub is asked. */
+        GithubCommand: {
+            /** @description The operation, as definitions name it. */
+            operation: string;
+            /** @description What it is given. */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** @description Who asks: `token` or `app`. */
+            credential: string;
+            /** @description The id of the App. */
+            app?: string | null;
+            /** @description Where the API is. */
+            api_url: string;
+            /**
+             * Format: int64
+             * @description How long one answer may take, in milliseconds.
+             */
+            request_timeout_ms: number;
+            /** @description What tells the texts that it writes from all others. */
+            marker: string;
         };
         /**
          * @description What a way is.
@@ -2259,6 +2612,47 @@ export interface components {
             protocol: number;
             /** @description Her program's version. */
             version: string;
+        };
+        /** @description An HTTP request. */
+        HttpCommand: {
+            /** @description GET, POST, PUT, PATCH or DELETE. */
+            verb: string;
+            /** @description Where to, without `query`. */
+            url: string;
+            /** @description Added to the URL. */
+            query?: components["schemas"]["CommandField"][];
+            /** @description Header fields. */
+            headers?: components["schemas"]["CommandField"][];
+            /** @description A text that is sent as it is. */
+            text?: string | null;
+            /** @description A JSON document that is sent. */
+            json?: unknown;
+            /** @description Pairs that are sent, URL-encoded. */
+            form?: components["schemas"]["CommandField"][] | null;
+            /**
+             * Format: int32
+             * @description How many redirects are followed.
+             */
+            follow_redirects: number;
+            /**
+             * Format: int64
+             * @description The most bytes of an answer's body.
+             */
+            max_body: number;
+            /**
+             * Format: int64
+             * @description The longest time to connect, in milliseconds.
+             */
+            connect_timeout_ms: number;
+            /** @description Where the body is kept. */
+            save_as?: string | null;
+        };
+        /** @description What of the ant's own environment is passed on. */
+        InheritedEnvironment: {
+            /** @description All of it. */
+            all: boolean;
+            /** @description These. */
+            names?: string[];
         };
         /** @description One instance of a task with `fan_out`. */
         InstanceResource: {
@@ -2346,6 +2740,22 @@ export interface components {
              * @description Attempts of which cost or tokens are not known: what was reserved for them is counted.
              */
             assumed: number;
+        };
+        /** @description How many jobs there are. */
+        JobCounts: {
+            /** @description How many are in each state; states that none is in are absent. */
+            states: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int32
+             * @description All of them together.
+             */
+            total: number;
+            /** @description States in which there may be more than were counted: counting ends at some number. */
+            at_least: components["schemas"]["JobState"][];
+            /** @description What of them waits for somebody. */
+            needs: components["schemas"]["NeedCounts"];
         };
         /** @description A job with everything about its tasks. */
         JobDetail: components["schemas"]["JobSummary"] & {
@@ -2475,6 +2885,10 @@ export interface components {
             /** @description When it ended. */
             finished_at?: string | null;
             parent?: components["schemas"]["ParentResource"] | null;
+            /** @description The labels of its definition's version. */
+            labels?: {
+                [key: string]: string;
+            };
         };
         /** @description For whom a link is wanted. */
         LinkRequest: {
@@ -2511,6 +2925,11 @@ export interface components {
          * @enum {string}
          */
         LogStream: "stdout" | "stderr" | "system";
+        /**
+         * Format: int64
+         * @description US dollars in millionths.
+         */
+        MicroUsd: number;
         /** @description The short form: a value to set, with its name. */
         NamedConfigRequest: {
             /** @description Letters, digits and `_`, not beginning with a digit. */
@@ -2521,6 +2940,29 @@ export interface components {
             secret?: boolean | null;
             /** @description Accept a secret of fewer than 6 bytes, which can be redacted only where it stands as a word of its own. */
             allow_short?: boolean;
+        };
+        /** @description How many jobs wait for somebody, by what they wait for. */
+        NeedCounts: {
+            /**
+             * Format: int32
+             * @description Questions that are open: approvals.
+             */
+            approvals: number;
+            /**
+             * Format: int32
+             * @description Jobs that are PAUSED because a budget is used up.
+             */
+            budgets: number;
+            /**
+             * Format: int32
+             * @description Jobs that are PAUSED for any other reason.
+             */
+            paused: number;
+            /**
+             * Format: int32
+             * @description Jobs that ended as BLOCKED.
+             */
+            blocked: number;
         };
         /** @description A token that was just made. */
         NewToken: {
@@ -2850,6 +3292,10 @@ export interface components {
                 updated_at: string;
                 /** @description Warnings of the validator. */
                 warnings: components["schemas"]["FieldViolation"][];
+                /** @description The labels of its newest version. */
+                labels?: {
+                    [key: string]: string;
+                };
             }[];
             /** @description Opaque; absent on the last page. */
             next_cursor?: string | null;
@@ -3032,6 +3478,10 @@ export interface components {
                 /** @description When it ended. */
                 finished_at?: string | null;
                 parent?: components["schemas"]["ParentResource"] | null;
+                /** @description The labels of its definition's version. */
+                labels?: {
+                    [key: string]: string;
+                };
             }[];
             /** @description Opaque; absent on the last page. */
             next_cursor?: string | null;
@@ -3170,6 +3620,73 @@ export interface components {
              */
             jobs: number;
         };
+        /** @description What a job would do. */
+        Rehearsal: {
+            /** @description The definition's name. */
+            job_type: string;
+            /** @description COMPLETED, FAILED, BLOCKED or SKIPPED. */
+            verdict: components["schemas"]["JobState"];
+            /** @description The first cause of a verdict that is not COMPLETED. */
+            reason?: string | null;
+            /** @description The error code that the job would show. */
+            error_code?: string | null;
+            /**
+             * Format: int32
+             * @description Job attempts.
+             */
+            job_attempts: number;
+            /**
+             * Format: int64
+             * @description How long the job would wait in all, in milliseconds. Attempts take no time here.
+             */
+            waits_ms: number;
+            /** @description What happens, in order. */
+            steps: components["schemas"]["Step"][];
+            /** @description Steps that are left out because there are too many. */
+            steps_left_out?: number;
+            /** @description The tasks at the end, in declaration order. */
+            tasks: components["schemas"]["RehearsedTask"][];
+            /** @description What could not be known, and was assumed. */
+            assumed: string[];
+        };
+        /** @description A definition, params, and what is assumed. */
+        RehearsalRequest: {
+            /** @description The YAML text of a definition; otherwise `job_type` names one that is stored. */
+            source?: string | null;
+            /** @description The text's file name, for messages. */
+            file?: string | null;
+            /** @description A stored definition. */
+            job_type?: string | null;
+            /** @description Its version: content hash or semantic version; the newest when absent. */
+            version?: string | null;
+            /** @description Parameters. */
+            params?: {
+                [key: string]: unknown;
+            };
+            /** @description What is assumed, by task. What is not is: success. */
+            assume?: {
+                [key: string]: components["schemas"]["TaskAssumption"];
+            };
+        };
+        /** @description A task at the end. */
+        RehearsedTask: {
+            /** @description Its name. */
+            task: string;
+            /** @description Its state. */
+            state: components["schemas"]["TaskState"];
+            /** @description The result of its last visit. */
+            result?: string | null;
+            /**
+             * Format: int32
+             * @description Visits in the last job attempt.
+             */
+            visits: number;
+            /**
+             * Format: int32
+             * @description Attempts in all.
+             */
+            attempts: number;
+        };
         /**
          * @description How a job came from another one.
          * @enum {string}
@@ -3256,6 +3773,18 @@ export interface components {
             /** @description What keeps secrets from being used. */
             problem?: string | null;
         };
+        /** @description A script and what it is given to. */
+        ShellCommand: {
+            after_script?: components["schemas"]["CommandScript"] | null;
+            /** @description What runs it. */
+            program: components["schemas"]["CommandProgram"];
+            /** @description `before_script` and `script`. */
+            script: components["schemas"]["CommandScript"];
+            /** @description The script runs on a terminal. */
+            tty?: boolean;
+            /** @description Program and options; empty for the default shell: `bash -euo pipefail`, or `sh -eu` where there is no bash. */
+            words: string[];
+        };
         /**
          * @description Why a task was skipped.
          * @enum {string}
@@ -3279,6 +3808,40 @@ export interface components {
              */
             mean?: number | null;
         };
+        /** @description One thing that would happen. */
+        Step: {
+            /**
+             * Format: int64
+             * @description Milliseconds since the start, waits only.
+             */
+            at_ms: number;
+            /** @description What it is. */
+            kind: components["schemas"]["StepKind"];
+            /** @description The task that it is about. */
+            task?: string | null;
+            /**
+             * Format: int32
+             * @description The visit.
+             */
+            visit?: number | null;
+            /**
+             * Format: int32
+             * @description The attempt within the visit.
+             */
+            attempt?: number | null;
+            /**
+             * Format: int32
+             * @description The instance of a fan_out, from 0.
+             */
+            instance?: number | null;
+            /** @description The result, the target of the route, the reason. */
+            text: string;
+        };
+        /**
+         * @description What kind of thing.
+         * @enum {string}
+         */
+        StepKind: "ran" | "route" | "skipped" | "cancelled" | "job_attempt" | "waits" | "paused" | "final_phase";
         /** @description A request to run a job. */
         SubmitRequest: {
             /** @description Which definition (its newest enabled version). */
@@ -3305,6 +3868,25 @@ export interface components {
             state: components["schemas"]["JobState"];
             /** @description `/api/v1/jobs/{id}`. */
             href: string;
+        };
+        /** @description What is assumed of a task. */
+        TaskAssumption: {
+            /**
+             * @description What its attempts end with, in order; the last one repeats. Exit codes, statuses, `COMPLETED`, `FAILED`, names such as
+             *     `TIMED_OUT`, classes of agents.
+             */
+            results?: string[];
+            /** @description Whether its `when` holds. */
+            when?: boolean | null;
+            /**
+             * Format: int32
+             * @description How many items its `fan_out` has.
+             */
+            items?: number | null;
+            /** @description What it leaves whenever it has run. */
+            outputs?: {
+                [key: string]: unknown;
+            } | null;
         };
         /** @description A task of a job: its latest visit that ran. */
         TaskResource: {
@@ -3468,6 +4050,20 @@ export interface components {
             /** @description The next times at which it would run. */
             next_runs: string[];
             graph?: components["schemas"]["GraphResource"] | null;
+        };
+        /** @description What the final message has to hold. */
+        VerdictOrder: {
+            /** @description A JSON Schema. */
+            schema: unknown;
+            /** @description Without one the class is `NO_VERDICT`; otherwise it is only absent. */
+            required: boolean;
+            /**
+             * Format: int32
+             * @description How often the same session is asked for it again.
+             */
+            asks: number;
+            /** @description The fields that votes are counted by; all of the verdict when empty. */
+            vote_fields?: string[];
         };
         /** @description What answers. */
         VersionInfo: {
@@ -3879,6 +4475,38 @@ export interface operations {
             };
         };
     };
+    rehearse_definition: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RehearsalRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rehearsal"];
+                };
+            };
+            /** @description An error: see `code` */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_jobs: {
         parameters: {
             query?: {
@@ -3894,8 +4522,12 @@ export interface operations {
                 created_after?: string;
                 /** @description Submitted before this instant */
                 created_before?: string;
+                /** @description With this label of its definition, `name:value` or a name alone; with all of them when it is repeated */
+                label?: string[];
                 /** @description Occurs in id, type, key, description or reason */
                 text?: string;
+                /** @description `created` by default; `finished`: what ended last comes first, and what has not ended is left out */
+                order?: string;
                 /** @description Rows of a page, 50 by default */
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters */
@@ -3957,6 +4589,58 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["SubmitResponse"];
                 };
+            };
+            /** @description An error: see `code` */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    count_jobs: {
+        parameters: {
+            query?: {
+                /** @description Any of these; may be repeated, or a list with commas */
+                state?: components["schemas"]["JobState"][];
+                /** @description Of this definition */
+                job_type?: string;
+                /** @description That this job forked, submitted or triggered */
+                parent?: string;
+                /** @description With this key */
+                user_key?: string;
+                /** @description Submitted at or after this instant */
+                created_after?: string;
+                /** @description Submitted before this instant */
+                created_before?: string;
+                /** @description With this label of its definition, `name:value` or a name alone; with all of them when it is repeated */
+                label?: string[];
+                /** @description Occurs in id, type, key, description or reason */
+                text?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobCounts"];
+                };
+            };
+            /** @description Not changed */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description An error: see `code` */
             default: {
@@ -4271,6 +4955,46 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Page_JobAttemptResource"];
                 };
+            };
+            /** @description An error: see `code` */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_command: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job's id */
+                id: string;
+                /** @description The attempt's number within the job */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandResource"];
+                };
+            };
+            /** @description Not changed */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description An error: see `code` */
             default: {
