@@ -7,11 +7,12 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::pty::{Winsize, openpty};
 use serde_json::Value;
 
-use crate::live_server::{LiveServer, atta, path, wait_for};
+use crate::live_server::{LIMIT, LiveServer, atta, path, wait_for};
 use crate::remote::rig::{Queen, Running};
 use crate::scratch::Scratch;
 
@@ -25,8 +26,7 @@ tasks:
     script:
       - stty -echo
       - 'echo "pid $$"'
-      - 'trap "echo size \$(stty size)" WINCH'
-      - 'while :; do if read -r -t 0.2 line; then echo "heard <$line>"; [ "$line" != bye ] || break; fi; done'
+      - 'while read -r line; do echo "heard <$line>"; [ "$line" != size ] || stty size; [ "$line" != bye ] || break; done'
       - 'echo "end $$"'
   - task_type: plain
     dependencies: []
@@ -147,11 +147,13 @@ impl Person {
         Self { process, keyboard: File::from(pty.master), seen, terminal: pty.slave }
     }
 
+    fn shows(&self, text: &str) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&seen).contains(text)
+    }
+
     fn sees(&self, text: &str) {
-        wait_for(&format!("the screen to show {text:?}"), || {
-            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            String::from_utf8_lossy(&seen).contains(text).then_some(())
-        });
+        wait_for(&format!("the screen to show {text:?}"), || self.shows(text).then_some(()));
     }
 
     fn types(&mut self, text: &str) {
@@ -172,7 +174,8 @@ fn a_person_types_resizes_is_taken_over_and_leaves_a_terminal_as_it_was() {
     wait_for_log(&server, &job, "pid ");
     let mut ann = Person::sits_down(&server, &["attach", &job, "parrot", "--write"]);
     ann.sees("Ctrl-] ends this; parrot goes on.");
-    ann.sees("size 33 99");
+    ann.types("size\r");
+    ann.sees("33 99\r\n");
     assert!(ann.is_raw());
     ann.types("one\r");
     ann.sees("heard <one>");
@@ -180,7 +183,12 @@ fn a_person_types_resizes_is_taken_over_and_leaves_a_terminal_as_it_was() {
     rustix::termios::tcsetwinsize(&ann.terminal, size).expect("a terminal");
     // The kernel tells the foreground of a session; this terminal is nobody's.
     ann.process.signal(nix::sys::signal::Signal::SIGWINCH);
-    ann.sees("size 44 111");
+    // By another way than what is typed: which of both comes first is open.
+    wait_for("the new size", || {
+        ann.types("size\r");
+        std::thread::sleep(Duration::from_millis(200));
+        ann.shows("44 111\r\n").then_some(())
+    });
 
     let refused = server.client(&["attach", &job, "parrot", "--write"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -237,7 +245,7 @@ fn a_killed_server_and_ant_lose_nothing_of_the_log_and_another_session_types_on(
     assert_eq!(server.finished(&job)["state"], "COMPLETED");
     let all = log(&server, &job);
     let pid = all.lines().find_map(|line| line.strip_prefix("pid ")).expect("its process").to_owned();
-    let heard: Vec<&str> = all.lines().filter(|line| !line.starts_with("size ")).collect();
+    let heard: Vec<&str> = all.lines().collect();
     let (begun, ended) = (format!("pid {pid}"), format!("end {pid}"));
     assert_eq!(heard, [&begun, "heard <one>", "heard <two>", "heard <three>", "heard <bye>", &ended], "{all}");
     server.stop();
@@ -277,9 +285,14 @@ fn a_terminal_on_another_machine_is_typed_into_over_the_death_of_its_ant() {
     let ant = queen.ant("one", &[]);
     let job = queen.submit(PARROT);
     let has = |text: &str| {
-        wait_for(&format!("the log to have {text:?}"), || {
-            queen.atta(&["logs", &job, "parrot"]).stdout.contains(text).then_some(())
-        });
+        let began = Instant::now();
+        loop {
+            let log = queen.atta(&["logs", &job, "parrot"]).stdout;
+            if log.contains(text) {
+                break;
+            }
+            assert!(began.elapsed() < LIMIT, "the log has no {text:?}: {log} {:#}", queen.job(&job));
+        }
     };
     has("pid ");
     let typed = queen.scratch.path("typed");

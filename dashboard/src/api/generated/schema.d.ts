@@ -3775,15 +3775,15 @@ export interface components {
         };
         /** @description A script and what it is given to. */
         ShellCommand: {
-            after_script?: components["schemas"]["CommandScript"] | null;
             /** @description What runs it. */
             program: components["schemas"]["CommandProgram"];
-            /** @description `before_script` and `script`. */
-            script: components["schemas"]["CommandScript"];
-            /** @description The script runs on a terminal. */
-            tty?: boolean;
             /** @description Program and options; empty for the default shell: `bash -euo pipefail`, or `sh -eu` where there is no bash. */
             words: string[];
+            /** @description `before_script` and `script`. */
+            script: components["schemas"]["CommandScript"];
+            after_script?: components["schemas"]["CommandScript"] | null;
+            /** @description The script runs on a terminal. */
+            tty?: boolean;
         };
         /**
          * @description Why a task was skipped.
