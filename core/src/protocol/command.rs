@@ -22,7 +22,7 @@ use crate::redact::MARK;
 use crate::time::UnixMillis;
 
 /// Files of a dependency that are listed; more are counted.
-const FILES: usize = 1_000;
+const FILES: usize = 50;
 
 /// What an ant was told to do in an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -168,9 +168,14 @@ pub fn rehearse_while(
     let params = check_params(definition, params).map_err(RehearsalError::Params)?;
     let tasks = Tasks::new(definition, assumptions.outputs.clone());
     let knowledge = Knowledge { definition, params: &params, tasks, renderer: Renderer::default() };
-    let resolved = definition
-        .resolve_fields(&mut |template| knowledge.text(&template.source))
-        .map_err(|problems| RehearsalError::Fields(said(&problems)))?;
+    // Each template has its own bounds, and there may be thousands.
+    let resolved = definition.resolve_fields(&mut |template| {
+        if goes_on() { knowledge.text(&template.source) } else { Err("there is no time for it".to_owned()) }
+    });
+    if !goes_on() {
+        return Err(RehearsalError::TooLong);
+    }
+    let resolved = resolved.map_err(|problems| RehearsalError::Fields(said(&problems)))?;
     let (mut plan, _) = Plan::build(&resolved).map_err(|problems| RehearsalError::Fields(said(&problems)))?;
     plan.without_jitter();
     let knowledge = Knowledge { definition: &resolved, ..knowledge };

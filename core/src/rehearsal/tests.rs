@@ -206,3 +206,20 @@ fn a_rehearsal_ends_when_nobody_waits_for_it() {
     let error = rehearse_while(&definition, &Map::new(), &Assumptions::default(), &goes_on).unwrap_err().to_string();
     assert!(error.starts_with("it takes too long to find out what the job does"), "{error}");
 }
+
+#[test]
+fn what_takes_long_before_anything_happens_is_given_up_too() {
+    let mut text = "job_type: slow\nparams: {T: {type: string, default: 1m}}\ntasks:\n".to_owned();
+    for n in 0..20 {
+        let _ = writeln!(text, "- {{task_type: t{n}, timeout: \"{{{{ T }}}}\", script: [x]}}");
+    }
+    let definition = definition(&text);
+    let looks = std::cell::Cell::new(0);
+    let goes_on = || {
+        looks.set(looks.get() + 1);
+        looks.get() <= 10
+    };
+    let error = rehearse_while(&definition, &Map::new(), &Assumptions::default(), &goes_on).unwrap_err();
+    assert!(matches!(error, RehearsalError::TooLong), "{error}");
+    assert!(looks.get() <= 22, "{}", looks.get());
+}

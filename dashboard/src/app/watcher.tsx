@@ -16,10 +16,11 @@ const together = 2000;
 export function useNeedCount(): number | undefined {
   const counts = useQuery(jobCounts).data?.needs;
   const hidden = useHidden();
-  const blocked = useQuery({ ...blockedJobs, enabled: hidden.size > 0 }).data?.items ?? [];
-  if (counts === undefined) return undefined;
-  const away = blocked.filter((job) => hidden.has(hideKey(job))).length;
-  return counts.approvals + counts.budgets + counts.paused + Math.max(0, counts.blocked - away);
+  const listed = useQuery({ ...blockedJobs, enabled: hidden.size > 0 }).data?.items;
+  if (counts === undefined || (hidden.size > 0 && listed === undefined)) return undefined;
+  // Who hides some counts those that are listed: nobody could hide the others.
+  const blocked = listed && hidden.size > 0 ? listed.filter((job) => !hidden.has(hideKey(job))).length : counts.blocked;
+  return counts.approvals + counts.budgets + counts.paused + blocked;
 }
 
 /** What needs somebody, as far as it is known and somebody wants to be told; undefined until then. */

@@ -212,7 +212,7 @@ async fn list(State(context): State<Context>, headers: HeaderMap, mut params: Pa
 
 /// Count jobs by state, and by what they need from somebody
 ///
-/// Counting ends at 100 000 jobs of a state; with `text`, `label` at the newest 10 000 of each: `at_least` names these states.
+/// Counting ends at 10 000 jobs of a state; with `text`, `label` at the newest 10 000 of each: `at_least` names these states.
 #[utoipa::path(
     get, path = "/api/v1/jobs/counts", tag = "jobs", operation_id = "count_jobs",
     params(

@@ -1,5 +1,6 @@
 //! What a job would do. Nothing is run or stored, and neither configs nor secrets are looked at.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::definition::{JobDefinition, KnownConfigs, Limits, load_with};
@@ -44,20 +45,25 @@ async fn rehearse(
     let (file, source) = source(&context, &request).await?;
     let permit = context.rehearsal_permit()?;
     let clock = context.clock.clone();
+    // Gone when whoever asks does not wait any more.
+    let waits = Arc::new(());
+    let asked = Arc::downgrade(&waits);
     let play = move || {
+        let end = clock.monotonic() + LONGEST;
+        let goes_on = || asked.strong_count() > 0 && clock.monotonic() < end;
         let loaded = load_with(&file, source.as_bytes(), &Limits::default(), KnownConfigs::Any);
         let Some(definition) = loaded.definition else {
             return Err(invalid(&file, source.as_bytes(), &loaded.diagnostics, "so nothing can be said"));
         };
         let assumptions = assumptions(&definition, &request.assume)?;
-        let end = clock.monotonic() + LONGEST;
-        let goes_on = || clock.monotonic() < end;
         let rehearsal = rehearse_while(&definition, &request.params, &assumptions, &goes_on).map_err(refusal)?;
         drop(permit);
         Ok(Json(rehearsal))
     };
     // It may take a while: not on a thread that serves requests.
-    tokio::task::spawn_blocking(play).await.map_err(|error| ApiError::internal(&error))?
+    let played = tokio::task::spawn_blocking(play).await;
+    drop(waits);
+    played.map_err(|error| ApiError::internal(&error))?
 }
 
 /// The text of the definition, and its name for messages.

@@ -50,6 +50,10 @@ impl Packer {
                 value["cut"] = Value::from(true);
                 text = serde_json::to_vec(&value).ok()?;
             }
+            if text.len() > 4 * LARGE {
+                // Nothing in it is long: there are too many parts.
+                return None;
+            }
             // A word of ours where the secret was found has become another one.
             serde_json::from_slice::<CommandResource>(&text).ok()?;
         }

@@ -25,7 +25,7 @@ pub struct HeldSecrets {
 #[derive(Debug)]
 pub(crate) struct Held {
     values: Vec<SecretValue>,
-    redactor: OnceLock<Option<Redactor>>,
+    redactor: Arc<OnceLock<Option<Redactor>>>,
     log: tokio::sync::Mutex<Option<LogGuard>>,
 }
 
@@ -51,8 +51,13 @@ impl HeldSecrets {
         if values.is_empty() {
             return;
         }
-        let held = Held { values: values.to_vec(), redactor: OnceLock::new(), log: tokio::sync::Mutex::new(None) };
-        self.locked(|attempts| attempts.insert(attempt.clone(), Arc::new(held)));
+        self.locked(|attempts| {
+            // To look for a secret costs memory and time: attempts with the same ones share it.
+            let like = attempts.values().find(|held| held.values == values);
+            let redactor = like.map(|held| Arc::clone(&held.redactor)).unwrap_or_default();
+            let held = Held { values: values.to_vec(), redactor, log: tokio::sync::Mutex::new(None) };
+            attempts.insert(attempt.clone(), Arc::new(held));
+        });
     }
 
     /// Whether there are any.

@@ -68,7 +68,7 @@ pub(super) const LOOKED_AT: u32 = 10_000;
 pub(super) const MOST_TYPES: usize = 32;
 
 /// Jobs of a state that are counted when an index alone says how many there are.
-const COUNTED: u32 = 100_000;
+const COUNTED: u32 = 10_000;
 
 impl JobFilter {
     /// Whether rows have to be read to find out which jobs are meant.

@@ -207,7 +207,7 @@ export interface paths {
         };
         /**
          * Count jobs by state, and by what they need from somebody
-         * @description Counting ends at 100 000 jobs of a state; with `text`, `label` at the newest 10 000 of each: `at_least` names these states.
+         * @description Counting ends at 10 000 jobs of a state; with `text`, `label` at the newest 10 000 of each: `at_least` names these states.
          */
         get: operations["count_jobs"];
         put?: never;

@@ -42,8 +42,8 @@ export function DryRun({
     retry: false,
     placeholderData: keepPreviousData,
     gcTime: 60_000,
-    queryFn: () =>
-      data(api.POST("/api/v1/definitions:rehearse", { body: { job_type, version, params: values, assume } })),
+    queryFn: ({ signal }) =>
+      data(api.POST("/api/v1/definitions:rehearse", { body: { job_type, version, params: values, assume }, signal })),
   });
   const found = rehearsal.data;
   const overlay = useMemo(() => (found && graph ? overlayOf(found, graph) : undefined), [found, graph]);

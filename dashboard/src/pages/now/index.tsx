@@ -71,8 +71,7 @@ export function NowPage() {
   const day = spend.data?.budgets.find((each) => each.scope === "day");
   // Of more jobs than are looked at, the server knows how many there are.
   const whole = active.data.next_cursor == null;
-  const many = (known: readonly unknown[], ...states: Api<"JobState">[]) =>
-    whole || counts.data === undefined ? String(known.length) : counted(counts.data, states);
+  const many = (known: readonly unknown[]) => `${known.length}${whole ? "" : "+"}`;
 
   return (
     <>
@@ -93,11 +92,14 @@ export function NowPage() {
               { label: "Need you", value: String(needed), tone: needed > 0 ? "text-ask" : "" },
               {
                 label: "Running",
-                value: many(running, "RUNNING", "CANCELLING"),
+                value: many(running),
                 tone: running.length > 0 ? "text-run" : "",
               },
-              { label: "Waiting", value: many(waiting, "WAITING") },
-              { label: "In the queue", value: many(queued, "PENDING") },
+              {
+                label: "Waiting",
+                value: whole || counts.data === undefined ? many(waiting) : counted(counts.data, ["WAITING"]),
+              },
+              { label: "In the queue", value: many(queued) },
               { label: "Slots busy", value: load.data ? `${slots.used} of ${slots.all}` : "–" },
               { label: "Spent today", value: money(day?.used.usd) },
             ]}
