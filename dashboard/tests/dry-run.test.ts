@@ -5,7 +5,7 @@ const review = `
 job_type: review
 params: {Branch: {required: true}}
 tasks:
-  - {task_type: build, script: ["echo {{ Branch }}"], on_completed: check}
+  - {task_type: build, max_visits: 3, script: ["echo {{ Branch }}"], on_completed: check}
   - task_type: check
     script: [echo checked]
     on_exit_code: {COMPLETED: publish, 3: {goto: build, max: 2}, 4: END_BLOCKED}
@@ -21,7 +21,7 @@ test("a dry run says what would happen, for what is assumed, and runs nothing", 
   await page.getByText("3 of 3 tasks run, in 3 attempts.").waitFor();
   await accessible(page);
 
-  await page.getByLabel("Assume something of").selectOption("check");
+  await page.getByLabel("Assume something of", { exact: true }).selectOption("check");
   await page.getByLabel("It ends with").fill("3, 0");
   await page.getByText("3 of 3 tasks run, in 5 attempts.").waitFor();
   const steps = page.getByRole("region", { name: "Steps" });

@@ -66,7 +66,7 @@ export const Row = memo(function Row({
             to="/jobs/$id"
             params={{ id: job.job_id }}
             data-job={job.job_id}
-            className="max-w-full min-w-0 shrink-0 truncate leading-6 font-medium hover:underline"
+            className="max-w-full min-w-0 shrink-0 truncate leading-[24px] font-medium hover:underline"
             onFocus={() => onFocus(job.job_id)}
           >
             {job.job_type}
@@ -77,14 +77,14 @@ export const Row = memo(function Row({
           <PullLinks text={job.description ?? ""} />
         </div>
         {labels.length > 0 && (
-          <ul aria-label="Labels" className="mt-0.5 flex flex-wrap gap-1">
+          <ul aria-label="Labels" className="mt-1 flex flex-wrap gap-1">
             {labels.slice(0, 4).map((label) => (
               <li key={label} className="min-w-0">
                 <Link
                   to="/jobs"
                   search={{ label }}
                   title={`Jobs with the label ${label}`}
-                  className="inline-flex min-h-6 max-w-60 items-center rounded bg-raised px-1.5 text-xs text-soft hover:text-text hover:underline"
+                  className="inline-flex min-h-[24px] max-w-60 items-center rounded bg-raised px-1.5 text-xs text-soft hover:text-text hover:underline"
                 >
                   <bdi className="truncate">{label}</bdi>
                 </Link>
