@@ -58,6 +58,13 @@ fn variables_come_from_the_ant_the_job_and_the_task() {
 }
 
 #[test]
+fn a_script_runs_on_a_terminal_when_nobody_types() {
+    let (code, job) = run("terminal.yaml", &[]);
+    assert_eq!((code, outline(&job)), (0, vec!["look COMPLETED -".to_owned()]), "{job:#}");
+    assert_eq!(output(&job, "look", "size"), "30 120 on xterm-256color");
+}
+
+#[test]
 fn a_scheduled_definition_can_be_run_by_hand() {
     let (code, job) = run("schedule.yaml", &[]);
     assert_eq!((code, outline(&job)), (0, vec!["sweep COMPLETED -".to_owned()]), "{job:#}");
