@@ -72,10 +72,7 @@ impl State {
             (live.row.clone(), leases_of(live))
         } else {
             let row = database.job_row(job).await?.ok_or_else(|| Refusal::job_not_found(job))?;
-            let leases = database.open_leases(job).await?;
-            let spending = database.open_spending(job).await?;
-            self.count_lost(&row.job_type, spending);
-            (row, leases)
+            (row, database.open_leases(job).await?)
         };
         let now = self.clock.now();
         let from = row.state;

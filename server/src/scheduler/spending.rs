@@ -540,16 +540,6 @@ impl State {
         self.staged.spend.insert((job.clone(), number), Some(spend));
     }
 
-    /// A job is abandoned that is not in memory: what of its agents had begun counts as lost.
-    pub(super) fn count_lost(&mut self, job_type: &str, open: Vec<(SpendRow, Option<UnixMillis>)>) {
-        let now = self.clock.now();
-        for (mut spend, begun) in open {
-            let Some(begun) = begun else { continue };
-            self.count_above(job_type, &mut spend, &Known::of(None, millis(now.since(begun))));
-            self.staged.spend.insert((spend.job.clone(), spend.attempt), Some(spend));
-        }
-    }
-
     /// Counts what an attempt has used in the budgets above its job.
     fn count_above(&mut self, job_type: &str, spend: &mut SpendRow, known: &Known) -> Sums {
         let wall = self.clock.now();

@@ -5,7 +5,6 @@ use atta_core::protocol::{AntId, JobId};
 use atta_core::time::UnixMillis;
 
 use super::live::job_row;
-use super::spend::{SpendRow, spend_row};
 use super::sql::query;
 use super::{JobRow, StoreError, StoreWriter, unsigned};
 
@@ -45,24 +44,6 @@ impl StoreWriter {
             .collect()
     }
 
-    /// What agents of a job may have used and nobody has counted yet, and when each of them began.
-    pub(crate) async fn open_spending(
-        &mut self,
-        job: &JobId,
-    ) -> Result<Vec<(SpendRow, Option<UnixMillis>)>, StoreError> {
-        let rows = query(
-            "SELECT agent_spend.*, attempts.started_at AS begun_at FROM agent_spend
-             LEFT JOIN attempts ON attempts.job_id = agent_spend.job_id AND attempts.number = agent_spend.attempt
-             WHERE agent_spend.job_id = $1 AND agent_spend.day IS NULL ORDER BY agent_spend.attempt",
-        )
-        .bind(&job.0)
-        .fetch_all(self.connection().await?)
-        .await?;
-        rows.iter()
-            .map(|row| Ok((spend_row(row)?, row.try_get::<Option<i64>, _>("begun_at")?.map(UnixMillis))))
-            .collect()
-    }
-
     /// Ends whatever of a job has not ended, inside of a batch's transaction. The job's own row is written with the others.
     pub(super) async fn write_abandoned(&mut self, job: &JobId, at: UnixMillis) -> Result<(), StoreError> {
         const TIMED: [&str; 2] = [
@@ -77,7 +58,7 @@ impl StoreWriter {
             "UPDATE task_instances SET state = 'CANCELLED'
              WHERE job_id = $1 AND state NOT IN ('COMPLETED','FAILED','CANCELLED')",
             "DELETE FROM timers WHERE job_id = $1",
-            // What was reserved for agents that had not begun.
+            // What was reserved for its agents.
             "DELETE FROM agent_spend WHERE job_id = $1 AND day IS NULL",
         ];
         for text in TIMED.into_iter().chain([ENDED]) {

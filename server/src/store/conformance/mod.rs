@@ -110,7 +110,6 @@ impl Case {
             text("load_configs", writer.load_configs().await),
             text("job_row", writer.job_row(&job2).await),
             text("open_leases", writer.open_leases(&job2).await),
-            text("open_spending", writer.open_spending(&job2).await),
             text("load_definitions", writer.load_definitions().await),
             text("load_version", writer.load_version("flow", "1.2.0").await),
             text("load_idempotency", writer.load_idempotency("idem").await),

@@ -122,7 +122,7 @@ pub(crate) async fn an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled(
 }
 
 #[tokio::test]
-pub(crate) async fn what_the_agents_of_a_damaged_job_had_begun_counts_as_lost_when_it_is_cancelled() {
+pub(crate) async fn what_the_agents_of_a_damaged_job_had_reserved_is_free_when_it_is_cancelled() {
     let mut rig = Rig::new().await;
     rig.upload("job_type: flow\nbudget: {usd: 5}\ntasks:\n  - task_type: a\n    agent: {cli: claude, prompt: x}\n")
         .await;
@@ -135,10 +135,7 @@ pub(crate) async fn what_the_agents_of_a_damaged_job_had_begun_counts_as_lost_wh
     rig.restart().await;
     assert_eq!(rig.rows("SELECT attempt FROM agent_spend WHERE day IS NULL").await, ["1"]);
     rig.queen.command(&job, cancel()).await.unwrap();
-    // Nobody will say any more what it has used: all that it might have.
-    assert_eq!(rig.rows("SELECT attempt, counted_usd FROM agent_spend WHERE day IS NOT NULL").await, ["1 5000000"]);
-    assert_eq!(rig.rows("SELECT attempts, usd, unknown FROM spend_days").await, ["1 5000000 1"]);
-    assert_eq!(rig.rows("SELECT attempt FROM agent_spend WHERE day IS NULL").await, [""; 0]);
+    assert_eq!(rig.rows("SELECT attempt FROM agent_spend").await, [""; 0]);
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ on_postgres! {
         a_job_whose_definition_is_not_valid_any_more_can_be_cancelled
         an_event_that_cannot_be_read_sets_aside_its_job_alone
         an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled
-        what_the_agents_of_a_damaged_job_had_begun_counts_as_lost_when_it_is_cancelled
+        what_the_agents_of_a_damaged_job_had_reserved_is_free_when_it_is_cancelled
         a_parent_that_waits_for_a_damaged_job_goes_on_when_that_is_cancelled
         what_a_damaged_job_asked_people_is_closed_with_it
         what_is_refused_for_a_definition_that_cannot_be_read_is_not_done
