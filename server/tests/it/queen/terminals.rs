@@ -172,7 +172,7 @@ pub(crate) async fn another_process_of_the_ant_is_told_what_the_attempt_does_not
 
 #[tokio::test]
 pub(crate) async fn what_the_ant_does_not_take_is_bounded() {
-    let rig = Rig::new().await;
+    let mut rig = Rig::new().await;
     let (mut ant, work) = begun(&rig).await;
     let session = open(&rig.queen, &work[0].attempt_id, "ann", false).await.unwrap();
     for seq in 1..=4 {
@@ -184,6 +184,8 @@ pub(crate) async fn what_the_ant_does_not_take_is_bounded() {
     let orders = ant.poll(&rig.queen).await;
     ant.typed = vec![TypedInput { attempt_id: session.attempt_id.clone(), line: orders.terminal[0].line, upto: 1 }];
     ant.poll(&rig.queen).await;
+    // Until it is written down it counts, too.
+    rig.advance(Duration::from_secs(1)).await;
     input(&rig.queen, &session, 5, b"y").await.unwrap();
 }
 
