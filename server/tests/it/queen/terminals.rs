@@ -172,7 +172,7 @@ pub(crate) async fn another_process_of_the_ant_is_told_what_the_attempt_does_not
 
 #[tokio::test]
 pub(crate) async fn what_the_ant_does_not_take_is_bounded() {
-    let mut rig = Rig::new().await;
+    let rig = Rig::new().await;
     let (mut ant, work) = begun(&rig).await;
     let session = open(&rig.queen, &work[0].attempt_id, "ann", false).await.unwrap();
     for seq in 1..=4 {
