@@ -273,6 +273,13 @@ pub enum Action {
     Github(Box<GithubOrder>),
 }
 
+impl Action {
+    /// Whether its script runs on a terminal.
+    pub fn has_terminal(&self) -> bool {
+        matches!(self, Self::Shell { tty: true, .. })
+    }
+}
+
 /// A request with everything rendered but what only the environment holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HttpRequest {

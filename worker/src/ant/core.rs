@@ -356,7 +356,7 @@ impl Core {
             task_handle: None,
             shimless: matches!(assignment.action, Action::Http(_) | Action::Github(_)),
             spool: 0,
-            typing: matches!(assignment.action, Action::Shell { tty: true, .. }).then(Arc::default),
+            typing: assignment.action.has_terminal().then(Arc::default),
             typed: None,
             typed_told: None,
         };

@@ -188,7 +188,7 @@ impl Attempt {
 
     async fn prepare(&mut self) -> Result<Prepared, Interruption> {
         let mut environment = self.compose()?;
-        if self.has_terminal() && environment.get("TERM").is_none() {
+        if self.assignment.action.has_terminal() && environment.get("TERM").is_none() {
             environment.set("TERM", TERM);
         }
         let assignment = &self.assignment;
@@ -348,13 +348,8 @@ impl Attempt {
             sealed,
             dies_with_ant: self.core.config.orphans == Orphans::Kill,
             away_bound: self.core.spool_share(),
-            tty: self.has_terminal() && !after,
+            tty: self.assignment.action.has_terminal() && !after,
         })
-    }
-
-    /// Whether its script runs on a terminal.
-    fn has_terminal(&self) -> bool {
-        matches!(self.assignment.action, Action::Shell { tty: true, .. })
     }
 
     /// The result of the script, as far as the script alone decides it.

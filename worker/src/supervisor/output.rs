@@ -174,9 +174,7 @@ impl Output {
             self.left_out
         );
         self.left_out = 0;
-        let mut record = vec![0; HEADER];
-        record.extend_from_slice(line.as_bytes());
-        self.append(LogStream::System, &mut record, now);
+        self.say(&line, now);
     }
 
     fn append(&mut self, stream: LogStream, record: &mut [u8], now: UnixMillis) {
