@@ -4,14 +4,12 @@
 //! chat history that it is told to keep, so resuming restores it. There is no result: it ends with 0 whatever happened, and
 //! its words are all there is.
 
-use std::ffi::OsString;
-
 use atta_core::engine::AgentClass;
 use atta_core::protocol::agent::{AgentPermission, AgentTokens, MicroUsd};
 use atta_core::time::UnixMillis;
 use serde_json::Value;
 
-use super::{Adapter, Launch};
+use super::{Adapter, Launch, variables};
 use crate::classify::{class_of, problem, problem_of};
 use crate::event::{Event, Outcome, Problem, Used};
 use crate::process::Invocation;
@@ -51,16 +49,15 @@ pub(super) fn invoke(launch: &Launch<'_>) -> std::io::Result<Invocation> {
     if let Some(model) = &launch.choice.model {
         add(&["--model", model]);
     }
-    let set = [
+    let set = variables([
         // It breaks what it prints into lines of this width: a verdict's texts too.
         ("COLUMNS", "1000000"),
         // `--yes-always` answers "open the documentation?" as well.
         ("BROWSER", "true"),
         // litellm fetches its table of prices when it is loaded, and has one with it.
         ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),
-    ];
-    let set = set.map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    Ok(Invocation { command, set: set.into(), stdin: None })
+    ]);
+    Ok(Invocation { command, set, stdin: None })
 }
 
 /// It tells its version, model and files before it begins.

@@ -3,7 +3,6 @@
 //! Its stream does not name the session, so it is given a name. The totals count from the beginning of the session. Most
 //! errors it tells in a message of its own, as if it were an answer, and then it is complete and exits with 0.
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
 
 use atta_core::engine::AgentClass;
@@ -12,7 +11,7 @@ use atta_core::time::UnixMillis;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Adapter, Launch, count, detail, dollars, text};
+use super::{Adapter, Launch, count, detail, dollars, text, variables};
 use crate::classify::{problem, problem_of};
 use crate::event::{Event, Outcome, Problem, Total};
 use crate::process::Invocation;
@@ -52,9 +51,8 @@ pub(super) fn invoke(launch: &Launch<'_>) -> std::io::Result<Invocation> {
         // It may use no tool, not even to look into a file.
         prompt.push_str(&texts(launch)?);
     }
-    let set = [("GOOSE_MODE", mode), ("GOOSE_TELEMETRY_OFF", "1")];
-    let set = set.map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    Ok(Invocation { command, set: set.into(), stdin: Some(prompt) })
+    let set = variables([("GOOSE_MODE", mode), ("GOOSE_TELEMETRY_OFF", "1")]);
+    Ok(Invocation { command, set, stdin: Some(prompt) })
 }
 
 /// The texts of others, each in its frame.
@@ -130,9 +128,11 @@ impl Goose {
         let assistant = text(message, "/role") == Some("assistant");
         let id = text(message, "/id").map(str::to_owned);
         if let Some(told) = own_words(message) {
-            let found = problem(told, now);
-            let found =
-                if told.starts_with(OUT_OF_TURNS) { problem_of(AgentClass::MaxTurns, told, now) } else { found };
+            let found = if told.starts_with(OUT_OF_TURNS) {
+                problem_of(AgentClass::MaxTurns, told, now)
+            } else {
+                problem(told, now)
+            };
             self.failure = Some(found.clone());
             out.push(Event::Problem(found));
             return;

@@ -68,6 +68,11 @@ impl Launch<'_> {
     }
 }
 
+/// What a program is started with beyond its environment.
+fn variables<const N: usize>(set: [(&str, &str); N]) -> Vec<(OsString, OsString)> {
+    set.map(|(name, value)| (name.into(), value.into())).into()
+}
+
 /// Understands the stream of one run.
 pub(crate) trait Adapter {
     /// An event.
