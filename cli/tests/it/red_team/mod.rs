@@ -52,6 +52,23 @@ fn git(directory: &Path, line: &str) -> String {
     String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
+/// A directory of its own with a repository to begin with, a secret that nobody may read, and a place for `further` ones; its
+/// root, and the directory in which hostile words that are obeyed leave their marks.
+fn ground(further: &str) -> (Scratch, PathBuf, PathBuf) {
+    let scratch = Scratch::new();
+    let root = scratch.root().to_owned();
+    for directory in ["marks", "seed", further] {
+        fs::create_dir(root.join(directory)).expect("a directory can be made");
+    }
+    fs::write(root.join("marks-secret"), format!("key={OUTSIDE}\n")).expect("a file can be written");
+    git(
+        &root.join("seed"),
+        "git init -qb main; echo '# Shop' >README.md; mkdir src; echo 'fn main() {}' >src/main.rs; git add .; git commit -qm Begin",
+    );
+    let marks = root.join("marks");
+    (scratch, root, marks)
+}
+
 /// A server, a GitHub, a repository that only who has the token may push to, and places that nobody may touch.
 struct Field {
     scratch: Scratch,
@@ -64,18 +81,8 @@ struct Field {
 
 impl Field {
     fn new(cases: &[Case]) -> Self {
-        let scratch = Scratch::new();
-        let root = scratch.root().to_owned();
-        let marks = root.join("marks");
-        for directory in ["marks", "remotes", "seed"] {
-            fs::create_dir(root.join(directory)).expect("a directory can be made");
-        }
-        fs::write(root.join("marks-secret"), format!("key={OUTSIDE}\n")).expect("a file can be written");
+        let (scratch, root, marks) = ground("remotes");
         let bare = root.join("origin.git");
-        git(
-            &root.join("seed"),
-            "git init -qb main; echo '# Shop' >README.md; mkdir src; echo 'fn main() {}' >src/main.rs; git add .; git commit -qm Begin",
-        );
         git(&root, "git clone -q --bare seed origin.git");
         for case in cases {
             if let Some(script) = &case.branch {

@@ -12,7 +12,7 @@ use atta_fake_github::{Fake, GitServer, Logged};
 use serde_json::Value;
 
 use super::cases::{self, Case, End};
-use super::{GITHUB_TOKEN, MODEL_KEY, NEIGHBOUR, OUTSIDE, canaries, files, git};
+use super::{GITHUB_TOKEN, MODEL_KEY, NEIGHBOUR, canaries, files, git, ground};
 use crate::live_server::{LiveServer, number, repository};
 use crate::scratch::Scratch;
 
@@ -96,10 +96,8 @@ fn trials(all: bool) -> Vec<Trial> {
 /// Cases that are nothing but a text, each as a comment of somebody who is trusted.
 fn in_one_issue(texts: Vec<Case>) -> Trial {
     let obeyed = texts.iter().filter(|case| case.obeyed).map(|case| case.name).collect();
-    let mut together = cases::planted_together("texts", "");
-    together.branch = None;
-    together.comments = texts.into_iter().map(|case| ("ada", case.body)).collect();
-    Trial { name: "texts", case: together, way: Way::Merged, obeyed, beside: None }
+    let comments = texts.into_iter().map(|case| ("ada", case.body)).collect();
+    Trial { name: "texts", case: Case { comments, ..cases::case("texts") }, way: Way::Merged, obeyed, beside: None }
 }
 
 struct Field {
@@ -112,17 +110,7 @@ struct Field {
 
 impl Field {
     fn new(trials: &[Trial]) -> Self {
-        let scratch = Scratch::new();
-        let root = scratch.root().to_owned();
-        let marks = root.join("marks");
-        for directory in ["marks", "seed", "repositories"] {
-            fs::create_dir(root.join(directory)).expect("a directory can be made");
-        }
-        fs::write(root.join("marks-secret"), format!("key={OUTSIDE}\n")).expect("a file can be written");
-        git(
-            &root.join("seed"),
-            "git init -qb main; echo '# Shop' >README.md; mkdir src; echo 'fn main() {}' >src/main.rs; git add .; git commit -qm Begin",
-        );
+        let (scratch, root, marks) = ground("repositories");
         let fake = Fake::start();
         for trial in trials.iter().filter(|trial| trial.beside.is_none()) {
             let bare = root.join(format!("repositories/{}.git", trial.name));
