@@ -236,7 +236,8 @@ struct Following {
     follower: LogFollower,
     stream: Option<LogStream>,
     latest: watch::Receiver<i64>,
-    looked: Option<Instant>,
+    /// When was looked whether the attempt has ended, and the latest event of then.
+    looked: Option<(Instant, i64)>,
     pending: VecDeque<Event>,
     ended: bool,
     _permit: OwnedSemaphorePermit,
@@ -280,13 +281,14 @@ impl Following {
             if self.ended {
                 return None;
             }
-            let look_at = self.looked.map_or_else(Instant::now, |looked| looked + LOOK_EVERY);
             let news = async {
                 // The first look is at once: the attempt may have ended before there was a follower.
-                if self.looked.is_some() && self.latest.changed().await.is_err() {
+                let Some((at, known)) = self.looked else { return };
+                // Whatever comes of this waiting, an event is new until somebody has looked.
+                if self.latest.wait_for(|latest| *latest != known).await.is_err() {
                     std::future::pending::<()>().await;
                 }
-                tokio::time::sleep_until(look_at).await;
+                tokio::time::sleep_until(at + LOOK_EVERY).await;
             };
             let read = tokio::select! {
                 read = self.follower.next() => read,
@@ -314,8 +316,7 @@ impl Following {
 
     /// Whether the attempt has ended.
     async fn look(&mut self) {
-        self.latest.borrow_and_update();
-        self.looked = Some(Instant::now());
+        self.looked = Some((Instant::now(), *self.latest.borrow_and_update()));
         match self.context.reads.attempt_state(&self.job, self.number).await {
             Ok(Some(AttemptState::Finished) | None) => self.follower.end_when_drained(),
             Ok(Some(_)) => {}

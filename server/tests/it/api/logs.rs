@@ -133,6 +133,24 @@ async fn following_ends_although_nobody_finishes_the_log() {
 }
 
 #[tokio::test]
+async fn following_ends_although_the_end_is_heard_of_before_the_last_piece() {
+    let (server, mut ant, assignment) = running().await;
+    let [path, _] = paths(&assignment);
+    let follow = server.stream(server.request(Method::GET, &format!("{path}?follow=true")), |_| false);
+    let write = async {
+        server.log(&assignment.attempt_id, 0, &[(LogStream::Stdout, b"a")]).await;
+        let orders = ant.finish(server.server.queen(), &assignment).await;
+        // The follower waits a little before it looks whether the attempt has ended.
+        server.log(&assignment.attempt_id, 1, &[(LogStream::Stdout, b"b")]).await;
+        orders
+    };
+    let (messages, _orders) = tokio::join!(follow, write);
+    let kinds: Vec<&str> = messages.iter().map(|message| message.0.as_str()).collect();
+    assert_eq!(kinds.first().zip(kinds.last()), Some((&"log", &"end")), "{messages:?}");
+    assert!(messages[messages.len() - 2].2.contains("b\""), "{messages:?}");
+}
+
+#[tokio::test]
 async fn logs_that_do_not_exist_say_why() {
     let (server, _ant, assignment) = running().await;
     let job = &assignment.job_id;
