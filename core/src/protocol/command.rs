@@ -17,7 +17,7 @@ use super::ant::{
     RequestBody, WorkspaceOrder,
 };
 use super::github::{GithubCredential, GithubOrder};
-use crate::definition::{ArtifactsWhen, GithubOperation, InheritEnv, KeepWorkspace, Program, redacted_git_url};
+use crate::definition::{ArtifactsWhen, InheritEnv, KeepWorkspace, Program, redacted_git_url};
 use crate::redact::MARK;
 use crate::time::UnixMillis;
 
@@ -457,9 +457,8 @@ fn github(order: &GithubOrder) -> GithubCommand {
         GithubCredential::Token(_) => ("token", None),
         GithubCredential::App { id, .. } => ("app", Some(id.clone())),
     };
-    let operation = GithubOperation::ALL.iter().find(|(_, operation)| *operation == order.operation);
     GithubCommand {
-        operation: operation.map(|(name, _)| (*name).to_owned()).unwrap_or_default(),
+        operation: order.operation.as_str().to_owned(),
         settings: order.settings.clone(),
         credential: credential.to_owned(),
         app,
