@@ -74,11 +74,7 @@ async fn of_attempt(
     params: Params,
 ) -> Result<Json<Page<JobArtifactResource>>, ApiError> {
     let job = JobId(id);
-    let unknown = || ApiError::not_found(format_args!("attempt {number} of job {job}"));
-    let attempt: u32 = number.parse().map_err(|_| unknown())?;
-    if context.reads.attempt_state(&job, attempt).await?.is_none() {
-        return Err(unknown());
-    }
+    let attempt = super::attempts::named(&context, &job, &number).await?;
     list(&context, &job, Some(attempt), None, params).await
 }
 

@@ -106,6 +106,13 @@ async fn command(
     }
 }
 
+/// The number of the attempt that an address names.
+pub(super) async fn named(context: &Context, job: &JobId, number: &str) -> Result<u32, ApiError> {
+    let unknown = || ApiError::not_found(format_args!("attempt {number} of job {job}"));
+    let attempt: u32 = number.parse().map_err(|_| unknown())?;
+    context.reads.attempt_state(job, attempt).await?.map(|_| attempt).ok_or_else(unknown)
+}
+
 /// Leaves out of a job what is too much to stand with it, and says where it is.
 pub(super) fn bounded(mut job: JobDetail) -> JobDetail {
     let mut left_out = false;

@@ -67,11 +67,7 @@ async fn of_attempt(
 ) -> Result<Response, ApiError> {
     let query = LogQuery::read(params, &headers)?;
     let job = JobId(id);
-    let unknown = || ApiError::not_found(format_args!("attempt {number} of job {job}"));
-    let number: u32 = number.parse().map_err(|_| unknown())?;
-    if context.reads.attempt_state(&job, number).await?.is_none() {
-        return Err(unknown());
-    }
+    let number = super::attempts::named(&context, &job, &number).await?;
     answer(context, &job, number, query).await
 }
 

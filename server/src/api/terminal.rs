@@ -169,12 +169,8 @@ async fn close(
 /// The attempt that a path names.
 async fn attempt(context: &Context, id: String, number: &str) -> Result<AttemptId, ApiError> {
     let job = JobId(id);
-    let unknown = || ApiError::not_found(format_args!("attempt {number} of job {job}"));
-    let known: u32 = number.parse().map_err(|_| unknown())?;
-    if context.reads.attempt_state(&job, known).await?.is_none() {
-        return Err(unknown());
-    }
-    Ok(AttemptId::new(&job, AttemptNumber(known)))
+    let number = super::attempts::named(context, &job, number).await?;
+    Ok(AttemptId::new(&job, AttemptNumber(number)))
 }
 
 fn possible(size: TerminalSize) -> Result<TerminalSize, ApiError> {
