@@ -44,7 +44,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(text.split(';').next().unwrap_or_default().trim().to_owned())
 }
 
-pub(super) fn unsupported(found: &str, expected: &str) -> ApiError {
+fn unsupported(found: &str, expected: &str) -> ApiError {
     ApiError::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "UNSUPPORTED_MEDIA_TYPE",
@@ -71,6 +71,17 @@ pub(super) async fn yaml(request: Request) -> Result<Bytes, ApiError> {
         return Err(unsupported(&found, KNOWN[0]));
     }
     bytes(request.into_body(), YAML_LIMIT).await
+}
+
+/// Bytes of no other type.
+pub(super) async fn octets(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    const KNOWN: &str = "application/octet-stream";
+    if let Some(found) = media_type(request.headers())
+        && found != KNOWN
+    {
+        return Err(unsupported(&found, KNOWN));
+    }
+    bytes(request.into_body(), limit).await
 }
 
 /// A JSON body.

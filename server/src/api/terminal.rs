@@ -4,7 +4,6 @@ use atta_core::engine::AttemptNumber;
 use atta_core::protocol::terminal::{TerminalRequest, TerminalSession, TerminalSize};
 use atta_core::protocol::{AttemptId, JobId};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +13,7 @@ use super::Context;
 use super::access::{Access, Routes};
 use super::envelope::RequestId;
 use super::problem::ApiError;
-use super::request::{Params, Path, bytes, json, media_type, optional_json, unsupported};
+use super::request::{Params, Path, json, octets, optional_json};
 use crate::auth::Caller;
 use crate::scheduler::{TerminalCommand, Typist};
 
@@ -99,12 +98,7 @@ async fn input(
     let seq = seq.ok_or_else(|| ApiError::bad_request("the query has to say the `seq` of the input"))?;
     let attempt = attempt(&context, id, &number).await?;
     let by = typist(&request);
-    if let Some(found) = media_type(request.headers())
-        && found != "application/octet-stream"
-    {
-        return Err(unsupported(&found, "application/octet-stream"));
-    }
-    let bytes: Bytes = bytes(request.into_body(), INPUT).await?;
+    let bytes = octets(request, INPUT).await?;
     if bytes.is_empty() {
         return Err(ApiError::bad_request("the request's body is empty: 1 to 16384 bytes are expected"));
     }
