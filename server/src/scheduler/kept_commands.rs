@@ -33,30 +33,16 @@ impl Packer {
         now: UnixMillis,
     ) -> Option<CommandRow> {
         let command = CommandResource::of(assignment, now);
-        let mut text = serde_json::to_vec(&command).ok()?;
         let secrets = if assignment.secrets.values.is_empty() { None } else { held.of(&assignment.attempt_id) };
-        if secrets.is_some() || text.len() > LARGE {
+        let text = if let Some(secrets) = secrets {
             let mut value = serde_json::to_value(&command).ok()?;
-            if let Some(secrets) = secrets {
-                // A param, say, may be a secret too. Before anything is cut: a part of a secret is not found.
-                secrets.clean_json(&mut value);
-            }
-            for longest in TEXTS {
-                text = serde_json::to_vec(&value).ok()?;
-                if text.len() <= LARGE {
-                    break;
-                }
-                cut(&mut value, longest);
-                value["cut"] = Value::from(true);
-                text = serde_json::to_vec(&value).ok()?;
-            }
-            if text.len() > 4 * LARGE {
-                // Nothing in it is long: there are too many parts.
-                return None;
-            }
-            // A word of ours where the secret was found has become another one.
-            serde_json::from_slice::<CommandResource>(&text).ok()?;
-        }
+            // A param, say, may be a secret too. Before anything is cut: a part of a secret is not found.
+            secrets.clean_json(&mut value);
+            bounded(value)?
+        } else {
+            let text = serde_json::to_vec(&command).ok()?;
+            if text.len() <= LARGE { text } else { bounded(serde_json::to_value(&command).ok()?)? }
+        };
         let command = self.pack(&text)?;
         Some(CommandRow { job: job.clone(), attempt, command })
     }
@@ -67,6 +53,26 @@ impl Packer {
         }
         self.0.as_mut()?.compress(text).ok()
     }
+}
+
+/// The text of a command, cut if it is large. `None`: it is too large all the same, or is no command any more.
+fn bounded(mut value: Value) -> Option<Vec<u8>> {
+    let mut text = serde_json::to_vec(&value).ok()?;
+    for longest in TEXTS {
+        if text.len() <= LARGE {
+            break;
+        }
+        cut(&mut value, longest);
+        value["cut"] = Value::from(true);
+        text = serde_json::to_vec(&value).ok()?;
+    }
+    if text.len() > 4 * LARGE {
+        // Nothing in it is long: there are too many parts.
+        return None;
+    }
+    // A word of ours where the secret was found has become another one.
+    serde_json::from_slice::<CommandResource>(&text).ok()?;
+    Some(text)
 }
 
 /// Takes the middle out of long texts.
