@@ -105,7 +105,6 @@ pub(crate) fn describe(version: &'static str, started: f64) {
         counter!(name).increment(0);
     }
     gauge!("atta_dispatch_paused").set(0.0);
-    gauge!("atta_terminal_sessions").set(0.0);
     gauge!("atta_up_since_seconds").set(started);
     gauge!("atta_info", "version" => version).set(1.0);
 }
@@ -135,6 +134,7 @@ fn of_writer(figures: &Figures) {
     gauge!("atta_jobs_held").set(float(figures.held));
     gauge!("atta_attempts_running").set(float(figures.attempts));
     gauge!("atta_slots").set(float(figures.slots));
+    gauge!("atta_terminal_sessions").set(float(figures.terminals));
     for (state, count) in &figures.jobs {
         gauge!("atta_jobs", "state" => state.column_name()).set(gauged(*count));
     }

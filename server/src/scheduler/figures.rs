@@ -44,6 +44,8 @@ pub struct Figures {
     pub waiting: BTreeMap<&'static str, u64>,
     /// Accounts by their state.
     pub accounts: BTreeMap<&'static str, u64>,
+    /// Attempts that somebody may type into.
+    pub terminals: usize,
 }
 
 /// What of a budget is gone.
@@ -114,6 +116,7 @@ impl State {
             ready: self.ready.len(),
             next_waits: next.map(|row| now.since(row.created_at)).unwrap_or_default(),
             held: self.admission.held.len(),
+            terminals: self.terminals.sessions(),
             jobs: self.counts.totals(),
             ants: [AntState::Awaited, AntState::Live, AntState::Silent, AntState::Lost]
                 .map(|state| (state.as_str(), 0))

@@ -5,7 +5,7 @@
 //! whenever an attempt is typed into for the first time by this process, and what watches over the program remembers how far
 //! it has come. Ants say that with each question for work; until then the bytes are kept here.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use atta_core::engine::AttemptState;
@@ -66,7 +66,6 @@ pub(super) struct Terminals {
     /// The newest line.
     line: u64,
     attempts: BTreeMap<AttemptId, Terminal>,
-    sessions: HashMap<String, AttemptId>,
     /// Ids and reasons, the newest last.
     ended: VecDeque<(String, String)>,
     /// What is to be stored with the next batch.
@@ -198,17 +197,19 @@ impl Terminals {
         self.write_down_input(at, attempt, true);
         let Some(session) = self.attempts.get_mut(attempt).and_then(|terminal| terminal.session.take()) else { return };
         self.write_down(at, &session.by, attempt, ("terminal.close", 204, reason.to_owned()));
-        self.sessions.remove(&session.id);
         self.ended.push_back((session.id, reason.to_owned()));
         if self.ended.len() > ENDED_KEPT {
             self.ended.pop_front();
         }
-        self.count();
     }
 
-    fn count(&self) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
-        metrics::gauge!("atta_terminal_sessions").set(self.sessions.len() as f64);
+    fn session(&self, attempt: &AttemptId) -> Option<&Session> {
+        self.attempts.get(attempt)?.session.as_ref()
+    }
+
+    /// How many sessions there are.
+    pub(super) fn sessions(&self) -> usize {
+        self.attempts.values().filter(|terminal| terminal.session.is_some()).count()
     }
 
     fn why_ended(&self, session: &str) -> Refusal {
@@ -345,8 +346,7 @@ impl State {
         let redaction = self.secrets.held().of(attempt).and_then(|held| held.stream());
         let id = format!("term_{:016x}{:016x}", self.entropy.next_u64(), self.entropy.next_u64());
         let terminals = &mut self.terminals;
-        let other = terminals.attempts.get(attempt).and_then(|terminal| terminal.session.as_ref());
-        if let Some(other) = other {
+        if let Some(other) = terminals.session(attempt) {
             let (user, since) = (other.by.user.clone(), other.since.to_rfc3339());
             if !take_over {
                 let message = format!(
@@ -357,7 +357,7 @@ impl State {
             terminals.close(at, attempt, &format!("{} took the terminal over", by.user));
             let detail = format!("from {user}, who typed since {since}");
             terminals.write_down(at, &by, attempt, ("terminal.take_over", 201, detail));
-        } else if terminals.sessions.len() >= terminals.most {
+        } else if terminals.sessions() >= terminals.most {
             let message = match terminals.most {
                 0 => "this server lets nobody type into terminals (`atta serve --terminal-sessions`)".to_owned(),
                 most => format!(
@@ -391,9 +391,7 @@ impl State {
             let record = Record { redaction, ..Record::default() };
             terminal.session = Some(Session { id: id.clone(), by, since: at, heard_at: now, next_seq: 1, record });
         }
-        terminals.sessions.insert(id.clone(), attempt.clone());
         terminals.opened.push(attempt.clone());
-        terminals.count();
         let expires_after_ms = u64::try_from(EXPIRES_AFTER.as_millis()).unwrap_or(u64::MAX);
         Ok(TerminalSession { session: id, attempt_id: attempt.clone(), expires_after_ms, next_seq: 1 })
     }
@@ -409,15 +407,13 @@ impl State {
         self.look_after_terminals();
         let (at, now) = (self.clock.now(), self.clock.monotonic());
         let terminals = &mut self.terminals;
-        if terminals.sessions.get(session) != Some(attempt) {
+        let Some(open) = terminals.session(attempt).filter(|open| open.id == session) else {
             return Err(terminals.why_ended(session));
+        };
+        if open.by.user != by.user {
+            return Err(closed(&format!("it is one of {}", open.by.user)));
         }
-        let of = |terminals: &Terminals| Some(terminals.attempts.get(attempt)?.session.as_ref()?.by.clone());
-        let Some(before) = of(terminals) else { return Err(terminals.why_ended(session)) };
-        if before.user != by.user {
-            return Err(closed(&format!("it is one of {}", before.user)));
-        }
-        if before.token != by.token {
+        if open.by.token != by.token {
             // Each entry names the token with which it was typed.
             terminals.write_down_input(at, attempt, false);
         }
@@ -458,7 +454,7 @@ impl State {
     /// The server ends, and sessions with it: what was typed is written down.
     pub(super) fn end_terminals(&mut self) {
         let at = self.clock.now();
-        let attempts: Vec<AttemptId> = self.terminals.sessions.values().cloned().collect();
+        let attempts: Vec<AttemptId> = self.terminals.attempts.keys().cloned().collect();
         for attempt in attempts {
             self.terminals.close(at, &attempt, "the server ended");
         }
