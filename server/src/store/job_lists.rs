@@ -49,7 +49,14 @@ pub enum JobOrder {
 }
 
 impl JobOrder {
-    pub(super) fn newest_first(self) -> &'static str {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Created => "created_at",
+            Self::Finished => "finished_at",
+        }
+    }
+
+    fn newest_first(self) -> &'static str {
         match self {
             Self::Created => " ORDER BY created_at DESC, id DESC",
             Self::Finished => " ORDER BY finished_at DESC, id DESC",
@@ -61,14 +68,11 @@ impl JobOrder {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JobPlace(pub(super) i64, pub(super) String);
 
-/// Jobs in which one page of a list, or a count, looks for what no index holds.
+/// Jobs in which one page of a list looks for what no index holds, and jobs of a state that are counted at most.
 pub(super) const LOOKED_AT: u32 = 10_000;
 
 /// Definitions with a label up to which each is looked through by itself.
 pub(super) const MOST_TYPES: usize = 32;
-
-/// Jobs of a state that are counted when an index alone says how many there are.
-const COUNTED: u32 = 10_000;
 
 impl JobFilter {
     /// Whether rows have to be read to find out which jobs are meant.
@@ -84,11 +88,6 @@ impl JobFilter {
     /// Whether few jobs are meant, and an index finds them whatever their state.
     fn is_narrow(&self) -> bool {
         self.parent.is_some() || self.user_key.is_some()
-    }
-
-    /// Jobs of a state that are counted at most.
-    pub(super) fn most_counted(&self) -> u32 {
-        if self.reads_rows() || self.is_narrow() { LOOKED_AT } else { COUNTED }
     }
 
     /// Whether it names a label whose definitions are not known yet.
@@ -134,7 +133,7 @@ fn push_sought<'q>(query: &mut Builder<'q>, filter: &'q JobFilter, dialect: Dial
         query.push(
             " AND EXISTS (SELECT 1 FROM version_labels l WHERE l.job_type = jobs.job_type AND l.version = jobs.version",
         );
-        push_label(query, label);
+        push_label(query, "l", label);
         query.push(")");
     }
     if let Some(text) = &filter.text {
@@ -151,31 +150,26 @@ fn push_sought<'q>(query: &mut Builder<'q>, filter: &'q JobFilter, dialect: Dial
     }
 }
 
-/// That a row `l` of `version_labels` is of this label.
-fn push_label<'q>(query: &mut Builder<'q>, label: &'q LabelFilter) {
-    query.push(" AND l.name = ").push_bind(&label.name);
+/// That a row of `version_labels`, by its alias, is of this label.
+fn push_label<'q>(query: &mut Builder<'q>, alias: &'static str, label: &'q LabelFilter) {
+    query.push(" AND ").push(alias).push(".name = ").push_bind(&label.name);
     if let Some(value) = &label.value {
-        query.push(" AND l.value = ").push_bind(value);
+        query.push(" AND ").push(alias).push(".value = ").push_bind(value);
     }
 }
 
 /// The conditions that an index of the order answers.
 fn push_indexed<'q>(query: &mut Builder<'q>, filter: &'q JobFilter, before: Option<&'q JobPlace>) {
-    match filter.order {
-        JobOrder::Created => {
-            if let Some(JobPlace(at, id)) = before {
-                query.push(" AND (created_at, id) < (").push_bind(*at).push(", ").push_bind(id).push(")");
-            }
-            push_states(query, &filter.states);
-            push_columns(query, filter);
-        }
-        JobOrder::Finished => {
-            query.push(" AND finished_at IS NOT NULL");
-            if let Some(JobPlace(at, id)) = before {
-                query.push(" AND (finished_at, id) < (").push_bind(*at).push(", ").push_bind(id).push(")");
-            }
-            push_states(query, &filter.states);
-        }
+    if filter.order == JobOrder::Finished {
+        query.push(" AND finished_at IS NOT NULL");
+    }
+    if let Some(JobPlace(at, id)) = before {
+        query.push(" AND (").push(filter.order.column()).push(", id) < (");
+        query.push_bind(*at).push(", ").push_bind(id).push(")");
+    }
+    push_states(query, &filter.states);
+    if filter.order == JobOrder::Created {
+        push_columns(query, filter);
     }
 }
 
@@ -212,10 +206,8 @@ pub(super) fn listing<'q>(
 
 /// Finds the last of the jobs that such a list looks at.
 pub(super) fn last_looked_at<'q>(filter: &'q JobFilter, before: Option<&'q JobPlace>) -> Builder<'q> {
-    let mut query = Builder::new(match filter.order {
-        JobOrder::Created => "SELECT created_at, id FROM jobs WHERE true",
-        JobOrder::Finished => "SELECT finished_at, id FROM jobs WHERE true",
-    });
+    let mut query = Builder::new("SELECT ");
+    query.push(filter.order.column()).push(", id FROM jobs WHERE true");
     push_indexed(&mut query, filter, before);
     query.push(filter.order.newest_first()).push(" LIMIT 1 OFFSET ").push_bind(LOOKED_AT - 1);
     query
@@ -225,15 +217,12 @@ pub(super) fn last_looked_at<'q>(filter: &'q JobFilter, before: Option<&'q JobPl
 pub(super) fn types_with(labels: &[LabelFilter]) -> Builder<'_> {
     let mut query = Builder::new("SELECT DISTINCT l.job_type FROM version_labels l WHERE true");
     if let Some((first, others)) = labels.split_first() {
-        push_label(&mut query, first);
+        push_label(&mut query, "l", first);
         for label in others {
             query.push(
-                " AND EXISTS (SELECT 1 FROM version_labels o WHERE o.job_type = l.job_type AND o.version = l.version AND o.name = ",
+                " AND EXISTS (SELECT 1 FROM version_labels o WHERE o.job_type = l.job_type AND o.version = l.version",
             );
-            query.push_bind(&label.name);
-            if let Some(value) = &label.value {
-                query.push(" AND o.value = ").push_bind(value);
-            }
+            push_label(&mut query, "o", label);
             query.push(")");
         }
     }
@@ -284,11 +273,7 @@ pub(super) fn counting<'q>(
         }
         push_columns(&mut query, filter);
         push_types(&mut query, types);
-        query
-            .push(JobOrder::Created.newest_first())
-            .push(" LIMIT ")
-            .push_bind(filter.most_counted() + 1)
-            .push(") jobs");
+        query.push(JobOrder::Created.newest_first()).push(" LIMIT ").push_bind(LOOKED_AT + 1).push(") jobs");
     }
     query
 }

@@ -7,7 +7,8 @@ use atta_core::protocol::counts::JobCounts;
 use indexmap::IndexMap;
 
 use super::job_lists::{
-    JobFilter, JobOrder, JobPlace, MOST_TYPES, counting, counting_questions, last_looked_at, listing, types_with,
+    JobFilter, JobOrder, JobPlace, LOOKED_AT, MOST_TYPES, counting, counting_questions, last_looked_at, listing,
+    types_with,
 };
 use super::read_model::{Reads, instant, maybe_instant};
 use super::sql::{Row, query};
@@ -80,6 +81,14 @@ fn parent(row: &Row) -> Result<Option<ParentResource>, StoreError> {
     Ok(Some(ParentResource { job_id: JobId(job), relation, task: row.try_get(18)?, attempt }))
 }
 
+/// The states that a filter names, or all of them.
+fn states_of(filter: &JobFilter) -> Vec<JobState> {
+    if filter.states.is_empty() {
+        return JobState::NAMES.iter().map(|(state, _)| *state).collect();
+    }
+    filter.states.clone()
+}
+
 impl Reads {
     /// Jobs in the order that the filter says: those behind the place `before`.
     pub async fn jobs(
@@ -117,20 +126,18 @@ impl Reads {
         let filter = JobFilter { order: JobOrder::Created, ..filter.clone() };
         let mut counts = JobCounts::default();
         let Some(types) = self.types(&filter).await? else { return Ok(counts) };
-        let all: Vec<JobState> = JobState::NAMES.iter().map(|(state, _)| *state).collect();
-        let states = if filter.states.is_empty() { &all } else { &filter.states };
+        let states = states_of(&filter);
         let dialect = self.store.dialect();
         let mut transaction = self.store.readers().begin().await?;
-        let rows = counting(dialect, "", &filter, &types, states).build().fetch_all(&mut transaction).await?;
+        let rows = counting(dialect, "", &filter, &types, &states).build().fetch_all(&mut transaction).await?;
         let questions = counting_questions(dialect, &filter, &types).build().fetch_one(&mut transaction).await?;
         transaction.commit().await?;
-        let most = filter.most_counted();
         for row in &rows {
             let state = JobState::from_column("jobs", "state", row.try_get(0)?)?;
             let looked_at: u32 = unsigned("jobs", "count", row.try_get(1)?)?;
-            let count = unsigned::<u32>("jobs", "count", row.try_get(2)?)?.min(most);
+            let count = unsigned::<u32>("jobs", "count", row.try_get(2)?)?.min(LOOKED_AT);
             let budgets: u32 = unsigned("jobs", "count", row.try_get(3)?)?;
-            if looked_at > most {
+            if looked_at > LOOKED_AT {
                 counts.at_least.push(state);
             }
             if state == JobState::Paused {
@@ -167,11 +174,9 @@ impl Reads {
     /// Lists that together are the one that is asked for, each with an index that has its order.
     async fn parts(&self, filter: &JobFilter) -> Result<Vec<JobFilter>, StoreError> {
         let Some(types) = self.types(filter).await? else { return Ok(Vec::new()) };
-        let ended = |states: &[JobState]| states.iter().copied().filter(|state| state.is_terminal()).collect();
-        let states: Vec<JobState> = match (filter.order, &filter.states[..]) {
-            (JobOrder::Finished, []) => ended(&JobState::NAMES.iter().map(|(state, _)| *state).collect::<Vec<_>>()),
-            (JobOrder::Finished, states) => ended(states),
-            (JobOrder::Created, states) => states.to_vec(),
+        let states: Vec<JobState> = match filter.order {
+            JobOrder::Finished => states_of(filter).into_iter().filter(|state| state.is_terminal()).collect(),
+            JobOrder::Created => filter.states.clone(),
         };
         let mut parts = vec![JobFilter { states: states.clone(), ..filter.clone() }];
         // Each state has its order in an index, several together have none. A text is not looked for in each of them.
