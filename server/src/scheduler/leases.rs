@@ -69,9 +69,10 @@ impl Ant {
 }
 
 impl State {
-    /// When the next ant is to be looked at, by the clock's monotonic time.
+    /// When the next ant or terminal is to be looked at, by the clock's monotonic time.
     pub(super) fn next_look(&self) -> Option<Duration> {
-        self.ants.values().filter_map(|ant| ant.look_at(self.lease)).chain(self.losses.pause_until).min()
+        let ants = self.ants.values().filter_map(|ant| ant.look_at(self.lease));
+        ants.chain(self.losses.pause_until).chain(self.terminals.next_look()).min()
     }
 
     /// Looks at the ants that were silent. `all_read`: nothing waits that one of them may have said.

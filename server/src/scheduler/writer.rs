@@ -267,7 +267,7 @@ impl Writer {
             // A millisecond more than needed: instants of the clock are cut to milliseconds.
             Instant::now() + (rest + Duration::from_millis(1)).min(LONGEST_SLEEP)
         });
-        let look = state.next_look().into_iter().chain(state.terminals.next_look()).min().map(|look| {
+        let look = state.next_look().map(|look| {
             let rest = look.saturating_sub(state.clock.monotonic()) + Duration::from_millis(1);
             Instant::now() + rest
         });
@@ -282,7 +282,6 @@ impl Writer {
             || state.next_tick().is_some_and(|due| due <= now)
             || state.budgets.next_look().is_some_and(|due| due <= now)
             || state.next_look().is_some_and(|look| look <= state.clock.monotonic())
-            || state.terminals.next_look().is_some_and(|look| look <= state.clock.monotonic())
             || state.next_poll_deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
