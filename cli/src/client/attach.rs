@@ -1,6 +1,6 @@
 //! `atta attach`: the terminal of a task that runs, on this one.
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +8,19 @@ use std::time::Duration;
 use atta_core::engine::AttemptState;
 use atta_core::protocol::JobId;
 use atta_core::protocol::ant::LogStream;
-use atta_core::protocol::api::{AttemptResource, JobDetail, LogEvent};
+use atta_core::protocol::api::{AttemptResource, JobDetail};
 use atta_core::protocol::terminal::{
     ATTEMPT_ENDED, COLUMNS, LARGEST, ROWS, SMALLEST, TerminalRequest, TerminalSession, TerminalSize,
 };
 use atta_core::resilience::{Backoff, Pauses};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use reqwest::Method;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use super::Server;
-use super::stream::Messages;
+use super::logs::{of_task, write};
+use super::stream::{LogMessage, Messages};
 use crate::ambient::SystemEntropy;
 use crate::args::AttachArgs;
 use crate::exit::{CommandResult, Exit, Failure};
@@ -138,13 +137,8 @@ impl Leave {
 
 /// The attempt that is meant.
 fn find(job: &JobDetail, args: &AttachArgs) -> CommandResult<u32> {
-    let id = &job.summary.job_id;
     let refused = |code: &str, text: String| Failure::new(Exit::Refused, code, text);
-    let Some(task) = job.tasks.iter().find(|task| task.task_type == args.task) else {
-        let names: Vec<&str> = job.tasks.iter().map(|known| known.task_type.as_str()).collect();
-        return Err(refused("NOT_FOUND", format!("{id} has no task {}.", args.task))
-            .with_help(format!("Its tasks are {}.", names.join(", "))));
-    };
+    let task = of_task(job, &args.task)?;
     let begun = |attempt: &&AttemptResource| attempt.state != AttemptState::Ready;
     let mut attempts = task.attempt_list.iter().filter(begun);
     let attempt = match args.attempt {
@@ -206,25 +200,14 @@ impl Output {
         let broken = || Failure::new(Exit::Unreachable, "UNREACHABLE", "The log breaks off again and again.");
         let Some(messages) = self.messages.as_mut() else { return Ok(true) };
         let Some(message) = messages.next().await? else { return Err(broken()) };
-        match message.event.as_str() {
-            "end" => return Ok(false),
-            "error" => return Err(Failure::failed(message.data)),
-            "log" => {}
-            _ => return Ok(true),
-        }
-        let unreadable =
-            |error: String| Failure::failed(format!("The server sent a piece of log that cannot be read: {error}."));
-        let event: LogEvent = serde_json::from_str(&message.data).map_err(|error| unreadable(error.to_string()))?;
-        let bytes = match (event.text, event.base64) {
-            (Some(text), _) => text.into_bytes(),
-            (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|error| unreadable(error.to_string()))?,
-            (None, None) => Vec::new(),
+        let (offset, stream, bytes) = match LogMessage::read(message)? {
+            LogMessage::Piece { offset, stream, bytes } => (offset, stream, bytes),
+            LogMessage::End => return Ok(false),
+            LogMessage::Other => return Ok(true),
         };
-        self.offset = event.offset + bytes.len() as u64;
-        let shown = if self.raw && event.stream == LogStream::System { with_returns(&bytes) } else { bytes };
-        let mut stdout = std::io::stdout().lock();
-        stdout.write_all(&shown)?;
-        stdout.flush()?;
+        self.offset = offset + bytes.len() as u64;
+        let shown = if self.raw && stream == LogStream::System { with_returns(&bytes) } else { bytes };
+        write(&shown)?;
         Ok(true)
     }
 }

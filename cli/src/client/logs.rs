@@ -6,15 +6,13 @@ use std::sync::Arc;
 
 use atta_core::engine::AttemptState;
 use atta_core::protocol::JobId;
-use atta_core::protocol::api::{JobDetail, LogEvent, TaskResource};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use atta_core::protocol::api::{JobDetail, TaskResource};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::Server;
 use super::follow::EventFollower;
-use super::stream::Messages;
+use super::stream::{LogMessage, Messages};
 use crate::args::{LogsArgs, StreamName};
 use crate::exit::{CommandResult, Exit, Failure};
 
@@ -40,16 +38,21 @@ pub(crate) async fn logs(args: LogsArgs) -> CommandResult {
     let server = Server::new(&args.server)?;
     let id = server.job_id(&args.job).await?;
     let job = server.job_with_attempts(&id).await?;
-    if let Some(task) = &args.task
-        && !job.tasks.iter().any(|known| known.task_type == *task)
-    {
-        let names: Vec<&str> = job.tasks.iter().map(|known| known.task_type.as_str()).collect();
-        return Err(Failure::new(Exit::Refused, "NOT_FOUND", format!("{id} has no task {task}."))
-            .with_help(format!("Its tasks are {}.", names.join(", "))));
+    if let Some(task) = &args.task {
+        of_task(&job, task)?;
     }
     let many = |task: &TaskResource| task.fan_out.is_some() && args.task.as_ref() == Some(&task.task_type);
     let prefixes = args.attempt.is_none() && (args.task.is_none() || job.tasks.iter().any(many));
     if args.follow { follow(&server, &id, &args, prefixes).await } else { show(&server, &job, &args, prefixes).await }
+}
+
+/// The task of this name.
+pub(super) fn of_task<'j>(job: &'j JobDetail, task: &str) -> CommandResult<&'j TaskResource> {
+    job.tasks.iter().find(|known| known.task_type == task).ok_or_else(|| {
+        let names: Vec<&str> = job.tasks.iter().map(|known| known.task_type.as_str()).collect();
+        Failure::new(Exit::Refused, "NOT_FOUND", format!("{} has no task {task}.", job.summary.job_id))
+            .with_help(format!("Its tasks are {}.", names.join(", ")))
+    })
 }
 
 fn wanted(job: &JobDetail, args: &LogsArgs) -> Vec<Wanted> {
@@ -192,21 +195,11 @@ async fn follow_attempt(
     let request = server.get(&["jobs", &job.0, "attempts", &number, "log"], &query);
     let mut messages = Messages::new(server, server.send(request).await?);
     while let Some(message) = messages.next().await? {
-        match message.event.as_str() {
-            "log" => {}
-            "end" => break,
-            "error" => return Err(Failure::failed(message.data)),
-            _ => continue,
-        }
-        let piece: LogEvent = serde_json::from_str(&message.data).map_err(|error| {
-            Failure::failed(format!("The server sent a piece of log that cannot be read: {error}."))
-        })?;
-        let bytes = match (piece.text, piece.base64) {
-            (Some(text), _) => text.into_bytes(),
-            (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|error| {
-                Failure::failed(format!("The server sent a piece of log that cannot be read: {error}."))
-            })?,
-            (None, None) => continue,
+        let bytes = match LogMessage::read(message)? {
+            // One without bytes would be the end for whoever prints it.
+            LogMessage::Piece { bytes, .. } if !bytes.is_empty() => bytes,
+            LogMessage::Piece { .. } | LogMessage::Other => continue,
+            LogMessage::End => break,
         };
         // When the receiver is gone the program is about to end.
         if sender.send(Piece { task: Arc::clone(&attempt.task), bytes }).await.is_err() {
@@ -267,7 +260,7 @@ impl Printer {
 }
 
 /// Logs are bytes: they are passed on as they are.
-fn write(bytes: &[u8]) -> CommandResult<()> {
+pub(super) fn write(bytes: &[u8]) -> CommandResult<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()?;

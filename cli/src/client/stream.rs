@@ -1,5 +1,11 @@
 //! Server-sent events: the lines of a response as messages.
 
+use std::fmt::Display;
+
+use atta_core::protocol::ant::LogStream;
+use atta_core::protocol::api::LogEvent;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use reqwest::Response;
@@ -19,6 +25,42 @@ pub(crate) struct Message {
     pub(crate) event: String,
     /// Its data.
     pub(crate) data: String,
+}
+
+/// What a message of a log that is followed says.
+pub(super) enum LogMessage {
+    /// A piece of it.
+    Piece {
+        /// Where in the log it begins.
+        offset: u64,
+        stream: LogStream,
+        bytes: Vec<u8>,
+    },
+    /// There is no more.
+    End,
+    /// Something else.
+    Other,
+}
+
+impl LogMessage {
+    pub(super) fn read(message: Message) -> CommandResult<Self> {
+        match message.event.as_str() {
+            "log" => {}
+            "end" => return Ok(Self::End),
+            "error" => return Err(Failure::failed(message.data)),
+            _ => return Ok(Self::Other),
+        }
+        let unreadable = |error: &dyn Display| {
+            Failure::failed(format!("The server sent a piece of log that cannot be read: {error}."))
+        };
+        let event: LogEvent = serde_json::from_str(&message.data).map_err(|error| unreadable(&error))?;
+        let bytes = match (event.text, event.base64) {
+            (Some(text), _) => text.into_bytes(),
+            (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|error| unreadable(&error))?,
+            (None, None) => Vec::new(),
+        };
+        Ok(Self::Piece { offset: event.offset, stream: event.stream, bytes })
+    }
 }
 
 /// The messages of a response.
