@@ -10,7 +10,7 @@ use atta_core::protocol::JobId;
 use atta_core::protocol::ant::LogStream;
 use atta_core::protocol::api::{AttemptResource, JobDetail};
 use atta_core::protocol::terminal::{
-    ATTEMPT_ENDED, COLUMNS, LARGEST, ROWS, SMALLEST, TerminalRequest, TerminalSession, TerminalSize,
+    ATTEMPT_ENDED, COLUMNS, INPUT, LARGEST, ROWS, SMALLEST, TerminalRequest, TerminalSession, TerminalSize,
 };
 use atta_core::resilience::{Backoff, Pauses};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
@@ -29,8 +29,6 @@ use crate::shutdown::Signals;
 
 /// Ctrl-]: what ends this program and not the one that is typed into.
 const END: u8 = 0x1d;
-/// Bytes of one input.
-const INPUT: usize = 16 * 1024;
 /// So often the server hears of a session in which nobody types.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 /// How often something is tried again that broke off, and after how long: about as long as a session lasts.

@@ -14,6 +14,8 @@ pub const ROWS: u16 = 30;
 pub const SMALLEST: u16 = 2;
 /// …and at most.
 pub const LARGEST: u16 = 1000;
+/// Bytes of one input, at most.
+pub const INPUT: usize = 16 * 1024;
 
 fn columns() -> u16 {
     COLUMNS

@@ -1,7 +1,7 @@
 //! Terminals of attempts: typing into a program that runs. What it prints is its log (`logs`).
 
 use atta_core::engine::AttemptNumber;
-use atta_core::protocol::terminal::{TerminalRequest, TerminalSession, TerminalSize};
+use atta_core::protocol::terminal::{INPUT, TerminalRequest, TerminalSession, TerminalSize};
 use atta_core::protocol::{AttemptId, JobId};
 use axum::Json;
 use axum::extract::{Request, State};
@@ -16,9 +16,6 @@ use super::problem::ApiError;
 use super::request::{Params, Path, json, octets, optional_json};
 use crate::auth::Caller;
 use crate::scheduler::{TerminalCommand, Typist};
-
-/// Bytes of one input.
-const INPUT: usize = 16 * 1024;
 
 /// The operations here, which the queen writes down herself, with what was typed.
 const OPERATIONS: [&str; 4] = ["open_terminal", "type_into_terminal", "resize_terminal", "close_terminal"];
