@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use atta_core::protocol::command::{
-    AgentCommand, CommandAction, CommandField, CommandProgram, CommandResource, CommandScript, GithubCommand,
-    HttpCommand, ShellCommand,
+    AgentCommand, CommandAction, CommandField, CommandProgram, CommandResource, CommandScript, CommandText,
+    GithubCommand, HttpCommand, ShellCommand,
 };
 use owo_colors::OwoColorize;
 
@@ -74,7 +74,7 @@ fn told(command: &CommandResource) -> String {
     }
     title(&mut text, "environment");
     for variable in &command.environment {
-        let value = output::harmless(&variable.value).replace('\n', "⏎");
+        let value = on_one_line(&variable.value);
         let secret = if variable.secret { "  (secret)".dimmed().to_string() } else { String::new() };
         let _ = writeln!(text, "  {}={value}{secret}", variable.name);
     }
@@ -90,9 +90,12 @@ fn told(command: &CommandResource) -> String {
     text
 }
 
+fn on_one_line(text: &str) -> String {
+    output::harmless(text).replace('\n', "⏎")
+}
+
 fn field(text: &mut String, name: &str, value: &str) {
-    let value = output::harmless(value).replace('\n', "⏎");
-    let _ = writeln!(text, "{:<13} {value}", format!("{name}:").dimmed());
+    let _ = writeln!(text, "{:<13} {}", format!("{name}:").dimmed(), on_one_line(value));
 }
 
 fn title(text: &mut String, title: &str) {
@@ -138,21 +141,24 @@ fn of_shell(text: &mut String, shell: &ShellCommand) {
     }
 }
 
-/// `Bearer $TOKEN`
-fn value(field: &CommandField) -> String {
-    let piece = |text: Option<&str>, variable: Option<&str>| match (text, variable) {
-        (Some(text), _) => text.to_owned(),
+/// `  authorization: Bearer $TOKEN`
+fn line(field: &CommandField) -> String {
+    let piece = |piece: &CommandText| match (&piece.text, &piece.variable) {
+        (Some(text), _) => text.clone(),
         (None, Some(name)) => format!("${name}"),
         (None, None) => String::new(),
     };
-    field.value.iter().map(|one| piece(one.text.as_deref(), one.variable.as_deref())).collect()
+    format!("  {}: {}", field.name, field.value.iter().map(piece).collect::<String>())
+}
+
+fn lines(fields: &[CommandField]) -> String {
+    fields.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn of_http(text: &mut String, request: &HttpCommand) {
     for (name, fields) in [("query", &request.query), ("headers", &request.headers)] {
         if !fields.is_empty() {
-            let lines: Vec<String> = fields.iter().map(|one| format!("  {}: {}", one.name, value(one))).collect();
-            body(text, name, &lines.join("\n"));
+            body(text, name, &lines(fields));
         }
     }
     if let Some(sent) = &request.text {
@@ -162,8 +168,7 @@ fn of_http(text: &mut String, request: &HttpCommand) {
         body(text, "body, as JSON", &format!("{json:#}"));
     }
     if let Some(form) = &request.form {
-        let lines: Vec<String> = form.iter().map(|one| format!("  {}: {}", one.name, value(one))).collect();
-        body(text, "body, URL-encoded", &lines.join("\n"));
+        body(text, "body, URL-encoded", &lines(form));
     }
 }
 
