@@ -369,13 +369,13 @@ impl State {
         }
         let detail = format!("{} columns, {} rows", size.columns, size.rows);
         terminals.write_down(at, &by, attempt, ("terminal.open", 201, detail));
-        if terminals.attempts.get(attempt).is_none_or(|terminal| terminal.token != token) {
+        // One of an older lease is not there any more.
+        let terminal = terminals.attempts.entry(attempt.clone()).or_insert_with(|| {
             terminals.line += 1;
-            let line = terminals.line;
-            let terminal = Terminal {
+            Terminal {
                 ant,
                 token,
-                line,
+                line: terminals.line,
                 taken: 0,
                 bytes: Vec::new(),
                 told: 0,
@@ -383,14 +383,11 @@ impl State {
                 size_told: false,
                 under_way: None,
                 session: None,
-            };
-            terminals.attempts.insert(attempt.clone(), terminal);
-        }
-        if let Some(terminal) = terminals.attempts.get_mut(attempt) {
-            (terminal.size, terminal.size_told) = (Some(size), false);
-            let record = Record { redaction, ..Record::default() };
-            terminal.session = Some(Session { id: id.clone(), by, since: at, heard_at: now, next_seq: 1, record });
-        }
+            }
+        });
+        (terminal.size, terminal.size_told) = (Some(size), false);
+        let record = Record { redaction, ..Record::default() };
+        terminal.session = Some(Session { id: id.clone(), by, since: at, heard_at: now, next_seq: 1, record });
         terminals.opened.push(attempt.clone());
         let expires_after_ms = u64::try_from(EXPIRES_AFTER.as_millis()).unwrap_or(u64::MAX);
         Ok(TerminalSession { session: id, attempt_id: attempt.clone(), expires_after_ms, next_seq: 1 })
