@@ -1,5 +1,6 @@
 import type { Page } from "playwright-core";
 import type { Api } from "../src/api/client";
+import { live } from "../tests/harness/checks";
 import { World } from "../tests/harness/world";
 import { percentile, type Reporter } from "./figure";
 
@@ -57,7 +58,7 @@ async function onJobPage(world: World, reporter: Reporter, count: number): Promi
     await world.api.until(id, (job) => job.tasks.some((task) => task.state === "RUNNING"));
     const page = await world.open(`/jobs/${id}?view=tasks`);
     await page.getByText(`${tasks + 1} of ${tasks + 1}`).waitFor();
-    await page.getByRole("status").getByText("Live").first().waitFor();
+    await live(page);
     await watch(page, `ul[aria-label="Tasks"] li`, "task");
     await world.server.file(go, "");
     await world.api.ended(id);
@@ -83,7 +84,7 @@ async function onJobPage(world: World, reporter: Reporter, count: number): Promi
 /** Jobs that begin and end, on the page that people have open all day. */
 async function onNow(world: World, reporter: Reporter, count: number): Promise<number[]> {
   const page = await world.open("/");
-  await page.getByRole("status").getByText("Live").first().waitFor();
+  await live(page);
   await watch(page, "main li", "job");
   const jobs: Api<"JobDetail">[] = [];
   while (jobs.length * 2 < count) {

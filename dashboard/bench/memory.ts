@@ -1,4 +1,5 @@
 import type { CDPSession, Page } from "playwright-core";
+import { live } from "../tests/harness/checks";
 import { World } from "../tests/harness/world";
 import type { Reporter } from "./figure";
 
@@ -41,7 +42,7 @@ export async function memory(reporter: Reporter, jobs: number): Promise<void> {
     ];
     const sessions = new Map<string, CDPSession>();
     for (const [name, page] of pages) {
-      await page.getByRole("status").getByText("Live").first().waitFor();
+      await live(page);
       sessions.set(name, await page.context().newCDPSession(page));
     }
     const held = async () => {
@@ -59,7 +60,7 @@ export async function memory(reporter: Reporter, jobs: number): Promise<void> {
     });
     const took = (performance.now() - began) / 1000;
     const count = (await events(world)) - first;
-    for (const [, page] of pages) await page.getByRole("status").getByText("Live").first().waitFor();
+    for (const [, page] of pages) await live(page);
     const after = await held();
     await world.server.file("go", "");
     await world.api.ended(watched);

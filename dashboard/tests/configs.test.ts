@@ -132,9 +132,5 @@ test("a token is made and shown once, its use is in the audit, and it is no good
 /** A server that asks everybody for a token, and one of an admin. */
 async function guarded(): Promise<{ world: World; admin: string }> {
   const world = await World.start();
-  const { value: admin } = await world.api.ask<{ value: string }>("POST", "/api/v1/tokens", {
-    name: "admin",
-    role: "admin",
-  });
-  return { world, admin };
+  return { world, admin: await world.api.token("admin", "admin") };
 }

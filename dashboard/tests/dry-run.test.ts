@@ -65,10 +65,7 @@ test("what cannot be assumed is said, and a task is chosen in the picture by key
 
 test("a dry run fits on a phone, and a viewer may play it", async ({ world }) => {
   await world.api.install(review);
-  const { value: token } = await world.api.ask<{ value: string }>("POST", "/api/v1/tokens", {
-    name: "vera",
-    role: "viewer",
-  });
+  const token = await world.api.token("vera", "viewer");
   const page = await world.open(`/definitions/review?tab=dry-run&given=${encodeURIComponent('{"Branch":"main"}')}`, {
     phone: true,
     token,

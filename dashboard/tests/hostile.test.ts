@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { accessible, attack, fits, harmless, hostile, World } from "./harness";
+import { accessible, attack, fits, harmless, hostile, loaded, World } from "./harness";
 import { agentOf } from "./harness/scene";
 
 // Whoever can write an issue, a commit or a log line has his words on these pages. None of them may run, anywhere.
@@ -75,7 +75,7 @@ test.each(pages)("%s runs nothing that others have written, fits a phone and is 
   allow(/status of 4(04|00|22)/);
   await page.getByRole("heading", { level: 1 }).or(page.getByRole("alert")).first().waitFor();
   await page.waitForLoadState("load");
-  await page.waitForFunction(() => document.querySelector(".animate-pulse[role=status]") === null);
+  await loaded(page);
   await harmless(page);
   await fits(page);
   await accessible(page);

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { accessible, fits, tabTo, test, type World } from "./harness";
+import { accessible, fits, live, tabTo, test, type World } from "./harness";
 import { agentOf } from "./harness/scene";
 
 const gate = `
@@ -44,11 +44,11 @@ test("a job is followed while it runs, over a death of the server, without loadi
   const page = await world.open(`/jobs/${id}?task=wait`);
   const log = page.getByRole("region", { name: "Task wait" });
   await log.getByText("at the gate").waitFor();
-  await page.getByRole("status").getByText("Live").first().waitFor();
+  await live(page);
   await world.restart(async () => {
     await page.getByRole("status").getByText("Reconnecting").first().waitFor();
   });
-  await page.getByRole("status").getByText("Live").first().waitFor();
+  await live(page);
   await world.server.file("go", "");
   expect((await world.api.ended(id)).state).toBe("COMPLETED");
   await page.getByText("Completed").first().waitFor();

@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, test } from "vitest";
-import { Client, fits, World } from "./harness";
+import { Client, fits, loaded, World } from "./harness";
 import { agentOf, deliver, examplesOf } from "./harness/scene";
 
 const folder = join(import.meta.dirname, "../screenshots");
@@ -54,15 +54,9 @@ beforeAll(async () => {
   for (const [id, body] of Object.entries({ a: issue(7, "Shout"), b: { action: "closed" }, c: issue(8, "Bow") })) {
     await deliver(world.api, { type: "webhook", name: "issues", secret, id, body });
   }
-  const made = await world.api.ask<{ value: string }>("POST", "/api/v1/tokens", {
-    name: "ann-laptop",
-    role: "admin",
-    user: "ann",
-  });
-  const ann = new Client(world.server.url, made.value);
+  const ann = new Client(world.server.url, await world.api.token("ann-laptop", "admin", "ann"));
   await ann.ask("POST", "/api/v1/tokens", { name: "ci", role: "submitter", expires_in: 86_400 * 30 });
-  const looks = { name: "vera-laptop", role: "viewer", user: "vera" };
-  viewer = (await ann.ask<{ value: string }>("POST", "/api/v1/tokens", looks)).value;
+  viewer = await ann.token("vera-laptop", "viewer", "vera");
   await ann.ask("PUT", "/api/v1/configs/DeployKey", { value: "not-a-key-but-long", secret: true });
   await ann.submit("fix-issue", { Repo: "acme/billing" });
   await ann.ask("POST", "/api/v1/ants/local/drain");
@@ -100,7 +94,7 @@ test.each(Object.entries(paths))("%s", async (name, path) => {
     for (const dark of [false, true]) {
       const page = await world.open(path(), { phone, dark, ...(name === "viewer" && { token: viewer }) });
       await page.getByRole("heading", { level: 1 }).waitFor();
-      await page.waitForFunction(() => document.querySelector(".animate-pulse[role=status]") === null);
+      await loaded(page);
       await fits(page);
       const file = `${name}-${phone ? "phone" : "wide"}-${dark ? "dark" : "light"}.png`;
       await page.screenshot({ path: join(folder, file), fullPage: !phone });

@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { World } from "./harness";
+import { live, loaded, World } from "./harness";
 import { agentOf } from "./harness/scene";
 
 // The pictures of README.md, small enough for a repository. To renew them:
@@ -122,8 +122,8 @@ afterAll(async () => await world.stop());
 
 async function picture(page: Page, name: string, width = 1200, height = 720): Promise<void> {
   await page.setViewportSize({ width, height });
-  await page.waitForFunction(() => document.querySelector(".animate-pulse[role=status]") === null);
-  await page.getByRole("status").getByText("Live").first().waitFor();
+  await loaded(page);
+  await live(page);
   const bytes = await page.screenshot({ path: join(folder, `readme-${name}.png`) });
   expect(bytes.length, `readme-${name}.png`).toBeLessThan(most);
 }

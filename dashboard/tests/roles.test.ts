@@ -31,10 +31,7 @@ let world: World;
 let failed = "";
 const tokens = new Map<string, string>();
 
-async function tokenOf(user: string, role: Role): Promise<string> {
-  const made = await world.api.ask<{ value: string }>("POST", "/api/v1/tokens", { name: `${user}-laptop`, role, user });
-  return made.value;
-}
+const tokenOf = (user: string, role: Role) => world.api.token(`${user}-laptop`, role, user);
 
 beforeAll(async () => {
   world = await World.start(["--slots", "4"]);

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { accessible, fits, test, World } from "./harness";
+import { accessible, fits, loaded, test, World } from "./harness";
 
 test("a page goes on by itself when the server comes back", async ({ world }) => {
   const page = await world.open("/audit");
@@ -31,7 +31,7 @@ test("one goes from any page to any other without loading anything anew", async 
   for (const name of [...names, ...names.toReversed()]) {
     await links.filter({ hasText: name }).click();
     await page.getByRole("heading", { level: 1, name: name === "Configs" ? "Configs and secrets" : name }).waitFor();
-    await page.waitForFunction(() => document.querySelector(".animate-pulse[role=status]") === null);
+    await loaded(page);
     expect(await page.getByRole("main").getByRole("alert").allTextContents(), name).toEqual([]);
   }
   expect(await page.evaluate(() => document.body.getAttribute("data-same"))).toBe("yes");

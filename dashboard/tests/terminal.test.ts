@@ -38,13 +38,9 @@ async function printed(world: World, id: string): Promise<string> {
 
 /** Makes tokens for people; from then on the server asks everybody for one. */
 async function people<Name extends string>(world: World, roles: Record<Name, Api<"Role">>) {
-  const make = async (api: Client, name: string, role: Api<"Role">) => {
-    const made = await api.ask<{ value: string }>("POST", "/api/v1/tokens", { name, role, user: name });
-    return made.value;
-  };
-  const api = new Client(world.server.url, await make(world.api, "root", "admin"));
+  const api = new Client(world.server.url, await world.api.token("root", "admin", "root"));
   const looks = {} as Record<Name, { token: string }>;
-  for (const name of Object.keys(roles) as Name[]) looks[name] = { token: await make(api, name, roles[name]) };
+  for (const name of Object.keys(roles) as Name[]) looks[name] = { token: await api.token(name, roles[name], name) };
   return { api, ...looks };
 }
 

@@ -1,6 +1,16 @@
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "playwright-core";
 
+/** Waits until the page hears of what happens. */
+export async function live(page: Page): Promise<void> {
+  await page.getByRole("status").getByText("Live").first().waitFor();
+}
+
+/** Waits until nothing on the page is being loaded. */
+export async function loaded(page: Page): Promise<void> {
+  await page.waitForFunction(() => document.querySelector(".animate-pulse[role=status]") === null);
+}
+
 /** Fails when axe finds what keeps people out: violations that are serious or critical. */
 export async function accessible(page: Page): Promise<void> {
   const { violations } = await new AxeBuilder({ page })

@@ -1,5 +1,6 @@
 import type { Api } from "../../src/api/client";
 import { messages } from "../../src/api/sse";
+import { ended } from "../../src/app/states";
 
 type Job = Api<"JobDetail">;
 type Event = Api<"EventResource">;
@@ -34,6 +35,11 @@ export class Client {
     for (const text of definitions) await this.ask("POST", "/api/v1/definitions?file=test.yaml", text);
   }
 
+  /** Makes a token; from the first one on the server asks everybody for one. */
+  async token(name: string, role: Api<"Role">, user?: string): Promise<string> {
+    return (await this.ask<Api<"NewToken">>("POST", "/api/v1/tokens", { name, role, user })).value;
+  }
+
   /** Submits a job and returns its id. */
   async submit(type: string, params: Record<string, unknown> = {}, more: Record<string, unknown> = {}) {
     const answer = await this.ask<Api<"SubmitResponse">>("POST", "/api/v1/jobs", { job_type: type, params, ...more });
@@ -65,7 +71,7 @@ export class Client {
   }
 
   async ended(id: string): Promise<Job> {
-    return await this.state(id, "COMPLETED", "FAILED", "BLOCKED", "CANCELLED", "SKIPPED");
+    return await this.state(id, ...ended);
   }
 
   /** The stream's messages as they come. A job's stream ends with the job. */

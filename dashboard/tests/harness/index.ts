@@ -1,7 +1,7 @@
 import { test as plain } from "vitest";
 import { World } from "./world";
 
-export { accessible, attack, fits, harmless, hostile, tabTo } from "./checks";
+export { accessible, attack, fits, harmless, hostile, live, loaded, tabTo } from "./checks";
 export { Client } from "./client";
 export { type Look, World } from "./world";
 
