@@ -18,7 +18,7 @@ export function useLive(): Live {
  * Asks anew for what is much work for the server some time after something has happened, and not with each event of a busy
  * server.
  */
-export function useStale(key: string[], matters: (event: Api<"EventResource">) => boolean = () => true, wait = 3000) {
+export function useStale(key: string[], matters: (event: Api<"EventResource">) => boolean = () => true) {
   const live = useLive();
   const queries = useQueryClient();
   const asked = useRef({ key, matters });
@@ -30,11 +30,11 @@ export function useStale(key: string[], matters: (event: Api<"EventResource">) =
       timer ??= setTimeout(() => {
         timer = undefined;
         void queries.invalidateQueries({ queryKey: asked.current.key });
-      }, wait);
+      }, 3000);
     });
     return () => {
       stop();
       clearTimeout(timer);
     };
-  }, [live, queries, wait]);
+  }, [live, queries]);
 }

@@ -18,6 +18,10 @@ export const jobCounts = queryOptions({
   queryFn: () => data(api.GET("/api/v1/jobs/counts")),
 });
 
+/** How many jobs are in a state, "+" behind it where there may be more. */
+export const counted = ({ states, at_least }: Api<"JobCounts">, state: Api<"JobState">) =>
+  `${(states[state] ?? 0).toLocaleString("en")}${at_least.includes(state) ? "+" : ""}`;
+
 export const activeJobs = queryOptions({
   queryKey: ["jobs", "active"],
   queryFn: () => jobs(active, most),

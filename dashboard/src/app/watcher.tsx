@@ -17,9 +17,9 @@ export function useNeedCount(): number | undefined {
   const counts = useQuery(jobCounts).data?.needs;
   const hidden = useHidden();
   const listed = useQuery({ ...blockedJobs, enabled: hidden.size > 0 }).data?.items;
-  if (counts === undefined || (hidden.size > 0 && listed === undefined)) return undefined;
   // Who hides some counts those that are listed: nobody could hide the others.
-  const blocked = listed && hidden.size > 0 ? listed.filter((job) => !hidden.has(hideKey(job))).length : counts.blocked;
+  const blocked = hidden.size > 0 ? listed?.filter((job) => !hidden.has(hideKey(job))).length : counts?.blocked;
+  if (counts === undefined || blocked === undefined) return undefined;
   return counts.approvals + counts.budgets + counts.paused + blocked;
 }
 

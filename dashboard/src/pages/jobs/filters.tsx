@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { Bookmark, Search, X } from "lucide-react";
 import { useEffect, useId, useRef, useState } from "react";
 import { type Api, api, data } from "../../api/client";
-import { definitions, useDefinitionNames } from "../../app/overview";
+import { counted, definitions, useDefinitionNames } from "../../app/overview";
 import { cn } from "../../ui/cn";
 import { ask } from "../../ui/confirm";
 import { input } from "../../ui/kit";
@@ -255,12 +255,13 @@ function StateFilter({ search, onChange }: { search: JobsSearch; onChange: (stat
       {states.map((state) => {
         const { icon: Icon, word } = lookOf(state);
         const on = chosen.includes(state);
+        const many = counts && counted(counts, state);
         return (
           <button
             key={state}
             type="button"
             aria-pressed={on}
-            {...(counts && { title: `${word}: ${counts.of(state)}` })}
+            {...(many && { title: `${word}: ${many}` })}
             className={cn(
               "inline-flex min-h-7 items-center gap-1 rounded-full border px-2.5 text-xs",
               on
@@ -271,9 +272,9 @@ function StateFilter({ search, onChange }: { search: JobsSearch; onChange: (stat
           >
             <Icon aria-hidden size={13} />
             {word}
-            {counts && counts.of(state) !== "0" && (
+            {many && many !== "0" && (
               <span aria-hidden className="tabular-nums">
-                {counts.of(state)}
+                {many}
               </span>
             )}
           </button>
@@ -284,23 +285,19 @@ function StateFilter({ search, onChange }: { search: JobsSearch; onChange: (stat
 }
 
 /** How many jobs there are in each state, of those that the rest of the search is about. */
-function useCounts(search: JobsSearch): { of: (state: Api<"JobState">) => string } | undefined {
+function useCounts(search: JobsSearch): Api<"JobCounts"> | undefined {
   const { state: _, ...rest } = search;
   const key = JSON.stringify(rest);
   // Its own "now" for a period, as the list has.
   const [began, setBegan] = useState({ key, at: Date.now() });
   if (began.key !== key) setBegan({ key, at: Date.now() });
-  const { data: counts } = useQuery({
+  const query = useQuery({
     queryKey: ["jobs", "counts", rest, began.at],
     queryFn: () => data(api.GET("/api/v1/jobs/counts", { params: { query: queryOf(rest, began.at) } })),
     placeholderData: keepPreviousData,
     gcTime: 60_000,
   });
-  return (
-    counts && {
-      of: (state) => `${(counts.states[state] ?? 0).toLocaleString("en")}${counts.at_least.includes(state) ? "+" : ""}`,
-    }
-  );
+  return query.data;
 }
 
 function Chip({ label, onRemove }: { label: string; onRemove: () => void }) {

@@ -8,6 +8,7 @@ import {
   ants,
   blockedJobs,
   budgets,
+  counted,
   definitions,
   endedJobs,
   jobCounts,
@@ -90,14 +91,10 @@ export function NowPage() {
           <Figures
             items={[
               { label: "Need you", value: String(needed), tone: needed > 0 ? "text-ask" : "" },
-              {
-                label: "Running",
-                value: many(running),
-                tone: running.length > 0 ? "text-run" : "",
-              },
+              { label: "Running", value: many(running), tone: running.length > 0 ? "text-run" : "" },
               {
                 label: "Waiting",
-                value: whole || counts.data === undefined ? many(waiting) : counted(counts.data, ["WAITING"]),
+                value: whole || counts.data === undefined ? many(waiting) : counted(counts.data, "WAITING"),
               },
               { label: "In the queue", value: many(queued) },
               { label: "Slots busy", value: load.data ? `${slots.used} of ${slots.all}` : "–" },
@@ -167,12 +164,6 @@ export function NowPage() {
       )}
     </>
   );
-}
-
-/** How many jobs are in these states, "+" behind it where there may be more. */
-function counted({ states, at_least }: Api<"JobCounts">, which: Api<"JobState">[]): string {
-  const sum = which.reduce((all, state) => all + (states[state] ?? 0), 0);
-  return `${sum.toLocaleString("en")}${which.some((state) => at_least.includes(state)) ? "+" : ""}`;
 }
 
 const why = (job: Api<"JobSummary">) => job.reason ?? job.error_code ?? undefined;
