@@ -43,6 +43,10 @@ export class ApiError extends Error {
   }
 }
 
+/** What is wrong, by an answer that did not come through `data()`; undefined when it does not say. */
+export const problemOf = (response: Response): Promise<Api<"Problem"> | undefined> =>
+  response.json().catch(() => undefined);
+
 /** The body of a successful answer. Throws `ApiError` otherwise. */
 export async function data<T>(answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
   const { data: body, error, response } = await answer;

@@ -1,12 +1,9 @@
-import { ApiError, headers } from "./client";
+import { ApiError, headers, problemOf } from "./client";
 
 /** The content of something that the server has, or of its end. */
 export async function fetchBlob(url: string, range?: string): Promise<Blob> {
   const response = await fetch(url, { headers: { ...headers(), ...(range === undefined ? {} : { Range: range }) } });
-  if (!response.ok) {
-    const problem = await response.json().catch(() => undefined);
-    throw new ApiError(response.status, problem);
-  }
+  if (!response.ok) throw new ApiError(response.status, await problemOf(response));
   return response.blob();
 }
 

@@ -2,14 +2,12 @@ import { FitAddon } from "@xterm/addon-fit";
 import { type ITheme, Terminal } from "@xterm/xterm";
 import { nonce } from "../app/nonce";
 import { isWeb } from "./address";
-import type { Size } from "./typist";
+import { type Size, unsaid } from "./typist";
 
 /** Lines that one can scroll back to. */
 const scrollback = 5000;
 /** When so many bytes wait to be drawn, no more are taken from the network. */
 const mostWaiting = 1024 * 1024;
-/** What a program has until somebody says how large its terminal is. */
-export const unsaid: Size = { columns: 120, rows: 30 };
 /** What the server takes for a size. */
 const least = 2;
 const most = 1000;

@@ -89,7 +89,7 @@ describe("typing into a terminal", () => {
     const { fetch, asked } = server(opened(), new Error("no network"), new Response("", { status: 503 }), done());
     const typist = typistOf(fetch);
     const states: string[] = [];
-    typist.watch(() => states.push(typist.typing.state));
+    typist.version.watch(() => states.push(typist.typing.state));
     await typist.begin(size, false);
     typist.type(bytes("a"));
     await settle(2000);

@@ -1,10 +1,14 @@
-import type { Api } from "../api/client";
+import { type Api, problemOf } from "../api/client";
+import { Shared } from "../ui/shared";
 
 /** How many columns and rows a terminal has. */
 export interface Size {
   columns: number;
   rows: number;
 }
+
+/** What a program has until somebody says how large its terminal is. */
+export const unsaid: Size = { columns: 120, rows: 30 };
 
 /** Whether this page types into a terminal, and what keeps it from that. */
 export type Typing =
@@ -30,7 +34,7 @@ interface Session {
   seq: number;
 }
 
-type Problem = Partial<Api<"Problem">>;
+type Problem = Api<"Problem"> | undefined;
 
 /** Requests follow each other in this many milliseconds at least: what is typed meanwhile goes together. */
 const pace = 30;
@@ -51,17 +55,16 @@ const patience = 15_000;
 export class Typist {
   typing: Typing = { state: "reading" };
   /** Counts up whenever something of this changes. */
-  version = 0;
+  readonly version = new Shared(0);
   /** Something that the person has to know about what was typed. */
   notice: string | undefined;
   readonly #url: string;
   readonly #around: Surroundings;
-  readonly #watchers = new Set<() => void>();
   /** Counts up when typing begins or ends; whatever belongs to an older one stops. */
   #turn = 0;
   #stop = new AbortController();
   #session: Session | undefined;
-  #size: Size = { columns: 120, rows: 30 };
+  #size = unsaid;
   #sizing = false;
   #queue: Uint8Array<ArrayBuffer>[] = [];
   #kept = 0;
@@ -74,11 +77,6 @@ export class Typist {
     this.#url = url;
     this.#around = around;
   }
-
-  watch = (changed: () => void) => {
-    this.#watchers.add(changed);
-    return () => void this.#watchers.delete(changed);
-  };
 
   /** Whether what is typed now reaches the program, sooner or later. */
   get takes(): boolean {
@@ -341,20 +339,11 @@ export class Typist {
   }
 
   #tell() {
-    this.version++;
-    for (const watcher of this.#watchers) watcher();
+    this.version.set(this.version.get() + 1);
   }
 }
 
-async function problemOf(response: Response): Promise<Problem> {
-  try {
-    return (await response.json()) as Problem;
-  } catch {
-    return {};
-  }
-}
-
-const isCode = (problem: Problem, code: string) => problem.code?.toLowerCase() === code;
+const isCode = (problem: Problem, code: string) => problem?.code?.toLowerCase() === code;
 
 const sentence = (problem: Problem, response: Response) =>
-  problem.detail ?? problem.title ?? `The server answered ${response.status}.`;
+  problem?.detail ?? problem?.title ?? `The server answered ${response.status}.`;

@@ -3,7 +3,6 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import type { Api } from "../../api/client";
 import { callerQuery } from "../../app/caller";
 import { jobQuery } from "../../app/overview";
-import { covers } from "../../app/role";
 import { Empty, Loaded, PageHeader } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { attemptsOf, hasTerminal, type Job } from "../job/job";
@@ -64,15 +63,7 @@ function OfAttempt({ job, number, role }: { job: Job; number: number; role: Api<
           </span>
         }
       />
-      <TerminalView
-        jobId={job.job_id}
-        number={number}
-        task={task.task_type}
-        over={attempt.state === "FINISHED"}
-        running={attempt.state === "RUNNING"}
-        role={role}
-        mayType={covers(role, "operator")}
-      />
+      <TerminalView jobId={job.job_id} task={task.task_type} attempt={attempt} role={role} />
     </div>
   );
 }

@@ -1,14 +1,17 @@
 import "@xterm/xterm/css/xterm.css";
 import "../../log/log.css";
 import { Ear, Keyboard, KeyboardOff } from "lucide-react";
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { type Api, headers } from "../../api/client";
+import { covers } from "../../app/role";
 import { leaveKey, Screen } from "../../terminal/screen";
 import { Typist } from "../../terminal/typist";
 import { type Output, watchOutput } from "../../terminal/watch";
 import { cn } from "../../ui/cn";
 import { ask } from "../../ui/confirm";
 import { Button } from "../../ui/kit";
+import { useShared } from "../../ui/shared";
+import type { Attempt } from "../job/job";
 import { logUrl } from "../job/requests";
 import "./terminal.css";
 
@@ -19,22 +22,18 @@ const readerKey = "atta.terminal.reader";
 /** A terminal to watch, and to type into for those who may. */
 export function TerminalView({
   jobId,
-  number,
   task,
-  over,
-  running,
+  attempt,
   role,
-  mayType,
 }: {
   jobId: string;
-  number: number;
   task: string;
-  over: boolean;
-  running: boolean;
+  attempt: Attempt;
   role: Api<"Role">;
-  mayType: boolean;
 }) {
-  const log = logUrl(jobId, number);
+  const mayType = covers(role, "operator");
+  const running = attempt.state === "RUNNING";
+  const log = logUrl(jobId, attempt.number);
   const typist = useMemo(
     () =>
       new Typist(log.replace(/log$/, "terminal"), {
@@ -46,7 +45,7 @@ export function TerminalView({
       }),
     [log],
   );
-  useSyncExternalStore(typist.watch, () => typist.version);
+  useShared(typist.version);
   const { typing, notice, takes } = typist;
   const [output, setOutput] = useState<Output>({ state: "loading" });
   const [system, setSystem] = useState<string>();
@@ -99,7 +98,7 @@ export function TerminalView({
     if (takes) screen.current?.focus();
   }, [takes]);
 
-  const ended = over || output.state === "ended";
+  const ended = attempt.state === "FINISHED" || output.state === "ended";
   useEffect(() => {
     if (ended) typist.over();
   }, [ended, typist]);
