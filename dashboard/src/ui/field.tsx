@@ -40,7 +40,8 @@ export function Select({
 }: {
   label: string;
   value: string;
-  options: readonly (readonly [value: string, text: string])[];
+  /** Values with their texts; a value alone is its own text. */
+  options: readonly (string | readonly [value: string, text: string])[];
   onChange: (value: string) => void;
   className?: string;
   hint?: React.ReactNode;
@@ -54,11 +55,14 @@ export function Select({
           value={value}
           onChange={(event) => onChange(event.target.value)}
         >
-          {options.map(([each, text]) => (
-            <option key={each} value={each}>
-              {text}
-            </option>
-          ))}
+          {options.map((option) => {
+            const [each, text] = typeof option === "string" ? [option, option] : option;
+            return (
+              <option key={each} value={each}>
+                {text}
+              </option>
+            );
+          })}
         </select>
       )}
     </Field>

@@ -35,13 +35,13 @@ function Audit() {
           label="Who"
           value={filters.user}
           onChange={(user) => filter({ user })}
-          options={[["", "Everybody"], ...users.map((each) => [each, each] as const)]}
+          options={[["", "Everybody"], ...users]}
         />
         <Select
           label="What"
           value={filters.action}
           onChange={(action) => filter({ action })}
-          options={[["", "Everything"], ...actions.map((each) => [each, each] as const)]}
+          options={[["", "Everything"], ...actions]}
         />
         <Select
           label="Result"

@@ -61,7 +61,7 @@ export function ConfigsPage() {
           label="Belong to"
           value={definition}
           onChange={(value) => filter({ definition: value })}
-          options={[["", "The organisation"], ...names.map((name) => [name, name] as const)]}
+          options={[["", "The organisation"], ...names]}
         />
       </FilterBar>
       <div className="flex flex-col gap-4">

@@ -31,14 +31,14 @@ export function DryRun({
     void navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
   const params = useMemo(() => paramsOf(source), [source]);
   const graph = useDrawn(source, known, true);
-  const asked = useSettled(JSON.stringify({ given, assumed }), 300);
+  const wanted = JSON.stringify({ given, assumed });
+  const asked = useSettled(wanted, 300);
   const { values, problems } = readValues(params, given);
   const { assume, problems: wrong } = assumptionsOf(assumed);
   const ready = problems.size === 0 && wrong.size === 0;
-  const settled = asked === JSON.stringify({ given, assumed });
   const rehearsal = useQuery({
     queryKey: ["definitions", "rehearsal", job_type, version, asked],
-    enabled: ready && settled,
+    enabled: ready && asked === wanted,
     retry: false,
     placeholderData: keepPreviousData,
     gcTime: 60_000,
@@ -145,7 +145,7 @@ function Assumed({
           label="Assume something of"
           value=""
           onChange={(task) => task !== "" && onAbout(task)}
-          options={[["", "Choose a task"], ...rest.map((task) => [task, task] as const)]}
+          options={[["", "Choose a task"], ...rest]}
         />
       )}
     </div>

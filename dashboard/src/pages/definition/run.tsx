@@ -76,7 +76,7 @@ export function RunForm({ definition, source }: { definition: Api<"DefinitionRes
               label="Priority"
               value={more.priority}
               onChange={(priority) => setMore({ ...more, priority })}
-              options={[["", "As the definition says"], ...priorities.map((each) => [each, each] as const)]}
+              options={[["", "As the definition says"], ...priorities]}
             />
             <TextField
               type="datetime-local"

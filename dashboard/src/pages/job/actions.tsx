@@ -161,10 +161,7 @@ export function ActionDialog({ job, chosen, onClose }: { job: Job; chosen: Chose
             label="From the task"
             value={from}
             onChange={setFrom}
-            options={[
-              ["", "Choose a task"],
-              ...startingPoints(job).map(({ task_type }) => [task_type, task_type] as const),
-            ]}
+            options={[["", "Choose a task"], ...startingPoints(job).map((each) => each.task_type)]}
           />
         )}
         {rows.length > 0 && (

@@ -38,7 +38,7 @@ export function TriggersPage() {
           label="Definition"
           value={filters.definition}
           onChange={(definition) => filter({ definition })}
-          options={[["", "All"], ...names.map((name) => [name, name] as const)]}
+          options={[["", "All"], ...names]}
         />
         <TextField
           label="Webhook"
