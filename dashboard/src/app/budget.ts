@@ -4,19 +4,22 @@ import { suggested } from "./inbox";
 
 export type Kind = "usd" | "tokens" | "agent_turns" | "minutes";
 
-/** One kind of amount of a budget. */
-export interface Amount {
+interface KindOfAmount {
   name: Kind;
   label: string;
-  limit: number;
-  used: number;
-  suggested: number;
   whole: boolean;
   show: (value: number) => string;
 }
 
+/** One kind of amount of a budget. */
+export interface Amount extends KindOfAmount {
+  limit: number;
+  used: number;
+  suggested: number;
+}
+
 /** What budgets limit. */
-export const kinds: readonly { name: Kind; label: string; show: (value: number) => string; whole: boolean }[] = [
+export const kinds: readonly KindOfAmount[] = [
   { name: "usd", label: "US dollars", show: money, whole: false },
   { name: "tokens", label: "Tokens", show: count, whole: true },
   { name: "agent_turns", label: "Turns", show: count, whole: true },
@@ -25,12 +28,12 @@ export const kinds: readonly { name: Kind; label: string; show: (value: number) 
 
 /** What a budget limits, in the order of its kinds. */
 export function limited(budget: Pick<Api<"JobBudget">, "limits" | "used">): Amount[] {
-  return kinds.flatMap(({ name, label, show, whole }) => {
-    const limit = budget.limits[name];
+  return kinds.flatMap((kind) => {
+    const limit = budget.limits[kind.name];
     if (limit == null) return [];
-    const used = budget.used[name] ?? 0;
+    const used = budget.used[kind.name] ?? 0;
     const more = suggested(limit, used);
-    return [{ name, label, show, limit, used, whole, suggested: whole ? Math.ceil(more) : more }];
+    return [{ ...kind, limit, used, suggested: kind.whole ? Math.ceil(more) : more }];
   });
 }
 
