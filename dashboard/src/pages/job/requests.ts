@@ -69,15 +69,20 @@ export const versionQuery = (type: string, version: string) =>
     queryKey: ["version", type, version, "graph"],
     queryFn: async () => {
       const { semver, graph, source } = await storedVersion(type, version);
-      return { semver: semver ?? undefined, graph: withoutSelves(graph ?? (await draw(source)).graph) };
+      return { semver: semver ?? undefined, source, graph: withoutSelves(graph ?? (await draw(source)).graph) };
     },
   });
 
-/** The text of each task of a version. */
+/** The text of each task of a version, which is there when the job's graph is. */
 export const sourcesQuery = (type: string, version: string) =>
   queryOptions({
     queryKey: ["version", type, version, "sources"],
-    queryFn: async () => (await draw((await storedVersion(type, version)).source)).sources,
+    // The version is tried again by its own query.
+    retry: false,
+    queryFn: async ({ client }) => {
+      const { source } = await client.fetchQuery(versionQuery(type, version));
+      return (await draw(source)).sources;
+    },
   });
 
 export const eventsQuery = (id: string) =>
