@@ -267,7 +267,7 @@ pub struct InheritedEnvironment {
 pub struct CommandInput {
     /// The task that made them.
     pub task: String,
-    /// The files, the first 1 000.
+    /// The files, the first 50.
     pub files: Vec<ArtifactFile>,
     /// How many there are besides.
     #[serde(default, skip_serializing_if = "is_zero")]

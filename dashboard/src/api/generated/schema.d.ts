@@ -2141,7 +2141,7 @@ export interface components {
         CommandInput: {
             /** @description The task that made them. */
             task: string;
-            /** @description The files, the first 1 000. */
+            /** @description The files, the first 50. */
             files: components["schemas"]["ArtifactFile"][];
             /**
              * Format: int64
