@@ -129,7 +129,12 @@ test("a job is paused, goes on and is cancelled, by keyboard alone", async ({ wo
   await page.getByRole("dialog").getByRole("button", { name: "Cancel the job" }).click();
   expect((await world.api.ended(id)).state).toBe("CANCELLED");
   await page.getByText("Cancelled").first().waitFor();
+  // The tab has the picture of the job while it is shown, then that of all jobs, of which none runs any more.
+  const icon = () => page.locator('link[rel="icon"]').getAttribute("href");
+  await expect.poll(icon).toMatch(/^data:image\/svg/);
   await page.getByRole("button", { name: "Run anew…" }).waitFor();
+  await page.getByRole("navigation", { name: "Where this is" }).getByRole("link", { name: "Jobs" }).click();
+  await expect.poll(icon).toBe("/favicon.svg");
 });
 
 test("what an agent did and what it cost is seen on its task", async ({ world }) => {

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useRouter } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { setTitlePrefix } from "../ui/title";
+import { setTab } from "../ui/tab";
 import { useLive } from "./context";
 import { useHidden } from "./hidden";
 import { hideKey, type Need, needs } from "./inbox";
@@ -47,10 +47,7 @@ export function Watcher() {
   const text = prefix(figures);
   const picture = favicon(figures);
 
-  useEffect(() => setTitlePrefix(text), [text]);
-  useEffect(() => {
-    document.querySelector<HTMLLinkElement>('link[rel="icon"]')?.setAttribute("href", picture);
-  }, [picture]);
+  useEffect(() => setTab(text, picture), [text, picture]);
   useNeedNotes();
   return null;
 }

@@ -3,7 +3,7 @@ import { CircleAlert } from "lucide-react";
 import { useEffect } from "react";
 import { ApiError } from "../api/client";
 import { cn } from "./cn";
-import { setPageTitle } from "./title";
+import { setPageTitle } from "./tab";
 
 type ButtonLook = "plain" | "primary" | "danger" | "quiet";
 

@@ -3,6 +3,7 @@ import { useEffect } from "react";
 import { count, money, useTitle } from "../../ui/kit";
 import { Markdown } from "../../ui/markdown";
 import { lookOf, StateBadge } from "../../ui/state";
+import { setPageIcon } from "../../ui/tab";
 import { Time, Took } from "../../ui/time";
 import { Fact, Facts } from "./facts";
 import { isOver, type Job } from "./job";
@@ -130,14 +131,9 @@ const dots = { ok: "--ok", bad: "--bad", run: "--run", ask: "--ask", idle: "--id
 function useFavicon(state: Job["state"]) {
   const { tone } = lookOf(state);
   useEffect(() => {
-    const link = document.querySelector<HTMLLinkElement>('link[rel="icon"]');
-    if (!link) return;
-    const before = link.href;
     const colour = getComputedStyle(document.documentElement).getPropertyValue(dots[tone]).trim();
     const picture = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="${colour}"/></svg>`;
-    link.href = `data:image/svg+xml,${encodeURIComponent(picture)}`;
-    return () => {
-      link.href = before;
-    };
+    setPageIcon(`data:image/svg+xml,${encodeURIComponent(picture)}`);
+    return () => setPageIcon();
   }, [tone]);
 }
