@@ -51,6 +51,7 @@ fn local_issues_are_worked_on_like_those_of_github() {
         "push.environment",
         "sync.environment",
         "push-fixes.environment",
+        "remember.environment",
     ];
     let found = differences(&workflow("gh-implement.yaml"), &workflow("local-implement.yaml"));
     assert_eq!(found, expected.iter().map(|name| (*name).to_owned()).collect());
@@ -68,6 +69,7 @@ fn issues_of_jira_are_worked_on_like_those_of_github() {
         "push.environment",
         "sync.environment",
         "push-fixes.environment",
+        "remember.environment",
     ];
     let found = differences(&workflow("gh-implement.yaml"), &workflow("jira-implement.yaml"));
     assert_eq!(found, expected.iter().map(|name| (*name).to_owned()).collect());
@@ -93,7 +95,7 @@ fn issues_of_jira_are_looked_for_like_those_of_github() {
 #[test]
 fn whoever_has_a_credential_of_jira_or_bitbucket_is_no_agent() {
     let definition = workflow("jira-implement.yaml");
-    let with_git = ["setup", "push", "sync", "push-fixes"];
+    let with_git = ["setup", "push", "sync", "push-fixes", "remember"];
     for (name, task) in tasks(&definition) {
         let has = task.to_string().contains("secrets.");
         assert!(!has || TRACKER.contains(&name.as_str()) || with_git.contains(&name.as_str()), "{name} has a secret");

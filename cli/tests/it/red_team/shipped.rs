@@ -280,6 +280,9 @@ fn is_over(job: &Value) -> bool {
     matches!(job["state"].as_str(), Some("COMPLETED" | "FAILED" | "BLOCKED" | "CANCELLED" | "SKIPPED"))
 }
 
+/// Where lessons lie.
+const LEARNINGS: &str = "refs/notes/atta/learnings";
+
 /// `WHO REF` of each push that came over HTTP, or from a clone on the disk.
 fn pushes(bare: &Path) -> Vec<String> {
     fs::read_to_string(bare.join("pushed")).unwrap_or_default().lines().map(str::to_owned).collect()
@@ -344,25 +347,33 @@ fn check_end(field: &Field, trial: &Trial, job: &Value, course: &Course, wrong: 
 
 /// What was pushed, by whom and where to, and that nothing else was.
 fn check_pushes(field: &Field, trials: &[Trial], wrong: &mut Vec<String>) {
+    let mut learnt = 0;
     for trial in trials.iter().filter(|trial| trial.beside.is_none()) {
         let here: Vec<&Trial> = trials.iter().filter(|other| other.repo() == trial.repo()).collect();
         let bare = field.bare(trial);
         let pushed: Vec<String> =
             pushes(&bare).into_iter().filter(|line| line.starts_with("x-access-token ")).collect();
         let opened = here.iter().filter(|trial| !matches!(trial.way, Way::Refused(_) | Way::Rejected)).count();
+        let (lessons, pushed): (Vec<String>, Vec<String>) =
+            pushed.into_iter().partition(|line| line.ends_with(LEARNINGS));
         let strange = pushed.iter().any(|line| !line.starts_with("x-access-token refs/heads/ai/"));
         // Feedback may be followed by a second push.
         let most = opened + here.iter().filter(|trial| trial.way == Way::Continued).count();
-        if strange || pushed.len() < opened || pushed.len() > most {
-            wrong.push(format!("{}: pushed {pushed:?} for {opened} pull requests", trial.name));
+        if strange || pushed.len() < opened || pushed.len() > most || lessons.len() > opened {
+            wrong.push(format!("{}: pushed {pushed:?}, {lessons:?} for {opened} pull requests", trial.name));
         }
-        let branches = git(&bare, "git for-each-ref --format='%(refname)'");
-        if branches.trim() != "refs/heads/main" {
-            wrong.push(format!("{}: these branches are left: {branches}", trial.name));
+        learnt += lessons.len();
+        let refs = git(&bare, "git for-each-ref --format='%(refname)'");
+        let left: Vec<&str> = refs.lines().filter(|name| *name != LEARNINGS).collect();
+        if left != ["refs/heads/main"] {
+            wrong.push(format!("{}: these are left: {left:?}", trial.name));
         }
         if opened == 0 && git(&bare, "git rev-list --all --count").trim() != "1" {
             wrong.push(format!("{}: something came into the repository", trial.name));
         }
+    }
+    if learnt == 0 {
+        wrong.push("nothing was learnt, or it is kept elsewhere than this test looks".to_owned());
     }
 }
 
@@ -396,14 +407,8 @@ fn check_canaries(field: &Field, trials: &[Trial], jobs: &[String], wrong: &mut 
     let mut kept = Vec::new();
     files(&field.scratch.root().join("data"), &mut kept);
     kept.push(field.scratch.path("server.log"));
-    let mut learnt = 0;
     for file in kept {
-        let bytes = fs::read(&file).unwrap_or_default();
-        search(&file.display().to_string(), &bytes);
-        learnt += usize::from(bytes.starts_with(b"- 20") && String::from_utf8_lossy(&bytes).contains("(acme/"));
-    }
-    if learnt == 0 {
-        wrong.push("nothing was learnt, or it is kept elsewhere than this test looks".to_owned());
+        search(&file.display().to_string(), &fs::read(&file).unwrap_or_default());
     }
 }
 

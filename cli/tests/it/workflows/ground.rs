@@ -19,7 +19,7 @@ pub(super) struct Ground {
     pub(super) clone_url: String,
 }
 
-fn shell(scratch: &Scratch, script: &str) -> String {
+pub(super) fn shell(scratch: &Scratch, script: &str) -> String {
     let mut command = Command::new("bash");
     command.args(["-euc", script]).current_dir(scratch.root()).env("GIT_CONFIG_GLOBAL", "/dev/null");
     for (name, value) in [("NAME", "Ada"), ("EMAIL", "ada@example.com")] {

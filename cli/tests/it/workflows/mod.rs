@@ -4,6 +4,7 @@
 mod ground;
 mod implement;
 mod jira;
+mod learnings;
 mod password;
 mod phases;
 mod picker;

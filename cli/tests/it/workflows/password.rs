@@ -43,7 +43,7 @@ fn the_shipped_workflow_fetches_and_pushes_over_http_and_leaves_the_token_nowher
         count("upload-pack", true) > fetched && fetched > 0,
         "for the mirror, and to bring the checkout up to date"
     );
-    assert!(count("receive-pack", true) >= 4, "twice pushed: {served:?}");
+    assert!(count("receive-pack", true) >= 6, "pushed twice, and a lesson: {served:?}");
     assert!(
         count("upload-pack", false) > 0 && count("receive-pack", false) > 0,
         "it is not sent before it is asked for"

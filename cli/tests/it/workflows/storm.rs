@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use atta_fake_github::{Fault, Rule};
 use serde_json::Value;
 
+use super::learnings::lessons;
 use super::world::{REPO, World};
 use crate::dice::Dice;
 use crate::live_server::{number, wait_at_most};
@@ -16,10 +17,13 @@ use crate::live_server::{number, wait_at_most};
 /// How issues go, over and over.
 const MODES: [&str; 6] = ["plain", "mended", "plain", "blocked", "plain", "failing"];
 
+/// How long the workflow waits for an answer of GitHub.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 fn fault(dice: &mut Dice) -> Rule {
     let method = ["GET", "POST", "PATCH", "DELETE", "*"][usize::try_from(dice.below(5)).expect("it is small")];
     let rule = Rule::on(method, "").after(usize::try_from(dice.below(6)).expect("it is small"));
-    rule.once(match dice.below(9) {
+    rule.once(match dice.below(10) {
         0 => Fault::Status(500),
         1 => Fault::Status(502),
         2 => Fault::DoneBut(503),
@@ -28,6 +32,7 @@ fn fault(dice: &mut Dice) -> Rule {
         5 => Fault::CutWithin,
         6 => Fault::PrimaryLimit(1),
         7 => Fault::SecondaryLimit(Some(1)),
+        8 => Fault::Silent(2 * PATIENCE),
         _ => Fault::TooMany(1),
     })
 }
@@ -79,6 +84,8 @@ fn every_issue_ends_in_one_pull_request_or_with_a_person_whatever_fails() {
     let mut dice = Dice(seed);
     let mut world = World::new(3);
     assert!(world.server().client(&["config", "set", "Places", "3"]).status.success());
+    let limit = format!("{{{{ Api }}}}\", request_timeout: {}s, number", PATIENCE.as_secs());
+    world.upload("gh-implement", |text| text.replace("{{ Api }}\", number", &limit));
     world.pick_every_second();
     let modes = MODES.iter().cycle().take(usize::try_from(issues).expect("not so many"));
     let course = |mode: &&'static str| Course { issue: world.issue(mode), mode, merged: false, commented: false };
@@ -133,6 +140,11 @@ fn people(world: &World, courses: &mut [Course], dice: &mut Dice) {
 }
 
 fn check(world: &World, courses: &[Course]) {
+    let kept = lessons(&world.scratch);
+    let of = |issue: u64| kept.iter().filter(|line| line.contains(&format!("#{issue}): "))).count();
+    for course in courses {
+        assert_eq!(of(course.issue), usize::from(course.merged), "{}: {kept:#?}", course.issue);
+    }
     // Nothing was paid for twice.
     for (issue, sessions) in world.sessions() {
         let once: BTreeSet<&String> = sessions.iter().collect();
