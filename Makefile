@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup dashboard build demo test check screenshots fuzz chaos chaos-nightly storm red-team upgrade-test simulate broken-builds bench bench-dashboard
+.PHONY: help setup dashboard build demo test check screenshots fuzz chaos nightly chaos-nightly storm red-team upgrade-test simulate broken-builds bench bench-dashboard
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -58,6 +58,9 @@ storm: setup ## Twelve issues at once while GitHub fails and the server is kille
 
 red-team: setup ## Hostile issues, repositories and agents through the shipped workflow, each with an issue of its own
 	@ATTA_RED_TEAM=1 scripts/step "red team" cargo nextest run --workspace --locked --profile chaos -E 'test(red_team::)'
+
+nightly: chaos-nightly broken-builds upgrade-test storm red-team ## All that takes long: these, and 100 000 simulated schedules
+	@$(MAKE) simulate SEEDS=100000
 
 chaos-nightly: setup ## Ten seeds of chaos, then 10 GB of artifact, 1 GB of log, 200 viewers (SEEDS="1 2 … 10" KILLS=200)
 	@for seed in $(or $(SEEDS),1 2 3 4 5 6 7 8 9 10); do \

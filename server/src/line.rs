@@ -45,20 +45,25 @@ impl AntLine {
     }
 
     /// Takes reports. Whoever reports an end appends nothing more to that attempt's log.
-    pub async fn report(&self, batch: ReportBatch) -> Result<Orders, LineError> {
-        let finished: Vec<_> = batch
-            .reports
-            .iter()
-            .filter(|report| matches!(report.body, ReportBody::Finished(_)))
-            .map(|report| (report.attempt_id.clone(), report.token))
-            .collect();
+    pub async fn report(&self, mut batch: ReportBatch) -> Result<Orders, LineError> {
+        let mut finished = Vec::new();
         let held = self.queen.secrets().held();
-        // What comes under a stale token, or was heard before, says nothing about the log.
-        for (attempt, _) in finished.iter().filter(|(id, token)| self.queen.holds(&batch.ant, id, *token)) {
-            held.finish_log(attempt, |chunk| self.logs.append(chunk)).await?;
+        for report in &mut batch.reports {
+            let ReportBody::Finished(end) = &mut report.body else { continue };
+            finished.push(report.attempt_id.clone());
+            // What comes under a stale token, or was heard before, says nothing about the log.
+            if !self.queen.holds(&batch.ant, &report.attempt_id, report.token) {
+                continue;
+            }
+            held.finish_log(&report.attempt_id, |chunk| self.logs.append(chunk)).await?;
+            // An ant that went on with it after another one need not know of all that was stored.
+            match self.logs.read(&report.attempt_id, 0..0, None).await {
+                Ok((_, stored)) => end.log_bytes = end.log_bytes.max(stored),
+                Err(error) => tracing::warn!(attempt = %report.attempt_id, %error, "a log's length is not known"),
+            }
         }
         let orders = self.queen.report(batch).await?;
-        for (attempt, _) in finished {
+        for attempt in finished {
             // Also when the report was stale: this ant appends nothing more to that attempt's log.
             self.logs.finish(&attempt);
         }

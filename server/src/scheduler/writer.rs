@@ -283,6 +283,8 @@ impl Writer {
             || state.budgets.next_look().is_some_and(|due| due <= now)
             || state.next_look().is_some_and(|look| look <= state.clock.monotonic())
             || state.next_poll_deadline().is_some_and(|deadline| deadline <= Instant::now())
+            // What is tried again is not put off once more: meanwhile there would be nothing to sleep for.
+            || self.retry_at.is_some_and(|at| at <= Instant::now())
     }
 
     async fn run_batch(&mut self, commands: Vec<Command>) {

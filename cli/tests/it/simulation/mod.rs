@@ -23,7 +23,7 @@ use crate::live_server::number;
 
 const SEEDS: u64 = 40;
 /// Schedules that once showed a fault; they are played with the first ones.
-const REMEMBERED: [u64; 7] = [1_424, 1_652, 1_707, 2_208, 3_591, 4_237, 5_149];
+const REMEMBERED: [u64; 10] = [1_424, 1_652, 1_707, 2_208, 3_591, 4_237, 5_149, 6_143, 46_196, 63_395];
 /// A faulty queen is caught within so many.
 const CAUGHT_WITHIN: u64 = 400;
 

@@ -19,16 +19,22 @@ impl Records {
         Self { file: dir.join("atta.db"), connection: Mutex::default() }
     }
 
+    fn open(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(&self.file).read_only(true);
+        server::wait(options.disable_statement_logging().connect()).unwrap()
+    }
+
     /// All rows of a query, each as its columns' texts joined with blanks; null is `-`.
     pub(super) fn rows(&self, sql: &str) -> Vec<String> {
         // The queen may have stopped where she was told to; that is no reason not to read.
         let crashed = server::has_crashed();
         let mut connection = self.connection.lock().unwrap();
-        let connection = connection.get_or_insert_with(|| {
-            let options = SqliteConnectOptions::new().filename(&self.file).read_only(true);
-            server::wait(options.disable_statement_logging().connect()).unwrap()
-        });
-        let rows = server::wait(sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(connection)).unwrap();
+        let query = || sqlx::query(AssertSqlSafe(sql.to_owned()));
+        let rows = match server::wait(query().fetch_all(connection.get_or_insert_with(|| self.open()))) {
+            Ok(rows) => rows,
+            // A queen that was killed closes her file on a thread of its own: what it was to be read from may be gone.
+            Err(_) => server::wait(query().fetch_all(connection.insert(self.open()))).unwrap(),
+        };
         assert_eq!(server::has_crashed(), crashed);
         let text = |row: &SqliteRow, at: usize| {
             row.try_get::<Option<String>, _>(at)
