@@ -17,6 +17,17 @@ tasks:
     script: [sleep 600]
 `;
 
+const gated = `
+job_type: gated
+params: {Commit: {default: a}}
+defaults: {shell: [sh, -eu]}
+tasks:
+  - {task_type: first, script: [echo first], on_completed: second}
+  - task_type: second
+    environment: {GO: "{{ configs.Go }}"}
+    script: ['test -e "$GO"']
+`;
+
 test("the address says which jobs are shown, and new ones appear by themselves", async ({ world }) => {
   await world.api.install(check);
   await world.api.run("check", { Commit: attack });
@@ -103,6 +114,90 @@ test("several jobs are cancelled at once by keyboard, with one summary", async (
   await page.keyboard.press("j");
   await page.keyboard.press("Enter");
   await expect.poll(() => new URL(page.url()).pathname, { timeout: 30_000 }).toBe(`/jobs/${ended.job_id}`);
+});
+
+test("several jobs are tried again at once, by a key or by a button, and what did not fail stays as it is", async ({
+  world,
+}) => {
+  await world.api.ask("PUT", "/api/v1/configs/Go", { value: `${world.server.directory}/go` });
+  await world.api.install(check, gated);
+  const failed = [await world.api.run("gated"), await world.api.run("gated")];
+  const page = await world.open("/jobs");
+  await page.getByText("2 jobs, the newest first").waitFor();
+  const ended = await world.api.run("check");
+  await page.getByText("3 jobs, the newest first").waitFor();
+  const again = page.getByRole("region", { name: "Selected jobs" }).getByRole("button", { name: "Try again…" });
+  await page.getByRole("checkbox", { name: `Select check ${ended.job_id}` }).check();
+  await page.getByText("1 selected").waitFor();
+  expect(await again.isDisabled()).toBe(true);
+  await page.keyboard.press("r");
+  await page.getByText("None of them has failed, been blocked or been cancelled.").waitFor();
+  await page.getByRole("checkbox", { name: "Select all 3 that are shown" }).check();
+  await page.getByText("3 selected").waitFor();
+  await page.keyboard.press("r");
+  const dialog = page.getByRole("alertdialog");
+  await dialog.getByText("1 of those selected did not fail: left as they are.").waitFor();
+  await accessible(page);
+  await dialog.getByRole("button", { name: "Leave it" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await page.getByText("3 selected").waitFor();
+  await world.server.file("go", "");
+  await again.click();
+  await dialog.getByRole("button", { name: "Try 2 jobs again" }).click();
+  await page.getByText("2 jobs: trying again.").waitFor();
+  for (const { job_id: id } of failed) {
+    const { attempt, tasks } = await world.api.state(id, "COMPLETED");
+    expect([attempt, tasks.map(({ attempts }) => attempts)]).toEqual([2, [1, 2]]);
+  }
+  expect((await world.api.job(ended.job_id)).attempt).toBe(1);
+  // Nothing stays selected that one has done something with.
+  await again.waitFor({ state: "detached" });
+});
+
+test("a search is kept under a name in the browser, until one forgets it", async ({ world }) => {
+  await world.api.install(check);
+  await world.api.run("check", { Commit: "needle", Exit: 1 });
+  await world.api.run("check", { Commit: "hay" });
+  const page = await world.open("/jobs");
+  await page.getByText("2 jobs, the newest first").waitFor();
+  const views = page.getByRole("navigation", { name: "Views" });
+  const keep = views.getByRole("button", { name: "Save this view…" });
+  // Everybody has this one.
+  expect(await keep.count()).toBe(0);
+  await page.getByLabel(/^Search in id/).fill("needle");
+  await page.getByText("1 job, the newest first").waitFor();
+  await keep.click();
+  const dialog = page.getByRole("alertdialog");
+  const save = dialog.getByRole("button", { name: "Save", exact: true });
+  expect(await save.isDisabled()).toBe(true);
+  await dialog.getByLabel("Name").fill("Needles");
+  await accessible(page);
+  await save.click();
+  const view = views.getByRole("link", { name: "Needles" });
+  await view.waitFor();
+  expect(await view.getAttribute("aria-current")).toBe("page");
+  await keep.waitFor({ state: "detached" });
+  await views.getByRole("link", { name: "All" }).click();
+  await page.getByText("2 jobs, the newest first").waitFor();
+  await page.reload();
+  await view.click();
+  await page.getByText("1 job, the newest first").waitFor();
+  expect(new URL(page.url()).search).toBe("?text=needle");
+  // The same name again is the same view with another search.
+  await page.getByRole("button", { name: "Failed", exact: true }).click();
+  await page.waitForURL(/state=FAILED/);
+  await keep.click();
+  await dialog.getByLabel("Name").fill("Needles");
+  await save.click();
+  await keep.waitFor({ state: "detached" });
+  expect(await view.count()).toBe(1);
+  expect(await view.getAttribute("href")).toContain("state=FAILED");
+  await fits(page);
+  await views.getByRole("button", { name: "Forget the view Needles" }).click();
+  await keep.waitFor();
+  await page.reload();
+  await keep.waitFor();
+  expect(await view.count()).toBe(0);
 });
 
 test("the palette finds jobs, definitions and pages, and ? lists the keys of the page", async ({ world }) => {

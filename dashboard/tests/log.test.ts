@@ -1,4 +1,5 @@
-import type { Page } from "playwright-core";
+import { readFile } from "node:fs/promises";
+import type { Locator, Page } from "playwright-core";
 import { expect } from "vitest";
 import { accessible, test } from "./harness";
 
@@ -76,4 +77,156 @@ test("groups are folded by buttons that a finger meets, one by one or all at onc
   await task.getByRole("button", { name: "Fold all groups" }).click();
   for (const each of ["one", "two", "three"]) await task.getByText(`inside ${each}`).waitFor({ state: "detached" });
   await task.getByText("after").waitFor();
+});
+
+const wordy = `
+job_type: wordy
+defaults: {shell: [sh, -eu]}
+tasks:
+  - {task_type: say, script: ['seq -f "line %g" 400; seq -s " " 1000; echo end']}
+`;
+
+const patient = { timeout: 30_000 };
+
+/** The numbers of the lines that are to be seen. */
+const seen = (task: Locator) =>
+  task.locator("[data-line] .log-number").evaluateAll((all) => all.map((each) => Number(each.textContent)));
+
+const number = (task: Locator, line: number) => task.locator(`[data-number="${line - 1}"]`);
+
+test("long lines are wrapped and times are shown when one wants it, and the browser remembers both", async ({
+  world,
+}) => {
+  await world.api.install(wordy);
+  const { job_id: id } = await world.api.run("wordy");
+  const page = await world.open(`/jobs/${id}?task=say`);
+  const task = page.getByRole("region", { name: "Task say" });
+  const long = task.locator("[data-line]", { hasText: "998 999 1000" });
+  await long.waitFor();
+  const height = async () => (await long.boundingBox())?.height ?? 0;
+  const row = await height();
+  const wrap = task.getByRole("button", { name: "Wrap long lines" });
+  expect(await wrap.getAttribute("aria-pressed")).toBe("false");
+  await wrap.click();
+  // The end stays in sight, though it has become longer.
+  await expect.poll(height, patient).toBeGreaterThan(5 * row);
+  const times = task.getByLabel("Times");
+  const shown = task.locator("[data-line] .log-time").last();
+  expect(await shown.count()).toBe(0);
+  await times.selectOption("Clock");
+  await expect.poll(() => shown.textContent(), patient).toMatch(/^\d\d:\d\d:\d\d\.\d{3}$/);
+  await times.selectOption("Since start");
+  await expect.poll(() => shown.textContent(), patient).toMatch(/^\+\d/);
+  await accessible(page);
+  await page.reload();
+  await long.waitFor();
+  expect(await wrap.getAttribute("aria-pressed")).toBe("true");
+  await expect.poll(height, patient).toBeGreaterThan(5 * row);
+  await expect.poll(() => shown.textContent(), patient).toMatch(/^\+\d/);
+  await wrap.click();
+  await expect.poll(height, patient).toBe(row);
+  await times.selectOption("No times");
+  await shown.waitFor({ state: "detached" });
+});
+
+test("lines are chosen by their numbers, and copied, linked to and downloaded", async ({ world }) => {
+  await world.api.install(wordy);
+  const { job_id: id } = await world.api.run("wordy");
+  const page = await world.open(`/jobs/${id}?task=say#log1-L200`);
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  const copied = () => page.evaluate(() => navigator.clipboard.readText());
+  const task = page.getByRole("region", { name: "Task say" });
+  const marked = task.locator("[data-line].log-selected");
+  await marked.getByText("line 200").waitFor();
+  expect(await seen(task)).not.toContain(400);
+  await number(task, 205).click();
+  await page.waitForURL(/#log1-L205$/);
+  await expect.poll(() => marked.count(), patient).toBe(1);
+  await marked.getByText("line 205").waitFor();
+  await number(task, 202).click({ modifiers: ["Shift"] });
+  await page.waitForURL(/#log1-L202-L205$/);
+  await expect.poll(() => marked.count(), patient).toBe(4);
+  await accessible(page);
+  await task.getByRole("button", { name: "Copy the selected lines" }).click();
+  await task.getByText("4 lines copied.").waitFor();
+  expect(await copied()).toBe("line 202\nline 203\nline 204\nline 205");
+  await task.getByRole("button", { name: "Copy a link to the selected lines" }).click();
+  await task.getByText("Link copied.").waitFor();
+  const link = new URL(await copied());
+
+  const other = await world.open(`${link.pathname}${link.search}${link.hash}`, { phone: true });
+  const there = other.getByRole("region", { name: "Task say" });
+  await there.locator("[data-line].log-selected").getByText("line 205").waitFor();
+  expect(await there.locator("[data-line].log-selected").count()).toBe(4);
+  expect(await there.getByRole("button", { name: "Stay at the end" }).getAttribute("aria-pressed")).toBe("false");
+
+  // A second click lets go of a line; without one, the whole log is copied.
+  await number(task, 203).click();
+  await page.waitForURL(/#log1-L203$/);
+  await number(task, 203).click();
+  await page.waitForURL((url) => url.hash === "");
+  await marked.waitFor({ state: "detached" });
+  await task.getByRole("button", { name: "Copy the log" }).click();
+  await task.getByText("402 lines copied.").waitFor();
+  const whole = await copied();
+  expect(whole.split("\n").slice(0, 2)).toEqual(["line 1", "line 2"]);
+  expect(whole).toMatch(/\nline 400\n1 2 3 .* 1000\nend$/);
+  const [file] = await Promise.all([
+    page.waitForEvent("download"),
+    task.getByRole("button", { name: "Download the log" }).click(),
+  ]);
+  expect(file.suggestedFilename()).toBe(`${id}-1.log`);
+  expect(await readFile(await file.path(), "utf8")).toBe(`${whole}\n`);
+});
+
+const growing = `
+job_type: growing
+params: {Go: {required: true}}
+defaults: {shell: [sh, -eu]}
+tasks:
+  - task_type: count
+    environment: {GO: "{{ Go }}"}
+    script:
+      - |
+        for part in 1 2 3 4; do
+          while [ ! -e "$GO-$part" ]; do sleep 0.1; done
+          seq $((part * 300 - 299)) $((part * 300))
+        done
+`;
+
+test("the end is followed until one lets go of it", async ({ world }) => {
+  await world.api.install(growing);
+  const id = await world.api.submit("growing", { Go: `${world.server.directory}/go` });
+  const page = await world.open(`/jobs/${id}?task=count`);
+  const task = page.getByRole("region", { name: "Task count" });
+  const more = async (part: number) => {
+    await world.server.file(`go-${part}`, "");
+    await task.getByText(`${(part * 300).toLocaleString("en")} lines`).waitFor();
+  };
+  const last = async () => (await seen(task)).at(-1);
+  const end = task.getByRole("button", { name: "Stay at the end" });
+  const follows = () => end.getAttribute("aria-pressed");
+  await more(1);
+  await expect.poll(last, patient).toBe(300);
+  await end.click();
+  await expect.poll(follows, patient).toBe("false");
+  await more(2);
+  expect(await last()).toBe(300);
+  await end.click();
+  await expect.poll(last, patient).toBe(600);
+  expect(await follows()).toBe("true");
+  // Who scrolls away wants to read.
+  await task.getByRole("region", { name: /^Log of attempt/ }).hover();
+  const [before = 0] = await seen(task);
+  await page.mouse.wheel(0, -200 * 24);
+  await expect.poll(follows, patient).toBe("false");
+  const first = before - 200;
+  await expect.poll(async () => (await seen(task))[0], patient).toBe(first);
+  await more(3);
+  expect((await seen(task))[0]).toBe(first);
+  // At the end one stays there.
+  await task.getByRole("region", { name: /^Log of attempt/ }).press("End");
+  await expect.poll(follows, patient).toBe("true");
+  await more(4);
+  await expect.poll(last, patient).toBe(1200);
 });
