@@ -193,6 +193,7 @@ test("a search is kept under a name in the browser, until one forgets it", async
   expect(await view.count()).toBe(1);
   expect(await view.getAttribute("href")).toContain("state=FAILED");
   await fits(page);
+  await accessible(page);
   await views.getByRole("button", { name: "Forget the view Needles" }).click();
   await keep.waitFor();
   await page.reload();

@@ -66,12 +66,13 @@ function Log({ source, jobId, attempt, live }: { source: LogSource; jobId: strin
 
   const followed = useRef(follow);
   followed.current = follow;
+  // There is no window before the first line has come.
+  const begun = store.lines > 0;
   useEffect(() => {
     const window = view.current;
-    return () => {
-      if (window) left.set(source.url, { line: window.top(), follow: followed.current });
-    };
-  }, [source]);
+    if (!begun || window === null) return;
+    return () => void left.set(source.url, { line: window.top(), follow: followed.current });
+  }, [source, begun]);
 
   const onSelect = useCallback(
     (line: number, extend: boolean) => {

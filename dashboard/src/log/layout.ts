@@ -7,6 +7,8 @@ export class Layout {
   readonly #rows = new Rows();
   readonly #folded = new Set<Group>();
   #columns = 0;
+  /** How long the last line was when its rows were counted. */
+  #size = 0;
   /** Without folds and wrapping every line is a row, and nothing has to be counted. */
   #plain = true;
 
@@ -51,9 +53,11 @@ export class Layout {
   sync() {
     if (this.#plain) return;
     const known = this.#rows.lines;
-    if (known > 0) this.#rows.set(known - 1, this.#count(known - 1));
+    // What was measured stands unless the line has grown: who measures draws anew, and would never come to an end.
+    if (known > 0 && this.#store.size(known - 1) !== this.#size) this.#rows.set(known - 1, this.#count(known - 1));
     if (this.#store.lines - known > 10_000) return this.#rebuild();
     for (let line = known; line < this.#store.lines; line++) this.#rows.push(this.#count(line));
+    this.#remember();
   }
 
   /** How many rows a line takes. */
@@ -94,6 +98,11 @@ export class Layout {
     return Math.max(1, Math.ceil(Math.min(this.#store.size(line), longestShown) / this.#columns));
   }
 
+  #remember() {
+    const { lines } = this.#store;
+    this.#size = lines === 0 ? 0 : this.#store.size(lines - 1);
+  }
+
   #rebuild() {
     this.#plain = this.#columns === 0 && this.#folded.size === 0;
     if (this.#plain) return;
@@ -106,5 +115,6 @@ export class Layout {
       }
       return line <= hidden ? 0 : this.#height(line);
     });
+    this.#remember();
   }
 }

@@ -52,6 +52,8 @@ export function LogViewport(props: Props) {
   const rows = useRef<HTMLDivElement>(null);
   const ruler = useRef<HTMLSpanElement>(null);
   const place = useRef({ offset: 0, bar: 0, begun: false });
+  /** The line that is to stay at the top although all rows are counted anew. */
+  const kept = useRef<number>(undefined);
   const idle = useRef<ReturnType<typeof setTimeout>>(undefined);
   const [seen, setSeen] = useState(0);
   const [, redraw] = useState(0);
@@ -99,6 +101,7 @@ export function LogViewport(props: Props) {
   );
 
   // How much room there is: rows that are seen, and characters in a row.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: times and longer numbers take room from the text
   useLayoutEffect(() => {
     const element = box.current;
     const cell = ruler.current;
@@ -110,14 +113,17 @@ export function LogViewport(props: Props) {
       const used = cell.getBoundingClientRect().left - (cell.parentElement?.getBoundingClientRect().left ?? 0);
       // The ruler has a hundred letters; a text ends a letter before the edge.
       const letter = letters / 100;
+      const top = layout.lineAt(Math.floor(place.current.offset / rowHeight));
+      const before = layout.total;
       layout.wrap(wrap && letter > 0 ? Math.max(10, Math.floor((width - used) / letter) - 1) : 0);
+      if (layout.total !== before) kept.current ??= top;
       redraw((count) => count + 1);
     };
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     measure();
     return () => observer.disconnect();
-  }, [layout, wrap]);
+  }, [layout, wrap, times, digits]);
 
   // Where it begins, and to the end of what has come.
   const begin = useRef(props.begin);
@@ -125,8 +131,10 @@ export function LogViewport(props: Props) {
     if (seen === 0 || store.lines === 0) return;
     if (follow) moveTo(scale.end, scale);
     else if (!place.current.begun) moveTo(layout.before(begin.current) * rowHeight, scale);
+    else if (kept.current !== undefined) moveTo(layout.before(kept.current) * rowHeight, scale);
     else if (place.current.offset > scale.end) moveTo(scale.end, scale);
     else return;
+    kept.current = undefined;
     place.current.begun = true;
     redraw((count) => count + 1);
   }, [scale, seen, follow, moveTo, layout, store]);

@@ -350,7 +350,7 @@ function Views({ search }: { search: JobsSearch }) {
             type="button"
             aria-label={`Forget the view ${view.name}`}
             title="Forget this view"
-            className="rounded-md p-1 text-soft hover:bg-raised hover:text-text"
+            className="rounded-md p-1.5 text-soft hover:bg-raised hover:text-text"
             onClick={() => save(saved.get().filter((each) => each.name !== view.name))}
           >
             <X aria-hidden size={14} />
