@@ -11,7 +11,7 @@ export default defineConfig({
   server: { proxy: { "/api": server, "/health": server } },
   preview: { headers: { "Content-Security-Policy": policy } },
   // Everything is a file of its own: the Content-Security-Policy allows nothing that is written into the page.
-  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false }, manifest: true },
   // How long a test takes says nothing: the machine may have other things to do.
   test: { include: ["src/**/*.test.{ts,tsx}"], testTimeout: 120_000 },
 });

@@ -38,6 +38,36 @@ test("a definition is written, checked by the server while one writes, and saved
   await page.getByRole("link", { name: "written" }).first().waitFor();
 });
 
+test("the editor completes keys and values, and draws what is written beside it", async ({ world }) => {
+  const { page, allow } = await world.sheet("/definitions/+new");
+  allow(/status of 4/);
+  const text = page.getByRole("textbox", { name: /The definition as YAML/ });
+  const drawn = (name: string) => page.locator(".react-flow__node").filter({ hasText: name });
+  await drawn("greet").waitFor();
+  await text.press("Control+a");
+  await text.press("Delete");
+  await page.keyboard.insertText("job_type: drawn\ntasks:\n  - task_type: first\n    script: [echo one]\n    ");
+  await drawn("first").waitFor();
+  await drawn("greet").waitFor({ state: "detached" });
+  await text.pressSequentially("on_comp");
+  const choices = page.getByRole("listbox", { name: "Completions" });
+  await choices.getByRole("option", { name: /on_completed/ }).waitFor();
+  // What stands there already is not offered once more.
+  expect(await choices.getByRole("option", { name: /^script/ }).count()).toBe(0);
+  await text.press("Enter");
+  await choices.waitFor({ state: "detached" });
+  await expect.poll(() => text.textContent()).toContain("on_completed: ");
+  await page.keyboard.insertText("second\n  - task_type: second\n    tty: ");
+  await drawn("second").waitFor();
+  await expect.poll(() => page.locator(".react-flow__edge").count()).toBeGreaterThan(0);
+  await text.press("Control+Space");
+  await choices.getByRole("option", { name: "true" }).click();
+  await expect.poll(() => text.textContent()).toContain("tty: true");
+  await page.keyboard.insertText("\n    script: [sh]\n");
+  await page.getByText("Valid: 2 tasks").waitFor();
+  await accessible(page);
+});
+
 test("a run is asked for with a form of its params, and refused before it is sent when one is missing", async ({
   world,
 }) => {

@@ -1,5 +1,6 @@
 import { expect } from "vitest";
-import { accessible, attack, fits, harmless, test } from "./harness";
+import { accessible, attack, fits, harmless, test, World } from "./harness";
+import { agentOf } from "./harness/scene";
 
 const release = `
 job_type: release
@@ -96,4 +97,65 @@ test("what is paused or blocked goes on from here", async ({ world }) => {
   await accessible(page);
   await page.getByRole("button", { name: "Hide" }).click();
   await page.getByText("1 blocked job is hidden in this browser.").waitFor();
+});
+
+test("what runs and what waits is listed with the reason, beside who does the work and what it has cost", async () => {
+  const world = await World.start(["--slots", "1", "--budget-per-day", "usd=10"]);
+  try {
+    await world.api.install(
+      agentOf("change", { usd: "0.05", turns: "2", more: "budget: {per_day: {usd: 4}}" }),
+      `
+job_type: merge
+params: {Go: {required: true}, Number: {type: integer, required: true}}
+description: "Merge https://github.com/acme/shop/pull/{{ Number }}"
+defaults: {shell: [sh, -eu]}
+tasks:
+  - {task_type: wait, script: ['while [ ! -e "$GO" ]; do sleep 0.1; done'], environment: {GO: "{{ Go }}"}}
+`,
+    );
+    await world.api.run("change");
+    const merge = (number: number, more = {}) =>
+      world.api.submit("merge", { Go: `${world.server.directory}/go`, Number: number }, more);
+    const first = await merge(57);
+    await world.api.until(first, ({ tasks }) => tasks[0]?.state === "RUNNING");
+    await merge(58, { priority: "HIGH" });
+    await merge(59, { scheduled_at: "2099-01-01T00:00:00Z" });
+    const page = await world.open("/");
+    const panel = (name: string) =>
+      page.locator("section").filter({ has: page.getByRole("heading", { level: 2, name: new RegExp(`^${name}`) }) });
+
+    const pulls = panel("Needs you").getByRole("listitem").filter({ hasText: "Pull requests that wait for a review" });
+    expect(await pulls.getByRole("link", { name: /acme\/shop#57/ }).getAttribute("href")).toBe(
+      "https://github.com/acme/shop/pull/57",
+    );
+    await panel("Running")
+      .getByRole("link", { name: /Merge .*57/ })
+      .waitFor();
+    const queue = panel("Queue");
+    const row = (number: number) => queue.getByRole("listitem").filter({ hasText: `pull/${number}` });
+    await row(58).getByText("waits for a slot: 1 of 1 are taken").waitFor();
+    await row(58).getByText("high priority").waitFor();
+    await row(59).getByText("scheduled for 2099-01-01").waitFor();
+
+    const ants = panel("Ants");
+    await ants.getByText("1 of 1 busy").waitFor();
+    expect(await ants.getByRole("meter", { name: "Slots of local" }).getAttribute("aria-valuenow")).toBe("1");
+    const spend = panel("Spend today");
+    await spend.getByText("of $10.00").waitFor();
+    await spend.getByText("2,560 tokens · 2 turns").waitFor();
+    await spend.getByText("$0.10 of $4.00").waitFor();
+    await spend.getByRole("meter", { name: /used by change/ }).waitFor();
+    await accessible(page);
+    await fits(page);
+
+    // With a slot that is free, the next one runs.
+    await world.server.file("go", "");
+    await world.api.ended(first);
+    await row(58).waitFor({ state: "detached" });
+    await ants.getByText("0 of 1 busy").waitFor();
+    await row(59).getByText("scheduled for 2099-01-01").waitFor();
+    await page.getByText("Nothing needs you").waitFor();
+  } finally {
+    await world.stop();
+  }
 });

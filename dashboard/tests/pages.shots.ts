@@ -11,6 +11,27 @@ let flaky = "";
 let parts = "";
 let viewer = "";
 let typed = "";
+let changed = "";
+
+const change = `
+job_type: change
+defaults: {shell: [sh, -eu]}
+tasks:
+  - task_type: work
+    script:
+      - |
+        cat >work.patch <<'END'
+        diff --git a/src/totals.ts b/src/totals.ts
+        --- a/src/totals.ts
+        +++ b/src/totals.ts
+        @@ -40,3 +40,3 @@
+         export function total(lines: Line[]): Money {
+        -  return lines.reduce((sum, line) => sum.plus(line.price.rounded()), zero);
+        +  return lines.reduce((sum, line) => sum.plus(line.price), zero).rounded();
+         }
+        END
+    artifacts: {paths: ["*.patch"]}
+`;
 
 beforeAll(async () => {
   await mkdir(folder, { recursive: true });
@@ -20,7 +41,9 @@ beforeAll(async () => {
   await world.api.ask("PUT", "/api/v1/configs/Region", { value: "eu-central-1" });
   await world.api.ask("PUT", "/api/v1/configs/Limits", { value: { parallel: 4, retries: [1, 5, 30] } });
   await world.api.install(
+    agentOf("fix-issue", { usd: "0.05", turns: "4" }),
     agentOf("fix-issue", { usd: "0.07", turns: "6" }),
+    change,
     "job_type: shell\ntasks:\n  - {task_type: look-around, tty: true, script: [ls -la /etc | head -20; cat]}\n",
     agentOf("upgrade-dependencies", { usd: "1", turns: "6", more: "budget: {usd: 2}" }),
     ...(await examplesOf(
@@ -43,6 +66,7 @@ beforeAll(async () => {
   flaky = (await world.api.run("example-retry")).job_id;
   parts = (await world.api.run("example-fan-out", { Broken: "cli" })).job_id;
   await world.api.run("example-about");
+  changed = (await world.api.run("change")).job_id;
   typed = await world.api.submit("shell");
   await world.api.state(await world.api.submit("upgrade-dependencies"), "PAUSED");
   await world.api.state(await world.api.submit("approval"), "WAITING");
@@ -68,13 +92,21 @@ const paths: Record<string, () => string> = {
   now: () => "/",
   jobs: () => "/jobs",
   job: () => `/jobs/${job}`,
+  timeline: () => `/jobs/${flaky}?view=timeline`,
+  tasks: () => `/jobs/${parts}?view=tasks`,
+  changes: () => `/jobs/${changed}?view=changes`,
+  details: () => `/jobs/${job}?view=details`,
   items: () => `/jobs/${parts}?task=build&tab=items`,
   log: () => `/jobs/${flaky}?task=flaky&tab=log`,
   compare: () => `/jobs/${flaky}?task=flaky&attempt=3&compare=1`,
   terminal: () => `/jobs/${typed}/attempts/1/terminal`,
   command: () => `/jobs/${job}?task=propose&tab=command`,
   definitions: () => "/definitions",
+  "definition-new": () => "/definitions/+new",
   definition: () => "/definitions/fix-issue",
+  "definition-run": () => "/definitions/fix-issue?tab=run",
+  "definition-edit": () => "/definitions/fix-issue?tab=edit",
+  "definition-versions": () => "/definitions/fix-issue?tab=versions",
   "dry-run": () =>
     `/definitions/example-loop?tab=dry-run&assume=${encodeURIComponent('{"test":{"results":"3, 3, 0"}}')}`,
   schedules: () => "/schedules",
@@ -87,13 +119,19 @@ const paths: Record<string, () => string> = {
   tokens: () => "/tokens",
   audit: () => "/audit",
   viewer: () => "/",
+  "sign-in": () => "/audit",
 };
+
+/** Who looks, where it is not everybody; a token that the server does not know is asked for again. */
+const tokens: Record<string, () => string> = { viewer: () => viewer, "sign-in": () => "of-nobody" };
 
 test.each(Object.entries(paths))("%s", async (name, path) => {
   for (const phone of [false, true]) {
     for (const dark of [false, true]) {
-      const page = await world.open(path(), { phone, dark, ...(name === "viewer" && { token: viewer }) });
-      await page.getByRole("heading", { level: 1 }).waitFor();
+      const token = tokens[name]?.();
+      const { page, allow } = await world.sheet(path(), { phone, dark, ...(token !== undefined && { token }) });
+      if (name === "sign-in") allow(/401/);
+      await page.getByRole("heading", name === "sign-in" ? { name: "Sign in to Atta" } : { level: 1 }).waitFor();
       await loaded(page);
       await fits(page);
       const file = `${name}-${phone ? "phone" : "wide"}-${dark ? "dark" : "light"}.png`;

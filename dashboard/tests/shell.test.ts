@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { accessible, fits, loaded, test, World } from "./harness";
+import { accessible, fits, live, loaded, test, World } from "./harness";
 
 test("a page goes on by itself when the server comes back", async ({ world }) => {
   const page = await world.open("/audit");
@@ -35,6 +35,126 @@ test("one goes from any page to any other without loading anything anew", async 
     expect(await page.getByRole("main").getByRole("alert").allTextContents(), name).toEqual([]);
   }
   expect(await page.evaluate(() => document.body.getAttribute("data-same"))).toBe("yes");
+});
+
+const waits = `
+job_type: waits
+params: {Go: {required: true}}
+defaults: {shell: [sh, -eu]}
+tasks:
+  - {task_type: wait, script: ['while [ ! -e "$GO" ]; do sleep 0.1; done'], environment: {GO: "{{ Go }}"}}
+`;
+
+test("what runs turns, and stands still for those who have asked for that", async ({ world }) => {
+  await world.api.install(waits);
+  const job = await world.api.submit("waits", { Go: `${world.server.directory}/go` });
+  await world.api.until(job, ({ tasks }) => tasks[0]?.state === "RUNNING");
+  // How long the marks of what runs turn, in seconds, and how often; the graph has one, and so has the job.
+  const turns = async (motion: boolean) => {
+    const page = await world.open(`/jobs/${job}`, { motion });
+    await page.locator(".react-flow__node .animate-spin").waitFor();
+    return await page.locator(".animate-spin").evaluateAll((marks) =>
+      marks.map((mark) => {
+        const { animationName, animationDuration, animationIterationCount } = getComputedStyle(mark);
+        return `${animationName} ${Number.parseFloat(animationDuration) >= 0.1 ? animationIterationCount : "still"}`;
+      }),
+    );
+  };
+  const moving = await turns(true);
+  expect(moving.length).toBeGreaterThan(1);
+  expect(new Set(moving)).toEqual(new Set(["spin infinite"]));
+  const still = await turns(false);
+  expect(still.length).toBe(moving.length);
+  expect(new Set(still)).toEqual(new Set(["spin still"]));
+});
+
+test("light, dark, or as the system has it: what one chooses stays", async ({ world }) => {
+  const page = await world.open("/ants", { dark: true });
+  await page.getByRole("row", { name: /local/ }).waitFor();
+  const theme = () =>
+    page.evaluate(() => ({
+      asked: document.documentElement.dataset.theme,
+      scheme: getComputedStyle(document.documentElement).colorScheme,
+    }));
+  const shown = async (name: "system" | "light" | "dark", scheme: "light" | "dark") => {
+    await page.getByRole("button", { name: new RegExp(`^Theme: ${name}`) }).waitFor();
+    expect(await theme()).toEqual({ asked: scheme, scheme });
+    await accessible(page);
+  };
+  await shown("system", "dark");
+  for (const [name, scheme] of [
+    ["light", "light"],
+    ["dark", "dark"],
+    ["system", "dark"],
+  ] as const) {
+    await page.getByRole("button", { name: /^Theme: / }).click();
+    await shown(name, scheme);
+    await page.reload();
+    await shown(name, scheme);
+    if (name === "dark") {
+      // Who has chosen keeps that, whatever the system does.
+      await page.emulateMedia({ colorScheme: "light" });
+      await shown("dark", "dark");
+      await page.emulateMedia({ colorScheme: "dark" });
+    }
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await expect.poll(theme).toEqual({ asked: "light", scheme: "light" });
+});
+
+test("the browser tells of what needs somebody and of what ends, once one has asked for it", async ({ world }) => {
+  await world.api.install(
+    waits,
+    "job_type: asks\ntasks:\n  - {task_type: ask, approval: {users: [ann], message: Publish it?}}\n",
+  );
+  // A name is told only of a job that the page has seen at work.
+  const page = await world.open("/");
+  await page.context().grantPermissions(["notifications"]);
+  // A browser of tests has nowhere to show them, and takes every page for one that is looked at.
+  await page.addInitScript(() => {
+    const shown: string[] = [];
+    Object.assign(window, { shown });
+    const { permission, requestPermission } = Notification;
+    window.Notification = class {
+      static permission = permission;
+      static requestPermission = requestPermission.bind(Notification);
+      constructor(title: string, { body }: NotificationOptions) {
+        shown.push(`${title}: ${body}`);
+      }
+    } as unknown as typeof Notification;
+    Object.defineProperty(document, "visibilityState", { get: () => "hidden" });
+  });
+  await page.reload();
+  const shown = () => page.evaluate(() => (window as unknown as { shown: string[] }).shown);
+  const choose = async (name: string, said: string) => {
+    await page.getByRole("button", { name: /^Notifications of the browser/ }).click();
+    await page.getByRole("menuitemradio", { name, exact: true }).click();
+    await page.getByText(said).waitFor();
+    await page.getByRole("button", { name: `Notifications of the browser: ${name}` }).waitFor();
+  };
+  const run = async (go: string) => {
+    const job = await world.api.submit("waits", { Go: `${world.server.directory}/${go}` });
+    await page.locator(`a[href="/jobs/${job}"]`).waitFor();
+    await world.server.file(go, "");
+    await world.api.ended(job);
+    await page.getByText("Nothing runs").waitFor();
+  };
+  await live(page);
+  await run("one");
+  await page.getByRole("button", { name: "Notifications of the browser: Nothing" }).waitFor();
+  await choose("What needs me, and jobs that end", "You are told of what needs you and of jobs that end");
+  await run("two");
+  await expect.poll(shown, { timeout: 60_000 }).toEqual(["waits completed: "]);
+
+  await page.reload();
+  await page.getByRole("button", { name: "Notifications of the browser: What needs me, and jobs that end" }).waitFor();
+  await choose("What needs me", "You are told of what needs you while");
+  await live(page);
+  await run("three");
+  await world.api.state(await world.api.submit("asks"), "WAITING");
+  await expect.poll(shown, { timeout: 60_000 }).toEqual(["Atta needs you: Publish it?"]);
+
+  await choose("Nothing", "Notifications are off.");
 });
 
 test("a server that asks for a token gets one from the person who has it", async () => {

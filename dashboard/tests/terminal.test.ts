@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import type { Api } from "../src/api/client";
-import { accessible, Client, fits, harmless, tabTo, test, type World } from "./harness";
+import { accessible, Client, fits, harmless, tabTo, test, World } from "./harness";
 
 const esc = "\\033";
 /** A shell of a task, as people have it in a terminal; `before` is what it prints first. */
@@ -235,4 +235,26 @@ test("a task without a terminal says how to get one", async ({ world }) => {
   const page = await world.open(`/jobs/${id}/attempts/1/terminal`);
   await page.getByText("tty: true").waitFor();
   await accessible(page);
+});
+
+test("a server lets so many people type at a time, and says to others that they have to wait", async () => {
+  const world = await World.start(["--slots", "2", "--terminal-sessions", "1"]);
+  try {
+    const first = await world.open((await begun(world)).path);
+    const { page, allow } = await world.sheet((await begun(world)).path);
+    allow(/status of (429|503)/);
+    await shown(page, "ready>");
+    await type(first);
+    await page.getByRole("button", { name: "Type" }).click();
+    await page.getByRole("status").getByText("1 terminals are typed into already").waitFor();
+    // Nobody types here whom one could take it from.
+    expect(await page.getByRole("button", { name: "Take over…" }).count()).toBe(0);
+    await accessible(page);
+    const closed = first.waitForResponse((answer) => answer.request().method() === "DELETE");
+    await first.getByRole("button", { name: "Stop typing" }).click();
+    await closed;
+    await type(page);
+  } finally {
+    await world.stop();
+  }
 });

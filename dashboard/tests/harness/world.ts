@@ -13,6 +13,8 @@ export interface Look {
   /** What the person signed in with. */
   token?: string;
   width?: number;
+  /** Things may move; without it the person has asked for that not to be. */
+  motion?: boolean;
 }
 
 let browser: Promise<Browser> | undefined;
@@ -76,10 +78,13 @@ export class World {
     return (await this.sheet(path, look)).page;
   }
 
-  async sheet(path: string, { phone = false, dark = false, token, width = 1440 }: Look = {}): Promise<Sheet> {
+  async sheet(
+    path: string,
+    { phone = false, dark = false, token, width = 1440, motion = false }: Look = {},
+  ): Promise<Sheet> {
     const context = await (await chrome()).newContext({
       colorScheme: dark ? "dark" : "light",
-      reducedMotion: "reduce",
+      reducedMotion: motion ? "no-preference" : "reduce",
       locale: "en-GB",
       timezoneId: "Europe/Berlin",
       acceptDownloads: true,
@@ -95,7 +100,8 @@ export class World {
       await sheet.page.addInitScript((value) => sessionStorage.setItem("atta.token", value), token);
     }
     await sheet.page.goto(`${this.url}${path}`);
-    await sheet.page.getByRole("main").waitFor();
+    // By its name it is not there while a dialog is open.
+    await sheet.page.locator("main").waitFor();
     return sheet;
   }
 
