@@ -8,7 +8,8 @@ export function Login() {
   const [value, setValue] = useState("");
   return (
     <main className="mx-auto mt-24 max-w-md px-4">
-      <Panel title="Sign in to Atta">
+      <h1 className="mb-3 text-xl font-semibold">Sign in to Atta</h1>
+      <Panel>
         <form
           className="flex flex-col gap-3"
           onSubmit={(event) => {

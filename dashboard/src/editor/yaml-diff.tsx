@@ -19,7 +19,7 @@ export default function YamlDiff({ before, after, label }: { before: string; aft
           lineNumbers(),
           yaml(),
           EditorState.readOnly.of(true),
-          EditorView.contentAttributes.of({ "aria-label": label }),
+          EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }),
           unifiedMergeView({
             original: before,
             mergeControls: false,

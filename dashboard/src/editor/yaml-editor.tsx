@@ -74,7 +74,7 @@ export default function YamlEditor({
           yaml(),
           lintGutter(),
           readOnly ? [EditorState.readOnly.of(true)] : assist,
-          EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
+          EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", tabindex: "0" }),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) events.current.onChange?.(update.state.doc.toString());
           }),

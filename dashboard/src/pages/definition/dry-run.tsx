@@ -171,7 +171,12 @@ function One({
     <fieldset aria-describedby={problem === undefined ? undefined : id} className="rounded-md border border-line p-3">
       <legend className="flex items-center gap-1 px-1 font-medium">
         <span className="break-all">{task}</span>
-        <Button look="quiet" className="min-h-6 px-1 py-0" aria-label={`Assume nothing of ${task}`} onClick={onRemove}>
+        <Button
+          look="quiet"
+          className="min-h-[24px] px-1 py-0"
+          aria-label={`Assume nothing of ${task}`}
+          onClick={onRemove}
+        >
           <X aria-hidden size={14} />
         </Button>
       </legend>
@@ -184,7 +189,7 @@ function One({
           onText={(results) => onTexts({ ...texts, results })}
         />
         <details open={when !== undefined || (texts.items ?? "") !== "" || (texts.outputs ?? "") !== ""}>
-          <summary className="min-h-6 cursor-pointer text-soft">Condition, items, outputs</summary>
+          <summary className="min-h-[24px] cursor-pointer text-soft">Condition, items, outputs</summary>
           <div className="mt-2 flex flex-col gap-2">
             <Select
               label="Its condition"
