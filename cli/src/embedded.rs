@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch};
+use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch, STALE_TOKEN};
 use atta_core::protocol::{AntId, Digest};
 use atta_server::artifacts::ArtifactError;
 use atta_server::logs::LogError;
@@ -57,6 +57,7 @@ fn refused(error: LineError) -> LinkError {
         // A full disk may have space again; the ant says the chunk once more.
         LineError::Log(LogError::Write { .. } | LogError::Read { .. })
         | LineError::Refused(Refusal::Unavailable { .. }) => LinkError::Unreachable(error.to_string()),
+        LineError::Refused(Refusal::Conflict { code: STALE_TOKEN, .. }) => LinkError::Stale(error.to_string()),
         _ => LinkError::Refused(error.to_string()),
     }
 }

@@ -49,23 +49,31 @@ impl AntLine {
         let mut finished = Vec::new();
         let held = self.queen.secrets().held();
         for report in &mut batch.reports {
+            let attempt = &report.attempt_id;
             let ReportBody::Finished(end) = &mut report.body else { continue };
-            finished.push(report.attempt_id.clone());
+            finished.push(attempt.clone());
             // What comes under a stale token, or was heard before, says nothing about the log.
-            if !self.queen.holds(&batch.ant, &report.attempt_id, report.token) {
+            if !self.queen.holds(&batch.ant, attempt, report.token) {
                 continue;
             }
-            held.finish_log(&report.attempt_id, |chunk| self.logs.append(chunk)).await?;
+            match held.finish_log(attempt, |chunk| self.logs.append(chunk)).await {
+                Ok(()) => {}
+                // The disk may take it a little later, and the report is said again.
+                Err(error @ (LogError::Write { .. } | LogError::Read { .. })) => return Err(error.into()),
+                Err(error) => tracing::warn!(%attempt, %error, "the last of a log is not stored"),
+            }
             // An ant that went on with it after another one need not know of all that was stored.
-            match self.logs.read(&report.attempt_id, 0..0, None).await {
+            match self.logs.read(attempt, 0..0, None).await {
                 Ok((_, stored)) => end.log_bytes = end.log_bytes.max(stored),
-                Err(error) => tracing::warn!(attempt = %report.attempt_id, %error, "a log's length is not known"),
+                Err(error) => tracing::warn!(%attempt, %error, "a log's length is not known"),
             }
         }
         let orders = self.queen.report(batch).await?;
         for attempt in finished {
-            // Also when the report was stale: this ant appends nothing more to that attempt's log.
-            self.logs.finish(&attempt);
+            // Also when it was heard before. One that an ant still has goes on: the report was stale.
+            if !self.queen.is_leased(&attempt) {
+                self.logs.finish(&attempt);
+            }
         }
         Ok(orders)
     }
@@ -77,12 +85,15 @@ impl AntLine {
 
     /// Appends to an attempt's log, without secrets; refused unless the ant holds the attempt under the chunk's token.
     pub async fn append_log(&self, ant: &AntId, chunk: LogChunk) -> Result<(), LineError> {
-        if !self.queen.holds(ant, &chunk.attempt_id, chunk.token) {
-            let message = format!("{} is not leased to {ant} under that token", chunk.attempt_id);
-            return Err(Refusal::Conflict { code: "STALE_TOKEN", message }.into());
-        }
+        self.queen.check_lease(ant, &chunk.attempt_id, chunk.token)?;
         let held = self.queen.secrets().held();
-        Ok(held.append_log(chunk, |chunk| self.logs.append(chunk)).await?)
+        let attempt = chunk.attempt_id.clone();
+        let appended = held.append_log(chunk, |chunk| self.logs.append(chunk)).await;
+        if !self.queen.is_leased(&attempt) {
+            // It has ended meanwhile, and its log may be open again.
+            self.logs.finish(&attempt);
+        }
+        Ok(appended?)
     }
 
     /// Stores a file's content, which may be consumed.

@@ -197,6 +197,7 @@ impl Server {
                 return Err(error);
             }
         };
+        close_logs(&queen, logs.clone());
         let artifacts: Arc<dyn ArtifactStore> = Arc::new(artifacts);
         let reads = Reads::new(queen.store().clone());
         let links = match Links::open(&data_dir, &*config.entropy) {
@@ -381,6 +382,16 @@ impl Server {
         self.queen.shutdown().await;
         self.logs.settle().await;
     }
+}
+
+/// Finishes the logs of attempts whose end no ant reports. Ends with the queen.
+fn close_logs(queen: &Queen, logs: LogStore) {
+    let mut ends = queen.lease_ends();
+    tokio::spawn(async move {
+        while let Some(attempt) = ends.recv().await {
+            logs.finish(&attempt);
+        }
+    });
 }
 
 /// Beyond loopback there are only encrypted requests of those with a token.

@@ -16,6 +16,9 @@ pub enum LinkError {
     /// The queen says no; saying it again does not help.
     #[error("the queen refused: {0}")]
     Refused(String),
+    /// The attempt is not this ant's under that token any more: kill its tree and forget it.
+    #[error("the queen refused: {0}")]
+    Stale(String),
     /// The blob does not exist or its content does not match its digest.
     #[error("artifact {digest} cannot be fetched: {detail}")]
     Blob {

@@ -25,6 +25,9 @@ pub const ANT_HEADER: &str = "atta-ant";
 /// The header in which the queen says how many bytes of a content have come.
 pub const UPLOADED_HEADER: &str = "atta-uploaded";
 
+/// The code with which the queen refuses what comes under a token that does not count any more.
+pub const STALE_TOKEN: &str = "STALE_TOKEN";
+
 /// How long an attempt's lease lasts when nothing else is configured.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 

@@ -20,17 +20,19 @@ const YAML_LIMIT: usize = 8 * 1024 * 1024;
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 500;
 
+/// More came than may come.
+pub(super) fn too_large(limit: usize) -> ApiError {
+    let detail = format!("the request's body may have {limit} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", detail)
+}
+
 pub(super) async fn bytes(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     axum::body::to_bytes(body, limit).await.map_err(|error| {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(error) = cause {
             // The limit's own error is not public in axum: it is known by its words.
             if error.to_string().contains("length limit exceeded") {
-                return ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "TOO_LARGE",
-                    format!("the request's body may have {limit} bytes"),
-                );
+                return too_large(limit);
             }
             cause = error.source();
         }

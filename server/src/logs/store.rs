@@ -126,6 +126,8 @@ struct State {
     open: Option<Open>,
     /// Somebody appends, so only `finish` may forget it.
     written: bool,
+    /// It is not among the live ones any more: whoever wants to open it begins anew.
+    closed: bool,
 }
 
 #[derive(Clone)]
@@ -187,43 +189,23 @@ impl LogStore {
     }
 
     fn append_blocking(&self, paths: &Paths, chunk: &LogChunk) -> Result<(), LogError> {
-        let attempt = &chunk.attempt_id;
-        let write_error = |source| LogError::Write { attempt: attempt.clone(), source };
-        let live = self.live(attempt, true);
-        let mut state = lock(&live.state);
-        if state.open.is_none() {
-            state.open = open_for_append(paths).map_err(write_error)?;
-        }
-        let Some(open) = state.open.clone() else {
-            return self.append_to_finished(paths, chunk);
-        };
-        let have = open.marks.read().unwrap_or_else(PoisonError::into_inner).end;
-        let skip = match have.log(None).checked_sub(chunk.offset) {
-            Some(skip) => usize::try_from(skip).unwrap_or(usize::MAX),
-            None => {
-                return Err(LogError::Gap { attempt: attempt.clone(), have: have.log(None), offset: chunk.offset });
+        loop {
+            let live = self.live(&chunk.attempt_id, true);
+            let mut state = lock(&live.state);
+            if state.closed {
+                continue;
             }
-        };
-        if skip >= chunk.bytes.len() {
-            return Ok(());
-        }
-        let (encoded, headers) = encode(chunk, skip);
-        if let Err(source) = (&*open.file).write_all(&encoded) {
-            // Part of it may be there. When the file cannot be cut back either, the next append looks at it anew.
-            if open.file.set_len(have.file).is_err() {
-                state.open = None;
+            if state.open.is_none() {
+                let failed = |source| LogError::Write { attempt: chunk.attempt_id.clone(), source };
+                state.open = open_for_append(paths).map_err(failed)?;
             }
-            return Err(write_error(source));
+            let Some(open) = state.open.clone() else {
+                // The list of live ones is never waited for with one of them locked.
+                drop(state);
+                return self.append_to_finished(paths, chunk);
+            };
+            return append_to(&live, &mut state, &open, chunk);
         }
-        let bytes = {
-            let mut marks = open.marks.write().unwrap_or_else(PoisonError::into_inner);
-            for header in &headers {
-                marks.push(header);
-            }
-            marks.end.log(None)
-        };
-        live.progress.send_modify(|progress| progress.bytes = bytes);
-        Ok(())
     }
 
     /// What arrives for a compressed log was stored before, or is refused.
@@ -243,12 +225,8 @@ impl LogStore {
     /// Nothing more will be appended: say this once the attempt's end is accepted. Closes the file, ends followers and,
     /// when it is worth it, compresses the log in the background.
     pub fn finish(&self, attempt: &AttemptId) {
-        let Some(live) = lock(&self.inner.live).remove(attempt) else {
-            return;
-        };
-        let open = lock(&live.state).open.take();
-        live.progress.send_modify(|progress| progress.finished = true);
-        let size = open.as_ref().map_or(0, |open| open.marks.read().unwrap_or_else(PoisonError::into_inner).end.file);
+        let size =
+            self.close(attempt).map_or(0, |open| open.marks.read().unwrap_or_else(PoisonError::into_inner).end.file);
         if size < WORTH_PACKING {
             return;
         }
@@ -256,6 +234,7 @@ impl LogStore {
             return;
         };
         let attempt = attempt.clone();
+        let store = self.clone();
         let packing = Arc::clone(&self.inner.packing);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
@@ -264,10 +243,8 @@ impl LogStore {
             let Ok(_permit) = packing.acquire_owned().await else {
                 return;
             };
-            let packed = blocking(move || {
-                packed::pack(&paths.raw, &paths.temporary, &paths.packed).and_then(|()| fs::remove_file(&paths.raw))
-            });
-            match packed.await {
+            let id = attempt.clone();
+            match blocking(move || store.pack(&id, &paths)).await {
                 Ok(Ok(())) => {}
                 // The log stays readable in the form that it has.
                 Ok(Err(error)) => tracing::warn!(%attempt, %error, "a finished log was not compressed"),
@@ -277,9 +254,42 @@ impl LogStore {
         self.inner.background.spawn_on(work, &runtime);
     }
 
+    /// Takes it from the live ones and ends followers. What was open of it.
+    fn close(&self, attempt: &AttemptId) -> Option<Open> {
+        let mut all = lock(&self.inner.live);
+        let live = all.remove(attempt)?;
+        let mut state = lock(&live.state);
+        state.closed = true;
+        live.progress.send_modify(|progress| progress.finished = true);
+        state.open.take()
+    }
+
+    /// Compresses a log, unless somebody goes on with it: what is appended meanwhile is not lost.
+    fn pack(&self, attempt: &AttemptId, paths: &Paths) -> io::Result<()> {
+        let size = match fs::metadata(&paths.raw) {
+            Ok(metadata) => metadata.len(),
+            // It was compressed or removed before its turn came.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        packed::pack(&paths.raw, &paths.temporary, &paths.packed)?;
+        // Until the old file is gone nobody opens it.
+        let all = lock(&self.inner.live);
+        let mut state = all.get(attempt).map(|live| lock(&live.state));
+        if state.as_ref().is_some_and(|state| state.written) || fs::metadata(&paths.raw)?.len() != size {
+            return fs::remove_file(&paths.packed);
+        }
+        if let Some(state) = &mut state {
+            // Somebody follows it, and has what there is.
+            state.open = None;
+        }
+        fs::remove_file(&paths.raw)
+    }
+
     /// Removes the log of an attempt that is over; one that is not there is no error. Whoever reads it reads on.
     pub async fn remove(&self, attempt: &AttemptId) -> Result<(), LogError> {
         let paths = self.paths(attempt)?;
+        self.close(attempt);
         let remove = move || {
             for path in [&paths.raw, &paths.packed] {
                 match fs::remove_file(path) {
@@ -299,6 +309,12 @@ impl LogStore {
             .await
             .map_err(|error| LogError::interrupted(attempt, &error))?
             .map_err(|source| LogError::Write { attempt: attempt.clone(), source })
+    }
+
+    /// Compresses nothing until this is dropped.
+    #[cfg(test)]
+    pub(super) fn hold_packing(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        Arc::clone(&self.inner.packing).try_acquire_owned().ok()
     }
 
     /// Waits until everything that was finished so far is compressed.
@@ -372,7 +388,7 @@ impl LogStore {
         let progress = live.progress.subscribe();
         let reopened = blocking(move || {
             let mut state = lock(&live.state);
-            if state.open.is_none() && paths.raw.exists() {
+            if state.open.is_none() && !state.closed && paths.raw.exists() {
                 state.open = open_for_append(&paths)?;
                 let bytes = state
                     .open
@@ -422,6 +438,38 @@ impl LogStore {
         let file = |extension: &str| dir.join(format!("{}.{extension}", number.0));
         Ok(Paths { raw: file("log"), packed: file("logz"), temporary: file("tmp"), dir })
     }
+}
+
+/// Appends to a log that is open.
+fn append_to(live: &Live, state: &mut State, open: &Open, chunk: &LogChunk) -> Result<(), LogError> {
+    let attempt = &chunk.attempt_id;
+    let have = open.marks.read().unwrap_or_else(PoisonError::into_inner).end;
+    let skip = match have.log(None).checked_sub(chunk.offset) {
+        Some(skip) => usize::try_from(skip).unwrap_or(usize::MAX),
+        None => {
+            return Err(LogError::Gap { attempt: attempt.clone(), have: have.log(None), offset: chunk.offset });
+        }
+    };
+    if skip >= chunk.bytes.len() {
+        return Ok(());
+    }
+    let (encoded, headers) = encode(chunk, skip);
+    if let Err(source) = (&*open.file).write_all(&encoded) {
+        // Part of it may be there. When the file cannot be cut back either, the next append looks at it anew.
+        if open.file.set_len(have.file).is_err() {
+            state.open = None;
+        }
+        return Err(LogError::Write { attempt: attempt.clone(), source });
+    }
+    let bytes = {
+        let mut marks = open.marks.write().unwrap_or_else(PoisonError::into_inner);
+        for header in &headers {
+            marks.push(header);
+        }
+        marks.end.log(None)
+    };
+    live.progress.send_modify(|progress| progress.bytes = bytes);
+    Ok(())
 }
 
 /// Opens or creates the file of a log; `None` when the log is finished and compressed.

@@ -262,3 +262,46 @@ async fn a_follower_that_opened_the_file_before_its_writer_sees_it_grow() {
     store.finish(&attempt);
     assert!(follower.next().await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn what_is_appended_before_a_log_is_compressed_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LogStore::open(dir.path()).unwrap();
+    let attempt = attempt(1);
+    let mut all = fill(&store, &attempt).await;
+    let hold = store.hold_packing();
+    assert!(hold.is_some());
+    store.finish(&attempt);
+    store.append(chunk(&attempt, all.len() as u64, &[(Stdout, b"late")])).await.unwrap();
+    drop(hold);
+    store.settle().await;
+    // It is open, and goes on in the file that is there.
+    store.append(chunk(&attempt, all.len() as u64 + 4, &[(Stderr, b"later")])).await.unwrap();
+    assert!(raw(dir.path(), 1).exists());
+    all.extend(b"late".map(|byte| (Stdout, byte)));
+    all.extend(b"later".map(|byte| (Stderr, byte)));
+    check(&store, &attempt, &all).await;
+    let hold = store.hold_packing();
+    store.finish(&attempt);
+    // Somebody who only looks holds up nothing.
+    let follower = store.follow(&attempt, 0).await.unwrap();
+    drop(hold);
+    store.settle().await;
+    assert!(!raw(dir.path(), 1).exists());
+    drop(follower);
+    check(&store, &attempt, &all).await;
+    check(&LogStore::open(dir.path()).unwrap(), &attempt, &all).await;
+}
+
+#[tokio::test]
+async fn a_log_that_is_removed_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LogStore::open(dir.path()).unwrap();
+    let attempt = attempt(1);
+    store.append(chunk(&attempt, 0, &[(Stdout, b"x")])).await.unwrap();
+    let mut follower = store.follow(&attempt, 0).await.unwrap();
+    assert_eq!(bytes(follower.next().await.unwrap().unwrap()), b"x");
+    store.remove(&attempt).await.unwrap();
+    assert_eq!(follower.next().await.unwrap(), None);
+    assert!(store.open_reader(&attempt).await.unwrap().is_none());
+}

@@ -87,7 +87,7 @@ use atta_core::budget::Caps;
 use atta_core::definition::KnownConfigs;
 use atta_core::definition::Retention;
 use atta_core::engine::JobState;
-use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch, ReportBody};
+use atta_core::protocol::ant::{Heartbeat, Orders, PollRequest, ReportBatch, ReportBody, STALE_TOKEN};
 use atta_core::protocol::api::{DefinitionResource, SubmitRequest, SubmitResponse};
 use atta_core::protocol::terminal::{TerminalSession, TerminalSize};
 use atta_core::protocol::{AntId, AttemptId, JobId};
@@ -416,6 +416,32 @@ impl Queen {
             return true;
         }
         self.inner.fence.holds(ant, attempt, token)
+    }
+
+    /// Refuses what comes of an attempt that the ant does not have under this token: [`STALE_TOKEN`], unless the job is set
+    /// aside. Then the ant may have it rightly, and is not to kill it.
+    pub(crate) fn check_lease(&self, ant: &AntId, attempt: &AttemptId, token: u64) -> Result<(), Refusal> {
+        if self.holds(ant, attempt, token) {
+            return Ok(());
+        }
+        if let Some((job, _)) = attempt.parts()
+            && self.inner.fence.is_set_aside(&job)
+        {
+            return Err(Refusal::damaged(&job, "it is set aside, and its logs with it"));
+        }
+        let message = format!("{attempt} is not leased to {ant} under that token");
+        Err(Refusal::Conflict { code: STALE_TOKEN, message })
+    }
+
+    /// Whether any ant has the attempt now. Asks memory only, as [`Self::holds`] does.
+    pub(crate) fn is_leased(&self, attempt: &AttemptId) -> bool {
+        self.inner.fence.is_leased(attempt)
+    }
+
+    /// The attempts that end from now on without a report of the ant that has them: nothing more is appended to their logs.
+    /// Only who asks first hears of them.
+    pub(crate) fn lease_ends(&self) -> mpsc::UnboundedReceiver<AttemptId> {
+        self.inner.fence.ends()
     }
 
     /// Configs and secrets.

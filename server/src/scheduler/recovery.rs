@@ -178,6 +178,7 @@ impl State {
         self.read_daily_budgets(database).await;
         // Not earlier: after a failed write logs go on meanwhile, and a refusal would cut them off for good.
         let held: HashSet<&AttemptId> = self.ants.values().flat_map(|ant| ant.held.keys()).collect();
+        self.fence.set_aside(self.damaged.keys().cloned().collect());
         self.fence.retain(|attempt| held.contains(attempt));
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
 
-use super::sql::is_lost;
+use super::sql::{READ_ONLY, is_lost};
 
 /// A statement or a stored value failed.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ impl Fault {
     fn of_postgres(code: &str) -> Self {
         match (code, code.get(..2).unwrap_or_default()) {
             ("53100", _) => Self::Full,
-            ("25006", _) => Self::ReadOnly,
+            (READ_ONLY, _) => Self::ReadOnly,
             ("58030", _) => Self::Disk,
             ("XX001" | "XX002", _) => Self::Corrupt,
             ("3D000", _) => Self::Missing,

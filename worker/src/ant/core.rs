@@ -286,6 +286,15 @@ impl Core {
         hearing.note(epoch, serial);
     }
 
+    /// The attempt is not this ant's under the token any more.
+    pub(crate) fn forget(&self, id: &AttemptId, token: u64) {
+        if let Some(entry) = self.attempts().get(id)
+            && entry.token == token
+        {
+            entry.orders.send_replace(Order::Forget);
+        }
+    }
+
     /// Somebody types into an attempt. A stale order is late.
     fn type_in(&self, order: TerminalOrder) {
         if let Some(entry) = self.attempts().get(&order.attempt_id)

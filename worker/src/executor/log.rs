@@ -18,7 +18,8 @@ use crate::supervisor::SpoolReader;
 /// Bytes of one chunk.
 const CHUNK: usize = 256 << 10;
 
-/// Sends chunks in order. After a refusal the rest is read and dropped, so that the program does not wait for ever.
+/// Sends chunks in order. After a refusal the rest is read and dropped, so that the program does not wait for ever; when
+/// the attempt is not this ant's any more, it is forgotten.
 pub(super) struct Log {
     core: Arc<Core>,
     attempt_id: AttemptId,
@@ -276,7 +277,13 @@ impl Log {
         };
         match say(&*self.core.config.entropy, &mut self.orders, append).await {
             Said::Answer(()) => self.offset += length,
-            Said::Refused(error) => self.refused = Some(error.to_string()),
+            Said::Refused(error) => {
+                if matches!(error, LinkError::Stale(_)) {
+                    // As if she had ordered it: somebody else may have the attempt.
+                    self.core.forget(&self.attempt_id, self.token);
+                }
+                self.refused = Some(error.to_string());
+            }
             Said::Forgotten => self.refused = Some("the attempt was forgotten".to_owned()),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Hello, UPLOADED_HEADER};
+use atta_core::protocol::ant::{Hello, STALE_TOKEN, UPLOADED_HEADER};
 use atta_core::protocol::api::Problem;
 use atta_core::resilience::{Class, Permit, retry_after, root_cause};
 use atta_core::time::UnixMillis;
@@ -136,6 +136,10 @@ impl RemoteLink {
                 self.notice.denied(&code, &detail);
                 self.pause(Some(DENIED)).await;
                 LinkError::Unreachable(format!("{code}: {detail}"))
+            }
+            Failed::Refused { code, detail, .. } if code == STALE_TOKEN => {
+                self.notice.well();
+                LinkError::Stale(detail)
             }
             Failed::Refused { code, detail, .. } => {
                 self.notice.well();

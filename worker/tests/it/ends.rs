@@ -17,6 +17,7 @@ tests![
     stop_orders_arrive_while_all_slots_are_taken,
     unknown_and_stale_stop_orders_change_nothing,
     a_stale_attempt_is_killed_and_forgotten,
+    an_attempt_whose_log_is_stale_is_killed_and_forgotten,
     a_killed_shim_is_a_lost_attempt_without_leftovers,
 ];
 
@@ -119,6 +120,18 @@ async fn a_stale_attempt_is_killed_and_forgotten(mut launchers: Launchers) {
     })
     .await;
     world.assert_empty();
+    world.end().await;
+}
+
+async fn an_attempt_whose_log_is_stale_is_killed_and_forgotten(mut launchers: Launchers) {
+    let world = World::new(launchers.take()).await;
+    let id = world.begin(world.assignment("echo ready; while [ ! -e go ]; do sleep 0.01; done; echo more; sleep 1000"));
+    world.log_has(&id, "ready").await;
+    world.queen.stale_logs.lock().unwrap().push(id.clone());
+    std::fs::write(world.attempts_dir().join(&id.0).join("work/go"), "").unwrap();
+    eventually("the ant has forgotten it", || world.ant.running().is_empty()).await;
+    let ended = world.queen.until("it is known", |all| all.get(&id).map(|stored| stored.finished.is_some())).await;
+    assert!(!ended, "it is somebody else's");
     world.end().await;
 }
 

@@ -1,8 +1,10 @@
 //! The ant's own life: drain, abort, death, restart.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use atta_core::engine::AttemptResult;
+use atta_core::engine::{AttemptResult, ResultName};
+use atta_core::protocol::ant::ReportBody;
 use atta_worker::{Ant, StartError};
 
 use crate::harness::{Launchers, tests};
@@ -19,6 +21,8 @@ tests![
     a_restarted_ant_waits_for_the_old_trees_and_sweeps,
     no_attempt_runs_twice_when_an_assignment_is_said_twice,
     many_small_attempts_leave_nothing_behind,
+    a_report_that_is_refused_takes_no_other_along_and_its_end_is_told,
+    an_end_that_is_not_taken_in_any_form_is_kept_until_it_is,
 ];
 
 async fn draining_finishes_what_runs(mut launchers: Launchers) {
@@ -140,5 +144,50 @@ async fn many_small_attempts_leave_nothing_behind(mut launchers: Launchers) {
         assert_eq!(done.result(), AttemptResult::Exit(u16::try_from(n % 7).unwrap()));
         assert_eq!(done.log, format!("{n}\n"));
     }
+    world.end().await;
+}
+
+/// Whether a report says that the attempt ended with this exit code.
+fn ends_with(report: &ReportBody, code: u16) -> bool {
+    matches!(report, ReportBody::Finished(end) if end.result == AttemptResult::Exit(code))
+}
+
+async fn a_report_that_is_refused_takes_no_other_along_and_its_end_is_told(mut launchers: Launchers) {
+    let world = World::new(launchers.take()).await;
+    // One result is nothing that this queen understands.
+    world.queen.refuse(|report| ends_with(&report.body, 3));
+    world.queen.deaf.store(true, Ordering::SeqCst);
+    let ids = [0, 3, 4].map(|code| world.begin(world.assignment(&format!("echo {code}; touch ran; exit {code}"))));
+    let ran = || ids.iter().all(|id| world.attempts_dir().join(&id.0).join("work/ran").exists());
+    eventually("all have ended", || ran() && world.ant.running().is_empty()).await;
+    world.queen.deaf.store(false, Ordering::SeqCst);
+    for (id, code) in [(&ids[0], 0), (&ids[2], 4)] {
+        assert_eq!(world.done(id).await.result(), AttemptResult::Exit(code));
+    }
+    let refused = world.done(&ids[1]).await;
+    assert_eq!((refused.result(), refused.code()), (AttemptResult::Named(ResultName::Invalid), "INVALID"));
+    assert_eq!(
+        refused.message(),
+        "the report of its end was not taken, and what it said is not kept (FAILED, exit code 3, outputs: 0, artifacts: \
+         0): the queen refused: INVALID_REQUEST: it is not understood"
+    );
+    assert_eq!((&refused.log[..], &refused.sequences[..]), ("3\n", &[1, 2][..]));
+    world.end().await;
+}
+
+async fn an_end_that_is_not_taken_in_any_form_is_kept_until_it_is(mut launchers: Launchers) {
+    let world = World::new(launchers.take()).await;
+    let kept = world.assignment("exit 5");
+    let id = kept.attempt_id.clone();
+    let of = id.clone();
+    world.queen.refuse(move |report| report.attempt_id == of && matches!(report.body, ReportBody::Finished(_)));
+    world.begin(kept);
+    let refused = || world.queen.refused.load(Ordering::SeqCst);
+    eventually("its end was refused, and said again", || refused() > 2).await;
+    let other = world.begin(world.assignment("echo other"));
+    assert_eq!(world.done(&other).await.log, "other\n");
+    assert!(world.attempts_dir().join(&id.0).exists(), "it is not heard");
+    world.queen.refuse(|_| false);
+    assert_eq!(world.done(&id).await.result(), AttemptResult::Exit(5));
     world.end().await;
 }

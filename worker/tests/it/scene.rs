@@ -64,6 +64,7 @@ enum Answer {
     Done,
     Unreachable(String),
     Refused(String),
+    Stale(String),
     Blob(String),
 }
 
@@ -95,6 +96,7 @@ impl Line {
             Answer::Done => Ok(Orders::default()),
             Answer::Unreachable(detail) => Err(LinkError::Unreachable(detail)),
             Answer::Refused(detail) => Err(LinkError::Refused(detail)),
+            Answer::Stale(detail) => Err(LinkError::Stale(detail)),
             Answer::Blob(detail) => Err(LinkError::Blob { digest: Digest(String::new()), detail }),
         }
     }
@@ -155,6 +157,7 @@ async fn answer(queen: &TestQueen, mut stream: UnixStream) -> io::Result<()> {
         Ok(answer) => answer,
         Err(LinkError::Unreachable(detail)) => Answer::Unreachable(detail),
         Err(LinkError::Refused(detail)) => Answer::Refused(detail),
+        Err(LinkError::Stale(detail)) => Answer::Stale(detail),
         Err(LinkError::Blob { detail, .. }) => Answer::Blob(detail),
     };
     let answer = serde_json::to_vec(&answer)?;

@@ -12,7 +12,7 @@ use atta_core::definition::{InheritEnv, Program};
 use atta_core::engine::AttemptResult;
 use atta_core::protocol::ant::GivenSecrets;
 use atta_core::protocol::ant::{
-    Action, Assignment, AttemptReport, LogChunk, LogSegment, Orders, PollRequest, RenderedScript, ReportBatch,
+    Action, Assignment, AttemptReport, LogChunk, LogSegment, Orders, PollRequest, RenderedScript, Report, ReportBatch,
     ReportBody, Roster, StopOrder, WorkspaceId,
 };
 use atta_core::protocol::terminal::TypedInput;
@@ -62,6 +62,8 @@ struct Waiting {
     serial: u64,
 }
 
+type Refuses = Box<dyn Fn(&Report) -> bool + Send>;
+
 /// The queen of the tests.
 pub(crate) struct TestQueen {
     waiting: Mutex<Waiting>,
@@ -72,6 +74,11 @@ pub(crate) struct TestQueen {
     pub(crate) disk_full: AtomicBool,
     /// Attempts whose reports are answered as stale.
     pub(crate) stale: Mutex<Vec<AttemptId>>,
+    /// Attempts whose pieces of logs are refused as stale.
+    pub(crate) stale_logs: Mutex<Vec<AttemptId>>,
+    /// Reports that are refused, and how many messages were.
+    refuses: Mutex<Option<Refuses>>,
+    pub(crate) refused: AtomicU64,
     pub(crate) reports: AtomicU64,
     /// How many questions for work there were.
     polls: AtomicU64,
@@ -105,6 +112,9 @@ impl TestQueen {
             keep_log: AtomicBool::new(true),
             disk_full: AtomicBool::new(false),
             stale: Mutex::default(),
+            stale_logs: Mutex::default(),
+            refuses: Mutex::default(),
+            refused: AtomicU64::new(0),
             reports: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             asked: Mutex::default(),
@@ -168,6 +178,11 @@ impl TestQueen {
     pub(crate) fn order(&self, orders: Orders) {
         self.waiting.lock().unwrap().orders.push_back(orders);
         self.change();
+    }
+
+    /// Messages with such a report are refused from now on.
+    pub(crate) fn refuse(&self, refuses: impl Fn(&Report) -> bool + Send + 'static) {
+        *self.refuses.lock().unwrap() = Some(Box::new(refuses));
     }
 
     fn change(&self) {
@@ -275,6 +290,10 @@ impl QueenLink for TestQueen {
         if self.deaf.load(Ordering::SeqCst) {
             return Err(LinkError::Unreachable("deaf".to_owned()));
         }
+        if self.refuses.lock().unwrap().as_ref().is_some_and(|refuses| batch.reports.iter().any(refuses)) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(LinkError::Refused("INVALID_REQUEST: it is not understood".to_owned()));
+        }
         self.reports.fetch_add(1, Ordering::SeqCst);
         let mut orders = Orders::default();
         {
@@ -315,6 +334,9 @@ impl QueenLink for TestQueen {
 
     async fn append_log(&self, chunk: LogChunk) -> Result<(), LinkError> {
         self.reachable()?;
+        if self.stale_logs.lock().unwrap().contains(&chunk.attempt_id) {
+            return Err(LinkError::Stale("it is not leased to the ant".to_owned()));
+        }
         {
             let mut waiting = self.waiting.lock().unwrap();
             let stored = waiting.attempts.entry(chunk.attempt_id).or_default();

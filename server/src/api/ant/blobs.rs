@@ -1,7 +1,5 @@
 //! Artifacts on their way: by digest, streamed, and gone on with where a connection broke.
 
-use std::time::Duration;
-
 use atta_core::protocol::Digest;
 use atta_core::protocol::ant::UPLOADED_HEADER;
 use axum::body::Body;
@@ -15,14 +13,12 @@ use tokio_util::io::ReaderStream;
 use super::super::Context;
 use super::super::problem::ApiError;
 use super::super::request::{Params, Path};
-use super::Spoken;
+use super::{IDLE, Spoken, idle};
 use crate::artifacts::{ArtifactError, Upload};
 use crate::line::LineError;
 
 /// Bytes that are read from disk at once.
 const READ: usize = 256 * 1024;
-/// How long nothing may come of an upload before it is cut off.
-const IDLE: Duration = Duration::from_mins(1);
 
 fn artifact(error: ArtifactError) -> ApiError {
     LineError::from(error).into()
@@ -198,10 +194,7 @@ async fn receive(upload: &mut Upload, request: Request, size: u64) -> Result<(),
             Ok(Some(Err(error))) => {
                 return Err(ApiError::bad_request(format!("the request's body broke off: {error}")));
             }
-            Err(_) => {
-                let detail = format!("nothing came for {} s", IDLE.as_secs());
-                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_IDLE", detail));
-            }
+            Err(_) => return Err(idle(IDLE)),
         }
     }
     Ok(())

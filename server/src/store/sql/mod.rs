@@ -9,7 +9,7 @@ mod row;
 mod sqlite;
 mod value;
 
-pub(super) use postgres::{PostgresConnection, is_lost};
+pub(super) use postgres::{PostgresConnection, READ_ONLY, is_lost};
 pub use postgres::{PostgresUrl, PostgresUrlError};
 pub(super) use query::{Builder, Query, query};
 pub(super) use row::Row;

@@ -17,6 +17,8 @@ use super::{Query, Value, query};
 const READERS: u32 = 8;
 /// How long a read waits for a connection, and how long it takes to connect.
 const CONNECT: Duration = Duration::from_secs(5);
+/// The SQLSTATE of a statement that writes where nothing may be written.
+pub(in crate::store) const READ_ONLY: &str = "25006";
 /// A statement that takes longer has lost its server.
 pub(super) const STATEMENT: Duration = Duration::from_mins(1);
 
@@ -150,12 +152,15 @@ fn timed_out() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer"))
 }
 
-/// Whether an error says that the connection, and not the statement, is at fault.
+/// Whether an error says that the connection, and not the statement, is at fault. So is one on which nothing can be written:
+/// its server may have become a replica of another one, which the next connection finds.
 pub(in crate::store) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(error) => error.try_downcast_ref::<PgDatabaseError>().is_some_and(|error| {
-            matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic) || error.code().starts_with("08")
+            matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)
+                || error.code().starts_with("08")
+                || error.code() == READ_ONLY
         }),
         _ => false,
     }

@@ -1,12 +1,15 @@
 //! Logs over HTTP.
 
-use atta_core::protocol::ant::{Assignment, LogStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use atta_core::protocol::ant::{Assignment, LogChunk, LogStream};
 use base64::Engine;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::rig::{TestServer, number};
-use crate::queen::rig::{Ant, definition};
+use super::rig::{TestServer, chunk, number};
+use crate::queen::rig::{Ant, definition, report};
 
 /// A job whose first task runs.
 async fn running() -> (TestServer, Ant, Assignment) {
@@ -148,6 +151,62 @@ async fn following_ends_although_the_end_is_heard_of_before_the_last_piece() {
     let kinds: Vec<&str> = messages.iter().map(|message| message.0.as_str()).collect();
     assert_eq!(kinds.first().zip(kinds.last()), Some((&"log", &"end")), "{messages:?}");
     assert!(messages[messages.len() - 2].2.contains("b\""), "{messages:?}");
+}
+
+/// A piece of the attempt's log as its ant sends it.
+fn piece(assignment: &Assignment, offset: usize, bytes: &[u8]) -> LogChunk {
+    let chunk = chunk(&assignment.attempt_id, offset as u64, &[(LogStream::Stdout, bytes)]);
+    LogChunk { token: assignment.token, ..chunk }
+}
+
+/// The file of the attempt's log, as it is written and as it is compressed.
+fn files(server: &TestServer, assignment: &Assignment) -> [PathBuf; 2] {
+    let dir = server.dir.path().join("logs").join(&assignment.job_id.0);
+    ["log", "logz"].map(|extension| dir.join(format!("{}.{extension}", number(assignment))))
+}
+
+/// Enough to be worth compressing.
+static LARGE: [u8; 100_000] = [b'x'; 100_000];
+
+#[tokio::test]
+async fn an_end_that_a_stranger_reports_finishes_no_log() {
+    let (server, mut ant, assignment) = running().await;
+    let line = server.server.ant_line();
+    let id = ant.id.clone();
+    line.append_log(&id, piece(&assignment, 0, &LARGE)).await.unwrap();
+    let body = ant.report_of(&assignment);
+    let wrong = Assignment { token: 0, ..assignment.clone() };
+    let orders = line.report(Ant::new("thief", 1).batch(vec![report(&wrong, 2, body.clone())])).await.unwrap();
+    assert_eq!(orders.stale, std::slice::from_ref(&assignment.attempt_id));
+    server.server.logs().settle().await;
+    let [raw, packed] = files(&server, &assignment);
+    assert!(raw.exists() && !packed.exists());
+    line.append_log(&id, piece(&assignment, LARGE.len(), b"more")).await.unwrap();
+    // Its own ant's end does, also when it comes twice.
+    for _ in 0..2 {
+        line.report(ant.batch(vec![report(&assignment, 2, body.clone())])).await.unwrap();
+        server.server.logs().settle().await;
+        assert!(!raw.exists() && packed.exists());
+    }
+    assert!(server.get(&paths(&assignment)[1]).await.body.ends_with(b"xmore"));
+}
+
+#[tokio::test]
+async fn the_log_of_a_lost_attempt_is_finished_too() {
+    let (server, mut ant, assignment) = running().await;
+    let line = server.server.ant_line();
+    line.append_log(&ant.id, piece(&assignment, 0, &LARGE)).await.unwrap();
+    let mut follower = server.server.logs().follow(&assignment.attempt_id, 0).await.unwrap();
+    // Another process of the ant, which knows nothing of it.
+    (ant.session, ant.held) = (2, 0);
+    ant.poll(server.server.queen()).await;
+    let end = async { while follower.next().await.unwrap().is_some() {} };
+    tokio::time::timeout(Duration::from_secs(20), end).await.unwrap();
+    server.server.logs().settle().await;
+    let [raw, packed] = files(&server, &assignment);
+    assert!(!raw.exists() && packed.exists());
+    let refusal = line.append_log(&ant.id, piece(&assignment, LARGE.len(), b"more")).await.unwrap_err();
+    assert!(refusal.to_string().contains("is not leased to ant under that token"), "{refusal}");
 }
 
 #[tokio::test]

@@ -1,6 +1,12 @@
 //! Jobs whose history and rows disagree: they are set aside, and an operator can end them.
 
+use std::sync::Arc;
+
+use atta_core::protocol::ant::LogChunk;
+use atta_server::artifacts::LocalArtifacts;
+use atta_server::logs::LogStore;
 use atta_server::scheduler::{JobCommand, Refusal};
+use atta_server::{AntLine, LineError};
 use serde_json::Value;
 
 use super::rig::{Ant, Rig, definition, report, request};
@@ -119,6 +125,38 @@ pub(crate) async fn an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled(
     let next = rig.submit("flow").await;
     ant.work(&rig.queen).await;
     assert_eq!(rig.state(&next).await, "COMPLETED");
+}
+
+#[tokio::test]
+async fn a_log_of_a_damaged_job_is_refused_as_such_and_not_as_stale() {
+    let mut rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let job = rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let work = ant.poll(&rig.queen).await.assignments.remove(0);
+    ant.start(&rig.queen, &work).await;
+    rig.settle().await;
+    rig.queen.abandon().await;
+    rig.change("UPDATE tasks SET state = 'WAITING'").await;
+    rig.restart().await;
+    let logs = LogStore::open(&rig.dir.path().join("logs")).unwrap();
+    let artifacts = LocalArtifacts::open(&rig.dir.path().join("artifacts")).unwrap();
+    let line = AntLine::new(rig.queen.clone(), logs, Arc::new(artifacts));
+    let piece = LogChunk {
+        attempt_id: work.attempt_id.clone(),
+        token: work.token,
+        offset: 0,
+        segments: Vec::new(),
+        bytes: Vec::new(),
+    };
+    // Its ant goes on: the job may be well again after the next restart.
+    let code = async || match line.append_log(&ant.id, piece.clone()).await.unwrap_err() {
+        LineError::Refused(Refusal::Conflict { code, .. }) => code,
+        error => panic!("{error}"),
+    };
+    assert_eq!(code().await, "JOB_DAMAGED");
+    rig.queen.command(&job, cancel()).await.unwrap();
+    assert_eq!(code().await, "STALE_TOKEN");
 }
 
 #[tokio::test]

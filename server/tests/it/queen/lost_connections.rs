@@ -66,6 +66,39 @@ async fn batches_and_ends() {
 }
 
 #[test]
+fn a_session_in_which_nothing_can_be_written_is_given_up_for_another_one() {
+    on_postgres(read_only_session);
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn read_only_session() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let database = rig.postgres.as_ref().unwrap();
+    let url = database.url();
+    let name = url.rsplit('/').next().unwrap();
+    let submit = async || {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        rig.queen.submit(request("flow"), "test", None).await.map_err(|refusal| refusal.to_string())
+    };
+    let soon = Duration::from_mins(1);
+    // As when the server becomes a replica, and its name still leads to it: who connects now cannot write.
+    database.cluster.psql("postgres", &format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
+    database.sql(END);
+    let refused =
+        async { while !submit().await.is_err_and(|refusal| refusal.contains("the database is read-only")) {} };
+    tokio::time::timeout(soon, refused).await.unwrap();
+    // The name leads to another one; the session of before stays what it is.
+    database.cluster.psql("postgres", &format!("ALTER DATABASE {name} RESET default_transaction_read_only"));
+    let taken = async {
+        while let Err(refusal) = submit().await {
+            assert!(refusal.contains("database"), "{refusal}");
+        }
+    };
+    tokio::time::timeout(soon, taken).await.unwrap();
+}
+
+#[test]
 fn a_second_queen_waits_and_one_that_was_overtaken_stores_nothing() {
     on_postgres(two_queens);
 }
