@@ -160,6 +160,7 @@ impl CrowdAnt {
             let poll = PollRequest {
                 ant: self.id.clone(),
                 session: 1,
+                directory: None,
                 slots: SLOTS,
                 free_slots: SLOTS.saturating_sub(u32::try_from(self.has.len())?),
                 tags: Vec::new(),

@@ -48,6 +48,10 @@ pub struct PollRequest {
     pub ant: AntId,
     /// Minted anew by each ant process; a new session replaces the ant's old one.
     pub session: u64,
+    /// What tells its data directory from others: only there it can be seen what its earlier processes have begun. An older
+    /// program does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
     /// How many attempts it can run at once in all.
     pub slots: u32,
     /// How many more it can take now.

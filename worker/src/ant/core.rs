@@ -464,6 +464,7 @@ impl Core {
         let request = PollRequest {
             ant: self.config.id.clone(),
             session: self.session,
+            directory: Some(self.seal.directory().to_owned()),
             slots: if self.tasks.is_closed() { 0 } else { self.config.slots },
             free_slots,
             tags: self.config.tags.clone(),

@@ -76,6 +76,47 @@ pub(crate) async fn what_never_began_is_given_out_again_at_no_cost_and_what_had_
 }
 
 #[tokio::test]
+pub(crate) async fn what_may_have_begun_on_another_data_directory_is_lost_and_not_given_again() {
+    let here = |directory: Option<&str>, session| Ant {
+        session,
+        directory: directory.map(str::to_owned),
+        ..Ant::new("ant", 1)
+    };
+    // The same directory; one of a version that does not say it; another one.
+    for (before, after, lost) in [
+        (Some("a"), Some("a"), false),
+        (None, Some("b"), false),
+        (Some("a"), None, false),
+        (Some("a"), Some("b"), true),
+    ] {
+        for restart in [false, true] {
+            let mut rig = Rig::new().await;
+            rig.upload(&definition("", &[("a", "")])).await;
+            rig.submit("flow").await;
+            let work = here(before, 1).poll(&rig.queen).await.assignments.remove(0);
+            // What it said of the begin did not arrive.
+            if restart {
+                rig.restart().await;
+            }
+            let mut ant = here(after, 2);
+            let again = ant.poll(&rig.queen).await.assignments;
+            if lost {
+                assert!(again.is_empty(), "{again:?}");
+                let reason = "the ant ant was started on another data directory, so nobody knows whether it had begun";
+                assert_eq!(attempts(&rig).await, [format!("FINISHED LOST {reason}")]);
+                // From now on it is there.
+                rig.submit("flow").await;
+                let work = ant.poll(&rig.queen).await.assignments.remove(0);
+                let again = here(after, 3).poll(&rig.queen).await.assignments;
+                assert_eq!(again[0].attempt_id, work.attempt_id);
+            } else {
+                assert_eq!(again[0].attempt_id, work.attempt_id);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 pub(crate) async fn a_lost_attempt_ends_with_the_reason_that_its_ant_gives_and_is_routed_like_any_result() {
     let rig = Rig::new().await;
     let routes = "on_exit_code: {LOST: b}";

@@ -275,6 +275,8 @@ pub(crate) fn definition(job_keys: &str, tasks: &[(&str, &str)]) -> String {
 pub(crate) struct Ant {
     pub(crate) id: AntId,
     pub(crate) session: u64,
+    /// The data directory that its polls name.
+    pub(crate) directory: Option<String>,
     pub(crate) slots: u32,
     pub(crate) tags: Vec<String>,
     pub(crate) methods: Vec<String>,
@@ -300,6 +302,7 @@ impl Ant {
         Self {
             id: AntId(id.to_owned()),
             session: 1,
+            directory: None,
             slots,
             tags: Vec::new(),
             methods: Method::BEYOND_EVERY_ANT.map(str::to_owned).to_vec(),
@@ -324,6 +327,7 @@ impl Ant {
         PollRequest {
             ant: self.id.clone(),
             session: self.session,
+            directory: self.directory.clone(),
             slots: self.slots,
             free_slots: self.slots.saturating_sub(self.held),
             tags: self.tags.clone(),
