@@ -176,6 +176,7 @@ impl CrowdAnt {
                 },
                 heard: self.heard(),
                 typed: Vec::new(),
+                condition: None,
             };
             // A third of the lease, as the real ant, which breathes in between.
             let mut orders = self.say("poll?wait=10", &poll).await?;

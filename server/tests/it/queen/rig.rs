@@ -12,8 +12,8 @@ use std::time::Duration;
 use atta_core::definition::Method;
 use atta_core::engine::{AttemptResult, Failure};
 use atta_core::protocol::ant::{
-    Action, Assignment, AttemptReport, Heard, HeldAttempt, Orders, PollRequest, Report, ReportBatch, ReportBody,
-    Roster, WorkspaceId,
+    Action, AntCondition, Assignment, AttemptReport, Heard, HeldAttempt, Orders, PollRequest, Report, ReportBatch,
+    ReportBody, Roster, WorkspaceId,
 };
 use atta_core::protocol::api::SubmitRequest;
 use atta_core::protocol::terminal::TypedInput;
@@ -295,6 +295,8 @@ pub(crate) struct Ant {
     pub(crate) workspaces: Vec<WorkspaceId>,
     /// How far attempts have come with what was typed, as its polls say.
     pub(crate) typed: Vec<TypedInput>,
+    /// How it is, as its polls say.
+    pub(crate) condition: Option<AntCondition>,
 }
 
 impl Ant {
@@ -315,6 +317,7 @@ impl Ant {
             heard: Heard::default(),
             workspaces: Vec::new(),
             typed: Vec::new(),
+            condition: None,
         }
     }
 
@@ -336,6 +339,7 @@ impl Ant {
             roster: self.roster.clone(),
             heard: self.heard.clone(),
             typed: self.typed.clone(),
+            condition: self.condition.clone(),
         }
     }
 
