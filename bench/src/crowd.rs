@@ -160,6 +160,7 @@ impl CrowdAnt {
             let poll = PollRequest {
                 ant: self.id.clone(),
                 session: 1,
+                directory: None,
                 slots: SLOTS,
                 free_slots: SLOTS.saturating_sub(u32::try_from(self.has.len())?),
                 tags: Vec::new(),
@@ -175,6 +176,7 @@ impl CrowdAnt {
                 },
                 heard: self.heard(),
                 typed: Vec::new(),
+                condition: None,
             };
             // A third of the lease, as the real ant, which breathes in between.
             let mut orders = self.say("poll?wait=10", &poll).await?;

@@ -64,9 +64,8 @@ pub(crate) async fn ant(args: AntArgs, launcher: Launcher) -> CommandResult {
         AntConfig::new(id.clone(), data_dir.clone(), slots, Arc::new(SystemClock), Arc::new(SystemEntropy));
     config.tags = args.tags;
     config.environment = ambient::environment_of_tasks();
-    config.workspace_quota = args.keep.workspace_quota;
-    config.cache_size = args.keep.cache_size;
-    config.cache_entry_size = args.keep.cache_entry_size;
+    args.keep.tell(&mut config);
+    args.spool.tell(&mut config);
     config.http = args.http.policy();
     let queen = link.queen().to_owned();
     let ant = Ant::start(config, launcher, Arc::new(link))

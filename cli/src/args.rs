@@ -14,7 +14,6 @@ mod terminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use atta_core::definition::parse_size;
 use atta_core::secret::SecretText;
 use atta_worker::{HttpPolicy, PrivateAddresses};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -210,6 +209,8 @@ pub(crate) struct ServeArgs {
     pub(crate) shutdown_grace: u64,
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
+    #[command(flatten)]
+    pub(crate) spool: SpoolArgs,
     #[command(flatten)]
     pub(crate) people: PeopleArgs,
 }
@@ -688,20 +689,6 @@ pub(crate) struct WorkspacesRmArgs {
     /// Also when the job is not over, and with unpushed work.
     #[arg(long)]
     pub(crate) force: bool,
-}
-
-/// How much an ant keeps for later.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct KeepArgs {
-    /// Bytes that kept workspaces may take, e.g. 500MB or 20GiB.
-    #[arg(long, env = "ATTA_WORKSPACE_QUOTA", value_name = "SIZE", default_value = "20GiB", value_parser = parse_size)]
-    pub(crate) workspace_quota: u64,
-    /// Bytes that caches may take, packed.
-    #[arg(long, env = "ATTA_CACHE_SIZE", value_name = "SIZE", default_value = "5GiB", value_parser = parse_size)]
-    pub(crate) cache_size: u64,
-    /// Bytes that one cache entry may take, unpacked.
-    #[arg(long, env = "ATTA_CACHE_ENTRY_SIZE", value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
-    pub(crate) cache_entry_size: u64,
 }
 
 #[derive(Debug, Args)]

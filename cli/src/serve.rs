@@ -18,7 +18,7 @@ use atta_worker::{Ant, AntConfig, HttpPolicy, Launcher, Orphans};
 use tracing_subscriber::EnvFilter;
 
 use crate::ambient::{self, SystemClock, SystemEntropy};
-use crate::args::{AuthChoice, KeepArgs, LogArgs, LogFormat, ServeArgs};
+use crate::args::{AuthChoice, KeepArgs, LogArgs, LogFormat, ServeArgs, SpoolArgs};
 use crate::config_args::KeyArgs;
 use crate::embedded::EmbeddedLink;
 use crate::exit::{CommandResult, Exit, Failure, capitalised};
@@ -99,7 +99,8 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
             drop(launcher);
             return Ok(None);
         }
-        start_ant(&server, &data_dir, slots, args.keep, http, Orphans::Keep, launcher).await.map(Some)
+        let room = (args.keep, Some(args.spool));
+        start_ant(&server, &data_dir, slots, room, http, Orphans::Keep, launcher).await.map(Some)
     };
     let ant = tokio::select! {
         ant = starting => ant,
@@ -239,7 +240,7 @@ pub(crate) async fn start_ant(
     server: &Server,
     data_dir: &Path,
     slots: u32,
-    keep: KeepArgs,
+    (keep, spool): (KeepArgs, Option<SpoolArgs>),
     http: HttpPolicy,
     orphans: Orphans,
     launcher: Launcher,
@@ -252,9 +253,10 @@ pub(crate) async fn start_ant(
         Arc::new(SystemEntropy),
     );
     config.environment = ambient::environment_of_tasks();
-    config.workspace_quota = keep.workspace_quota;
-    config.cache_size = keep.cache_size;
-    config.cache_entry_size = keep.cache_entry_size;
+    keep.tell(&mut config);
+    if let Some(spool) = spool {
+        spool.tell(&mut config);
+    }
     config.http = http;
     config.orphans = orphans;
     if server.queen().may_be_overtaken() {

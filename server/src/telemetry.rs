@@ -43,7 +43,11 @@ pub(crate) const METRICS: [(&str, Kind, &str); 51] = [
     ("atta_ants_lost_total", Counter, "Ants of which nothing was heard for a lease."),
     ("atta_mass_losses_total", Counter, "Times at which so many ants were lost at once that dispatch paused."),
     ("atta_slots", Gauge, "Slots of ants that live."),
-    ("atta_ant_spool_bytes", Gauge, "Bytes of output on an ant's disk that wait for the queen, by ant."),
+    (
+        "atta_ant_spool_bytes",
+        Gauge,
+        "Bytes of output on an ant's disk that have waited for the queen for ten seconds or longer, by ant.",
+    ),
     ("atta_ant_spool_limit_bytes", Gauge, "Bytes of output that may wait there, by ant."),
     ("atta_ant_outbox_reports", Gauge, "Reports of an ant that the queen has not heard, by ant."),
     ("atta_ant_retries_total", Counter, "Messages that an ant had to say again, by ant."),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use atta_core::protocol::access::{Fingerprint, Role};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{HttpArgs, KeepArgs, LogArgs, ServerArgs, duration};
+use super::{HttpArgs, KeepArgs, LogArgs, ServerArgs, SpoolArgs, duration};
 
 /// How this program shows who it is, and knows whom it talks to.
 #[derive(Debug, Clone, Default, Args)]
@@ -141,6 +141,8 @@ pub(crate) struct AntArgs {
     pub(crate) http: HttpArgs,
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
+    #[command(flatten)]
+    pub(crate) spool: SpoolArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }

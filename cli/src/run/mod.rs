@@ -203,7 +203,7 @@ async fn on_server(
     // One's own definition on one's own machine.
     let http = HttpPolicy { private: PrivateAddresses::Allow, ..HttpPolicy::default() };
     // Nobody comes back to a temporary directory.
-    let ant = serve::start_ant(server, dir, slots, args.keep, http, Orphans::Kill, launcher).await?;
+    let ant = serve::start_ant(server, dir, slots, (args.keep, None), http, Orphans::Kill, launcher).await?;
     let given = std::mem::take(&mut prepared.given);
     let submitted = match given::set(queen, given).await {
         Ok(()) => submit(queen, &prepared).await,

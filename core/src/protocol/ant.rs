@@ -51,6 +51,10 @@ pub struct PollRequest {
     pub ant: AntId,
     /// Minted anew by each ant process; a new session replaces the ant's old one.
     pub session: u64,
+    /// What tells its data directory from others: only there it can be seen what its earlier processes have begun. An older
+    /// program does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
     /// How many attempts it can run at once in all.
     pub slots: u32,
     /// How many more it can take now.
@@ -74,6 +78,9 @@ pub struct PollRequest {
     /// How far attempts with a terminal have come with what was typed into them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub typed: Vec<TypedInput>,
+    /// How it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<AntCondition>,
 }
 
 /// The attempts that an ant has, whichever of its processes began them. The queen compares it with what it has leased to
@@ -137,6 +144,12 @@ pub struct AntCondition {
     pub spool_bytes: u64,
     /// How many there may be.
     pub spool_limit_bytes: u64,
+    /// How long they may wait, in milliseconds; an older program does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spool_limit_ms: Option<u64>,
+    /// When the first of them was written; absent when nothing waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spool_since: Option<UnixMillis>,
     /// Reports that the queen has not heard.
     pub outbox_reports: u64,
     /// What had to be said again since it started.

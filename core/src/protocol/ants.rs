@@ -78,4 +78,23 @@ pub struct AntResource {
     /// The attempts that it has.
     #[schema(value_type = Vec<String>)]
     pub attempts: Vec<AttemptId>,
+    /// What waits on its disk for the server, as it said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<AntSpool>,
+}
+
+/// The output of tasks that an ant could not deliver yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AntSpool {
+    /// Bytes that have waited for ten seconds or longer.
+    pub bytes: u64,
+    /// When the first of them was written, RFC 3339; absent when nothing waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Bytes that may wait while the server is away; beyond that output is left out.
+    pub limit_bytes: u64,
+    /// Seconds that output may wait while the server is away; then it is left out. An ant of an earlier version does not
+    /// say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_seconds: Option<u64>,
 }

@@ -1,7 +1,8 @@
 //! What people ask of ants.
 
 use atta_core::protocol::AntId;
-use atta_core::protocol::ants::{AntMode, AntResource, AntState};
+use atta_core::protocol::ant::AntCondition;
+use atta_core::protocol::ants::{AntMode, AntResource, AntSpool, AntState};
 
 use super::ants::Ant;
 use super::command::Command;
@@ -70,6 +71,16 @@ impl State {
             used: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
             tags: ant.tags.iter().filter(|tag| method_needed(tag).is_none()).cloned().collect(),
             attempts,
+            spool: ant.condition.as_ref().map(spool),
         }
+    }
+}
+
+fn spool(condition: &AntCondition) -> AntSpool {
+    AntSpool {
+        bytes: condition.spool_bytes,
+        since: condition.spool_since.map(atta_core::time::UnixMillis::to_rfc3339),
+        limit_bytes: condition.spool_limit_bytes,
+        limit_seconds: condition.spool_limit_ms.map(|millis| millis / 1000),
     }
 }

@@ -87,6 +87,15 @@ pub(super) enum Session {
     Replaced,
 }
 
+/// From where an ant has come to its data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// From another one, with whatever was begun there.
+    FromAnother,
+    /// Nobody has said.
+    Unknown,
+}
+
 impl Ant {
     /// One that has not polled yet: its time begins now.
     pub(super) fn awaited(row: AntRow, now: Duration) -> Self {
@@ -110,7 +119,7 @@ impl Ant {
 
     /// One of which nothing is stored.
     pub(super) fn unknown(id: &AntId, now: Duration, at: UnixMillis) -> Self {
-        let row = AntRow { id: id.clone(), session: None, mode: AntMode::Open, since: at };
+        let row = AntRow { id: id.clone(), session: None, mode: AntMode::Open, since: at, directory: None };
         Self::awaited(row, now)
     }
 
@@ -143,6 +152,16 @@ impl Ant {
         for lease in self.held.values_mut() {
             lease.told = Told::Before;
         }
+    }
+
+    /// Its process is on this data directory. `None`: that was known.
+    pub(super) fn move_to(&mut self, directory: Option<&str>) -> Option<Moved> {
+        if self.row.directory.as_deref() == directory {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.row.directory, directory.map(str::to_owned));
+        // A program of the version before does not say it: then it is as likely the same one.
+        Some(if before.is_some() && directory.is_some() { Moved::FromAnother } else { Moved::Unknown })
     }
 
     /// Whether it is connected.

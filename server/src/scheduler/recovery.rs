@@ -122,9 +122,14 @@ impl State {
         self.restored = database.load_restored().await?;
         let stored = database.load_jobs(Which::Live).await?;
         let approvals = database.load_open_approvals().await?;
+        for ant in self.ants.values_mut() {
+            ant.row.directory = None;
+        }
         for row in database.load_ants().await? {
             if let Some(ant) = self.ants.get_mut(&row.id) {
                 ant.row.mode = row.mode;
+                // What is leased to it was leased to that directory, whatever was heard since and not stored.
+                ant.row.directory = row.directory;
             }
         }
         let today = day_of(self.clock.now());

@@ -45,6 +45,9 @@ impl State {
             self.staged.ants.insert(request.ant.clone());
         }
         ant.met = true;
+        if let Some(condition) = &request.condition {
+            ant.condition = Some(condition.clone());
+        }
         ant.slots = request.slots as usize;
         ant.workspaces = request.workspaces.iter().cloned().collect();
         ant.tags =

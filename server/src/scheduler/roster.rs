@@ -2,7 +2,8 @@
 //!
 //! What is said to be there is believed at once. That something is *not* there is believed only when the ant can have
 //! known of it: a poll may have been on its way for long. A process of an ant that has just begun knows all that those
-//! before it had; later ones show by the orders that they have heard that they speak after the lease.
+//! before it had, if it is on the same data directory; later ones show by the orders that they have heard that they
+//! speak after the lease.
 
 use std::collections::HashMap;
 
@@ -10,7 +11,7 @@ use atta_core::engine::AttemptState;
 use atta_core::protocol::ant::{Heard, Orders, PollRequest};
 use atta_core::protocol::{AntId, AttemptId};
 
-use super::ants::{self, Session, Told};
+use super::ants::{self, Moved, Session, Told};
 use super::said::covers;
 use super::state::State;
 use crate::store::StoreWriter;
@@ -23,7 +24,13 @@ impl State {
             roster.held.iter().map(|attempt| (&attempt.attempt_id, attempt.token)).collect();
         let reasons: HashMap<&AttemptId, &str> =
             roster.lost.iter().map(|attempt| (&attempt.attempt_id, attempt.reason.as_str())).collect();
-        let Some(ant) = self.ants.get(&request.ant) else { return };
+        let Some(ant) = self.ants.get_mut(&request.ant) else { return };
+        // On another directory it cannot know what those before it had begun.
+        let moved = ant.move_to(request.directory.as_deref());
+        if moved.is_some() {
+            self.staged.ants.insert(request.ant.clone());
+        }
+        let moved = moved == Some(Moved::FromAnother);
         let mut leased: Vec<(AttemptId, u64, Told)> =
             ant.held.iter().map(|(id, lease)| (id.clone(), lease.token, lease.told)).collect();
         leased.sort_by(|a, b| a.0.cmp(&b.0));
@@ -48,6 +55,13 @@ impl State {
             let Some((job, number)) = attempt.parts() else { continue };
             let state = self.jobs.get(&job).and_then(|live| live.attempts.get(&number)).map(|row| row.state);
             match state {
+                Some(AttemptState::Leased) if moved => {
+                    let ant = &request.ant;
+                    let reason = format!(
+                        "the ant {ant} was started on another data directory, so nobody knows whether it had begun"
+                    );
+                    self.lose(&attempt, reason);
+                }
                 Some(AttemptState::Leased) => self.give_again(&attempt),
                 Some(_) => self.lose(&attempt, format!("the ant {} does not have it any more", request.ant)),
                 None => {}

@@ -36,6 +36,11 @@ const SQLITE: &[Migration] = &[
     Migration { version: 16, name: "terminals", sql: include_str!("../../migrations/sqlite/0016_terminals.sql") },
     Migration { version: 17, name: "labels", sql: include_str!("../../migrations/sqlite/0017_labels.sql") },
     Migration { version: 18, name: "commands", sql: include_str!("../../migrations/sqlite/0018_commands.sql") },
+    Migration {
+        version: 19,
+        name: "ant directories",
+        sql: include_str!("../../migrations/sqlite/0019_ant_directories.sql"),
+    },
 ];
 
 /// PostgreSQL's begin with the tables of version 9; from there on every version has a migration here.
@@ -54,6 +59,11 @@ const POSTGRES: &[Migration] = &[
     Migration { version: 16, name: "terminals", sql: include_str!("../../migrations/postgres/0016_terminals.sql") },
     Migration { version: 17, name: "labels", sql: include_str!("../../migrations/postgres/0017_labels.sql") },
     Migration { version: 18, name: "commands", sql: include_str!("../../migrations/postgres/0018_commands.sql") },
+    Migration {
+        version: 19,
+        name: "ant directories",
+        sql: include_str!("../../migrations/postgres/0019_ant_directories.sql"),
+    },
 ];
 
 impl Migration {

@@ -143,7 +143,7 @@ impl Look {
         // Without the reason it was stopped all the same.
         let stop = here.stop.as_ref().map(|reason| self.seal.open(id, Kind::Reason, reason).unwrap_or_default());
         let (since, assignment) = (record.since, record.assignment.into_owned());
-        Ok(Opened { since, assignment, memory, position, stop, typed: here.typed })
+        Ok(Opened { since, assignment, memory, position, stop, typed: here.typed, told: here.told })
     }
 }
 
@@ -154,12 +154,13 @@ struct Opened {
     position: u64,
     stop: Option<String>,
     typed: Option<(u64, u64)>,
+    told: Option<u64>,
 }
 
 impl Opened {
     fn adopt(self, level: Option<u8>, from: AdoptedFrom) -> Looked {
-        let Self { since, assignment, memory, position, stop, typed } = self;
+        let Self { since, assignment, memory, position, stop, typed, told } = self;
         let level = level.map(IsolationLevel::from_byte);
-        Looked::Adopted(Box::new(Adopted { since, assignment, memory, position, stop, typed, level, from }))
+        Looked::Adopted(Box::new(Adopted { since, assignment, memory, position, told, stop, typed, level, from }))
     }
 }

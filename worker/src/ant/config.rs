@@ -50,6 +50,9 @@ pub struct AntConfig {
     /// Bytes of output that wait for the queen on disk, of all attempts together; each has the same share. While the queen
     /// is away and the share is used up, output is left out, and the log says so.
     pub spool_limit: u64,
+    /// How long output waits for the queen while she is away. What has waited longer is left out, and the log says so;
+    /// what may have reached her already, a piece of each log, stays.
+    pub spool_age: Duration,
     /// Where the parts of the ant show how they are; `None`: on one of its own.
     pub board: Option<Arc<Board>>,
     /// What drives the agents of AGENT tasks.
@@ -100,7 +103,7 @@ pub enum Orphans {
 impl AntConfig {
     /// A configuration with no tags, no environment, the strongest isolation, 20 GiB for kept workspaces, 5 GiB for
     /// caches, 2 GiB of them for one entry, requests to public addresses only, a lock wait of 30 s, orphans that are kept,
-    /// and 1 GiB for output.
+    /// and 1 GiB and seven days for output.
     pub fn new(id: AntId, data_dir: PathBuf, slots: u32, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self {
             id,
@@ -119,6 +122,7 @@ impl AntConfig {
             lock_wait: Duration::from_secs(30),
             orphans: Orphans::default(),
             spool_limit: 1 << 30,
+            spool_age: Duration::from_hours(7 * 24),
             board: None,
             agent_runner: AgentRunner::default(),
             boot_id: None,
@@ -172,8 +176,12 @@ pub struct RunningAttempt {
 pub struct SpoolUse {
     /// [`AntConfig::spool_limit`].
     pub limit: u64,
-    /// What one attempt may have of it while the queen is away.
+    /// [`AntConfig::spool_age`].
+    pub age: Duration,
+    /// What one attempt may have of the limit while the queen is away.
     pub share: u64,
     /// Bytes of all attempts.
     pub used: u64,
+    /// When the first of them was written; `None`: nothing waits.
+    pub since: Option<UnixMillis>,
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,6 +41,9 @@ const TELL_TYPED: u64 = 16 << 10;
 /// An attempt's share of the spool is never less.
 const SMALLEST_SHARE: u64 = 64 << 10;
 
+/// Output that is on its way for less, in milliseconds, does not count as waiting.
+const NOTABLE_WAIT: i64 = 10_000;
+
 /// What an attempt is to do, beyond running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -64,14 +68,35 @@ struct Entry {
     task_handle: Option<AbortHandle>,
     /// No shim watches over it: it ends with this process.
     shimless: bool,
-    /// Bytes of output on disk.
-    spool: u64,
+    /// Output that waits on disk.
+    waits: Option<Waits>,
     /// What is typed into it, when it has a terminal.
     typing: Option<Arc<Typing>>,
     /// What its shim has of that: the newest line, and the position on it.
     typed: Option<(u64, u64)>,
     /// The same, as the queen was told.
     typed_told: Option<(u64, u64)>,
+}
+
+/// Output of an attempt on its way to the queen.
+#[derive(Debug, Clone)]
+pub(crate) struct Waits {
+    /// When the first byte of it was written.
+    pub(crate) since: UnixMillis,
+    /// The spool.
+    pub(crate) file: PathBuf,
+    /// Where in that file it begins.
+    pub(crate) from: u64,
+    /// Bytes that are in memory already.
+    pub(crate) held: u64,
+}
+
+impl Waits {
+    fn bytes(&self) -> u64 {
+        // While the queen is away nobody tells the ant how much there is.
+        let length = std::fs::metadata(&self.file).map_or(0, |file| file.len());
+        self.held + length.saturating_sub(self.from)
+    }
 }
 
 /// See the module.
@@ -218,20 +243,24 @@ impl Core {
         (self.config.spool_limit / u64::from(self.config.slots)).max(SMALLEST_SHARE)
     }
 
-    /// An attempt has so many bytes of output on disk.
-    pub(crate) fn note_spool(&self, id: &AttemptId, bytes: u64) {
+    /// Output of an attempt waits, or nothing does.
+    pub(crate) fn note_waits(&self, id: &AttemptId, waits: Option<Waits>) {
         if let Some(entry) = self.attempts().get_mut(id) {
-            entry.spool = bytes;
+            entry.waits = waits;
         }
     }
 
     /// How this ant is.
     pub(super) fn condition(&self) -> AntCondition {
-        let (spool, link) = (self.spool(), self.link.condition());
+        // What is on its way at this moment does not wait.
+        let before = UnixMillis(self.config.clock.now().0.saturating_sub(NOTABLE_WAIT));
+        let (spool, link) = (self.spool_before(Some(before)), self.link.condition());
         let parts = self.board.report();
         AntCondition {
             spool_bytes: spool.used,
             spool_limit_bytes: spool.limit,
+            spool_limit_ms: u64::try_from(spool.age.as_millis()).ok(),
+            spool_since: spool.since,
             outbox_reports: self.outbox.waiting() as u64,
             retries: link.retries,
             restarts: parts
@@ -244,8 +273,20 @@ impl Core {
     }
 
     pub(super) fn spool(&self) -> SpoolUse {
-        let used = self.attempts().values().map(|entry| entry.spool).sum();
-        SpoolUse { limit: self.config.spool_limit, share: self.spool_share(), used }
+        self.spool_before(None)
+    }
+
+    /// What waits, and has since before then.
+    fn spool_before(&self, then: Option<UnixMillis>) -> SpoolUse {
+        let waits: Vec<Waits> = self.attempts().values().filter_map(|entry| entry.waits.clone()).collect();
+        let long = waits.iter().filter(|waits| then.is_none_or(|then| waits.since <= then));
+        let (mut used, mut since) = (0, None);
+        for (waits, bytes) in long.map(|waits| (waits, waits.bytes())).filter(|(_, bytes)| *bytes > 0) {
+            used += bytes;
+            since = Some(since.map_or(waits.since, |since: UnixMillis| since.min(waits.since)));
+        }
+        let (limit, age) = (self.config.spool_limit, self.config.spool_age);
+        SpoolUse { limit, age, share: self.spool_share(), used, since }
     }
 
     /// Does what the queen says, once. Orders about attempts that are not here are late, and nothing is left to do for
@@ -364,7 +405,7 @@ impl Core {
             again: None,
             task_handle: None,
             shimless: matches!(assignment.action, Action::Http(_) | Action::Github(_)),
-            spool: 0,
+            waits: None,
             typing: assignment.action.has_terminal().then(Arc::default),
             typed: None,
             typed_told: None,
@@ -473,6 +514,7 @@ impl Core {
         let request = PollRequest {
             ant: self.config.id.clone(),
             session: self.session,
+            directory: Some(self.seal.directory().to_owned()),
             slots: if self.tasks.is_closed() { 0 } else { self.config.slots },
             free_slots,
             tags: self.config.tags.clone(),
@@ -481,6 +523,7 @@ impl Core {
             roster,
             heard,
             typed,
+            condition: Some(self.condition()),
         };
         let link = self.link.clone();
         // What is lost is to be known to be known at once.

@@ -32,7 +32,7 @@ use outbox::Outbox;
 use retry::SAY_AGAIN;
 
 pub use config::{AgentRunner, AntConfig, Orphans, RunningAttempt, SpoolUse, StartError};
-pub(crate) use core::{Core, Order};
+pub(crate) use core::{Core, Order, Waits};
 pub(crate) use retry::{Said, say};
 pub(crate) use seal::{Kind, Seal};
 pub(crate) use typing::Typing;

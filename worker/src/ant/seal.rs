@@ -22,6 +22,7 @@ const NONCE: usize = 24;
 /// Seals and opens with the ant's own key.
 pub(crate) struct Seal {
     cipher: XChaCha20Poly1305,
+    directory: String,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -47,7 +48,13 @@ impl Seal {
         let key: Zeroizing<[u8; KEY]> = Zeroizing::new(key.as_slice().try_into().map_err(|_| {
             io::Error::other("it is no key; remove it if no attempt of an earlier ant is to be taken up")
         })?);
-        Ok(Self { cipher: XChaCha20Poly1305::new(&Key::from(*key)), entropy })
+        let directory = hex::encode(&blake3::derive_key("atta 2026 data directory of an ant", &*key)[..16]);
+        Ok(Self { cipher: XChaCha20Poly1305::new(&Key::from(*key)), directory, entropy })
+    }
+
+    /// What tells the directory of the key from others: nobody learns anything about the key by it.
+    pub(crate) fn directory(&self) -> &str {
+        &self.directory
     }
 
     /// Seals something about an attempt.
@@ -113,6 +120,7 @@ mod tests {
         assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
         let again = Seal::open_or_make(&path, entropy.clone()).unwrap();
         assert_eq!(again.open(&attempt, Kind::Memory, &sealed), Some("hunter2hunter2".to_owned()));
+        assert_eq!((again.directory(), seal.directory().len()), (seal.directory(), 32));
         assert_eq!(again.open::<String>(&attempt, Kind::Record, &sealed), None);
         assert_eq!(again.open::<String>(&other, Kind::Memory, &sealed), None);
         assert_eq!(again.open::<String>(&attempt, Kind::Memory, &sealed[..10]), None);
@@ -120,6 +128,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let stranger = Seal::open_or_make(&path, entropy).unwrap();
         assert_eq!(stranger.open::<String>(&attempt, Kind::Memory, &sealed), None);
+        assert_ne!(stranger.directory(), seal.directory(), "it may be another disk");
         fs::write(&path, "short").unwrap();
         assert!(Seal::open_or_make(&path, Arc::new(Counted(AtomicU64::new(1)))).is_err());
     }

@@ -26,7 +26,7 @@ use super::process::{self, ShimLine};
 use super::set_output::SetOutputs;
 use crate::LinkError;
 use crate::ant::{Core, Order, Said, say};
-use crate::supervisor::{ToShim, rewrite_left};
+use crate::supervisor::ToShim;
 use crate::workspace::{self, AttemptDirectory, Contents, Found, Sources};
 
 /// Tries to read a file that changes meanwhile.
@@ -124,10 +124,7 @@ impl Attempt {
             (Ok(message), Some(shim), _) => shim.say(&message).await,
             (Ok(ToShim::Checkpoint { position, state }), None, Some(left)) => {
                 left.here.checkpoint = Some((position, state));
-                let (here, outcome) = (left.here.clone(), left.outcome.clone());
-                let root = self.core.attempts_dir.join(&id.0);
-                let written = crate::blocking::blocking(move || rewrite_left(&root, here, &outcome)).await;
-                written.unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+                left.rewrite(&self.core.attempts_dir.join(&id.0)).await
             }
             (Ok(_), None, _) => Ok(()),
             (Err(error), ..) => Err(error),

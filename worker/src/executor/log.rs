@@ -1,7 +1,10 @@
 //! An attempt's log on its way to the queen.
 
 use std::borrow::Cow;
+use std::future::pending;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{LogChunk, LogSegment, LogStream};
@@ -9,14 +12,32 @@ use atta_core::redact::{Mask, Redactor, Stream, StreamState};
 use atta_core::time::UnixMillis;
 use tokio::sync::watch;
 
-use super::memory::{Captured, LogState, Pending};
+use super::memory::{Captured, Held, LeftOut, LogState, Pending};
+use super::process::Keep;
 use super::set_output::{SetOutputs, Spoken};
 use crate::LinkError;
-use crate::ant::{Core, Order, Said, say};
+use crate::ant::{Core, Order, Said, Waits, say};
 use crate::supervisor::SpoolReader;
 
 /// Bytes of one chunk.
 const CHUNK: usize = 256 << 10;
+/// The queen is away for so long: from now on it is known what she cannot have.
+const HOLD_AFTER: Duration = Duration::from_secs(10);
+/// What has waited for too long is left out in steps of this: each tries to reach the queen first.
+const LONGEST_STEP: Duration = Duration::from_mins(1);
+
+/// A part of a spool.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    /// The position at which the file begins.
+    pub(super) base: u64,
+    /// The position behind the part.
+    pub(super) end: u64,
+    /// From here on another ant has said nothing to the queen.
+    pub(super) unsaid_from: u64,
+    /// Nobody writes to the file any more.
+    pub(super) ended: bool,
+}
 
 /// Sends chunks in order. After a refusal the rest is read and dropped, so that the program does not wait for ever; when
 /// the attempt is not this ant's any more, it is forgotten.
@@ -32,6 +53,9 @@ pub(super) struct Log {
     redaction: Option<Redaction>,
     /// Lines that come next, whatever else there is.
     pending: Option<Pending>,
+    /// In front of them.
+    held: Option<Held>,
+    left_out: Option<LeftOut>,
     /// The queen does not answer.
     away: watch::Sender<bool>,
 }
@@ -132,18 +156,21 @@ impl Log {
             commands,
             redaction,
             pending: None,
+            held: None,
+            left_out: None,
             away,
         }
     }
 
     /// Goes on where another ant was.
     pub(super) fn resume(&mut self, state: LogState) {
-        let LogState { offset, refused, streams, commands, stdout, pending } = state;
+        let LogState { offset, refused, streams, commands, stdout, pending, held, left_out } = state;
         if let (Some(redaction), Some(streams)) = (&mut self.redaction, &streams) {
             *redaction = Redaction::resume(redaction.redactor.clone(), streams);
         }
         (self.offset, self.refused, self.commands) = (offset, refused, commands);
         (self.stdout, self.pending) = (stdout, pending);
+        (self.held, self.left_out) = (held, left_out);
     }
 
     /// Where it is.
@@ -155,6 +182,8 @@ impl Log {
             commands: self.commands.clone(),
             stdout: self.stdout.clone(),
             pending: self.pending.clone(),
+            held: self.held.clone(),
+            left_out: self.left_out,
         }
     }
 
@@ -203,30 +232,145 @@ impl Log {
 
     /// Says what was prepared.
     pub(super) async fn say_pending(&mut self) {
+        if self.pending.is_none() {
+            return;
+        }
+        self.catch_up().await;
         let Some(Pending { at, text }) = self.pending.take() else { return };
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
         self.send(vec![LogSegment { stream: LogStream::System, at, len }], text.into_bytes()).await;
     }
 
-    /// Sends what the spool has up to `end`.
-    pub(super) async fn spool(&mut self, reader: &mut SpoolReader, base: u64, end: u64) {
-        while reader.position() < end {
-            let (mut bytes, mut segments) = (Vec::new(), Vec::new());
-            if let Err(error) = reader.read(base, end, CHUNK, &mut bytes, &mut segments) {
+    /// Sends a part of the spool. What waits for too long while the queen is away is left out.
+    pub(super) async fn spool(&mut self, reader: &mut SpoolReader, part: Part, keep: &mut Keep<'_>) {
+        while reader.position() < part.end {
+            if let Err(error) = self.go_through(reader, part, keep).await {
                 self.refused.get_or_insert_with(|| format!("the spool cannot be read: {error}"));
-                reader.skip(end);
-                return;
+                reader.skip(part.end);
             }
-            if let Some(redaction) = &mut self.redaction {
-                (bytes, segments) = redaction.pass(&bytes, &segments);
+        }
+        self.show(reader, part.base);
+    }
+
+    /// Says what was held up before something else comes: the queen is there again.
+    pub(super) async fn catch_up(&mut self) {
+        if self.is_held_up() {
+            // Rare, and large: not in the future of each attempt.
+            Box::pin(self.clear(None)).await;
+        }
+    }
+
+    /// Whether something is in front of everything else.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.held.is_some() || self.left_out.is_some()
+    }
+
+    async fn go_through(&mut self, reader: &mut SpoolReader, part: Part, keep: &mut Keep<'_>) -> io::Result<()> {
+        self.show(reader, part.base);
+        if self.is_held_up() && !Box::pin(self.wait_or_leave_out(reader, part, keep)).await? {
+            return Ok(());
+        }
+        let began = self.core.config.clock.now();
+        let (segments, bytes, _) = self.take(reader, part, CHUNK)?;
+        // What follows may have been said by another ant, and must then be said once more as it was.
+        let known = reader.position() >= part.unsaid_from.min(part.end);
+        let until = known.then(|| began.plus(HOLD_AFTER.min(self.core.config.spool_age)));
+        if let Err(held) = self.deliver(segments, bytes, until).await {
+            self.held = Some(held);
+            keep.note(self, reader.position()).await;
+        }
+        Ok(())
+    }
+
+    /// Reads whole records, of which there are so many bytes or more. How many bytes there were before secrets were masked.
+    fn take(
+        &mut self,
+        reader: &mut SpoolReader,
+        part: Part,
+        limit: usize,
+    ) -> io::Result<(Vec<LogSegment>, Vec<u8>, usize)> {
+        let (mut bytes, mut segments) = (Vec::new(), Vec::new());
+        reader.read(part.base, part.end, limit, &mut bytes, &mut segments)?;
+        let read = bytes.len();
+        if let Some(redaction) = &mut self.redaction {
+            (bytes, segments) = redaction.pass(&bytes, &segments);
+        }
+        self.capture(&bytes, &segments);
+        Ok((segments, bytes, read))
+    }
+
+    /// Shows what waits, from where the reader is.
+    fn show(&self, reader: &mut SpoolReader, base: u64) {
+        let held = self.held.as_ref().and_then(|held| Some((held.segments.first()?.at, held.bytes.len() as u64)));
+        // Without either nothing is there.
+        let next = || reader.next_at(base).ok().map(|at| (at, 0));
+        let waits = held.or_else(next).map(|(since, held)| Waits {
+            since,
+            file: reader.path().to_owned(),
+            from: reader.position().saturating_sub(base),
+            held,
+        });
+        self.core.note_waits(&self.attempt_id, waits);
+    }
+
+    /// Waits until the queen has what comes first, or until the next record has waited for too long: then leaves out what
+    /// has. Its outputs are taken all the same. True: what follows can be sent.
+    async fn wait_or_leave_out(
+        &mut self,
+        reader: &mut SpoolReader,
+        part: Part,
+        keep: &mut Keep<'_>,
+    ) -> io::Result<bool> {
+        let age = self.core.config.spool_age;
+        let step = self.core.config.clock.now().plus((age / 64).min(LONGEST_STEP));
+        if self.clear(Some(reader.next_at(part.base)?.plus(age).max(step))).await {
+            // From here on another ant is not to leave out anything: the queen may have it.
+            keep.note(self, reader.position()).await;
+            return Ok(true);
+        }
+        let (now, mut left_out) = (self.core.config.clock.now(), 0);
+        while reader.position() < part.end && reader.next_at(part.base)?.plus(age) <= now {
+            left_out += self.take(reader, part, 1)?.2 as u64;
+        }
+        if left_out > 0 {
+            left_out += self.left_out.map_or(0, |before| before.bytes);
+            self.left_out = Some(LeftOut { at: now, bytes: left_out });
+            keep.note(self, reader.position()).await;
+            if part.ended {
+                reader.free(part.base);
             }
-            self.capture(&bytes, &segments);
-            self.send(segments, bytes).await;
+        }
+        Ok(false)
+    }
+
+    /// Sends what is in front of everything else. False: the queen was away until then.
+    async fn clear(&mut self, until: Option<UnixMillis>) -> bool {
+        loop {
+            // Whoever stops waiting for this finds it where it was.
+            if let Some(Held { segments, bytes }) = self.held.clone()
+                && self.deliver(segments, bytes, until).await.is_err()
+            {
+                return false;
+            }
+            if self.held.take().is_some() {
+                self.core.note_waits(&self.attempt_id, None);
+            }
+            let Some(LeftOut { at, bytes }) = self.left_out.take() else { return true };
+            let line = format!(
+                "\u{2026} {bytes} bytes of output were left out here: the queen was away and they had waited for too long \u{2026}\n"
+            );
+            let line =
+                self.redaction.as_ref().map_or(Cow::Borrowed(&*line), |redaction| redaction.redactor.text(&line));
+            let bytes = line.into_owned().into_bytes();
+            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            // Once it may have arrived it says the same for ever.
+            self.held = Some(Held { segments: vec![LogSegment { stream: LogStream::System, at, len }], bytes });
         }
     }
 
     /// A program has ended: what was held back of its output is sent.
     pub(super) async fn end_of_output(&mut self) {
+        self.catch_up().await;
         let Some(redaction) = &mut self.redaction else { return };
         let (bytes, segments) = redaction.rest(self.core.config.clock.now());
         self.capture(&bytes, &segments);
@@ -262,29 +406,67 @@ impl Log {
     }
 
     async fn send(&mut self, segments: Vec<LogSegment>, bytes: Vec<u8>) {
+        self.catch_up().await;
+        // Without an end it is said.
+        let _ = self.deliver(segments, bytes, None).await;
+    }
+
+    /// Says a piece until the queen has answered. Gives it back when she is away and it is too late.
+    async fn deliver(
+        &mut self,
+        segments: Vec<LogSegment>,
+        bytes: Vec<u8>,
+        until: Option<UnixMillis>,
+    ) -> Result<(), Held> {
         if self.refused.is_some() || bytes.is_empty() {
-            return;
+            return Ok(());
         }
         let length = bytes.len() as u64;
         let chunk =
             LogChunk { attempt_id: self.attempt_id.clone(), token: self.token, offset: self.offset, segments, bytes };
-        let (link, away) = (&self.core.link, &self.away);
+        let (link, away, clock) = (&self.core.link, &self.away, &self.core.config.clock);
         let append = || async {
             let said = link.append_log(chunk.clone()).await;
             let unreachable = matches!(said, Err(LinkError::Unreachable(_)));
             away.send_if_modified(|away| std::mem::replace(away, unreachable) != unreachable);
             said
         };
-        match say(&*self.core.config.entropy, &mut self.orders, append).await {
-            Said::Answer(()) => self.offset += length,
-            Said::Refused(error) => {
+        let mut is_away = away.subscribe();
+        let too_late = async {
+            let Some(until) = until else { return pending().await };
+            loop {
+                if is_away.wait_for(|away| *away).await.is_err() {
+                    return pending().await;
+                }
+                let left = until.since(clock.now());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left).await;
+            }
+        };
+        let say = say(&*self.core.config.entropy, &mut self.orders, append);
+        let say_in_time = async {
+            tokio::select! {
+                biased;
+                said = say => Some(said),
+                () = too_late => None,
+            }
+        };
+        // A chunk is larger than what is allocated here, and the future of each attempt is not to be.
+        let said = Box::pin(say_in_time).await;
+        match said {
+            Some(Said::Answer(())) => self.offset += length,
+            Some(Said::Refused(error)) => {
                 if matches!(error, LinkError::Stale(_)) {
                     // As if she had ordered it: somebody else may have the attempt.
                     self.core.forget(&self.attempt_id, self.token);
                 }
                 self.refused = Some(error.to_string());
             }
-            Said::Forgotten => self.refused = Some("the attempt was forgotten".to_owned()),
+            Some(Said::Forgotten) => self.refused = Some("the attempt was forgotten".to_owned()),
+            None => return Err(Held { segments: chunk.segments, bytes: chunk.bytes }),
         }
+        Ok(())
     }
 }

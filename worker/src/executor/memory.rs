@@ -1,16 +1,19 @@
 //! What an ant must know of an attempt to go on with it where another one was: kept by the attempt's shim, sealed.
 
 use std::borrow::Cow;
+use std::io;
+use std::path::Path;
 
 use atta_core::engine::{AttemptResult, Failure};
-use atta_core::protocol::ant::Assignment;
+use atta_core::protocol::ant::{Assignment, LogSegment};
 use atta_core::redact::StreamState;
 use atta_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use super::set_output::SetOutputs;
 use crate::IsolationLevel;
-use crate::supervisor::{Attached, FromShim, Here};
+use crate::blocking::blocking;
+use crate::supervisor::{Attached, FromShim, Here, rewrite_left};
 
 /// Everything about an attempt when one of its programs was started.
 #[derive(Serialize, Deserialize)]
@@ -73,6 +76,25 @@ pub(super) struct LogState {
     pub(super) stdout: Option<Captured>,
     /// Lines of Atta's own that come next: at this offset and nowhere else.
     pub(super) pending: Option<Pending>,
+    /// A piece that the queen may have, in front of what was left out. While there is one, she has nothing of what follows.
+    pub(super) held: Option<Held>,
+    /// What was left out after it.
+    pub(super) left_out: Option<LeftOut>,
+}
+
+/// A piece of the log on its way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) segments: Vec<LogSegment>,
+    #[serde(with = "as_hex")]
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Output that has waited for too long.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct LeftOut {
+    pub(super) at: UnixMillis,
+    pub(super) bytes: u64,
 }
 
 /// The program's stdout, when an output is read from it.
@@ -111,6 +133,8 @@ pub(crate) struct Adopted {
     pub(crate) memory: Memory,
     /// Where its log goes on in the spool of the program that it is at.
     pub(crate) position: u64,
+    /// From where on no ant has heard of the spool, if its shim says so.
+    pub(crate) told: Option<u64>,
     /// Why it was stopped, if it was.
     pub(crate) stop: Option<String>,
     /// What was typed into it: the newest line, and the position on it.
@@ -132,4 +156,13 @@ pub(crate) enum AdoptedFrom {
 pub(crate) struct Left {
     pub(crate) here: Here,
     pub(crate) outcome: FromShim,
+}
+
+impl Left {
+    /// Writes it anew into the attempt's directory.
+    pub(super) async fn rewrite(&self, root: &Path) -> io::Result<()> {
+        let (here, outcome, root) = (self.here.clone(), self.outcome.clone(), root.to_owned());
+        let written = blocking(move || rewrite_left(&root, here, &outcome)).await;
+        written.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+    }
 }

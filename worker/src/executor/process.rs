@@ -10,8 +10,8 @@ use atta_core::protocol::terminal::TerminalOrder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc, watch};
 
-use super::log::Log;
-use super::memory::Memory;
+use super::log::{Log, Part};
+use super::memory::{Left, Memory};
 use crate::ant::{Core, Kind, Order, Seal, Typing};
 use crate::supervisor::{
     Attached, ExitRecord, Frame, FromShim, FromShimHalf, IsolationLevel, ShimStream, SpoolReader, StartFault, ToShim,
@@ -104,10 +104,19 @@ impl ShimLine {
 
 /// For the delivery of output.
 enum Delivery {
-    /// The spool's file begins at `base` and has bytes up to `end`.
-    Output { base: u64, end: u64, checkpoint: bool },
+    /// The spool's file begins at `base` and has bytes up to `end`; more will come unless the program has ended.
+    Output { base: u64, end: u64, checkpoint: bool, ended: bool },
     /// A line of Atta's own: that it is being stopped.
     Stopping(String),
+}
+
+/// Where in a spool another ant was.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    /// Its newest checkpoint.
+    pub(super) position: u64,
+    /// From here on it has said nothing to the queen.
+    pub(super) unsaid_from: u64,
 }
 
 /// A program to follow.
@@ -122,7 +131,7 @@ pub(super) struct Followed<'a> {
     pub(super) typing: Option<Arc<Typing>>,
     pub(super) spool: PathBuf,
     /// Where to go on in the spool.
-    pub(super) position: u64,
+    pub(super) place: Place,
     /// Another ant may have delivered more than what lies before `position`.
     pub(super) adopted: bool,
 }
@@ -130,7 +139,7 @@ pub(super) struct Followed<'a> {
 impl Followed<'_> {
     /// Follows a program to the end of its tree and delivers all of its output. `on_start` hears how it is contained.
     pub(super) async fn follow(self, line: &mut ShimLine, on_start: impl FnOnce(IsolationLevel)) -> Outcome {
-        let Self { core, id, memory, log, mut orders, obedience, typing, spool, position, adopted } = self;
+        let Self { core, id, memory, log, mut orders, obedience, typing, spool, place, adopted } = self;
         let (deliveries, mut to_deliver) = mpsc::unbounded_channel();
         let ShimLine { reader, writer, incoming } = line;
         let writer = &*writer;
@@ -144,9 +153,23 @@ impl Followed<'_> {
         };
         let (mut behind, mut held) = (adopted, None);
         let deliver = async {
-            let mut reader = SpoolReader::new(spool, position);
+            let mut reader = SpoolReader::new(spool, place.position);
             log.say_pending().await;
-            while let Some(delivery) = to_deliver.recv().await {
+            loop {
+                let delivery = if log.is_held_up() {
+                    tokio::select! {
+                        biased;
+                        delivery = to_deliver.recv() => delivery,
+                        () = log.catch_up() => {
+                            let mut keep = Keep { core, id, memory: &mut *memory, with: KeptBy::Shim(writer) };
+                            keep.note(log, reader.position()).await;
+                            continue;
+                        }
+                    }
+                } else {
+                    to_deliver.recv().await
+                };
+                let Some(delivery) = delivery else { break };
                 let answer = match delivery {
                     // Between what the queen has already and the same once more there is no place for a line.
                     Delivery::Stopping(line) if behind => {
@@ -157,8 +180,10 @@ impl Followed<'_> {
                         say_stopping(&line, reader.position(), core, id, memory, log, writer).await;
                         continue;
                     }
-                    Delivery::Output { base, end, checkpoint: wanted } => {
-                        log.spool(&mut reader, base, end).await;
+                    Delivery::Output { base, end, checkpoint: wanted, ended } => {
+                        let part = Part { base, end, unsaid_from: place.unsaid_from, ended };
+                        let mut keep = Keep { core, id, memory: &mut *memory, with: KeptBy::Shim(writer) };
+                        log.spool(&mut reader, part, &mut keep).await;
                         behind = false;
                         if let Some(line) = held.take() {
                             say_stopping(&line, end, core, id, memory, log, writer).await;
@@ -179,12 +204,56 @@ impl Followed<'_> {
     }
 
     /// The same for a program whose shim has left.
-    pub(super) async fn deliver_what_is_left(self, record: &ExitRecord) {
+    pub(super) async fn deliver_what_is_left(self, record: &ExitRecord, left: &mut Left) {
         let (base, end) = record.spool;
-        let mut reader = SpoolReader::new(self.spool, self.position);
+        let part = Part { base, end, unsaid_from: self.place.unsaid_from, ended: true };
+        let mut reader = SpoolReader::new(self.spool, self.place.position);
         self.log.say_pending().await;
-        self.log.spool(&mut reader, base, end).await;
+        // From now on the queen may have any of it.
+        if left.here.told.replace(end) != Some(end)
+            && let Err(error) = left.rewrite(&self.core.attempts_dir.join(&self.id.0)).await
+        {
+            tracing::error!(attempt = %self.id, %error, "an attempt's checkpoint cannot be kept");
+        }
+        let mut keep = Keep { core: self.core, id: self.id, memory: self.memory, with: KeptBy::Nobody(left) };
+        self.log.spool(&mut reader, part, &mut keep).await;
         self.log.end_of_output().await;
+    }
+}
+
+/// Keeps for the next ant how far a log is, at once: what was left out it leaves out too.
+pub(super) struct Keep<'a> {
+    core: &'a Core,
+    id: &'a AttemptId,
+    memory: &'a mut Memory,
+    with: KeptBy<'a>,
+}
+
+/// What is there of an attempt besides its ant.
+enum KeptBy<'a> {
+    Shim(&'a Mutex<ToShimHalf>),
+    /// Its shim has left this.
+    Nobody(&'a mut Left),
+}
+
+impl Keep<'_> {
+    /// It is at this position of the spool.
+    pub(super) async fn note(&mut self, log: &Log, position: u64) {
+        let made = checkpoint(&self.core.seal, self.id, self.memory, log, position);
+        match (&mut self.with, made) {
+            (KeptBy::Nobody(left), Ok(ToShim::Checkpoint { position, state })) => {
+                left.here.checkpoint = Some((position, state));
+                if let Err(error) = left.rewrite(&self.core.attempts_dir.join(&self.id.0)).await {
+                    tracing::error!(attempt = %self.id, %error, "an attempt's checkpoint cannot be kept");
+                }
+            }
+            (KeptBy::Shim(writer), made) => tell(writer, made).await,
+            (KeptBy::Nobody(_), made) => {
+                if let Err(error) = made {
+                    tracing::error!(%error, "an attempt's checkpoint cannot be made");
+                }
+            }
+        }
     }
 }
 
@@ -211,6 +280,8 @@ async fn say_stopping(
     log: &mut Log,
     writer: &Mutex<ToShimHalf>,
 ) {
+    // What is held up is not to be held up in what is kept: more than that was said then.
+    log.catch_up().await;
     log.prepare(line);
     memory.stopping_said = true;
     tell(writer, checkpoint(&core.seal, id, memory, log, position)).await;
@@ -264,8 +335,7 @@ impl Conversation<'_> {
                         }
                     }
                     Ok(Some(FromShim::Output { base, end, checkpoint })) => {
-                        self.core.note_spool(self.id, end - base);
-                        let _ = self.deliveries.send(Delivery::Output { base, end, checkpoint });
+                        let _ = self.deliveries.send(Delivery::Output { base, end, checkpoint, ended: false });
                     }
                     Ok(Some(end)) => {
                         let Some(outcome) = Outcome::of(end) else { continue };
@@ -273,7 +343,8 @@ impl Conversation<'_> {
                             && record.spool.1 > record.spool.0
                         {
                             let (base, end) = record.spool;
-                            let _ = self.deliveries.send(Delivery::Output { base, end, checkpoint: false });
+                            let _ =
+                                self.deliveries.send(Delivery::Output { base, end, checkpoint: false, ended: true });
                         }
                         return outcome;
                     }

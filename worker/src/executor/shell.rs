@@ -17,7 +17,7 @@ use super::attempt::{Attempt, Interruption, blocking, invalid, make_directory, s
 use super::environment::{Environment, c_path};
 use super::memory::{Adopted, AdoptedFrom, Record, Stage};
 use super::phrase::{self, failure};
-use super::process::{Followed, Obedience, Outcome, SPOOL_BOUND, ShimLine};
+use super::process::{Followed, Obedience, Outcome, Place, SPOOL_BOUND, ShimLine};
 use super::{Finished, program};
 use crate::IsolationLevel;
 use crate::ant::{Core, Kind, Order, Orphans};
@@ -48,7 +48,10 @@ pub(super) async fn resume(
     workspace: Option<Lease>,
     orders: watch::Receiver<Order>,
 ) -> Finished {
-    let Adopted { assignment, memory, position, level, from, .. } = adopted;
+    let Adopted { assignment, memory, position, told, level, from, .. } = adopted;
+    // An earlier shim does not say how much an ant has heard of: perhaps all.
+    let unsaid_from = if memory.log.held.is_some() { position } else { told.unwrap_or(u64::MAX) };
+    let place = Place { position, unsaid_from };
     let mut attempt = Attempt::new(core, assignment, orders);
     attempt.warnings.clone_from(&memory.warnings);
     attempt.log.resume(memory.log.clone());
@@ -57,11 +60,11 @@ pub(super) async fn resume(
         AdoptedFrom::Shim(attached) => {
             // It fails when the shim has ended since it was found.
             attempt.shim = ShimLine::attach(attached).ok();
-            attempt.go_on(workspace.as_ref(), position, level).await
+            attempt.go_on(workspace.as_ref(), place, level).await
         }
         AdoptedFrom::Left(left) => {
             attempt.left = Some(left);
-            attempt.go_on(workspace.as_ref(), position, level).await
+            attempt.go_on(workspace.as_ref(), place, level).await
         }
     };
     // Until now the workspace was in use.
@@ -89,7 +92,7 @@ impl Attempt {
     async fn go_on(
         &mut self,
         workspace: Option<&Lease>,
-        position: u64,
+        place: Place,
         level: Option<IsolationLevel>,
     ) -> Result<AttemptReport, Interruption> {
         let stage = self.memory.stage;
@@ -101,7 +104,7 @@ impl Attempt {
             // Its ant is there again. When this fails the shim is gone, which the next read shows.
             let _ = shim.say(&ToShim::Bound { bytes: SPOOL_BOUND, thin: false }).await;
         }
-        let outcome = self.follow(&directory, stage, position, true).await;
+        let outcome = self.follow(&directory, stage, place, true).await;
         if let (Stage::After, Some((result, end))) = (stage, self.memory.judged.clone()) {
             self.after_the_after_script(outcome)?;
             return self.wind_up(&directory, workspace, result, end).await;
@@ -256,11 +259,11 @@ impl Attempt {
             }
         }
         self.left = None;
-        Ok(self.follow(&prepared.directory, stage, 0, false).await)
+        Ok(self.follow(&prepared.directory, stage, Place::default(), false).await)
     }
 
     /// Follows the program that was started.
-    async fn follow(&mut self, directory: &AttemptDirectory, stage: Stage, position: u64, adopted: bool) -> Outcome {
+    async fn follow(&mut self, directory: &AttemptDirectory, stage: Stage, place: Place, adopted: bool) -> Outcome {
         let followed = Followed {
             core: &self.core,
             id: &self.assignment.attempt_id,
@@ -270,10 +273,10 @@ impl Attempt {
             typing: if stage == Stage::Script { self.core.typing(&self.assignment.attempt_id) } else { None },
             obedience: if stage == Stage::After { Obedience::Forget } else { Obedience::All },
             spool: directory.spool(stage.name()),
-            position,
+            place,
             adopted,
         };
-        let outcome = match (&mut self.shim, &self.left) {
+        let outcome = match (&mut self.shim, &mut self.left) {
             (Some(shim), _) => {
                 let (core, id, token) = (&self.core, &self.assignment.attempt_id, self.assignment.token);
                 let started = |level| report_start(core, id, token, stage, level);
@@ -281,7 +284,7 @@ impl Attempt {
             }
             (None, Some(left)) => match Outcome::of(left.outcome.clone()) {
                 Some(Outcome::Ended(record)) => {
-                    followed.deliver_what_is_left(&record).await;
+                    followed.deliver_what_is_left(&record, left).await;
                     Outcome::Ended(record)
                 }
                 Some(other) => other,

@@ -39,6 +39,8 @@ pub(super) struct Kept {
     pub(super) outcome: Option<FromShim>,
     /// The program that runs.
     pub(super) running: Option<String>,
+    /// From where on no ant has heard of its output.
+    pub(super) told: u64,
 }
 
 impl Kept {
@@ -50,6 +52,7 @@ impl Kept {
             stop: self.stop.clone(),
             level: self.level,
             typed: None,
+            told: Some(self.told),
         }
     }
 }
@@ -212,6 +215,9 @@ impl Simulated {
         let outcome = FromShim::Exited(record);
         {
             let mut kept = locked(&self.kept);
+            if self.line.is_some() {
+                kept.told = task.output.range().1;
+            }
             kept.running = None;
             kept.outcome = Some(outcome.clone());
         }
@@ -235,6 +241,7 @@ impl Simulated {
         if self.line.is_some()
             && let Some(message) = self.task.as_mut().and_then(|task| task.output.announcement())
         {
+            locked(&self.kept).told = self.task.as_ref().map_or(0, |task| task.output.told());
             self.tell(&message).await;
         }
     }
@@ -262,6 +269,10 @@ impl Simulated {
             visitor = self.visitors.recv() => if let Some(visitor) = visitor {
                 self.line = Some(visitor);
                 self.incoming.clear();
+                let mut kept = locked(&self.kept);
+                if let Some(FromShim::Exited(record)) = &kept.outcome {
+                    kept.told = record.spool.1;
+                }
             },
             read = read => match read {
                 Ok(count) if count > 0 => self.listen().await,

@@ -19,6 +19,8 @@ pub(crate) struct Output {
     stuck: Option<(LogStream, Vec<u8>)>,
     /// The last message was not answered.
     announced: bool,
+    /// What comes from here on no ant has heard of.
+    told: u64,
     /// Output is left out when the spool is full; nobody waits.
     thin: bool,
     /// Bytes that were left out, and not yet said so.
@@ -43,6 +45,7 @@ impl Output {
             spool: SpoolWriter::new(file, bound),
             stuck: None,
             announced: false,
+            told: 0,
             thin: false,
             left_out: 0,
             in_line: [0; 2],
@@ -91,6 +94,9 @@ impl Output {
     /// The same, and nobody will ask for it again.
     pub(crate) fn settle(&mut self, position: u64, now: UnixMillis) {
         self.spool.settled(position);
+        if self.thin {
+            self.spool.free();
+        }
         self.take(position, now);
     }
 
@@ -198,7 +204,13 @@ impl Output {
         }
         let (base, end) = self.spool.range();
         self.announced = true;
+        self.told = end;
         Some(FromShim::Output { base, end, checkpoint })
+    }
+
+    /// What comes from here on no ant has heard of.
+    pub(crate) fn told(&self) -> u64 {
+        self.told
     }
 
     /// Position of the file's first byte, and of the end.

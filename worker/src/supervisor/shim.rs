@@ -49,6 +49,7 @@ pub(super) fn run(channel: OwnedFd, plan: &ContainmentPlan) -> i32 {
         level: None,
         task: None,
         outcome: None,
+        told: 0,
         released: false,
         survivors: 0,
     };
@@ -124,6 +125,8 @@ struct Shim<'a> {
     task: Option<Task>,
     /// How the last program ended.
     outcome: Option<FromShim>,
+    /// From where on no ant has heard of its output.
+    told: u64,
     released: bool,
     survivors: u32,
 }
@@ -208,6 +211,8 @@ impl Shim<'_> {
     fn conclude(&mut self) {
         let Some(task) = self.task.take() else { return };
         let record = task.record();
+        // Whoever hears of the end has heard of all of it.
+        self.told = if self.line.is_up() { record.spool.1 } else { task.told() };
         self.survivors = record.survivors;
         let outcome = FromShim::Exited(record);
         self.tell(&outcome);
@@ -237,6 +242,7 @@ impl Shim<'_> {
             stop: self.stop.clone(),
             level: self.level,
             typed: self.task.as_ref().and_then(Task::typed),
+            told: Some(self.task.as_ref().map_or(self.told, Task::told)),
         }))
     }
 
@@ -341,6 +347,9 @@ impl Shim<'_> {
         self.tell(&here);
         if let Some(outcome) = self.outcome.clone() {
             self.tell(&outcome);
+            if let FromShim::Exited(record) = outcome {
+                self.told = record.spool.1;
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use atta_core::protocol::ant::{LogSegment, LogStream};
 use atta_core::time::UnixMillis;
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc;
 
 /// Bytes before the content of a record.
@@ -20,6 +21,9 @@ pub(crate) const HEADER: usize = 13;
 
 /// Beyond this a file that was taken as a whole is cut.
 const CUT_AT: u64 = 4 << 20;
+
+/// The shim writes shorter ones; a longer one is of somebody else.
+const LONGEST_RECORD: u32 = 1 << 20;
 
 /// The writing side.
 pub(super) struct SpoolWriter {
@@ -33,12 +37,14 @@ pub(super) struct SpoolWriter {
     bound: u64,
     /// The file cannot be cut; then it grows, and only what was not settled is bounded.
     grows: bool,
+    /// What lies before this takes no room on the disk any more.
+    freed: u64,
 }
 
 impl SpoolWriter {
     pub(super) fn new(path: CString, bound: u64) -> Self {
         let path = PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes()));
-        Self { path, file: None, base: 0, end: 0, taken: 0, settled: 0, bound, grows: false }
+        Self { path, file: None, base: 0, end: 0, taken: 0, settled: 0, bound, grows: false, freed: 0 }
     }
 
     /// Appends one record; `record` has [`HEADER`] bytes of room in front of the content. After an error nothing of it
@@ -104,9 +110,19 @@ impl SpoolWriter {
         !self.grows
     }
 
+    /// Gives the disk back what was settled, where the file cannot be cut because something follows.
+    pub(super) fn free(&mut self) {
+        if let Some(file) = &self.file
+            && self.settled > self.base.max(self.freed)
+            && punch(file, self.settled - self.base)
+        {
+            self.freed = self.settled;
+        }
+    }
+
     /// Whether writing waits until the ant has taken all there is.
     pub(super) fn is_full(&self) -> bool {
-        let kept_from = if self.grows { self.settled } else { self.base };
+        let kept_from = if self.grows { self.settled } else { self.base.max(self.freed) };
         self.end - kept_from >= self.bound
     }
 
@@ -135,14 +151,12 @@ pub(crate) struct SpoolReader {
     path: PathBuf,
     file: Option<File>,
     position: u64,
-    /// What is left of a record that did not fit into the last chunk.
-    rest: Option<LogSegment>,
 }
 
 impl SpoolReader {
     /// From a position on at which a record begins.
     pub(crate) fn new(path: PathBuf, position: u64) -> Self {
-        Self { path, file: None, position, rest: None }
+        Self { path, file: None, position }
     }
 
     /// Everything before this was read.
@@ -153,10 +167,41 @@ impl SpoolReader {
     /// Gives up what lies before `position`.
     pub(crate) fn skip(&mut self, position: u64) {
         self.position = position;
-        self.rest = None;
     }
 
-    /// Reads at most `limit` bytes of content up to `end`, where the file begins at `base`.
+    /// Its file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// When what comes next was written, where the file begins at `base`.
+    pub(crate) fn next_at(&mut self, base: u64) -> io::Result<UnixMillis> {
+        let position = self.position;
+        Ok(self.header(base, position)?.at)
+    }
+
+    fn header(&mut self, base: u64, position: u64) -> io::Result<LogSegment> {
+        let mut header = [0u8; HEADER];
+        self.open()?.read_exact_at(&mut header, in_file(position, base)?)?;
+        parse(header)
+    }
+
+    fn open(&mut self) -> io::Result<&File> {
+        Ok(match &mut self.file {
+            Some(file) => file,
+            file => file.insert(open_plain(OpenOptions::new().read(true), &self.path)?),
+        })
+    }
+
+    /// Gives the disk back what was read. Only when nobody writes to the file any more.
+    pub(crate) fn free(&self, base: u64) {
+        if let Ok(file) = open_plain(OpenOptions::new().write(true), &self.path) {
+            // Otherwise it lies there until the attempt's directory is removed.
+            punch(&file, self.position.saturating_sub(base));
+        }
+    }
+
+    /// Reads whole records up to `end`, where the file begins at `base`, until there are `limit` bytes of content or more.
     pub(crate) fn read(
         &mut self,
         base: u64,
@@ -165,31 +210,18 @@ impl SpoolReader {
         bytes: &mut Vec<u8>,
         segments: &mut Vec<LogSegment>,
     ) -> io::Result<()> {
-        let file = match &self.file {
-            Some(file) => file,
-            None => self.file.insert(open_plain(OpenOptions::new().read(true), &self.path)?),
-        };
         while self.position < end && bytes.len() < limit {
-            let segment = if let Some(rest) = self.rest.take() {
-                rest
-            } else {
-                let mut header = [0u8; HEADER];
-                file.read_exact_at(&mut header, self.position - base)?;
-                self.position += HEADER as u64;
-                parse(header)?
-            };
-            let length = (limit - bytes.len()).min(segment.len as usize);
-            let start = bytes.len();
-            bytes.resize(start + length, 0);
-            file.read_exact_at(&mut bytes[start..], self.position - base)?;
-            self.position += length as u64;
-            let part = u32::try_from(length).map_err(io::Error::other)?;
-            if part < segment.len {
-                self.rest = Some(LogSegment { len: segment.len - part, ..segment });
+            let segment = self.header(base, self.position)?;
+            if segment.len > LONGEST_RECORD {
+                return Err(io::Error::other(format!("a record of {} bytes is none", segment.len)));
             }
+            let (start, from) = (bytes.len(), self.position + HEADER as u64);
+            bytes.resize(start + segment.len as usize, 0);
+            self.open()?.read_exact_at(&mut bytes[start..], in_file(from, base)?)?;
+            self.position = from + u64::from(segment.len);
             match segments.last_mut() {
-                Some(last) if last.stream == segment.stream && last.at == segment.at => last.len += part,
-                _ => segments.push(LogSegment { len: part, ..segment }),
+                Some(last) if last.stream == segment.stream && last.at == segment.at => last.len += segment.len,
+                _ => segments.push(segment),
             }
         }
         Ok(())
@@ -200,6 +232,17 @@ impl SpoolReader {
 fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from_raw_os_error(libc::EINVAL)) }
+}
+
+/// Where in the file a position is.
+fn in_file(position: u64, base: u64) -> io::Result<u64> {
+    position.checked_sub(base).ok_or_else(|| io::Error::other("what is asked for was thrown away"))
+}
+
+/// Gives the disk back so many bytes at the beginning of a file. Not every file system can.
+fn punch(file: &File, bytes: u64) -> bool {
+    let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    libc::off_t::try_from(bytes).is_ok_and(|bytes| bytes > 0 && fallocate(file, hole, 0, bytes).is_ok())
 }
 
 fn parse(header: [u8; HEADER]) -> io::Result<LogSegment> {
@@ -248,7 +291,7 @@ mod tests {
                 let mut bytes = Vec::new();
                 let mut part = Vec::new();
                 reader.read(base, end, limit, &mut bytes, &mut part).unwrap();
-                assert!(bytes.len() <= limit);
+                assert!(bytes.len() < limit + "hello ".len(), "whole records");
                 assert_eq!(part.iter().map(|s| s.len as usize).sum::<usize>(), bytes.len());
                 all.extend(bytes);
                 segments.extend(part);
@@ -281,5 +324,27 @@ mod tests {
         bytes.clear();
         reader.read(base, end, 1000, &mut bytes, &mut segments).unwrap();
         assert_eq!(bytes, b"after");
+    }
+
+    #[test]
+    fn what_was_settled_leaves_room_although_something_follows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("spool");
+        let mut writer = SpoolWriter::new(CString::new(path.to_str().unwrap()).unwrap(), 100_000);
+        for at in 0..2 {
+            writer.append(LogStream::Stdout, UnixMillis(at), &mut record(&vec![b'x'; 60_000])).unwrap();
+        }
+        assert!(writer.is_full());
+        let mut reader = SpoolReader::new(path.clone(), 0);
+        let (mut bytes, mut segments) = (Vec::new(), Vec::new());
+        reader.read(0, writer.range().1, 1, &mut bytes, &mut segments).unwrap();
+        assert_eq!((bytes.len(), segments.len(), reader.next_at(0).unwrap()), (60_000, 1, UnixMillis(1)));
+        writer.settled(reader.position());
+        assert!(writer.is_full());
+        writer.free();
+        assert!(!writer.is_full());
+        reader.free(0);
+        reader.read(0, writer.range().1, 1, &mut bytes, &mut segments).unwrap();
+        assert!(bytes[60_000..].iter().all(|byte| *byte == b'x'), "what follows is untouched");
     }
 }

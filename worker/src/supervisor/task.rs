@@ -355,6 +355,11 @@ impl Task {
         self.output.announcement()
     }
 
+    /// From where on no ant has heard of the output.
+    pub(super) fn told(&self) -> u64 {
+        self.output.told()
+    }
+
     /// Reaps what has ended.
     pub(super) fn reap(&mut self) {
         loop {

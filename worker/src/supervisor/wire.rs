@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Of the frames.
 pub(crate) const VERSION: u32 = 1;
+/// In the place of what was typed, when nothing was.
+const NOT_TYPED: (u64, u64) = (0, 0);
 /// A longer frame is none.
 const LONGEST: usize = 1 << 28;
 
@@ -115,6 +117,9 @@ pub(crate) struct Here {
     /// What was typed into it: the newest line, and the position on it before which everything was. Said only when
     /// something was.
     pub(crate) typed: Option<(u64, u64)>,
+    /// The output from this position on was announced to no ant, so the queen has nothing of it. An earlier shim does not
+    /// say it.
+    pub(crate) told: Option<u64>,
 }
 
 /// How a process tree ended.
@@ -392,7 +397,9 @@ impl Frame for FromShim {
                 },
                 stop: r.option()?.map(<[u8]>::to_vec),
                 level: r.option()?.and_then(|level| level.first().copied()),
-                typed: if r.has_more() { Some((r.u64()?, r.u64()?)) } else { None },
+                // Nothing is said as it is said of a line that nobody has: a field follows.
+                typed: if r.has_more() { Some((r.u64()?, r.u64()?)).filter(|typed| *typed != NOT_TYPED) } else { None },
+                told: if r.has_more() { Some(r.u64()?) } else { None },
             })),
             _ => return Err(malformed()),
         })
@@ -420,9 +427,13 @@ impl Frame for FromShim {
                 w.option(here.stop.as_deref());
                 let level = here.level.map(|level| [level]);
                 w.option(level.as_ref().map(<[u8; 1]>::as_slice));
-                if let Some((line, upto)) = here.typed {
+                if here.typed.is_some() || here.told.is_some() {
+                    let (line, upto) = here.typed.unwrap_or(NOT_TYPED);
                     w.u64(line);
                     w.u64(upto);
+                }
+                if let Some(told) = here.told {
+                    w.u64(told);
                 }
             }),
         }
@@ -503,6 +514,7 @@ mod tests {
                 stop,
                 level,
                 typed,
+                told: typed.map(|(line, _)| line * 1000),
             }))
         };
         let messages = [
@@ -641,7 +653,7 @@ mod tests {
         };
         let here = |checkpoint, stop, level| {
             let sealed = b"sealed".to_vec();
-            FromShim::Here(Box::new(Here { version: 1, sealed, checkpoint, stop, level, typed: None }))
+            FromShim::Here(Box::new(Here { version: 1, sealed, checkpoint, stop, level, typed: None, told: None }))
         };
         let expected = [
             FromShim::Started(2),

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::LogStream;
+use atta_server::logs::LogStore;
 use atta_server::simulation as server;
 use atta_worker::simulation::{Program, Step};
 use tokio::time::sleep;
@@ -20,6 +22,8 @@ const SLOTS: u64 = 4;
 const LINE: usize = 1024;
 /// The shim looks whether there is room before it takes a piece.
 const ONE_PIECE: u64 = 2 * LINE as u64;
+/// What the queen had before she left takes no room on the disk, but the file is as long.
+const DELIVERED: u64 = 90 * LINE as u64;
 
 /// A line a second for five and a half hours, or one an hour.
 fn program(loud: bool, code: u8) -> Program {
@@ -56,6 +60,7 @@ fn six_hours_without_a_queen_lose_no_result_and_only_output_that_says_so() {
         }));
         colony.house.start();
         (colony.ants[0].slots, colony.ants[0].spool) = (u32::try_from(SLOTS).unwrap(), SPOOL);
+        colony.ants[0].spool_age = 2 * ABSENCE;
         colony.ants[0].start(&colony.house.address).await;
         colony.submit("hours").await;
         sleep(MINUTE).await;
@@ -67,7 +72,10 @@ fn six_hours_without_a_queen_lose_no_result_and_only_output_that_says_so() {
         for minute in 0..ABSENCE.as_secs() / 60 {
             sleep(MINUTE).await;
             let sizes = spooled(&attempts);
-            assert!(sizes.iter().all(|size| *size <= SPOOL / SLOTS + ONE_PIECE), "after {minute} minutes: {sizes:?}");
+            assert!(
+                sizes.iter().all(|size| *size <= SPOOL / SLOTS + DELIVERED + ONE_PIECE),
+                "after {minute} minutes: {sizes:?}"
+            );
             longest = longest.max(sizes.iter().sum());
             if minute == 150 {
                 // The ant itself is replaced meanwhile.
@@ -88,11 +96,85 @@ fn six_hours_without_a_queen_lose_no_result_and_only_output_that_says_so() {
         let logs = colony.house.logs.clone().unwrap();
         let jobs = colony.house.rows("SELECT DISTINCT job_id FROM attempts").concat();
         for number in 1..=4 {
-            let id = atta_core::protocol::AttemptId(format!("{jobs}-{number}"));
+            let id = AttemptId(format!("{jobs}-{number}"));
             let (pieces, _) = server::now(logs.read(&id, 0..u64::MAX, None)).unwrap().unwrap();
             let marks = pieces.iter().filter(|piece| piece.stream == LogStream::System);
             let marks = marks.filter(|piece| String::from_utf8_lossy(&piece.bytes).contains("left out here")).count();
             assert_eq!(marks > 0, number == 1, "attempt {number} has {marks} marks");
+        }
+        for ant in &mut colony.ants {
+            ant.kill(false).await;
+        }
+        colony.house.kill().await;
+    });
+}
+
+/// The numbers of the lines that an attempt's log has, and the bytes that it says are missing for their age.
+fn lines_and_gaps(logs: &LogStore, id: &AttemptId) -> (Vec<usize>, usize) {
+    let (pieces, _) = server::now(logs.read(id, 0..u64::MAX, None)).unwrap().unwrap();
+    let (mut text, mut missing) = (String::new(), 0);
+    for piece in pieces {
+        let piece_text = String::from_utf8_lossy(&piece.bytes).into_owned();
+        if piece.stream != LogStream::System {
+            text.push_str(&piece_text);
+        } else if piece_text.contains("left out here") {
+            assert!(piece_text.contains("they had waited for too long"), "{piece_text}");
+            missing += piece_text.split(' ').nth(1).unwrap().parse::<usize>().unwrap();
+        }
+    }
+    (text.lines().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect(), missing)
+}
+
+#[test]
+fn output_that_waits_for_longer_than_an_hour_is_left_out_and_counted_also_by_the_ants_that_come_later() {
+    const HOUR: u64 = 3600;
+    in_a_world(None, async |dir| {
+        let mut colony =
+            (0..1_000).map(|seed| Colony::new(seed, &dir, false)).find(|colony| colony.ants.len() == 1).unwrap();
+        let world = colony.world.clone();
+        *world.author.lock().unwrap() = Some(Box::new(|attempt| {
+            let number: u8 = attempt.0.rsplit('-').next().unwrap().parse().unwrap();
+            program(number == 1, number % 3)
+        }));
+        colony.house.start();
+        // Room for all of it: only its age counts.
+        (colony.ants[0].slots, colony.ants[0].spool) = (u32::try_from(SLOTS).unwrap(), 256 << 20);
+        colony.ants[0].spool_age = Duration::from_secs(HOUR);
+        colony.ants[0].start(&colony.house.address).await;
+        colony.submit("hours").await;
+        sleep(MINUTE).await;
+        colony.house.kill().await;
+        for minute in 0..ABSENCE.as_secs() / 60 {
+            sleep(MINUTE).await;
+            // Before anything is too old, when something was left out, and when the loud one has ended.
+            if [30, 150, 345].contains(&minute) {
+                colony.ants[0].kill(false).await;
+                colony.ants[0].start(&colony.house.address).await;
+            }
+            let spool = colony.ants[0].ant.as_ref().unwrap().spool();
+            let most = (HOUR + 5 * 60) * (LINE as u64 + 13);
+            assert!(spool.used <= most, "after {minute} minutes more than {most}: {spool:?}");
+            assert_eq!(spool.since.is_some(), spool.used > 0);
+        }
+        colony.calm_down().await;
+        colony.end().await;
+        checks::check(&mut colony).await;
+        assert_eq!(world.violations(), [""; 0], "{}", world.trace());
+        let results = colony.house.rows("SELECT number, coalesce(exit_code, result) FROM attempts ORDER BY number");
+        assert_eq!(results, ["1 1", "2 2", "3 0", "4 1"], "each result as the program gave it, once");
+        let logs = colony.house.logs.clone().unwrap();
+        let job = colony.house.rows("SELECT DISTINCT job_id FROM attempts").concat();
+        for number in 1..=4 {
+            let (lines, missing) = lines_and_gaps(&logs, &AttemptId(format!("{job}-{number}")));
+            let (all, length) = if number == 1 { (19_800, LINE) } else { (5, 41) };
+            assert_eq!(lines.len() * length + missing, all * length, "attempt {number}: {lines:?}");
+            assert!(missing > 0 && lines.is_sorted(), "attempt {number}: {lines:?}");
+            if number == 1 {
+                // What is not older than an hour is there, and what she had before she left.
+                let after = *lines.iter().find(|line| **line > 10_000).unwrap();
+                assert!(lines[60..].iter().all(|line| *line < 100 || *line >= after), "one gap");
+                assert!((17_000..18_600).contains(&after) && lines.last() == Some(&19_799), "from {after} on");
+            }
         }
         for ant in &mut colony.ants {
             ant.kill(false).await;

@@ -175,6 +175,7 @@ pub(super) struct AntHouse {
     pub(super) id: AntId,
     pub(super) slots: u32,
     pub(super) spool: u64,
+    pub(super) spool_age: Duration,
     boots: u32,
     starts: u64,
     pub(super) ant: Option<Ant>,
@@ -185,7 +186,20 @@ impl AntHouse {
     pub(super) fn new(world: &Arc<World>, number: usize, seed: u64) -> Self {
         let slots = 1 + u32::try_from(world.below(3)).unwrap();
         let id = AntId(format!("ant{number}"));
-        Self { world: world.clone(), number, id, slots, spool: 1 << 30, boots: 1, starts: 0, ant: None, seed }
+        // Some leave output out after an absence as short as those that the schedules have.
+        let spool_age = if seed.is_multiple_of(3) { Duration::from_secs(30) } else { Duration::from_hours(7 * 24) };
+        Self {
+            world: world.clone(),
+            number,
+            id,
+            slots,
+            spool: 1 << 30,
+            spool_age,
+            boots: 1,
+            starts: 0,
+            ant: None,
+            seed,
+        }
     }
 
     pub(super) async fn start(&mut self, address: &Arc<Address>) {
@@ -201,6 +215,7 @@ impl AntHouse {
         config.environment = vec![("PATH".into(), "/usr/bin:/bin".into())];
         config.boot_id = Some(format!("boot{}", self.boots));
         config.spool_limit = self.spool;
+        config.spool_age = self.spool_age;
         let link =
             SimLink { world: self.world.clone(), address: address.clone(), number: self.number, ant: self.id.clone() };
         match Ant::start(config, Launcher::simulated(), Arc::new(link)).await {

@@ -1812,6 +1812,28 @@ export interface components {
             tags: string[];
             /** @description The attempts that it has. */
             attempts: string[];
+            spool?: components["schemas"]["AntSpool"] | null;
+        };
+        /** @description The output of tasks that an ant could not deliver yet. */
+        AntSpool: {
+            /**
+             * Format: int64
+             * @description Bytes that have waited for ten seconds or longer.
+             */
+            bytes: number;
+            /** @description When the first of them was written, RFC 3339; absent when nothing waits. */
+            since?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes that may wait while the server is away; beyond that output is left out.
+             */
+            limit_bytes: number;
+            /**
+             * Format: int64
+             * @description Seconds that output may wait while the server is away; then it is left out. An ant of an earlier version does not
+             *     say it.
+             */
+            limit_seconds?: number | null;
         };
         /**
          * @description Whether an ant lives.
@@ -3158,6 +3180,7 @@ export interface components {
                 tags: string[];
                 /** @description The attempts that it has. */
                 attempts: string[];
+                spool?: components["schemas"]["AntSpool"] | null;
             }[];
             /** @description Opaque; absent on the last page. */
             next_cursor?: string | null;

@@ -5,7 +5,7 @@ import { type Api, api, data } from "../../api/client";
 import { useMay } from "../../app/caller";
 import { ants } from "../../app/overview";
 import { confirm, type Question } from "../../ui/confirm";
-import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
+import { Button, bytes, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { Meter } from "../../ui/meter";
 import { Badge, type Tone } from "../../ui/state";
 import { Time } from "../../ui/time";
@@ -148,6 +148,11 @@ function AntRow({ ant, may }: { ant: Ant; may: boolean }) {
           </Badge>
           {ant.mode !== "OPEN" && <Badge tone={mode.tone}>{mode.word}</Badge>}
         </div>
+        {ant.spool?.since && (
+          <p className="mt-1 text-xs text-soft">
+            {bytes(ant.spool.bytes)} of output wait on its disk since <Time at={ant.spool.since} />
+          </p>
+        )}
         {emptied && <p className="mt-1 text-xs text-soft">It has no work and may be taken away.</p>}
       </Cell>
       <Cell>

@@ -443,7 +443,8 @@ async fn write_everything(writer: &mut StoreWriter) {
         detail: Some("ls\\r".to_owned()),
     };
     let ants = writer.load_ants().await.unwrap();
-    let ant = AntRow { session: Some(u64::MAX), ..ants[0].clone() };
+    let directory = Some("0123".to_owned());
+    let ant = AntRow { session: Some(u64::MAX), directory, ..ants[0].clone() };
     let expiring = writer.overdue_artifacts(UnixMillis(1_000), 10).await.unwrap();
     let agent = AgentRow { job: job2.clone(), attempt: AttemptNumber(7), record: Box::new(agent_record()) };
     let frame = zstd::encode_all(&b"{\"a\":1}"[..], 1).unwrap();

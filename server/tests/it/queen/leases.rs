@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Heartbeat, LostAttempt};
-use atta_core::protocol::ants::{AntMode, AntState};
+use atta_core::protocol::ant::{AntCondition, Heartbeat, LostAttempt};
+use atta_core::protocol::ants::{AntMode, AntSpool, AntState};
+use atta_core::time::UnixMillis;
 use atta_server::scheduler::{JobCommand, Refusal};
 
 use super::rig::{Ant, Rig, definition, report};
@@ -73,6 +74,73 @@ pub(crate) async fn what_never_began_is_given_out_again_at_no_cost_and_what_had_
             assert_eq!(rig.tasks(&job).await, ["a COMPLETED 1 1 0"]);
         }
     }
+}
+
+#[tokio::test]
+pub(crate) async fn what_may_have_begun_on_another_data_directory_is_lost_and_not_given_again() {
+    let here = |directory: Option<&str>, session| Ant {
+        session,
+        directory: directory.map(str::to_owned),
+        ..Ant::new("ant", 1)
+    };
+    // The same directory; one of a version that does not say it; another one.
+    for (before, after, lost) in [
+        (Some("a"), Some("a"), false),
+        (None, Some("b"), false),
+        (Some("a"), None, false),
+        (Some("a"), Some("b"), true),
+    ] {
+        for restart in [false, true] {
+            let mut rig = Rig::new().await;
+            rig.upload(&definition("", &[("a", "")])).await;
+            rig.submit("flow").await;
+            let work = here(before, 1).poll(&rig.queen).await.assignments.remove(0);
+            // What it said of the begin did not arrive.
+            if restart {
+                rig.restart().await;
+            }
+            let mut ant = here(after, 2);
+            let again = ant.poll(&rig.queen).await.assignments;
+            if lost {
+                assert!(again.is_empty(), "{again:?}");
+                let reason = "the ant ant was started on another data directory, so nobody knows whether it had begun";
+                assert_eq!(attempts(&rig).await, [format!("FINISHED LOST {reason}")]);
+                // From now on it is there.
+                rig.submit("flow").await;
+                let work = ant.poll(&rig.queen).await.assignments.remove(0);
+                let again = here(after, 3).poll(&rig.queen).await.assignments;
+                assert_eq!(again[0].attempt_id, work.attempt_id);
+            } else {
+                assert_eq!(again[0].attempt_id, work.attempt_id);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+pub(crate) async fn what_waits_on_an_ant_is_listed_with_its_bounds() {
+    let rig = Rig::new().await;
+    let mut ant = Ant::new("ant", 1);
+    ant.poll(&rig.queen).await;
+    assert_eq!(rig.queen.ants().await.unwrap()[0].spool, None, "it has said nothing");
+    ant.condition = Some(AntCondition {
+        spool_bytes: 5,
+        spool_since: Some(UnixMillis(0)),
+        spool_limit_bytes: 10,
+        spool_limit_ms: Some(3_600_000),
+        ..AntCondition::default()
+    });
+    ant.poll(&rig.queen).await;
+    let since = Some("1970-01-01T00:00:00.000Z".to_owned());
+    let waits = AntSpool { bytes: 5, since, limit_bytes: 10, limit_seconds: Some(3600) };
+    assert_eq!(rig.queen.ants().await.unwrap()[0].spool, Some(waits));
+    // A sign of life of an earlier version.
+    let condition = serde_json::from_str(r#"{"spool_bytes": 0, "spool_limit_bytes": 10}"#).unwrap();
+    let (id, heard) = (ant.id.clone(), ant.heard.clone());
+    let heartbeat = Heartbeat { ant: id, session: ant.session, heard, condition: Some(condition) };
+    rig.queen.heartbeat(heartbeat).await.unwrap();
+    let nothing = AntSpool { bytes: 0, since: None, limit_bytes: 10, limit_seconds: None };
+    assert_eq!(rig.queen.ants().await.unwrap()[0].spool, Some(nothing));
 }
 
 #[tokio::test]

@@ -155,6 +155,8 @@ on_postgres! {
         an_attempt_that_its_ant_still_has_goes_on_over_restarts_of_both
         a_report_counts_before_the_first_poll_after_a_restart
         what_never_began_is_given_out_again_at_no_cost_and_what_had_begun_is_lost
+        what_may_have_begun_on_another_data_directory_is_lost_and_not_given_again
+        what_waits_on_an_ant_is_listed_with_its_bounds
         a_lost_attempt_ends_with_the_reason_that_its_ant_gives_and_is_routed_like_any_result
         what_an_ant_should_not_have_is_stale
         a_stop_is_said_again_to_the_ants_next_process_and_after_a_restart_of_the_queen

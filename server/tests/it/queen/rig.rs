@@ -12,8 +12,8 @@ use std::time::Duration;
 use atta_core::definition::Method;
 use atta_core::engine::{AttemptResult, Failure};
 use atta_core::protocol::ant::{
-    Action, Assignment, AttemptReport, Heard, HeldAttempt, Orders, PollRequest, Report, ReportBatch, ReportBody,
-    Roster, WorkspaceId,
+    Action, AntCondition, Assignment, AttemptReport, Heard, HeldAttempt, Orders, PollRequest, Report, ReportBatch,
+    ReportBody, Roster, WorkspaceId,
 };
 use atta_core::protocol::api::SubmitRequest;
 use atta_core::protocol::terminal::TypedInput;
@@ -275,6 +275,8 @@ pub(crate) fn definition(job_keys: &str, tasks: &[(&str, &str)]) -> String {
 pub(crate) struct Ant {
     pub(crate) id: AntId,
     pub(crate) session: u64,
+    /// The data directory that its polls name.
+    pub(crate) directory: Option<String>,
     pub(crate) slots: u32,
     pub(crate) tags: Vec<String>,
     pub(crate) methods: Vec<String>,
@@ -293,6 +295,8 @@ pub(crate) struct Ant {
     pub(crate) workspaces: Vec<WorkspaceId>,
     /// How far attempts have come with what was typed, as its polls say.
     pub(crate) typed: Vec<TypedInput>,
+    /// How it is, as its polls say.
+    pub(crate) condition: Option<AntCondition>,
 }
 
 impl Ant {
@@ -300,6 +304,7 @@ impl Ant {
         Self {
             id: AntId(id.to_owned()),
             session: 1,
+            directory: None,
             slots,
             tags: Vec::new(),
             methods: Method::BEYOND_EVERY_ANT.map(str::to_owned).to_vec(),
@@ -312,6 +317,7 @@ impl Ant {
             heard: Heard::default(),
             workspaces: Vec::new(),
             typed: Vec::new(),
+            condition: None,
         }
     }
 
@@ -324,6 +330,7 @@ impl Ant {
         PollRequest {
             ant: self.id.clone(),
             session: self.session,
+            directory: self.directory.clone(),
             slots: self.slots,
             free_slots: self.slots.saturating_sub(self.held),
             tags: self.tags.clone(),
@@ -332,6 +339,7 @@ impl Ant {
             roster: self.roster.clone(),
             heard: self.heard.clone(),
             typed: self.typed.clone(),
+            condition: self.condition.clone(),
         }
     }
 
