@@ -1,5 +1,6 @@
 //! What an ant can say to its queen, whichever way it comes: the embedded ant calls this, a remote one comes by HTTP.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +59,10 @@ impl AntLine {
             }
             match held.finish_log(attempt, |chunk| self.logs.append(chunk)).await {
                 Ok(()) => {}
-                // The disk may take it a little later, and the report is said again.
-                Err(error @ (LogError::Write { .. } | LogError::Read { .. })) => return Err(error.into()),
+                // A full disk may take it a little later, and the report is said again.
+                Err(LogError::Write { attempt, source }) if source.kind() == io::ErrorKind::StorageFull => {
+                    return Err(LogError::Write { attempt, source }.into());
+                }
                 Err(error) => tracing::warn!(%attempt, %error, "the last of a log is not stored"),
             }
             // An ant that went on with it after another one need not know of all that was stored.

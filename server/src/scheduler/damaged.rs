@@ -30,6 +30,7 @@ impl State {
         }
         tracing::error!(%job, %reason, "job is set aside; it can be cancelled");
         metrics::counter!("atta_jobs_damaged_total").increment(1);
+        self.fence.set_aside_too(job.clone());
         self.damaged.insert(job.clone(), reason);
     }
 

@@ -35,6 +35,11 @@ impl Fence {
         *self.set_aside.write().unwrap_or_else(PoisonError::into_inner) = jobs;
     }
 
+    /// This job is set aside, too.
+    pub(super) fn set_aside_too(&self, job: JobId) {
+        self.set_aside.write().unwrap_or_else(PoisonError::into_inner).insert(job);
+    }
+
     /// Whether any ant has the attempt now.
     pub(super) fn is_leased(&self, attempt: &AttemptId) -> bool {
         self.read().contains_key(attempt)

@@ -165,10 +165,10 @@ impl State {
             ant.held.remove(attempt);
         }
         self.secrets.held().release(attempt);
-        self.fence.forget(attempt);
         if let Some((job, number)) = attempt.parts() {
             self.set_aside(&job, format!("the engine refused the report of attempt {}: {error}", number.0));
         }
+        self.fence.forget(attempt);
     }
 
     fn apply_report(&mut self, report: Report) -> Result<(), EngineError> {

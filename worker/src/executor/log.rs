@@ -35,8 +35,6 @@ pub(super) struct Part {
     pub(super) end: u64,
     /// From here on another ant has said nothing to the queen.
     pub(super) unsaid_from: u64,
-    /// Nobody writes to the file any more.
-    pub(super) ended: bool,
 }
 
 /// Sends chunks in order. After a refusal the rest is read and dropped, so that the program does not wait for ever; when
@@ -331,12 +329,13 @@ impl Log {
         let (now, mut left_out) = (self.core.config.clock.now(), 0);
         while reader.position() < part.end && reader.next_at(part.base)?.plus(age) <= now {
             left_out += self.take(reader, part, 1)?.2 as u64;
+            // There may be much of it, and orders are to be heard meanwhile.
+            tokio::task::yield_now().await;
         }
         if left_out > 0 {
             left_out += self.left_out.map_or(0, |before| before.bytes);
             self.left_out = Some(LeftOut { at: now, bytes: left_out });
-            keep.note(self, reader.position()).await;
-            if part.ended {
+            if keep.note(self, reader.position()).await {
                 reader.free(part.base);
             }
         }

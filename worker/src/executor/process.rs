@@ -104,8 +104,8 @@ impl ShimLine {
 
 /// For the delivery of output.
 enum Delivery {
-    /// The spool's file begins at `base` and has bytes up to `end`; more will come unless the program has ended.
-    Output { base: u64, end: u64, checkpoint: bool, ended: bool },
+    /// The spool's file begins at `base` and has bytes up to `end`.
+    Output { base: u64, end: u64, checkpoint: bool },
     /// A line of Atta's own: that it is being stopped.
     Stopping(String),
 }
@@ -180,8 +180,8 @@ impl Followed<'_> {
                         say_stopping(&line, reader.position(), core, id, memory, log, writer).await;
                         continue;
                     }
-                    Delivery::Output { base, end, checkpoint: wanted, ended } => {
-                        let part = Part { base, end, unsaid_from: place.unsaid_from, ended };
+                    Delivery::Output { base, end, checkpoint: wanted } => {
+                        let part = Part { base, end, unsaid_from: place.unsaid_from };
                         let mut keep = Keep { core, id, memory: &mut *memory, with: KeptBy::Shim(writer) };
                         log.spool(&mut reader, part, &mut keep).await;
                         behind = false;
@@ -206,7 +206,7 @@ impl Followed<'_> {
     /// The same for a program whose shim has left.
     pub(super) async fn deliver_what_is_left(self, record: &ExitRecord, left: &mut Left) {
         let (base, end) = record.spool;
-        let part = Part { base, end, unsaid_from: self.place.unsaid_from, ended: true };
+        let part = Part { base, end, unsaid_from: self.place.unsaid_from };
         let mut reader = SpoolReader::new(self.spool, self.place.position);
         self.log.say_pending().await;
         // From now on the queen may have any of it.
@@ -237,15 +237,17 @@ enum KeptBy<'a> {
 }
 
 impl Keep<'_> {
-    /// It is at this position of the spool.
-    pub(super) async fn note(&mut self, log: &Log, position: u64) {
+    /// It is at this position of the spool. True: that is on the disk, and nobody needs what lies before it.
+    pub(super) async fn note(&mut self, log: &Log, position: u64) -> bool {
         let made = checkpoint(&self.core.seal, self.id, self.memory, log, position);
         match (&mut self.with, made) {
             (KeptBy::Nobody(left), Ok(ToShim::Checkpoint { position, state })) => {
                 left.here.checkpoint = Some((position, state));
-                if let Err(error) = left.rewrite(&self.core.attempts_dir.join(&self.id.0)).await {
+                let kept = left.rewrite(&self.core.attempts_dir.join(&self.id.0)).await;
+                if let Err(error) = &kept {
                     tracing::error!(attempt = %self.id, %error, "an attempt's checkpoint cannot be kept");
                 }
+                return kept.is_ok();
             }
             (KeptBy::Shim(writer), made) => tell(writer, made).await,
             (KeptBy::Nobody(_), made) => {
@@ -254,6 +256,7 @@ impl Keep<'_> {
                 }
             }
         }
+        false
     }
 }
 
@@ -335,7 +338,7 @@ impl Conversation<'_> {
                         }
                     }
                     Ok(Some(FromShim::Output { base, end, checkpoint })) => {
-                        let _ = self.deliveries.send(Delivery::Output { base, end, checkpoint, ended: false });
+                        let _ = self.deliveries.send(Delivery::Output { base, end, checkpoint });
                     }
                     Ok(Some(end)) => {
                         let Some(outcome) = Outcome::of(end) else { continue };
@@ -343,8 +346,7 @@ impl Conversation<'_> {
                             && record.spool.1 > record.spool.0
                         {
                             let (base, end) = record.spool;
-                            let _ =
-                                self.deliveries.send(Delivery::Output { base, end, checkpoint: false, ended: true });
+                            let _ = self.deliveries.send(Delivery::Output { base, end, checkpoint: false });
                         }
                         return outcome;
                     }

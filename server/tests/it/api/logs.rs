@@ -6,7 +6,7 @@ use std::time::Duration;
 use atta_core::protocol::ant::{Assignment, LogChunk, LogStream};
 use base64::Engine;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rig::{TestServer, chunk, number};
 use crate::queen::rig::{Ant, definition, report};
@@ -207,6 +207,26 @@ async fn the_log_of_a_lost_attempt_is_finished_too() {
     assert!(!raw.exists() && packed.exists());
     let refusal = line.append_log(&ant.id, piece(&assignment, LARGE.len(), b"more")).await.unwrap_err();
     assert!(refusal.to_string().contains("is not leased to ant under that token"), "{refusal}");
+}
+
+/// An ant that took this for trouble of the server would wait for ever.
+#[tokio::test]
+async fn a_piece_that_leaves_a_gap_is_refused_for_good() {
+    let (server, ant, assignment) = running().await;
+    let header = json!({
+        "attempt_id": assignment.attempt_id, "token": assignment.token, "offset": 5,
+        "segments": [{"stream": "stdout", "at": 1, "len": 3}]
+    })
+    .to_string();
+    let length = u32::try_from(header.len()).unwrap().to_be_bytes();
+    let request = server.request(Method::POST, "/api/v1/ant/log").header("atta-protocol", "1");
+    let request = request.header("atta-ant", ant.id.0).body([&length[..], header.as_bytes(), b"abc"].concat());
+    let refusal = server.send(request).await.problem();
+    let expected = format!(
+        "409 LOG_REFUSED: log of attempt {} has 0 bytes, a chunk at offset 5 leaves a gap",
+        assignment.attempt_id.0
+    );
+    assert_eq!(refusal, expected);
 }
 
 #[tokio::test]
