@@ -56,13 +56,14 @@ function Log({ source, jobId, attempt, live }: { source: LogSource; jobId: strin
   const { selected } = place;
   const arrived = selected !== undefined && store.lines > selected.first;
   const shownFor = useRef<Range>(undefined);
+  // Each time: while something beside the log is still being fetched, the page is hidden and there is no window.
   useEffect(() => {
-    if (!arrived || selected === undefined) return;
+    if (!arrived || selected === undefined || view.current === null) return;
     const before = shownFor.current;
     if (before?.first === selected.first && before.last === selected.last) return;
     shownFor.current = selected;
     show(selected.first);
-  }, [arrived, selected, show]);
+  });
 
   const followed = useRef(follow);
   followed.current = follow;
@@ -186,7 +187,7 @@ function Log({ source, jobId, attempt, live }: { source: LogSource; jobId: strin
           selected={selected}
           current={search.line}
           searching={search.searching}
-          begin={left.get(source.url)?.line ?? 0}
+          begin={selected?.first ?? left.get(source.url)?.line ?? 0}
           onFollow={setFollow}
           onSelect={onSelect}
           onFold={onFold}
