@@ -134,10 +134,6 @@ impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::BadAttempt(_) => Self::not_found("attempt"),
-            // Saying it again does not help, so the ant is not to wait for that.
-            LogError::Gap { .. } | LogError::Segments { .. } | LogError::Finished { .. } => {
-                Self::new(StatusCode::CONFLICT, "LOG_REFUSED", error.to_string())
-            }
             error => Self::internal(&error),
         }
     }

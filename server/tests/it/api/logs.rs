@@ -223,7 +223,7 @@ async fn a_piece_that_leaves_a_gap_is_refused_for_good() {
     let request = request.header("atta-ant", ant.id.0).body([&length[..], header.as_bytes(), b"abc"].concat());
     let refusal = server.send(request).await.problem();
     let expected = format!(
-        "409 LOG_REFUSED: log of attempt {} has 0 bytes, a chunk at offset 5 leaves a gap",
+        "422 LOG_REFUSED: log of attempt {} has 0 bytes, a chunk at offset 5 leaves a gap",
         assignment.attempt_id.0
     );
     assert_eq!(refusal, expected);
