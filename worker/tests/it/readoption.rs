@@ -337,6 +337,8 @@ async fn a_stop_survives_with_its_reason(_: Launchers) {
 async fn lost(scene: &Scene, id: &AttemptId) -> String {
     let said = || scene.queen.lost.lock().unwrap().get(id).cloned();
     eventually("the ant has said that it is lost", || said().is_some()).await;
+    // Until the queen has answered it tells the next ant.
+    eventually("its directory is gone", || !scene.root(id).exists()).await;
     said().unwrap()
 }
 

@@ -96,7 +96,8 @@ async fn what_is_typed_arrives_once_however_often_it_is_said(mut launchers: Laun
 
 async fn a_typed_control_c_ends_what_is_in_the_foreground(mut launchers: Launchers) {
     let world = World::new(launchers.take()).await;
-    let script = "trap : INT; echo up; sleep 1000 || echo \"ended $?\"; exit 5";
+    // Who says that it is up is in the foreground, and does not catch it.
+    let script = "trap : INT; sh -c 'echo up; exec sleep 1000' || echo \"ended $?\"; exit 5";
     let id = world.begin(on_terminal(world.assignment(script)));
     world.log_has(&id, "up").await;
     world.queen.order(typed(&id, 0, "\x03"));

@@ -7,6 +7,7 @@ use atta_core::protocol::ant::{Assignment, LogChunk, LogStream};
 use base64::Engine;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::rig::{TestServer, chunk, number};
 use crate::queen::rig::{Ant, definition, report};
@@ -139,9 +140,17 @@ async fn following_ends_although_nobody_finishes_the_log() {
 async fn following_ends_although_the_end_is_heard_of_before_the_last_piece() {
     let (server, mut ant, assignment) = running().await;
     let [path, _] = paths(&assignment);
-    let follow = server.stream(server.request(Method::GET, &format!("{path}?follow=true")), |_| false);
+    let shown = Notify::new();
+    let follow = server.stream(server.request(Method::GET, &format!("{path}?follow=true")), |messages| {
+        if !messages.is_empty() {
+            shown.notify_one();
+        }
+        false
+    });
     let write = async {
         server.log(&assignment.attempt_id, 0, &[(LogStream::Stdout, b"a")]).await;
+        // Whoever begins to follow later finds that it has ended, at once.
+        shown.notified().await;
         let orders = ant.finish(server.server.queen(), &assignment).await;
         // The follower waits a little before it looks whether the attempt has ended.
         server.log(&assignment.attempt_id, 1, &[(LogStream::Stdout, b"b")]).await;
