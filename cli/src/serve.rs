@@ -14,11 +14,11 @@ use atta_server::auth::AuthMode;
 use atta_server::secrets::KeySource;
 use atta_server::store::{PostgresUrl, PostgresUrlError};
 use atta_server::{Database, Keeping, Server, ServerConfig, TlsSource};
-use atta_worker::{Ant, AntConfig, HttpPolicy, Launcher, Orphans};
+use atta_worker::{Ant, AntConfig, Launcher};
 use tracing_subscriber::EnvFilter;
 
 use crate::ambient::{self, SystemClock, SystemEntropy};
-use crate::args::{AuthChoice, KeepArgs, LogArgs, LogFormat, ServeArgs, SpoolArgs};
+use crate::args::{AuthChoice, LogArgs, LogFormat, ServeArgs};
 use crate::config_args::KeyArgs;
 use crate::embedded::EmbeddedLink;
 use crate::exit::{CommandResult, Exit, Failure, capitalised};
@@ -99,8 +99,12 @@ pub(crate) async fn serve(args: ServeArgs, launcher: Launcher) -> CommandResult 
             drop(launcher);
             return Ok(None);
         }
-        let room = (args.keep, Some(args.spool));
-        start_ant(&server, &data_dir, slots, room, http, Orphans::Keep, launcher).await.map(Some)
+        let tell = |config: &mut AntConfig| {
+            args.keep.tell(config);
+            args.spool.tell(config);
+            config.http = http;
+        };
+        start_ant(&server, &data_dir, slots, launcher, tell).await.map(Some)
     };
     let ant = tokio::select! {
         ant = starting => ant,
@@ -235,15 +239,13 @@ fn part_lost_failure(server: &Server, why: &str) -> Failure {
         .with_help("What is stored is whole, and what runs goes on: start the server again.")
 }
 
-/// Starts the embedded ant of this server.
+/// Starts the embedded ant of this server, which is told how it is to be.
 pub(crate) async fn start_ant(
     server: &Server,
     data_dir: &Path,
     slots: u32,
-    (keep, spool): (KeepArgs, Option<SpoolArgs>),
-    http: HttpPolicy,
-    orphans: Orphans,
     launcher: Launcher,
+    tell: impl FnOnce(&mut AntConfig),
 ) -> CommandResult<Ant> {
     let mut config = AntConfig::new(
         AntId("local".to_owned()),
@@ -253,12 +255,7 @@ pub(crate) async fn start_ant(
         Arc::new(SystemEntropy),
     );
     config.environment = ambient::environment_of_tasks();
-    keep.tell(&mut config);
-    if let Some(spool) = spool {
-        spool.tell(&mut config);
-    }
-    config.http = http;
-    config.orphans = orphans;
+    tell(&mut config);
     if server.queen().may_be_overtaken() {
         // The server before this one may hang with what it runs; the queen serves meanwhile.
         config.lock_wait = Duration::from_hours(24 * 365);

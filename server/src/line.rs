@@ -57,17 +57,16 @@ impl AntLine {
             if !self.queen.holds(&batch.ant, attempt, report.token) {
                 continue;
             }
-            match held.finish_log(attempt, |chunk| self.logs.append(chunk)).await {
-                Ok(()) => {}
+            if let Err(error) = held.finish_log(attempt, |chunk| self.logs.append(chunk)).await {
                 // A full disk may take it a little later, and the report is said again.
-                Err(LogError::Write { attempt, source }) if source.kind() == io::ErrorKind::StorageFull => {
-                    return Err(LogError::Write { attempt, source }.into());
+                if matches!(&error, LogError::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull) {
+                    return Err(error.into());
                 }
-                Err(error) => tracing::warn!(%attempt, %error, "the last of a log is not stored"),
+                tracing::warn!(%attempt, %error, "the last of a log is not stored");
             }
             // An ant that went on with it after another one need not know of all that was stored.
-            match self.logs.read(attempt, 0..0, None).await {
-                Ok((_, stored)) => end.log_bytes = end.log_bytes.max(stored),
+            match self.logs.length(attempt).await {
+                Ok(stored) => end.log_bytes = end.log_bytes.max(stored),
                 Err(error) => tracing::warn!(%attempt, %error, "a log's length is not known"),
             }
         }

@@ -22,7 +22,7 @@ use atta_server::store::ApprovalFilter;
 use atta_server::store::{JobFilter, Reads};
 use atta_server::{Database, Server, ServerConfig};
 use atta_worker::workspaces::{WorkspaceStore, settle_all};
-use atta_worker::{HttpPolicy, Launcher, Orphans, PrivateAddresses};
+use atta_worker::{AntConfig, HttpPolicy, Launcher, Orphans, PrivateAddresses};
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -202,8 +202,13 @@ async fn on_server(
     let slots = args.slots.unwrap_or_else(ambient::default_slots);
     // One's own definition on one's own machine.
     let http = HttpPolicy { private: PrivateAddresses::Allow, ..HttpPolicy::default() };
-    // Nobody comes back to a temporary directory.
-    let ant = serve::start_ant(server, dir, slots, (args.keep, None), http, Orphans::Kill, launcher).await?;
+    let tell = |config: &mut AntConfig| {
+        args.keep.tell(config);
+        config.http = http;
+        // Nobody comes back to a temporary directory.
+        config.orphans = Orphans::Kill;
+    };
+    let ant = serve::start_ant(server, dir, slots, launcher, tell).await?;
     let given = std::mem::take(&mut prepared.given);
     let submitted = match given::set(queen, given).await {
         Ok(()) => submit(queen, &prepared).await,

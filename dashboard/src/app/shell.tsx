@@ -131,7 +131,7 @@ function Person() {
       <span className="min-w-0 break-words" title={`Signed in with the token ${caller.token}`}>
         <span className="font-medium text-text">{caller.user}</span>, {caller.role}
       </span>
-      <button type="button" className="min-h-[24px] shrink-0 rounded text-accent hover:underline" onClick={signOut}>
+      <button type="button" className="min-h-target shrink-0 rounded text-accent hover:underline" onClick={signOut}>
         Sign out
       </button>
     </div>

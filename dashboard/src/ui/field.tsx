@@ -109,7 +109,7 @@ export function Check({
   children: React.ReactNode;
 }) {
   return (
-    <label className="inline-flex min-h-[24px] items-start gap-2">
+    <label className="inline-flex min-h-target items-start gap-2">
       <input
         type="checkbox"
         className="mt-0.5 size-4 shrink-0 accent-(--accent)"

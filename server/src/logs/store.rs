@@ -355,6 +355,11 @@ impl LogStore {
         blocking(read).await.map_err(|error| LogError::interrupted(attempt, &error))?.map_err(failed)
     }
 
+    /// Bytes of an attempt's log; 0 when there is none.
+    pub async fn length(&self, attempt: &AttemptId) -> Result<u64, LogError> {
+        Ok(self.open_reader(attempt).await?.map_or(0, |reader| reader.total(None)))
+    }
+
     /// A reader for an attempt's log as it is now (and, while it is written, as it grows); `None` when there is no log.
     pub async fn open_reader(&self, attempt: &AttemptId) -> Result<Option<LogReader>, LogError> {
         let paths = self.paths(attempt)?;

@@ -87,15 +87,6 @@ pub(super) enum Session {
     Replaced,
 }
 
-/// From where an ant has come to its data directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moved {
-    /// From another one, with whatever was begun there.
-    FromAnother,
-    /// Nobody has said.
-    Unknown,
-}
-
 impl Ant {
     /// One that has not polled yet: its time begins now.
     pub(super) fn awaited(row: AntRow, now: Duration) -> Self {
@@ -154,14 +145,10 @@ impl Ant {
         }
     }
 
-    /// Its process is on this data directory. `None`: that was known.
-    pub(super) fn move_to(&mut self, directory: Option<&str>) -> Option<Moved> {
-        if self.row.directory.as_deref() == directory {
-            return None;
-        }
-        let before = std::mem::replace(&mut self.row.directory, directory.map(str::to_owned));
-        // A program of the version before does not say it: then it is as likely the same one.
-        Some(if before.is_some() && directory.is_some() { Moved::FromAnother } else { Moved::Unknown })
+    /// Whether its process is on another data directory than the one before it, with whatever was begun there. A program of
+    /// the version before does not say it: then it is as likely the same one.
+    pub(super) fn comes_from_elsewhere(&self, directory: Option<&str>) -> bool {
+        self.row.directory.as_deref().zip(directory).is_some_and(|(before, now)| before != now)
     }
 
     /// Whether it is connected.

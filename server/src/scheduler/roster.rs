@@ -11,7 +11,7 @@ use atta_core::engine::AttemptState;
 use atta_core::protocol::ant::{Heard, Orders, PollRequest};
 use atta_core::protocol::{AntId, AttemptId};
 
-use super::ants::{self, Moved, Session, Told};
+use super::ants::{self, Session, Told};
 use super::said::covers;
 use super::state::State;
 use crate::store::StoreWriter;
@@ -26,11 +26,11 @@ impl State {
             roster.lost.iter().map(|attempt| (&attempt.attempt_id, attempt.reason.as_str())).collect();
         let Some(ant) = self.ants.get_mut(&request.ant) else { return };
         // On another directory it cannot know what those before it had begun.
-        let moved = ant.move_to(request.directory.as_deref());
-        if moved.is_some() {
+        let moved = ant.comes_from_elsewhere(request.directory.as_deref());
+        if ant.row.directory != request.directory {
+            ant.row.directory.clone_from(&request.directory);
             self.staged.ants.insert(request.ant.clone());
         }
-        let moved = moved == Some(Moved::FromAnother);
         let mut leased: Vec<(AttemptId, u64, Told)> =
             ant.held.iter().map(|(id, lease)| (id.clone(), lease.token, lease.told)).collect();
         leased.sort_by(|a, b| a.0.cmp(&b.0));

@@ -123,8 +123,7 @@ impl Attempt {
         let kept = match (made, &self.shim, &mut self.left) {
             (Ok(message), Some(shim), _) => shim.say(&message).await,
             (Ok(ToShim::Checkpoint { position, state }), None, Some(left)) => {
-                left.here.checkpoint = Some((position, state));
-                left.rewrite(&self.core.attempts_dir.join(&id.0)).await
+                left.keep(&self.core.attempts_dir.join(&id.0), position, state).await
             }
             (Ok(_), None, _) => Ok(()),
             (Err(error), ..) => Err(error),

@@ -159,6 +159,12 @@ pub(crate) struct Left {
 }
 
 impl Left {
+    /// Keeps for another ant how far this one is.
+    pub(super) async fn keep(&mut self, root: &Path, position: u64, state: Vec<u8>) -> io::Result<()> {
+        self.here.checkpoint = Some((position, state));
+        self.rewrite(root).await
+    }
+
     /// Writes it anew into the attempt's directory.
     pub(super) async fn rewrite(&self, root: &Path) -> io::Result<()> {
         let (here, outcome, root) = (self.here.clone(), self.outcome.clone(), root.to_owned());

@@ -242,8 +242,7 @@ impl Keep<'_> {
         let made = checkpoint(&self.core.seal, self.id, self.memory, log, position);
         match (&mut self.with, made) {
             (KeptBy::Nobody(left), Ok(ToShim::Checkpoint { position, state })) => {
-                left.here.checkpoint = Some((position, state));
-                let kept = left.rewrite(&self.core.attempts_dir.join(&self.id.0)).await;
+                let kept = left.keep(&self.core.attempts_dir.join(&self.id.0), position, state).await;
                 if let Err(error) = &kept {
                     tracing::error!(attempt = %self.id, %error, "an attempt's checkpoint cannot be kept");
                 }

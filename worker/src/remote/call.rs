@@ -137,13 +137,13 @@ impl RemoteLink {
                 self.pause(Some(DENIED)).await;
                 LinkError::Unreachable(format!("{code}: {detail}"))
             }
-            Failed::Refused { code, detail, .. } if code == STALE_TOKEN => {
-                self.notice.well();
-                LinkError::Stale(detail)
-            }
             Failed::Refused { code, detail, .. } => {
                 self.notice.well();
-                LinkError::Refused(format!("{code}: {detail}"))
+                if code == STALE_TOKEN {
+                    LinkError::Stale(detail)
+                } else {
+                    LinkError::Refused(format!("{code}: {detail}"))
+                }
             }
         }
     }

@@ -46,24 +46,30 @@ fn spooled(attempts: &Path) -> Vec<u64> {
     attempts.map(|dir| size(dir.unwrap())).collect()
 }
 
+/// One ant whose spool is bounded so, a minute after it began to work.
+async fn at_work(dir: &Path, spool: u64, age: Duration) -> Colony {
+    // The first seed with one ant.
+    let mut colony =
+        (0..1_000).map(|seed| Colony::new(seed, dir, false)).find(|colony| colony.ants.len() == 1).unwrap();
+    *colony.world.author.lock().unwrap() = Some(Box::new(|attempt| {
+        // The attempts of a job are numbered as its items are.
+        let number: u8 = attempt.0.rsplit('-').next().unwrap().parse().unwrap();
+        program(number == 1, number % 3)
+    }));
+    colony.house.start();
+    (colony.ants[0].slots, colony.ants[0].spool) = (u32::try_from(SLOTS).unwrap(), spool);
+    colony.ants[0].spool_age = age;
+    colony.ants[0].start(&colony.house.address).await;
+    colony.submit("hours").await;
+    sleep(MINUTE).await;
+    colony
+}
+
 #[test]
 fn six_hours_without_a_queen_lose_no_result_and_only_output_that_says_so() {
     in_a_world(None, async |dir| {
-        // The first seed with one ant.
-        let mut colony =
-            (0..1_000).map(|seed| Colony::new(seed, &dir, false)).find(|colony| colony.ants.len() == 1).unwrap();
+        let mut colony = at_work(&dir, SPOOL, 2 * ABSENCE).await;
         let world = colony.world.clone();
-        *world.author.lock().unwrap() = Some(Box::new(|attempt| {
-            // The attempts of a job are numbered as its items are.
-            let number: u8 = attempt.0.rsplit('-').next().unwrap().parse().unwrap();
-            program(number == 1, number % 3)
-        }));
-        colony.house.start();
-        (colony.ants[0].slots, colony.ants[0].spool) = (u32::try_from(SLOTS).unwrap(), SPOOL);
-        colony.ants[0].spool_age = 2 * ABSENCE;
-        colony.ants[0].start(&colony.house.address).await;
-        colony.submit("hours").await;
-        sleep(MINUTE).await;
         assert_eq!(colony.ants[0].ant.as_ref().unwrap().running().len(), 4, "all of it runs");
 
         colony.house.kill().await;
@@ -129,20 +135,9 @@ fn lines_and_gaps(logs: &LogStore, id: &AttemptId) -> (Vec<usize>, usize) {
 fn output_that_waits_for_longer_than_an_hour_is_left_out_and_counted_also_by_the_ants_that_come_later() {
     const HOUR: u64 = 3600;
     in_a_world(None, async |dir| {
-        let mut colony =
-            (0..1_000).map(|seed| Colony::new(seed, &dir, false)).find(|colony| colony.ants.len() == 1).unwrap();
-        let world = colony.world.clone();
-        *world.author.lock().unwrap() = Some(Box::new(|attempt| {
-            let number: u8 = attempt.0.rsplit('-').next().unwrap().parse().unwrap();
-            program(number == 1, number % 3)
-        }));
-        colony.house.start();
         // Room for all of it: only its age counts.
-        (colony.ants[0].slots, colony.ants[0].spool) = (u32::try_from(SLOTS).unwrap(), 256 << 20);
-        colony.ants[0].spool_age = Duration::from_secs(HOUR);
-        colony.ants[0].start(&colony.house.address).await;
-        colony.submit("hours").await;
-        sleep(MINUTE).await;
+        let mut colony = at_work(&dir, 256 << 20, Duration::from_secs(HOUR)).await;
+        let world = colony.world.clone();
         colony.house.kill().await;
         for minute in 0..ABSENCE.as_secs() / 60 {
             sleep(MINUTE).await;

@@ -173,7 +173,7 @@ function One({
         <span className="break-all">{task}</span>
         <Button
           look="quiet"
-          className="min-h-[24px] px-1 py-0"
+          className="min-h-target px-1 py-0"
           aria-label={`Assume nothing of ${task}`}
           onClick={onRemove}
         >
@@ -189,7 +189,7 @@ function One({
           onText={(results) => onTexts({ ...texts, results })}
         />
         <details open={when !== undefined || (texts.items ?? "") !== "" || (texts.outputs ?? "") !== ""}>
-          <summary className="min-h-[24px] cursor-pointer text-soft">Condition, items, outputs</summary>
+          <summary className="min-h-target cursor-pointer text-soft">Condition, items, outputs</summary>
           <div className="mt-2 flex flex-col gap-2">
             <Select
               label="Its condition"

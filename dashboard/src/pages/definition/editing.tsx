@@ -235,7 +235,7 @@ function Verdict({
           <li key={`${problem.line}:${problem.column} ${problem.code} ${problem.message}`}>
             <button
               type="button"
-              className="flex min-h-[24px] w-full items-start gap-1.5 rounded px-1 py-0.5 text-left hover:bg-raised"
+              className="flex min-h-target w-full items-start gap-1.5 rounded px-1 py-0.5 text-left hover:bg-raised"
               onClick={() => onGo(problem)}
             >
               {problem.severity === "error" ? (

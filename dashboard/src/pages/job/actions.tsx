@@ -199,7 +199,7 @@ function Params({
 }) {
   return (
     <details>
-      <summary className="min-h-[24px] cursor-pointer font-medium">
+      <summary className="min-h-target cursor-pointer font-medium">
         Change parameters{changed.length > 0 && <span className="text-soft"> ({changed.join(", ")})</span>}
       </summary>
       <div className="mt-2 flex flex-col gap-2">

@@ -274,7 +274,7 @@ function Folded({ icon, title, text, bad = false }: { icon: typeof Bot; title: s
         type="button"
         aria-expanded={open}
         onClick={() => setOpen(!open)}
-        className="flex min-h-[24px] w-full min-w-0 items-center gap-1.5 rounded text-left hover:bg-raised"
+        className="flex min-h-target w-full min-w-0 items-center gap-1.5 rounded text-left hover:bg-raised"
       >
         <span className={cn("shrink-0 font-medium", bad && "text-bad")}>{title}</span>
         {!open && <span className="min-w-0 flex-1 truncate font-mono text-xs text-soft">{line.slice(0, 300)}</span>}

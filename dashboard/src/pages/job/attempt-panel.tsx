@@ -124,7 +124,7 @@ export function AttemptPanel({
           )}
           {attempt.warnings.length > 0 && (
             <details className="border-t border-line px-4 py-1.5 text-ask">
-              <summary className="min-h-[24px] cursor-pointer">
+              <summary className="min-h-target cursor-pointer">
                 {attempt.warnings.length} {attempt.warnings.length === 1 ? "warning" : "warnings"}
               </summary>
               <ul className="list-disc pb-1 pl-5 text-text">
@@ -218,7 +218,7 @@ function Made({ job, task, attempt }: { job: Job; task: Task; attempt: Attempt }
           key={child.job_id}
           to="/jobs/$id"
           params={{ id: child.job_id }}
-          className="inline-flex min-h-[24px] items-center gap-1.5 text-accent underline underline-offset-2"
+          className="inline-flex min-h-target items-center gap-1.5 text-accent underline underline-offset-2"
         >
           {child.relation} {child.job_type}
           <StateBadge state={child.state} />

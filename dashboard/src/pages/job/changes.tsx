@@ -36,7 +36,7 @@ export function Changes({ job, onSearch }: { job: Job; onSearch: (change: Search
           <h3 className="mb-1 flex flex-wrap items-baseline gap-x-2">
             <button
               type="button"
-              className="min-h-[24px] font-semibold text-accent underline underline-offset-2"
+              className="min-h-target font-semibold text-accent underline underline-offset-2"
               onClick={() =>
                 onSearch({ task: task.task_type, attempt: attempt.number, tab: "agent", compare: undefined })
               }

@@ -71,7 +71,7 @@ function Told({ command }: { command: Command }) {
               </Table>
             </div>
             <details className="mt-2">
-              <summary className="min-h-[24px] cursor-pointer text-soft">As lines of a shell</summary>
+              <summary className="min-h-target cursor-pointer text-soft">As lines of a shell</summary>
               <Commands text={exportsOf(environment)} label="Copy the environment" />
             </details>
           </>

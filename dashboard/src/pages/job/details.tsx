@@ -58,7 +58,7 @@ export function Details({ job }: { job: Job }) {
                 <Link
                   to="/jobs/$id"
                   params={{ id }}
-                  className="inline-flex min-h-[24px] items-center text-accent underline underline-offset-2"
+                  className="inline-flex min-h-target items-center text-accent underline underline-offset-2"
                 >
                   <code className="text-xs break-all">{id}</code>
                 </Link>

@@ -21,14 +21,14 @@ export function Header({ job, semver }: { job: Job; semver: string | undefined }
   return (
     <header className="mb-4">
       <nav aria-label="Where this is" className="mb-1 flex flex-wrap items-center gap-x-1.5 text-xs text-soft">
-        <Link to="/jobs" className="inline-flex min-h-[24px] items-center hover:underline">
+        <Link to="/jobs" className="inline-flex min-h-target items-center hover:underline">
           Jobs
         </Link>
         <span aria-hidden>/</span>
         <Link
           to="/definitions/$type"
           params={{ type: job.job_type }}
-          className="inline-flex min-h-[24px] items-center break-all hover:underline"
+          className="inline-flex min-h-target items-center break-all hover:underline"
         >
           {job.job_type}
         </Link>

@@ -50,7 +50,7 @@ export function Items({ jobId, task, onAttempt }: { jobId: string; task: Task; o
                     {item.last_attempt != null ? (
                       <button
                         type="button"
-                        className="min-h-[24px] text-accent underline underline-offset-2"
+                        className="min-h-target text-accent underline underline-offset-2"
                         onClick={() => onAttempt(item.last_attempt ?? 0)}
                       >
                         {item.attempts === 1 ? "log" : `${item.attempts}, latest log`}

@@ -63,7 +63,7 @@ export function Why({
             {said.task && (
               <button
                 type="button"
-                className="min-h-[24px] text-accent underline underline-offset-2"
+                className="min-h-target text-accent underline underline-offset-2"
                 onClick={() => onSearch({ task: said.task, attempt: undefined, compare: undefined, tab: undefined })}
               >
                 Look at {said.task}
@@ -104,7 +104,7 @@ const achieved: Record<string, string> = { merged: "merged", closed: "closed", o
 function Outcome({ url, state }: { url: string; state: string | undefined }) {
   const word = state === undefined ? undefined : achieved[state];
   const text = `${url.replace(/^https?:\/\//, "")}${word ? ` (${word})` : ""}`;
-  return <Outside url={url} text={text} className="min-h-[24px] underline underline-offset-2" />;
+  return <Outside url={url} text={text} className="min-h-target underline underline-offset-2" />;
 }
 
 /** The last words of what failed. */

@@ -84,7 +84,7 @@ export const Row = memo(function Row({
                   to="/jobs"
                   search={{ label }}
                   title={`Jobs with the label ${label}`}
-                  className="inline-flex min-h-[24px] max-w-60 items-center rounded bg-raised px-1.5 text-xs text-soft hover:text-text hover:underline"
+                  className="inline-flex min-h-target max-w-60 items-center rounded bg-raised px-1.5 text-xs text-soft hover:text-text hover:underline"
                 >
                   <bdi className="truncate">{label}</bdi>
                 </Link>

@@ -69,7 +69,7 @@ export function NotificationsPage() {
                     <Cell>
                       <button
                         type="button"
-                        className="min-h-[24px] text-left font-medium text-accent underline"
+                        className="min-h-target text-left font-medium text-accent underline"
                         onClick={() => filter({ id: each.notification_id })}
                       >
                         {each.event}

@@ -100,7 +100,7 @@ function GroupName({ by, name, narrow }: { by: By; name: string | null | undefin
   return (
     <button
       type="button"
-      className="min-h-[24px] text-left break-all text-accent underline"
+      className="min-h-target text-left break-all text-accent underline"
       title={`Only ${name}`}
       onClick={() => narrow(name)}
     >

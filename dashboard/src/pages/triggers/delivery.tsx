@@ -96,7 +96,7 @@ export function Delivery({
                   <Answer outcome={answer.answer.outcome} message={answer.answer.message} job={answer.answer.job_id} />
                   <button
                     type="button"
-                    className="mt-1 min-h-[24px] text-accent underline"
+                    className="mt-1 min-h-target text-accent underline"
                     onClick={() => show(answer.answer.delivery_id)}
                   >
                     Show that delivery

@@ -73,7 +73,7 @@ export function TriggersPage() {
                     <Cell>
                       <button
                         type="button"
-                        className="min-h-[24px] text-left font-medium break-all text-accent underline"
+                        className="min-h-target text-left font-medium break-all text-accent underline"
                         onClick={() => filter({ delivery: each.id })}
                       >
                         {each.event || "delivery"}

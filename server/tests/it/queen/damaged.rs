@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use atta_core::protocol::ant::LogChunk;
+use atta_core::protocol::JobId;
+use atta_core::protocol::ant::{Assignment, LogChunk};
 use atta_server::artifacts::LocalArtifacts;
 use atta_server::logs::LogStore;
 use atta_server::scheduler::{JobCommand, Refusal};
@@ -101,15 +102,21 @@ pub(crate) async fn an_event_that_cannot_be_read_sets_aside_its_job_alone() {
     assert_eq!(rig.state(&bad).await, "CANCELLED");
 }
 
-#[tokio::test]
-pub(crate) async fn an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled() {
-    let rig = Rig::new().await;
+/// A job whose task runs on an ant.
+async fn running(rig: &Rig) -> (JobId, Ant, Assignment) {
     rig.upload(&definition("", &[("a", "")])).await;
     let job = rig.submit("flow").await;
     let mut ant = Ant::new("ant", 1);
     let work = ant.poll(&rig.queen).await.assignments.remove(0);
     ant.start(&rig.queen, &work).await;
     rig.settle().await;
+    (job, ant, work)
+}
+
+#[tokio::test]
+pub(crate) async fn an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled() {
+    let rig = Rig::new().await;
+    let (job, mut ant, work) = running(&rig).await;
     rig.change("UPDATE tasks SET state = 'WAITING'").await;
     fail_a_write(&rig).await;
     let refusal = rig.queen.command(&job, JobCommand::Pause).await.unwrap_err();
@@ -130,12 +137,7 @@ pub(crate) async fn an_ant_stops_what_it_has_of_a_damaged_job_that_is_cancelled(
 #[tokio::test]
 async fn a_log_of_a_damaged_job_is_refused_as_such_and_not_as_stale() {
     let mut rig = Rig::new().await;
-    rig.upload(&definition("", &[("a", "")])).await;
-    let job = rig.submit("flow").await;
-    let mut ant = Ant::new("ant", 1);
-    let work = ant.poll(&rig.queen).await.assignments.remove(0);
-    ant.start(&rig.queen, &work).await;
-    rig.settle().await;
+    let (job, ant, work) = running(&rig).await;
     rig.queen.abandon().await;
     rig.change("UPDATE tasks SET state = 'WAITING'").await;
     rig.restart().await;
