@@ -1,5 +1,6 @@
 //! The embedded ant's line to its queen: function calls.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -62,11 +63,40 @@ fn refused(error: LineError) -> LinkError {
     }
 }
 
+fn has_no_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+}
+
 fn blob(digest: &Digest, error: LineError) -> LinkError {
     let detail = match error {
+        // As above: an end that waits is better than one without its artifacts.
+        LineError::Artifact(ArtifactError::Io { ref source, .. }) if has_no_room(source) => {
+            return LinkError::Unreachable(error.to_string());
+        }
         LineError::Artifact(ArtifactError::Io { action, source, .. }) => format!("it cannot be {action}: {source}"),
         LineError::Artifact(ArtifactError::Mismatch { detail, .. }) => detail,
         other => other.to_string(),
     };
     LinkError::Blob { digest: digest.clone(), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_is_said_again_and_what_is_wrong_is_not() {
+        let said = |source: io::Error| {
+            let digest = Digest("0".repeat(64));
+            let error = ArtifactError::Io { digest: digest.clone(), action: "stored", source };
+            blob(&digest, LineError::Artifact(error))
+        };
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem] {
+            let again = said(kind.into());
+            assert!(matches!(&again, LinkError::Unreachable(detail) if detail.contains("cannot be stored")), "{again}");
+        }
+        let wrong = said(io::ErrorKind::PermissionDenied.into());
+        assert!(matches!(&wrong, LinkError::Blob { detail, .. } if detail.contains("permission denied")), "{wrong}");
+    }
 }

@@ -237,6 +237,7 @@ impl Server {
             queen: queen.clone(),
             logs: logs.clone(),
             artifacts: Arc::clone(&artifacts),
+            uploads: uploads.clone(),
             clock: Arc::clone(&config.clock),
             keeping: config.keeping,
             data_dir: data_dir.clone(),

@@ -16,7 +16,7 @@ use atta_core::time::Clock;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::artifacts::{ArtifactStore, Removal};
+use crate::artifacts::{ArtifactStore, Removal, Uploads};
 use crate::backup::Hold;
 use crate::logs::LogStore;
 use crate::scheduler::Queen;
@@ -55,6 +55,7 @@ pub(crate) struct Sweeper {
     pub(crate) queen: Queen,
     pub(crate) logs: LogStore,
     pub(crate) artifacts: Arc<dyn ArtifactStore>,
+    pub(crate) uploads: Uploads,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keeping: Keeping,
     pub(crate) data_dir: PathBuf,
@@ -73,7 +74,7 @@ impl Sweeper {
         let settled = SETTLED.min(self.keeping.stored_lately);
         loop {
             let busy = component.work();
-            let mut swept = self.sweep().await;
+            let mut swept = self.sweep(began.elapsed() >= settled).await;
             let due = looked.map_or(began.elapsed() >= settled, |looked| looked.elapsed() >= LOOK_FOR_UNLISTED);
             if swept.is_ok() && due {
                 match self.remove_unlisted().await {
@@ -123,8 +124,9 @@ impl Sweeper {
         }
     }
 
-    /// Removes everything that is due. `true` when files stay that are too new.
-    async fn sweep(&self) -> Result<bool, String> {
+    /// Removes everything that is due. `true` when files stay that are too new. Until it has `settled`, contents stay: an
+    /// end may name them that an ant could not report while no server was there.
+    async fn sweep(&self, settled: bool) -> Result<bool, String> {
         let due = self.queen.store().next_expiry(&self.keeping.retention).await.map_err(|error| error.to_string())?;
         if due.is_some_and(|due| due <= self.clock.now()) {
             loop {
@@ -151,7 +153,7 @@ impl Sweeper {
             let mut cleared = Vec::with_capacity(garbage.len());
             let mut left = false;
             for (file, named) in garbage {
-                match self.remove(&file, named).await {
+                match self.remove(&file, named, settled).await {
                     Ok(true) => cleared.push(file),
                     Ok(false) => left = true,
                     Err(error) => {
@@ -205,17 +207,22 @@ impl Sweeper {
         if removed > 0 {
             tracing::info!(removed, "removed contents that no artifact names");
         }
+        let forgotten = self.uploads.forget().await.map_err(|error| format!("uploads/ cannot be swept: {error}"))?;
+        if forgotten > 0 {
+            tracing::info!(forgotten, "removed parts of contents that nobody went on sending");
+        }
         Ok(())
     }
 
     /// `true` when there is nothing left to do about the file.
-    async fn remove(&self, file: &Garbage, named: bool) -> Result<bool, String> {
+    async fn remove(&self, file: &Garbage, named: bool, settled: bool) -> Result<bool, String> {
         match file {
             Garbage::Log(attempt) => {
                 let removed = self.logs.remove(&AttemptId(attempt.clone())).await;
                 removed.map(|()| true).map_err(|error| error.to_string())
             }
             Garbage::Artifact(_) if named => Ok(true),
+            Garbage::Artifact(_) if !settled => Ok(false),
             Garbage::Artifact(digest) => {
                 let stored_lately = self.keeping.stored_lately;
                 let removal = self.artifacts.remove(digest, stored_lately).await.map_err(|error| error.to_string())?;

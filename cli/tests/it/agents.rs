@@ -63,6 +63,11 @@ impl Scene {
     }
 
     fn run(&self, order: &Value) -> (Value, Output) {
+        self.run_on(order, &[])
+    }
+
+    /// On an ant that has these variables.
+    fn run_on(&self, order: &Value, variables: &[(&str, &Path)]) -> (Value, Output) {
         let mut whole = json!({
             "prompt": {"text": "the prompt"}, "permission": "edit", "vote": 1, "limits": {}, "track_changes": false,
             "watch": {"start": {"secs": 60, "nanos": 0}, "idle": null, "after_result": {"secs": 30, "nanos": 0},
@@ -79,6 +84,7 @@ impl Scene {
             .env("JOB_WORKSPACE", self.path("work"))
             // As if the definition had set it: what is inherited is the ant's matter.
             .env("CLAUDECODE", "1")
+            .envs(variables.iter().copied())
             .current_dir(self.path("work"))
             .output()
             .unwrap();
@@ -212,6 +218,51 @@ fn money_is_counted_by_the_table_and_ends_the_agent() {
     let cost = record["usage"]["cost"].as_u64().unwrap();
     assert!((12_000..=18_000).contains(&cost) && cost % 6000 == 0, "{cost}");
     assert!(record["usage"]["cost_source"]["priced"].is_string(), "{record:#}");
+}
+
+#[test]
+fn the_operator_s_table_of_prices_replaces_ours() {
+    let scene = Scene::new();
+    let used = r#"echo '{"type":"usage","input":1000000,"output":1000000}'"#;
+    let order = json!({"choice": scene.agent(&format!("{SAY}; {used}; say done; end"))});
+    let table = scene.path("prices.json");
+    let with = |text: &str| {
+        std::fs::write(&table, text).unwrap();
+        scene.run_on(&order, &[("ATTA_PRICES", &table)]).0
+    };
+    let record = with(r#"{"date": "2031-02-03", "models": {"claude-haiku-4-5": {"input": 2, "output": 40}}}"#);
+    assert_eq!((&record["class"], &record["usage"]["cost"]), (&json!("DONE"), &json!(42_000_000)), "{record:#}");
+    assert_eq!(record["usage"]["cost_source"], json!({"priced": "2031-02-03"}));
+    let record = with(r#"{"date": "2031-02-03", "models": {"another": {"input": 2, "output": 40}}}"#);
+    assert_eq!((&record["class"], &record["usage"]["cost"]), (&json!("DONE"), &Value::Null), "{record:#}");
+    for (text, words) in [
+        (r#"{"date": "soon", "models": {}}"#, "`date` is `soon`; write it as YYYY-MM-DD"),
+        (r#"{"date": "2031-02-03"}"#, "is no price table: missing field `models`"),
+    ] {
+        let record = with(text);
+        let message = record["message"].as_str().unwrap();
+        assert_eq!(record["class"], "ERROR", "{message}");
+        assert!(message.contains("prices.json") && message.contains(words), "{message}");
+    }
+    std::fs::remove_file(&table).unwrap();
+    let (record, _) = scene.run_on(&order, &[("ATTA_PRICES", &table)]);
+    let message = record["message"].as_str().unwrap();
+    assert!(message.contains("prices.json cannot be read: No such file"), "{message}");
+}
+
+#[test]
+fn an_agent_that_computes_in_silence_is_left_alone_and_one_that_only_waits_is_not() {
+    let scene = Scene::new();
+    let watch = json!({"start": {"secs": 60, "nanos": 0}, "idle": {"secs": 1, "nanos": 0},
+        "after_result": {"secs": 30, "nanos": 0}, "kill_grace": {"secs": 1, "nanos": 0}});
+    let order = |work: &str| json!({"choice": scene.agent(&format!("{SAY}; {work}; say done; end")), "watch": watch});
+    // What computes is not the agent's own process, and it says nothing for four times as long as silence is borne.
+    let (record, done) = scene.run(&order(r"timeout 4 bash -c 'while :; do :; done'"));
+    assert_eq!((&record["class"], done.status.code()), (&json!("DONE"), Some(0)), "{record:#}");
+    let (record, _) = scene.run(&order("sleep 600"));
+    let message = record["message"].as_str().unwrap();
+    assert_eq!(record["class"], "STALLED", "{message}");
+    assert!(message.contains("fell silent: no event, no work of its processes and no changed file for 1"), "{message}");
 }
 
 #[test]

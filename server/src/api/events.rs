@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
 
 use atta_core::protocol::JobId;
@@ -14,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
 use utoipa_axum::routes;
 
 use super::Context;
@@ -21,9 +23,12 @@ use super::access::{Access, Routes};
 use super::page::Binding;
 use super::problem::ApiError;
 use super::request::{Params, Path};
+use crate::scheduler::{Changes, Topic};
 
 /// Stored events that are read at once.
 const BATCH: u32 = 100;
+/// Between two messages about what has changed without an event.
+const CHANGES_APART: Duration = Duration::from_millis(500);
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -112,7 +117,9 @@ async fn stream_of_job(
 
 /// Follow all jobs
 ///
-/// As for one job, from now on unless told otherwise; it ends when the server stops.
+/// As for one job, from now on unless told otherwise; it ends when the server stops. What changes without an event of a job
+/// is told by messages `changed` without an id, at most two in a second: `{"topics": ["ants"]}`, of `jobs`, `definitions`,
+/// `ants`, `configs`, `tokens`, `deliveries`, `notifications` and `status`. More may come: pass by what you do not know.
 #[utoipa::path(
     get, path = "/api/v1/events/stream", tag = "events", operation_id = "stream_events",
     params(
@@ -161,6 +168,10 @@ struct Reader {
     job: Option<JobId>,
     after: i64,
     latest: watch::Receiver<i64>,
+    /// Of all jobs' stream: what changes without an event, and how it was when it was told last.
+    changes: Option<(watch::Receiver<Changes>, Changes)>,
+    /// Not before this is it told again.
+    changes_at: Instant,
     pending: VecDeque<Event>,
     ended: bool,
     _permit: OwnedSemaphorePermit,
@@ -173,11 +184,35 @@ fn messages(
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'static {
     let latest = context.queen.latest_event();
-    let reader = Reader { context, job, after, latest, pending: VecDeque::new(), ended: false, _permit: permit };
+    let changes = job.is_none().then(|| {
+        let mut changes = context.queen.changes();
+        let known = *changes.borrow_and_update();
+        (changes, known)
+    });
+    let (pending, changes_at) = (VecDeque::new(), Instant::now());
+    let reader = Reader { context, job, after, latest, changes, changes_at, pending, ended: false, _permit: permit };
     stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
         Some((Ok(event), reader))
     })
+}
+
+/// What has changed without an event, as soon as it may be told. Whoever stops waiting for it misses nothing.
+async fn changed(changes: &mut Option<(watch::Receiver<Changes>, Changes)>, at: Instant) -> Event {
+    let Some((changes, known)) = changes else { return pending().await };
+    loop {
+        tokio::time::sleep_until(at).await;
+        if changes.changed().await.is_err() {
+            // The other channel has ended too, and ends the stream.
+            return pending().await;
+        }
+        let now = *changes.borrow_and_update();
+        let topics: Vec<&str> = now.since(*known).map(Topic::as_str).collect();
+        *known = now;
+        if !topics.is_empty() {
+            return Event::default().event("changed").data(serde_json::json!({ "topics": topics }).to_string());
+        }
+    }
 }
 
 impl Reader {
@@ -195,6 +230,10 @@ impl Reader {
                 Ok(()) if self.pending.is_empty() => {
                     tokio::select! {
                         changed = self.latest.changed() => self.ended = changed.is_err(),
+                        event = changed(&mut self.changes, self.changes_at) => {
+                            self.changes_at = Instant::now() + CHANGES_APART;
+                            self.pending.push_back(event);
+                        }
                         () = self.context.stop.cancelled() => self.ended = true,
                     }
                 }

@@ -289,15 +289,17 @@ impl Inner {
 /// Gives a complete file its final name. The same content may get there twice: one replaces the other.
 fn place(from: &Path, to: &Path) -> io::Result<()> {
     fs::set_permissions(from, fs::Permissions::from_mode(0o600))?;
+    // A row that names it survives a power cut, and so must what it names.
+    File::open(from)?.sync_data()?;
+    let Some(parent) = to.parent() else { return fs::rename(from, to) };
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(parent) = to.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            fs::rename(from, to)
+            fs::create_dir_all(parent)?;
+            fs::rename(from, to)?;
         }
-        other => other,
+        other => other?,
     }
+    File::open(parent)?.sync_all()
 }
 
 /// Reads a file to its end, copies it if asked to, and compares digest and size with what was said.

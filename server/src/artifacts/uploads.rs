@@ -29,22 +29,42 @@ struct Inner {
     busy: Mutex<HashSet<Digest>>,
 }
 
+impl Inner {
+    fn forget(&self) -> io::Result<usize> {
+        let mut removed = 0;
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            // Whoever begins to send it waits meanwhile.
+            let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            let metadata = match entry.metadata() {
+                // It is complete, and has its place.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
+            let age = metadata.modified()?.elapsed().unwrap_or_default();
+            if age >= FORGOTTEN && !busy.contains(&Digest(entry.file_name().to_string_lossy().into_owned())) {
+                std::fs::remove_file(entry.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
 impl Uploads {
     /// Opens the directory, creates it when absent and removes what was forgotten there.
     pub fn open(dir: &Path) -> Result<Self, ArtifactError> {
-        let prepare = || {
-            std::fs::create_dir_all(dir)?;
-            for entry in std::fs::read_dir(dir)? {
-                let entry = entry?;
-                let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-                if age >= FORGOTTEN {
-                    std::fs::remove_file(entry.path())?;
-                }
-            }
-            Ok(())
-        };
-        prepare().map_err(|source| ArtifactError::Directory { dir: dir.display().to_string(), source })?;
-        Ok(Self { inner: Arc::new(Inner { dir: dir.to_owned(), busy: Mutex::default() }) })
+        let inner = Inner { dir: dir.to_owned(), busy: Mutex::default() };
+        std::fs::create_dir_all(dir)
+            .and_then(|()| inner.forget())
+            .map_err(|source| ArtifactError::Directory { dir: dir.display().to_string(), source })?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Removes what nobody has gone on sending for a day. How many there were.
+    pub async fn forget(&self) -> io::Result<usize> {
+        let inner = self.inner.clone();
+        tokio::task::spawn_blocking(move || inner.forget()).await.map_err(io::Error::other)?
     }
 
     /// Only a well-formed digest becomes a path.

@@ -44,6 +44,7 @@ impl State {
         let Some(ant) = self.ants.get_mut(id) else { return Err(Refusal::NotFound { what: format!("ant {id}") }) };
         if ant.row.mode != mode {
             ant.row.mode = mode;
+            self.service_changed = true;
             self.staged.ants.insert(id.clone());
         }
         self.ants

@@ -203,8 +203,18 @@ impl State {
         job_type: &str,
         version: &str,
     ) -> Result<Arc<LoadedVersion>, Refusal> {
+        self.read_version(database, job_type, version).await?
+    }
+
+    /// The same; an error when the database cannot say.
+    pub(super) async fn read_version(
+        &mut self,
+        database: &mut StoreWriter,
+        job_type: &str,
+        version: &str,
+    ) -> Result<Result<Arc<LoadedVersion>, Refusal>, StoreError> {
         if let Some(found) = self.versions.get(&(job_type.to_owned(), version.to_owned())) {
-            return Ok(found.clone());
+            return Ok(Ok(found.clone()));
         }
         // One of this batch may be meant by its semantic version.
         let staged = self
@@ -214,19 +224,20 @@ impl State {
             .rev()
             .find(|row| row.job_type == job_type && row.semver.as_deref() == Some(version));
         if let Some(found) = staged.and_then(|row| self.versions.get(&(job_type.to_owned(), row.version.clone()))) {
-            return Ok(found.clone());
+            return Ok(Ok(found.clone()));
         }
-        let row = database
-            .load_version(job_type, version)
-            .await?
-            .ok_or_else(|| Refusal::NotFound { what: format!("version {version} of definition {job_type}") })?;
+        let Some(row) = database.load_version(job_type, version).await? else {
+            return Ok(Err(Refusal::NotFound { what: format!("version {version} of definition {job_type}") }));
+        };
         let key = (job_type.to_owned(), row.version.clone());
         if let Some(found) = self.versions.get(&key) {
-            return Ok(found.clone());
+            return Ok(Ok(found.clone()));
         }
-        let loaded = Arc::new(LoadedVersion::parse(job_type, &row.source, KnownConfigs::Any)?);
-        self.versions.insert(key, loaded.clone());
-        Ok(loaded)
+        Ok(LoadedVersion::parse(job_type, &row.source, KnownConfigs::Any).map(|loaded| {
+            let loaded = Arc::new(loaded);
+            self.versions.insert(key, loaded.clone());
+            loaded
+        }))
     }
 
     async fn definition_resource(

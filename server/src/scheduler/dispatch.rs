@@ -13,6 +13,9 @@ use super::queue::{QueueKey, method_needed, needed_method};
 use super::said::GivenBack;
 use super::state::State;
 
+/// Attempts that are told anew what they wait for when ants come or go: each is a row that is written.
+const MOST_TOLD: usize = 1_000;
+
 impl State {
     /// Leases as many attempts as the ants that can be answered now have free slots.
     pub(super) fn dispatch(&mut self, reporting: &BTreeSet<AntId>) {
@@ -66,14 +69,22 @@ impl State {
         self.say_what_attempts_wait_for();
     }
 
-    /// To attempts that became READY in this batch and that no ant took.
+    /// To attempts that became READY in this batch and that no ant took; to those that wait already, when other ants are there
+    /// than before.
     fn say_what_attempts_wait_for(&mut self) {
+        if std::mem::take(&mut self.service_changed) {
+            self.unoffered.extend(self.ready.keys().take(MOST_TOLD).cloned());
+        }
         let waiting = std::mem::take(&mut self.unoffered);
         let mut known: Option<(Vec<String>, String)> = None;
         for key in waiting {
             let Some(live) = self.jobs.get(&key.job) else { continue };
             let Some((tags, _)) = live.queued.get(&key.attempt) else { continue };
+            let lost = self.lost_with_the_workspace(&key.job);
             let reason = match &known {
+                _ if let Some(ant) = lost => {
+                    format!("waits for the ant {ant}, of which nothing is heard: it has the workspace of the job")
+                }
                 Some((of, reason)) if of == tags => reason.clone(),
                 _ => {
                     let reason = self.no_ant(tags);

@@ -52,10 +52,12 @@ impl Ant {
     }
 
     fn is_forgettable(&self, now: Duration) -> bool {
-        self.contact == Contact::Lost
-            && now >= self.heard_at + FORGOTTEN_AFTER
-            && self.held.is_empty()
-            && self.row.mode == AntMode::Open
+        self.is_gone(now) && self.held.is_empty() && self.row.mode == AntMode::Open
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(super) fn is_gone(&self, now: Duration) -> bool {
+        self.contact == Contact::Lost && now >= self.heard_at + FORGOTTEN_AFTER
     }
 
     /// When to look at it next.
@@ -164,6 +166,7 @@ impl State {
     pub(super) fn given_up(&mut self, id: &AntId) {
         let Some(ant) = self.ants.get_mut(id) else { return };
         ant.contact = Contact::Lost;
+        self.service_changed = true;
         // Before it gets work it has to say what it has.
         ant.met = false;
         ant.notices = Orders::default();

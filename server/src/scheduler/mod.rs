@@ -72,6 +72,7 @@ mod submit;
 mod terminals;
 mod tier;
 pub(crate) mod tokens;
+mod topics;
 mod variables;
 mod webhook;
 mod workspaces;
@@ -111,6 +112,7 @@ pub use figures::{BudgetFigures, Figures, Load};
 pub use refusal::Refusal;
 pub use rerun::{RunAgain, VersionChoice};
 pub use terminals::{TerminalCommand, Typist};
+pub use topics::{Changes, Topic};
 pub use webhook::Delivery;
 
 use crate::auth::Tokens;
@@ -189,6 +191,7 @@ struct Inner {
     store: Store,
     commands: mpsc::Sender<Command>,
     latest_event: watch::Receiver<i64>,
+    changes: watch::Receiver<Changes>,
     health: watch::Receiver<Result<(), String>>,
     clock_changed: Arc<Notify>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -236,6 +239,7 @@ impl Queen {
         state.terminals.most = terminal_sessions as usize;
         let (commands, receiver) = mpsc::channel(QUEUE);
         let (sequence, latest_event) = watch::channel(state.latest_sequence());
+        let (changed, changes) = watch::channel(Changes::default());
         let (health_sender, health) = watch::channel(Ok(()));
         let clock_changed = Arc::new(Notify::new());
         let outbox_changed = Arc::clone(&state.outbox_changed);
@@ -247,7 +251,8 @@ impl Queen {
             state.in_force.set(Decision { tier, reason, by_hand: true });
         }
         let (tier, pace) = (Arc::clone(&state.in_force), Arc::clone(&state.pace));
-        let mut writer = Writer::new(state, database, receiver, sequence, health_sender, clock_changed.clone());
+        let mut writer =
+            Writer::new(state, database, receiver, (sequence, changed), health_sender, clock_changed.clone());
         // What the restart itself changes (overdue timers) is stored before anybody is served.
         writer.recover().await.map_err(|detail| OpenError::Database { file: store.name().to_owned(), detail })?;
         let component = Arc::new(OnceLock::<Component>::new());
@@ -272,6 +277,7 @@ impl Queen {
                 store,
                 commands,
                 latest_event,
+                changes,
                 health,
                 clock_changed,
                 writer,
@@ -467,6 +473,11 @@ impl Queen {
     /// The sequence of the newest committed event; changes wake the readers of streams.
     pub fn latest_event(&self) -> watch::Receiver<i64> {
         self.inner.latest_event.clone()
+    }
+
+    /// What has changed without an event of a job; changes wake the readers of streams.
+    pub fn changes(&self) -> watch::Receiver<Changes> {
+        self.inner.changes.clone()
     }
 
     /// Whether the writer lives and the last write succeeded; the text says what is wrong.

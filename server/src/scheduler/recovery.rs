@@ -13,9 +13,10 @@ use atta_core::template::{ConfigValues, Limits, NoFunctions, Renderer};
 use atta_core::time::{Clock, Entropy, UnixMillis};
 use serde_json::{Map, Value};
 
+use super::Refusal;
 use super::accounts::Accounts;
 use super::admission::Admission;
-use super::ants::{Ant, Lease, Told};
+use super::ants::{self, Ant, Lease, Told};
 use super::approvals::OpenApprovals;
 use super::concurrency::Keys;
 use super::definitions::{DefinitionEntry, LoadedVersion, label_versions};
@@ -95,6 +96,7 @@ impl State {
             keys: Keys::default(),
             budgets: Budgets::default(),
             unoffered: Vec::new(),
+            service_changed: false,
             ants: ants.into_iter().map(|row| (row.id.clone(), Ant::awaited(row, monotonic))).collect(),
             lease,
             fence: Arc::default(),
@@ -141,6 +143,15 @@ impl State {
         self.staged = Staged::default();
         // A version that was never stored must not be found again.
         self.versions.clear();
+        // Before anything is forgotten that cannot be read again: a line that breaks says nothing about a definition.
+        let mut loaded = Vec::with_capacity(stored.len());
+        for job in stored {
+            let version = match self.read_version(database, &job.row.job_type, &job.row.version).await {
+                Err(error) if error.is_unreachable() => return Err(error),
+                read => read.map_err(Refusal::from).flatten(),
+            };
+            loaded.push((job, version));
+        }
         self.jobs.clear();
         self.damaged.clear();
         self.user_keys.clear();
@@ -164,14 +175,13 @@ impl State {
         for ant in self.ants.values_mut() {
             leases.extend(ant.held.drain());
         }
-        for job in stored {
+        for (job, version) in loaded {
             let id = job.row.id.clone();
-            let (job_type, version) = (job.row.job_type.clone(), job.row.version.clone());
             // One that is set aside keeps its key too: the database would refuse another one.
             if let Some(key) = &job.row.user_key {
                 self.user_keys.insert(key.clone(), id.clone());
             }
-            let live = match self.version(database, &job_type, &version).await {
+            let live = match version {
                 Ok(version) => self.replay(job, version),
                 Err(refusal) => Err(format!("its definition cannot be used: {refusal}")),
             };
@@ -215,16 +225,21 @@ impl State {
                 (AttemptState::Ready, _) => ready.push(*number),
                 (AttemptState::Leased | AttemptState::Running, Some(ant)) => {
                     let (attempt, token) = (AttemptId::new(&id, *number), row.token.unwrap_or_default());
-                    // After a failed write it is known since when the ant knows of it. One that was to be given anew, and
-                    // was not, is no more on its way than one of an earlier start.
+                    // After a failed write it is known since when the ant knows of it. One that was to be given, or given
+                    // anew, and was not, is no more on its way than one of an earlier start: its order went with the write
+                    // that seemed to have failed.
                     let told = match leases.get(&attempt) {
-                        Some(lease) if lease.token == token => lease.told,
+                        Some(lease) if lease.token == token && lease.told != Told::NotYet => lease.told,
                         Some(_) | None => Told::Before,
                     };
                     let (ant, now) = (AntId(ant.clone()), self.clock.monotonic());
                     let unknown = || Ant::unknown(&ant, now, self.clock.now());
                     let ant = self.ants.entry(ant.clone()).or_insert_with(unknown);
                     ant.held.insert(attempt.clone(), Lease { token, told, sequence: 0 });
+                    if let Some(reason) = live.stops.get(number) {
+                        // So did the order to stop it, perhaps.
+                        ant.note(ants::stop(attempt.clone(), token, reason.clone()));
+                    }
                     if self.secrets.held().of(&attempt).is_none()
                         && let Ok(assignment) = live.assignment(*number, token, self.lease, &self.renderer)
                     {

@@ -17,7 +17,7 @@ use super::live::{Finish, Told};
 use super::queue::needed_method;
 use super::state::State;
 use crate::secrets::Said;
-use crate::store::{StoreError, StoreWriter};
+use crate::store::StoreWriter;
 
 impl State {
     /// An ant asks for work: its poll waits for the end of the batch, or longer.
@@ -36,6 +36,7 @@ impl State {
             let _ = reply.send(Err(Refusal::Conflict { code: "SESSION_REPLACED", message }));
             return;
         }
+        let was_there = ant.is_there();
         ant.renew(now);
         ant.said.heard(epoch, &request.heard);
         self.terminals.heard(&request.ant, epoch, &request.heard);
@@ -48,10 +49,11 @@ impl State {
         if let Some(condition) = &request.condition {
             ant.condition = Some(condition.clone());
         }
-        ant.slots = request.slots as usize;
         ant.workspaces = request.workspaces.iter().cloned().collect();
-        ant.tags =
-            request.tags.iter().cloned().chain(request.methods.iter().map(|method| needed_method(method))).collect();
+        let methods = request.methods.iter().map(|method| needed_method(method));
+        let (slots, tags) = (request.slots as usize, request.tags.iter().cloned().chain(methods).collect());
+        self.service_changed |= !was_there || ant.slots != slots || ant.tags != tags;
+        (ant.slots, ant.tags) = (slots, tags);
         if let Some(old) = ant.poll.take() {
             // The newer poll of the same ant gets the orders.
             let _ = old.reply.send(Ok(Orders { epoch, ..Orders::default() }));
@@ -127,11 +129,8 @@ impl State {
 
     /// Applies reports in order; says which of them are stale, and whether the ant may be given work in return. One that
     /// the engine refuses concerns nobody but its job.
-    pub(super) async fn report(
-        &mut self,
-        database: &mut StoreWriter,
-        batch: ReportBatch,
-    ) -> Result<Reported, StoreError> {
+    pub(super) async fn report(&mut self, database: &mut StoreWriter, batch: ReportBatch) -> Result<Reported, Refusal> {
+        self.refuse_ends_of_damaged(&batch.reports)?;
         let current = self.hear(&batch.ant, batch.session, &batch.heard);
         let mut stale = Vec::new();
         for report in batch.reports {
@@ -156,6 +155,18 @@ impl State {
         }
         stale.dedup();
         Ok(Reported { stale, current })
+    }
+
+    /// An end cannot be noted of a job that is set aside since the start: its ant keeps it until somebody has mended or
+    /// cancelled that job.
+    fn refuse_ends_of_damaged(&self, reports: &[Report]) -> Result<(), Refusal> {
+        let ends = reports.iter().filter(|report| matches!(report.body, ReportBody::Finished(_)));
+        for (job, _) in ends.filter_map(|report| report.attempt_id.parts()) {
+            if let Some(reason) = self.damaged.get(&job).filter(|_| !self.jobs.contains_key(&job)) {
+                return Err(Refusal::damaged(&job, reason));
+            }
+        }
+        Ok(())
     }
 
     /// What an ant says must fit. Its job is set aside; the ant has done its part and has its slot back.

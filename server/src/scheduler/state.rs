@@ -144,6 +144,8 @@ pub(super) struct State {
     pub(super) budgets: Budgets,
     /// READY attempts that no ant was offered yet.
     pub(super) unoffered: Vec<QueueKey>,
+    /// Ants came, went or do other work: what others wait for may be another thing now.
+    pub(super) service_changed: bool,
     pub(super) ants: Ants,
     /// What of `ants` counts outside of the writer.
     pub(super) fence: Arc<Fence>,

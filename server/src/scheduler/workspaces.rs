@@ -157,13 +157,22 @@ impl State {
         }
         let Some(live) = self.jobs.get(job).filter(|live| live.definition.workspace.is_some()) else { return false };
         let workspace = live.workspace_id();
-        let holds = |ant: &super::ants::Ant| ant.workspaces.contains(&workspace);
+        let now = self.clock.monotonic();
+        let holds = |ant: &super::ants::Ant| ant.workspaces.contains(&workspace) && !ant.is_gone(now);
         if self.ants.get(ant).is_some_and(holds) {
             return false;
         }
         // After a start of the queen it is not known at once who holds what.
         let awaited = |ant: &super::ants::Ant| !ant.met && ant.contact != Contact::Lost;
         self.ants.values().any(holds) || (live.workspace.made && self.ants.values().any(awaited))
+    }
+
+    /// The ant of which nothing is heard and which has the job's workspace.
+    pub(super) fn lost_with_the_workspace(&self, job: &JobId) -> Option<&AntId> {
+        let live = self.jobs.get(job).filter(|live| live.definition.workspace.is_some())?;
+        let (workspace, now) = (live.workspace_id(), self.clock.monotonic());
+        let mut holders = self.ants.iter().filter(|(_, ant)| ant.workspaces.contains(&workspace));
+        holders.find(|(_, ant)| ant.contact == Contact::Lost && !ant.is_gone(now)).map(|(id, _)| id)
     }
 
     /// Compares what an ant holds with what is live: what is not is released, again if it was said before. When the

@@ -19,6 +19,7 @@ use super::ants::is_empty;
 use super::command::{Command, Reply};
 use super::report::Reported;
 use super::state::State;
+use super::topics::Changes;
 use crate::blocking::at_once;
 use crate::store::{StoreError, StoreWriter, Watch};
 
@@ -36,6 +37,8 @@ pub(super) struct Writer {
     database: StoreWriter,
     commands: mpsc::Receiver<Command>,
     sequence: watch::Sender<i64>,
+    /// What has changed without an event.
+    changes: watch::Sender<Changes>,
     health: watch::Sender<Result<(), String>>,
     clock_changed: Arc<Notify>,
     /// Commands for the next batch that the writer gives itself.
@@ -102,7 +105,7 @@ impl Writer {
         state: State,
         database: StoreWriter,
         commands: mpsc::Receiver<Command>,
-        sequence: watch::Sender<i64>,
+        (sequence, changes): (watch::Sender<i64>, watch::Sender<Changes>),
         health: watch::Sender<Result<(), String>>,
         clock_changed: Arc<Notify>,
     ) -> Self {
@@ -111,6 +114,7 @@ impl Writer {
             database,
             commands,
             sequence,
+            changes,
             health,
             clock_changed,
             backlog: Vec::new(),
@@ -308,6 +312,7 @@ impl Writer {
         for command in commands {
             self.apply(command, &mut answers).await;
         }
+        let tier = self.state.tier.clone();
         let current = answers.reports.iter().filter(|report| report.reported.current);
         let reporting: BTreeSet<AntId> = current.map(|report| report.ant.clone()).collect();
         if let Err(error) = self.follow_up(&reporting).await {
@@ -328,6 +333,7 @@ impl Writer {
             tracing::info!("the database can be written again");
         }
         let mut staged = self.state.committed();
+        Changes::note(&self.changes, &staged, self.state.tier != tier);
         self.sequence.send_if_modified(|sequence| {
             let newest = self.state.latest_sequence();
             std::mem::replace(sequence, newest) != newest
@@ -523,7 +529,7 @@ impl Writer {
                 let ant = batch.ant.clone();
                 match state.report(database, batch).await {
                     Ok(reported) => answers.reports.push(ReportAnswer { ant, reported, reply }),
-                    Err(error) => answers.push(reply, Err(error.into())),
+                    Err(refusal) => answers.push(reply, Err(refusal)),
                 }
             }
             Command::Heartbeat { heartbeat, reply } => {
@@ -542,7 +548,7 @@ impl Writer {
                             ant.note(Orders { stale, ..Orders::default() });
                         }
                     }
-                    Err(error) => tracing::warn!(%ant, %error, "a report is lost"),
+                    Err(refusal) => tracing::warn!(%ant, %refusal, "a report is lost"),
                 }
             }
             Command::Undelivered { ant, orders } => state.take_back(&ant, orders),

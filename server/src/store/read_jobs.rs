@@ -36,8 +36,11 @@ pub enum TaskLookup {
     Attempt(u32, AttemptState),
 }
 
-/// The columns of a list. Params may be large and are not among them.
-pub(super) const SUMMARY: &str = "SELECT id, job_type, version, state, reason, error_code, priority, user_key, attempt, \
+/// The columns of a list. Params may be large and are not among them. Of a job that has begun, and none of its tasks has, the
+/// first of those that wait says why.
+pub(super) const SUMMARY: &str = "SELECT id, job_type, version, state, \
+     CASE WHEN reason IS NULL AND state = 'RUNNING' AND started_at IS NULL THEN (SELECT a.reason FROM attempts a \
+     WHERE a.job_id = jobs.id AND a.state = 'READY' AND a.reason IS NOT NULL ORDER BY a.number LIMIT 1) ELSE reason END, error_code, priority, user_key, attempt, \
      description, submitted_by, created_at, coalesce(tick, scheduled_at), started_at, finished_at, parent_job, parent_attempt, forked, \
      CASE WHEN parent_job IS NOT NULL THEN (SELECT t.name FROM attempts a JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task \
      WHERE a.job_id = jobs.parent_job AND a.number = jobs.parent_attempt) END";

@@ -25,8 +25,8 @@ const CHUNKS: [usize; 4] = [64, 16, 4, 1];
 /// How long a database that could not be reached is left alone, the first time and at most.
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_millis(900);
-/// How often and in what distance to look whether a batch is stored whose storing was interrupted.
-const LOOKS: u32 = 20;
+/// How long and how often to look whether a batch is stored whose storing was interrupted.
+const LOOK_FOR: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The one connection that writes.
@@ -59,6 +59,7 @@ impl Reopening {
     fn failed(&mut self, error: StoreError) -> StoreError {
         let wait = SHORTEST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
+        metrics::counter!("atta_retries_total", "dependency" => "database").increment(1);
         self.not_before = Some(Instant::now() + wait);
         if let StoreError::Unreachable(detail) = &error {
             self.last.clone_from(detail);
@@ -311,18 +312,17 @@ impl StoreWriter {
     /// The connection was lost while the database was to store a batch.
     async fn look_whether_stored(&mut self, error: StoreError) -> Result<(), StoreError> {
         self.connection = None;
-        for _ in 0..LOOKS {
-            match self.connection().await {
-                Err(StoreError::TakenOver) => return Err(StoreError::TakenOver),
-                Err(_) => tokio::time::sleep(LOOK).await,
-                Ok(_) => {
-                    if let (Some(connection), Some(claim)) = (&mut self.connection, &self.claim)
-                        && let Ok(stored) = claim.has_stored(connection).await
-                    {
-                        return if stored { Ok(()) } else { Err(error) };
-                    }
-                }
+        let give_up = Instant::now() + LOOK_FOR;
+        while Instant::now() < give_up {
+            if let Err(StoreError::TakenOver) = self.connection().await {
+                return Err(StoreError::TakenOver);
             }
+            if let (Some(connection), Some(claim)) = (&mut self.connection, &self.claim)
+                && let Ok(stored) = claim.has_stored(connection).await
+            {
+                return if stored { Ok(()) } else { Err(error) };
+            }
+            tokio::time::sleep(LOOK).await;
         }
         Err(error)
     }

@@ -11,7 +11,7 @@ use atta_core::resilience::Pauses;
 use indexmap::IndexMap;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Core;
 use super::retry::SAY_AGAIN;
@@ -69,23 +69,41 @@ pub(crate) async fn deliver_from(core: Arc<Core>, queue: Option<UnboundedReceive
 async fn deliver(core: Arc<Core>, mut queue: UnboundedReceiver<Posted>) {
     // Taken out of the queue, and said before what is still in it.
     let mut next = VecDeque::new();
-    let mut pauses = Pauses::new(SAY_AGAIN);
+    // Ends that she does not take now. What comes meanwhile does not wait for them.
+    let mut refused = Vec::new();
+    let (mut pauses, mut again_at) = (Pauses::new(SAY_AGAIN), Instant::now());
     loop {
+        let due = !refused.is_empty() && again_at <= Instant::now();
         let first = match next.pop_front() {
-            Some(posted) => posted,
-            None => match queue.recv().await {
-                Some(posted) => posted,
+            Some(posted) => Some(posted),
+            None if due => None,
+            None if refused.is_empty() => match queue.recv().await {
+                Some(posted) => Some(posted),
                 None => return,
             },
+            // Nothing more comes: there is still this to say.
+            None if queue.is_closed() && queue.is_empty() => {
+                sleep_until(again_at).await;
+                None
+            }
+            None => timeout_at(again_at, queue.recv()).await.ok().flatten(),
+        };
+        let Some(first) = first else {
+            for posted in std::mem::take(&mut refused) {
+                refused.extend(send(&core, Batch::of(posted)).await);
+            }
+            if refused.is_empty() {
+                pauses.reset();
+            }
+            again_at = Instant::now() + pauses.next(&*core.config.entropy);
+            continue;
         };
         let batch = gather(first, &mut next, &mut queue).await;
-        let refused = send(&core, batch).await;
-        if refused.is_empty() {
-            pauses.reset();
-        } else {
-            next.extend(refused);
-            tokio::time::sleep(pauses.next(&*core.config.entropy)).await;
+        let kept = send(&core, batch).await;
+        if refused.is_empty() && !kept.is_empty() {
+            again_at = Instant::now() + pauses.next(&*core.config.entropy);
         }
+        refused.extend(kept);
     }
 }
 

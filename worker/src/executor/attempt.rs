@@ -291,6 +291,8 @@ impl Attempt {
             self.warnings.push(warning);
         }
         let work = directory.work();
+        // The program's own time begins with the program.
+        let by = tokio::time::Instant::now() + self.assignment.timeout;
         for placed in plan.files {
             self.check_orders()?;
             let what = format!("the artifact `{}` of `{}`", placed.file.path, placed.task);
@@ -298,7 +300,20 @@ impl Attempt {
             let path = placed.make_way(&work).map_err(cannot)?;
             let link = self.core.link.clone();
             let mut orders = self.orders.clone();
-            let fetched = say(&*self.core.config.entropy, &mut orders, || link.get_blob(placed.digest(), &path)).await;
+            let mut told = self.orders.clone();
+            let fetch = say(&*self.core.config.entropy, &mut orders, || link.get_blob(placed.digest(), &path));
+            let fetched = tokio::select! {
+                biased;
+                fetched = fetch => fetched,
+                _ = told.wait_for(|order| *order != Order::Run) => {
+                    self.check_orders()?;
+                    return Err(Interruption::Forget);
+                }
+                () = tokio::time::sleep_until(by) => {
+                    let timeout = phrase::duration(self.assignment.timeout);
+                    return Err(start_failed(format!("{what} was not fetched within the timeout of {timeout}")));
+                }
+            };
             match fetched {
                 Said::Answer(()) => placed.finish(&path).map_err(cannot)?,
                 Said::Refused(LinkError::Blob { detail, .. }) => {
@@ -322,8 +337,10 @@ impl Attempt {
         if self.assignment.outputs.is_empty() && !file.exists() {
             return Ok(IndexMap::new());
         }
+        let captured = self.log.captures_stdout();
         let spoken = self.log.take_set_outputs();
         self.warnings.extend(spoken.warnings);
+        let spoke = !spoken.values.is_empty();
         let sources = Sources {
             file,
             work: directory.work(),
@@ -334,6 +351,13 @@ impl Attempt {
         let (declared, redactor) = (self.assignment.outputs.clone(), self.redactor.clone());
         let outputs = blocking(move || Ok(workspace::read_outputs(&sources, &declared, redactor.as_ref()))).await?;
         problems.extend(outputs.problems);
+        let lacks = || self.assignment.outputs.iter().any(|spec| !outputs.values.contains_key(&spec.name));
+        // What was lost may have set it, or set it anew.
+        if let Some(why) = self.log.short()
+            && (captured || spoke || lacks())
+        {
+            problems.push(format!("its outputs may not be what it gave, for a part of its stdout was lost: {why}"));
+        }
         if outputs.redacted {
             self.warnings.push(SECRET_IN_OUTPUTS.to_owned());
         }

@@ -17,7 +17,7 @@ use super::process::Keep;
 use super::set_output::{SetOutputs, Spoken};
 use crate::LinkError;
 use crate::ant::{Core, Order, Said, Waits, say};
-use crate::supervisor::SpoolReader;
+use crate::supervisor::{OF_STDOUT, SpoolReader};
 
 /// Bytes of one chunk.
 const CHUNK: usize = 256 << 10;
@@ -46,6 +46,8 @@ pub(super) struct Log {
     orders: watch::Receiver<Order>,
     offset: u64,
     refused: Option<String>,
+    /// Why what outputs are read from is not whole.
+    short: Option<String>,
     stdout: Option<Captured>,
     commands: Option<SetOutputs>,
     redaction: Option<Redaction>,
@@ -150,6 +152,7 @@ impl Log {
             orders,
             offset: 0,
             refused: None,
+            short: None,
             stdout,
             commands,
             redaction,
@@ -162,11 +165,11 @@ impl Log {
 
     /// Goes on where another ant was.
     pub(super) fn resume(&mut self, state: LogState) {
-        let LogState { offset, refused, streams, commands, stdout, pending, held, left_out } = state;
+        let LogState { offset, refused, short, streams, commands, stdout, pending, held, left_out } = state;
         if let (Some(redaction), Some(streams)) = (&mut self.redaction, &streams) {
             *redaction = Redaction::resume(redaction.redactor.clone(), streams);
         }
-        (self.offset, self.refused, self.commands) = (offset, refused, commands);
+        (self.offset, self.refused, self.short, self.commands) = (offset, refused, short, commands);
         (self.stdout, self.pending) = (stdout, pending);
         (self.held, self.left_out) = (held, left_out);
     }
@@ -176,6 +179,7 @@ impl Log {
         LogState {
             offset: self.offset,
             refused: self.refused.clone(),
+            short: self.short.clone(),
             streams: self.redaction.as_ref().map(Redaction::state),
             commands: self.commands.clone(),
             stdout: self.stdout.clone(),
@@ -198,6 +202,16 @@ impl Log {
     /// Why the log is not complete.
     pub(super) fn refusal(&self) -> Option<&str> {
         self.refused.as_deref()
+    }
+
+    /// Why what outputs are read from is not whole, if it is not.
+    pub(super) fn short(&self) -> Option<&str> {
+        self.short.as_deref()
+    }
+
+    /// Whether an output is read from stdout.
+    pub(super) fn captures_stdout(&self) -> bool {
+        self.stdout.is_some()
     }
 
     /// Takes the stdout that was captured; `None` when it was too long.
@@ -243,7 +257,9 @@ impl Log {
     pub(super) async fn spool(&mut self, reader: &mut SpoolReader, part: Part, keep: &mut Keep<'_>) {
         while reader.position() < part.end {
             if let Err(error) = self.go_through(reader, part, keep).await {
-                self.refused.get_or_insert_with(|| format!("the spool cannot be read: {error}"));
+                let why = format!("the spool cannot be read: {error}");
+                self.short.get_or_insert_with(|| why.clone());
+                self.refused.get_or_insert(why);
                 reader.skip(part.end);
             }
         }
@@ -384,10 +400,13 @@ impl Log {
         for segment in segments {
             let (part, after) = rest.split_at(rest.len().min(segment.len as usize));
             rest = after;
-            if segment.stream == LogStream::System
-                && let Some(commands) = &mut self.commands
-            {
-                commands.gap();
+            if segment.stream == LogStream::System {
+                if let Some(commands) = &mut self.commands {
+                    commands.gap();
+                }
+                if String::from_utf8_lossy(part).contains(OF_STDOUT) {
+                    self.short.get_or_insert_with(|| "the queen was away and the spool was full".to_owned());
+                }
             }
             if segment.stream != LogStream::Stdout {
                 continue;

@@ -70,6 +70,9 @@ pub(super) struct LogState {
     /// What the queen has.
     pub(super) offset: u64,
     pub(super) refused: Option<String>,
+    /// Why what outputs are read from is not whole.
+    #[serde(default)]
+    pub(super) short: Option<String>,
     /// Where the redaction of stdout and stderr is.
     pub(super) streams: Option<[StreamState; 2]>,
     pub(super) commands: Option<SetOutputs>,

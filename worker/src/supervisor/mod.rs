@@ -27,6 +27,7 @@ pub(crate) use attach::{Attached, Found, examine, kill_by_task_dir, rewrite_left
 pub(crate) use isolation::{ContainmentPlan, detect, sweep};
 pub(crate) use launcher::StartFault;
 pub(crate) use line::BEGUN;
+pub(crate) use output::OF_STDOUT;
 pub(crate) use spool::SpoolReader;
 pub(crate) use stream::{FromShimHalf, ShimStream, ToShimHalf};
 pub(crate) use wire::{

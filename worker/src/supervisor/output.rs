@@ -4,6 +4,7 @@
 use atta_core::protocol::ant::LogStream;
 use atta_core::time::UnixMillis;
 use nix::errno::Errno;
+use std::collections::VecDeque;
 use std::ffi::CString;
 
 use super::spool::{HEADER, SpoolWriter};
@@ -12,19 +13,22 @@ use super::wire::FromShim;
 /// A longer one is none.
 const LONGEST_LINE: usize = 64 << 10;
 
+/// In the line about a gap, behind the number: what outputs are read from is not whole.
+pub(crate) const OF_STDOUT: &str = " of them of stdout, for ";
+
 /// See the module.
 pub(crate) struct Output {
     spool: SpoolWriter,
-    /// A piece that the disk had no room for.
-    stuck: Option<(LogStream, Vec<u8>)>,
+    /// Pieces that the disk had no room for, in order: what is said of a gap, and what follows it.
+    stuck: VecDeque<(LogStream, Vec<u8>)>,
     /// The last message was not answered.
     announced: bool,
     /// What comes from here on no ant has heard of.
     told: u64,
     /// Output is left out when the spool is full; nobody waits.
     thin: bool,
-    /// Bytes that were left out, and not yet said so.
-    left_out: u64,
+    /// Bytes of stdout and stderr that were left out, and not yet said so.
+    left_out: [u64; 2],
     /// After a gap a stream goes on with a whole line: the rest of one could be the rest of a secret. So many bytes are
     /// looked through for its end.
     in_line: [usize; 2],
@@ -43,11 +47,11 @@ impl Output {
     pub(crate) fn new(file: CString, bound: u64) -> Self {
         Self {
             spool: SpoolWriter::new(file, bound),
-            stuck: None,
+            stuck: VecDeque::new(),
             announced: false,
             told: 0,
             thin: false,
-            left_out: 0,
+            left_out: [0; 2],
             in_line: [0; 2],
             abandoned: false,
             mid_line: false,
@@ -58,13 +62,13 @@ impl Output {
 
     /// Whether the program waits for the ant, or for room on the disk.
     pub(crate) fn throttled(&self) -> bool {
-        !self.abandoned && (self.stuck.is_some() || (self.spool.is_full() && !self.thin))
+        !self.abandoned && (!self.stuck.is_empty() || (self.spool.is_full() && !self.thin))
     }
 
     /// Nobody will ask for it.
     pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
-        self.stuck = None;
+        self.stuck.clear();
     }
 
     /// Whether nobody will ask for it.
@@ -107,13 +111,19 @@ impl Output {
 
     /// Tries again to store what the disk had no room for; when there is nothing left to free, it fails.
     fn retry_stuck(&mut self, now: UnixMillis) {
-        let Some((stream, mut piece)) = self.stuck.take() else { return };
+        if self.stuck.is_empty() {
+            return;
+        }
         let cut = self.spool.cut();
-        if let Err(error) = self.spool.append(stream, now, &mut piece) {
-            if cut || self.spool.is_settled() {
-                self.failed.get_or_insert(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
-            } else {
-                self.stuck = Some((stream, piece));
+        while let Some((stream, mut piece)) = self.stuck.pop_front() {
+            if let Err(error) = self.spool.append(stream, now, &mut piece) {
+                if cut || self.spool.is_settled() {
+                    self.failed.get_or_insert(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+                    self.stuck.clear();
+                } else {
+                    self.stuck.push_front((stream, piece));
+                }
+                return;
             }
         }
     }
@@ -125,7 +135,7 @@ impl Output {
         }
         let count = piece.len() - HEADER;
         if self.thin && self.spool.is_full() {
-            self.left_out += count as u64;
+            self.left_out[index] += count as u64;
             self.in_line[index] = if piece.ends_with(b"\n") { 0 } else { LONGEST_LINE };
             return;
         }
@@ -137,7 +147,7 @@ impl Output {
             };
             let ended = piece[from + skipped - 1] == b'\n';
             self.in_line[index] = if ended { 0 } else { self.in_line[index].saturating_sub(skipped) };
-            self.left_out += skipped as u64;
+            self.left_out[index] += skipped as u64;
             from += skipped;
             if from == piece.len() {
                 return;
@@ -160,7 +170,7 @@ impl Output {
     /// Whether [`Self::say`] finds room now. Only between two lines, or `at_last`: whoever reads the log takes a line of Atta's
     /// own for the end of what stands before it, and could not know the two halves of a secret.
     pub(crate) fn can_say(&self, at_last: bool) -> bool {
-        let open = !self.abandoned && self.failed.is_none() && self.stuck.is_none() && !self.spool.is_full();
+        let open = !self.abandoned && self.failed.is_none() && self.stuck.is_empty() && !self.spool.is_full();
         open && (at_last || !self.mid_line)
     }
 
@@ -172,33 +182,32 @@ impl Output {
     }
 
     fn tell_gap(&mut self, now: UnixMillis) {
-        if self.left_out == 0 {
-            return;
-        }
+        let [stdout, stderr] = std::mem::take(&mut self.left_out);
+        let of_stdout = match (stdout, stdout + stderr) {
+            (_, 0) => return,
+            (0, _) => String::new(),
+            _ => format!("{stdout}{OF_STDOUT}"),
+        };
         let line = format!(
-            "\u{2026} {} bytes of output were left out here: the queen was away and the spool was full \u{2026}\n",
-            self.left_out
+            "\u{2026} {} bytes of output were left out here: {of_stdout}the queen was away and the spool was full \u{2026}\n",
+            stdout + stderr
         );
-        self.left_out = 0;
         self.say(&line, now);
     }
 
     fn append(&mut self, stream: LogStream, record: &mut [u8], now: UnixMillis) {
-        if let Some((_, piece)) = &mut self.stuck {
-            // Two pieces can wait only when the first one is about a gap; they are stored together.
-            piece.extend_from_slice(&record[HEADER..]);
-            return;
-        }
-        // Why it does not go in is said when it does not the second time either.
-        if self.spool.append(stream, now, record).is_err() {
-            self.stuck = Some((stream, record.to_vec()));
+        if !self.stuck.is_empty() {
+            self.stuck.push_back((stream, record.to_vec()));
+        } else if self.spool.append(stream, now, record).is_err() {
+            // Why it does not go in is said when it does not the second time either.
+            self.stuck.push_back((stream, record.to_vec()));
             self.retry_stuck(now);
         }
     }
 
     /// What to tell the ant about the output; one message at a time, the answer makes room for the next.
     pub(crate) fn announcement(&mut self) -> Option<FromShim> {
-        let checkpoint = !self.spool.is_settled() && (self.stuck.is_some() || self.spool.wants_checkpoint());
+        let checkpoint = !self.spool.is_settled() && (!self.stuck.is_empty() || self.spool.wants_checkpoint());
         if self.announced || (self.spool.is_taken() && !checkpoint) {
             return None;
         }

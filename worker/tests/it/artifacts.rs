@@ -1,13 +1,14 @@
 //! Artifacts in and out.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use atta_core::definition::ArtifactsWhen;
 use atta_core::engine::{AttemptResult, ResultName};
 use atta_core::protocol::ant::{ArtifactFile, ArtifactInput, ArtifactRules, Assignment};
 
 use crate::harness::{Launchers, tests};
-use crate::world::{Done, World};
+use crate::world::{Done, World, eventually};
 
 tests![
     files_are_stored_before_the_end_is_reported,
@@ -17,7 +18,8 @@ tests![
     one_file_under_two_names_is_stored_once,
     inputs_are_there_before_the_first_command_and_the_later_wins,
     an_input_that_is_missing_or_corrupt_is_invalid,
-    a_store_without_room_is_invalid_with_the_reason,
+    a_content_that_the_queen_refuses_is_invalid_with_the_reason,
+    an_input_that_does_not_come_holds_up_neither_a_stop_nor_the_timeout,
     several_files_of_an_attempt_are_stored_at_the_same_time_and_never_too_many,
 ];
 
@@ -56,7 +58,7 @@ async fn artifacts_are_kept_after_failure_timeout_and_cancel(mut launchers: Laun
     assert_eq!((done.result(), listed(&done)), (AttemptResult::Exit(3), vec![]));
 
     let mut assignment = failing("echo 1 > kept; sleep 1000", ArtifactsWhen::Always);
-    assignment.timeout = std::time::Duration::from_millis(200);
+    assignment.timeout = Duration::from_millis(200);
     let done = world.run(assignment).await;
     assert_eq!((done.result(), listed(&done)), (AttemptResult::Named(ResultName::TimedOut), vec!["kept"]));
 
@@ -143,15 +145,33 @@ async fn an_input_that_is_missing_or_corrupt_is_invalid(mut launchers: Launchers
     world.end().await;
 }
 
-async fn a_store_without_room_is_invalid_with_the_reason(mut launchers: Launchers) {
+async fn a_content_that_the_queen_refuses_is_invalid_with_the_reason(mut launchers: Launchers) {
     let world = World::new(launchers.take()).await;
-    world.queen.disk_full.store(true, Ordering::SeqCst);
+    world.queen.refuses_blobs.store(true, Ordering::SeqCst);
     let done = world.run(keeping(world.assignment("echo 1 > a"), &["a"], ArtifactsWhen::Always)).await;
     assert_eq!(done.result(), AttemptResult::Named(ResultName::Invalid));
-    assert_eq!(
-        done.message(),
-        "the artifact `a` cannot be stored: the queen refused: No space left on device (os error 28)"
-    );
+    assert_eq!(done.message(), "the artifact `a` cannot be stored: the queen refused: BLOB_REFUSED: it is too large");
+    world.end().await;
+}
+
+async fn an_input_that_does_not_come_holds_up_neither_a_stop_nor_the_timeout(mut launchers: Launchers) {
+    let world = World::new(launchers.take()).await;
+    world.queen.blobs_left.store(0, Ordering::SeqCst);
+    let blob = world.queen.blob(b"content");
+    let waiting = |timeout| {
+        let mut assignment = world.assignment("echo ran");
+        assignment.inputs = vec![input("plan", "plan.md", &blob, false)];
+        assignment.timeout = timeout;
+        assignment
+    };
+    let id = world.begin(waiting(Duration::from_hours(1)));
+    eventually("it is there", || world.attempts_dir().join(&id.0).exists()).await;
+    world.stop(&id, "somebody says so");
+    let done = world.done(&id).await;
+    assert_eq!((done.code(), &done.log[..]), ("CANCELLED", ""), "{}", done.message());
+    let done = world.run(waiting(Duration::from_millis(200))).await;
+    assert_eq!(done.code(), "START_FAILED");
+    assert_eq!(done.message(), "the artifact `plan.md` of `plan` was not fetched within the timeout of 200ms");
     world.end().await;
 }
 

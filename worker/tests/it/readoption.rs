@@ -39,11 +39,23 @@ tests![
     signs_of_life_come_while_the_log_is_stuck,
     output_beyond_the_bound_is_left_out_while_the_queen_is_away,
     output_beyond_the_bound_is_left_out_while_no_ant_is_there,
+    outputs_that_may_have_been_left_out_are_no_success,
 ];
 
 /// How often a command noted something.
 fn count(path: &Path) -> usize {
     fs::read_to_string(path).unwrap_or_default().lines().count()
+}
+
+fn spec(name: &str, source: OutputSource) -> OutputSpec {
+    OutputSpec {
+        name: name.to_owned(),
+        source,
+        json_path: None,
+        output_type: Some(ParamType::String),
+        schema: None,
+        span: Span::default(),
+    }
 }
 
 fn go(scene: &Scene, id: &AttemptId) {
@@ -88,14 +100,6 @@ async fn what_ends_without_an_ant_keeps_its_exit_code_outputs_and_artifacts(_: L
          echo $$ > pid; printf 'no newline'; exit 4"
     );
     let mut assignment = scene.assignment(&script);
-    let spec = |name: &str, source| OutputSpec {
-        name: name.to_owned(),
-        source,
-        json_path: None,
-        output_type: Some(ParamType::String),
-        schema: None,
-        span: Span::default(),
-    };
     assignment.outputs = vec![
         spec("said", OutputSource::OutputFile),
         spec("n", OutputSource::OutputFile),
@@ -547,5 +551,40 @@ async fn output_beyond_the_bound_is_left_out_while_no_ant_is_there(_: Launchers)
     let done = scene.queen.done(&id).await;
     assert_eq!(done.result(), AttemptResult::Exit(0), "{}", done.message());
     assert_thinned(&done.log);
+    scene.end().await;
+}
+
+async fn outputs_that_may_have_been_left_out_are_no_success(_: Launchers) {
+    let mut scene = Scene::new();
+    scene.start(&Options { spool_limit: Some(1 << 20), ..Options::default() }).await;
+    let said = "echo '::set-output name=version::old'";
+    let begin = |script: String| {
+        let mut assignment = scene.assignment(&script);
+        assignment.outputs = vec![spec("version", OutputSource::OutputFile)];
+        scene.begin(assignment)
+    };
+    let lost = begin(format!("{said}; {MUCH}"));
+    let whole = begin(format!("{said}; ({MUCH}) >&2"));
+    for id in [&lost, &whole] {
+        scene.queen.log_has(id, "version::old\n").await;
+    }
+    scene.queen.away.store(true, Ordering::SeqCst);
+    for id in [&lost, &whole] {
+        go(&scene, id);
+        scene.file(id, "written").await;
+    }
+    scene.queen.away.store(false, Ordering::SeqCst);
+    for id in [&lost, &whole] {
+        fs::write(scene.root(id).join("work/back"), "").unwrap();
+    }
+    let done = scene.queen.done(&lost).await;
+    assert_eq!(done.result(), AttemptResult::Named(ResultName::Invalid), "{}", done.log.len());
+    assert_eq!(
+        done.message(),
+        "its outputs may not be what it gave, for a part of its stdout was lost: the queen was away and the spool was full"
+    );
+    let done = scene.queen.done(&whole).await;
+    assert_eq!(done.result(), AttemptResult::Exit(0), "only stderr was left out: {}", done.message());
+    assert_eq!(done.report.outputs["version"], "old");
     scene.end().await;
 }

@@ -160,9 +160,17 @@ async fn answer(queen: &TestQueen, mut stream: UnixStream) -> io::Result<()> {
         Err(LinkError::Stale(detail)) => Answer::Stale(detail),
         Err(LinkError::Blob { detail, .. }) => Answer::Blob(detail),
     };
-    let answer = serde_json::to_vec(&answer)?;
-    writer.write_u64(answer.len() as u64).await?;
-    writer.write_all(&answer).await
+    let text = serde_json::to_vec(&answer)?;
+    let written = async {
+        writer.write_u64(text.len() as u64).await?;
+        writer.write_all(&text).await
+    };
+    let written = written.await;
+    if let (Err(_), Answer::Orders(orders)) = (&written, answer) {
+        // It had just died, and nobody had noticed.
+        queen.take_back(orders);
+    }
+    written
 }
 
 /// A queen, a data directory, and ants that come and go.

@@ -71,7 +71,7 @@ pub(crate) struct TestQueen {
     blobs: PathBuf,
     pub(crate) away: AtomicBool,
     pub(crate) keep_log: AtomicBool,
-    pub(crate) disk_full: AtomicBool,
+    pub(crate) refuses_blobs: AtomicBool,
     /// Attempts whose reports are answered as stale.
     pub(crate) stale: Mutex<Vec<AttemptId>>,
     /// Attempts whose pieces of logs are refused as stale.
@@ -110,7 +110,7 @@ impl TestQueen {
             blobs,
             away: AtomicBool::new(false),
             keep_log: AtomicBool::new(true),
-            disk_full: AtomicBool::new(false),
+            refuses_blobs: AtomicBool::new(false),
             stale: Mutex::default(),
             stale_logs: Mutex::default(),
             refuses: Mutex::default(),
@@ -177,6 +177,12 @@ impl TestQueen {
 
     pub(crate) fn order(&self, orders: Orders) {
         self.waiting.lock().unwrap().orders.push_back(orders);
+        self.change();
+    }
+
+    /// Orders that were given to nobody come first again.
+    pub(crate) fn take_back(&self, orders: Orders) {
+        self.waiting.lock().unwrap().orders.push_front(orders);
         self.change();
     }
 
@@ -363,8 +369,8 @@ impl QueenLink for TestQueen {
         self.reachable()?;
         self.may_move_blobs().await;
         self.meet().await;
-        if self.disk_full.load(Ordering::SeqCst) {
-            return Err(LinkError::Refused("No space left on device (os error 28)".to_owned()));
+        if self.refuses_blobs.load(Ordering::SeqCst) {
+            return Err(LinkError::Refused("BLOB_REFUSED: it is too large".to_owned()));
         }
         let content = fs::read(file).map_err(|e| LinkError::Refused(e.to_string()))?;
         if content.len() as u64 != size || blake3::hash(&content).to_hex().as_str() != digest.0 {

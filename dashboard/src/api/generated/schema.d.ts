@@ -467,7 +467,9 @@ export interface paths {
         };
         /**
          * Follow all jobs
-         * @description As for one job, from now on unless told otherwise; it ends when the server stops.
+         * @description As for one job, from now on unless told otherwise; it ends when the server stops. What changes without an event of a job
+         *     is told by messages `changed` without an id, at most two in a second: `{"topics": ["ants"]}`, of `jobs`, `definitions`,
+         *     `ants`, `configs`, `tokens`, `deliveries`, `notifications` and `status`. More may come: pass by what you do not know.
          */
         get: operations["stream_events"];
         put?: never;

@@ -75,8 +75,14 @@ impl Rig {
 
     /// Everything that the ant is given.
     async fn dispatch(&mut self, ant: &AntId) -> Vec<Assignment> {
+        self.dispatch_to(ant, Heard::default()).await
+    }
+
+    /// The same to one that says what it has heard.
+    async fn dispatch_to(&mut self, ant: &AntId, heard: Heard) -> Vec<Assignment> {
         let request = serde_json::from_value(serde_json::json!({
             "ant": ant, "session": 1, "slots": 2, "free_slots": 2, "tags": [], "methods": ["AGENT"], "workspaces": [],
+            "heard": heard,
         }));
         let (reply, _answer) = oneshot::channel();
         let deadline = Instant::now() + Duration::from_mins(1);
@@ -222,4 +228,32 @@ async fn an_attempt_whose_ant_is_gone_keeps_no_secrets_in_memory() {
     rig.state.secrets.held().hold(&work.attempt_id, &[secret]);
     rig.state.lose(&work.attempt_id, "nothing was heard of it".to_owned());
     assert!(!rig.state.secrets.held().any());
+}
+
+/// The database has stored a batch, and its answer came too late: memory is read again.
+async fn learn_late(rig: &mut Rig) {
+    rig.database.write(&rig.state.changes()).await.unwrap();
+    rig.state.reload(&mut rig.database).await.unwrap();
+    assert!(rig.state.staged.orders.is_empty(), "nobody was told anything");
+}
+
+#[tokio::test]
+async fn an_order_that_was_stored_and_not_given_is_given_afterwards() {
+    let mut rig = Rig::new("job_type: flow\ntasks: [{task_type: a, script: [echo]}]\n").await;
+    let ant = AntId("ant".to_owned());
+    assert_eq!(rig.dispatch(&ant).await, []);
+    rig.commit().await;
+    let job = rig.submit().await;
+    assert_eq!(rig.dispatch(&ant).await.len(), 1);
+    learn_late(&mut rig).await;
+    let heard = Heard { epoch: u64::from(rig.state.epoch), ..Heard::default() };
+    let given = rig.dispatch_to(&ant, heard).await;
+    assert_eq!(given.iter().map(|one| &one.job_id).collect::<Vec<_>>(), [&job]);
+    rig.commit().await;
+
+    let cancel = JobCommand::Cancel { reason: "not wanted".to_owned(), force: false };
+    rig.state.command(&mut rig.database, &job, cancel).await.unwrap();
+    learn_late(&mut rig).await;
+    let stops = &rig.state.ants[&ant].notices.stops;
+    assert_eq!(stops.iter().map(|stop| &stop.attempt_id).collect::<Vec<_>>(), [&given[0].attempt_id]);
 }

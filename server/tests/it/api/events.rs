@@ -87,3 +87,68 @@ async fn streams_wake_when_something_happens() {
     assert_eq!(of_job.last().unwrap().0, "end");
     assert!(of_all.iter().any(|(_, _, data)| data.contains("enough")), "{of_all:?}");
 }
+
+#[tokio::test]
+async fn what_changes_without_an_event_is_told_by_its_topic() {
+    let server = TestServer::start().await;
+    for topic in ["definitions", "jobs", "ants", "configs"] {
+        let request = server.request(Method::GET, "/api/v1/events/stream");
+        let told = format!("\"{topic}\"");
+        let seen =
+            server.stream(request, |seen| seen.iter().any(|(kind, _, data)| kind == "changed" && data.contains(&told)));
+        // Until the stream is open nobody is told anything.
+        let work = async {
+            for number in 0_u32.. {
+                match topic {
+                    "definitions" => {
+                        let other = definition(&format!("description: no. {number}"), &[("a", "")]);
+                        server.upload(&other).await;
+                    }
+                    "jobs" => {
+                        let later = json!({"job_type": "flow", "scheduled_at": "2099-01-01T00:00:00Z"});
+                        assert_eq!(server.post("/api/v1/jobs", &later).await.status.as_u16(), 202);
+                    }
+                    "ants" => drop(Ant::new(&format!("ant-{number}"), 1).poll(server.server.queen()).await),
+                    _ => {
+                        let value = json!({"value": number.to_string()});
+                        let put = server.request(Method::PUT, "/api/v1/configs/Name").json(&value);
+                        let answer = server.send(put).await;
+                        assert!(answer.status.is_success(), "{}", answer.problem());
+                    }
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let seen = tokio::select! {
+            seen = seen => seen,
+            () = work => unreachable!("it goes on"),
+        };
+        let changed: Vec<_> = seen.iter().filter(|(kind, ..)| kind == "changed").collect();
+        assert!(changed.iter().all(|(_, id, _)| id.is_empty()), "nothing to go on behind: {seen:?}");
+        let last: Value = serde_json::from_str(&changed.last().unwrap().2).unwrap();
+        assert_eq!(last["topics"], json!([topic]));
+    }
+}
+
+#[tokio::test]
+async fn a_job_none_of_whose_tasks_has_begun_says_what_the_first_one_waits_for() {
+    let server = TestServer::start().await;
+    server.upload(&definition("", &[("a", "tags: [gpu]")])).await;
+    let id = server.submit("flow").await.0;
+    let reason = async |tags: &[&str]| {
+        let mut ant = Ant::new("ant", 1);
+        ant.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let mut given = ant.poll(server.server.queen()).await.assignments;
+        if let Some(work) = given.pop() {
+            ant.start(server.server.queen(), &work).await;
+            ant.poll(server.server.queen()).await;
+        }
+        let list = server.get("/api/v1/jobs").await.json()["items"][0]["reason"].clone();
+        assert_eq!(server.get(&format!("/api/v1/jobs/{id}")).await.json()["reason"], list);
+        list
+    };
+    let listed = server.get("/api/v1/jobs").await.json();
+    assert_eq!(listed["items"][0]["reason"], "waits for an ant: none is connected");
+    assert_eq!(reason(&[]).await, "waits for an ant with the tag gpu: no connected ant has it");
+    assert_eq!(reason(&["gpu"]).await, Value::Null);
+}

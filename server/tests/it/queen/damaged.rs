@@ -162,6 +162,27 @@ async fn a_log_of_a_damaged_job_is_refused_as_such_and_not_as_stale() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_attempt_of_a_damaged_job_stays_with_its_ant_until_the_job_is_well() {
+    let mut rig = Rig::new().await;
+    let (job, mut ant, work) = running(&rig).await;
+    let before = rig.rows("SELECT state FROM tasks").await.concat();
+    rig.queen.abandon().await;
+    rig.change("UPDATE tasks SET state = 'WAITING'").await;
+    rig.restart().await;
+    let body = ant.report_of(&work);
+    let end = ant.batch(vec![report(&work, 2, body)]);
+    match rig.queen.report(end.clone()).await.unwrap_err() {
+        Refusal::Conflict { code: "JOB_DAMAGED", message } => assert!(message.contains(&job.0), "{message}"),
+        other => panic!("{other:?}"),
+    }
+    rig.queen.abandon().await;
+    rig.change(&format!("UPDATE tasks SET state = '{before}'")).await;
+    rig.restart().await;
+    assert_eq!(rig.queen.report(end).await.unwrap().stale, []);
+    assert_eq!(rig.state(&job).await, "COMPLETED");
+}
+
+#[tokio::test]
 pub(crate) async fn what_the_agents_of_a_damaged_job_had_reserved_is_free_when_it_is_cancelled() {
     let mut rig = Rig::new().await;
     rig.upload("job_type: flow\nbudget: {usd: 5}\ntasks:\n  - task_type: a\n    agent: {cli: claude, prompt: x}\n")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use atta_core::definition::KeepWorkspace;
 use atta_core::engine::JobState;
-use atta_core::protocol::ant::{Orders, WorkspaceRelease};
+use atta_core::protocol::ant::{DEFAULT_LEASE, Orders, WorkspaceRelease};
 use atta_server::scheduler::JobCommand;
 
 use super::rig::{Ant, Rig, definition};
@@ -125,6 +125,30 @@ pub(crate) async fn what_an_ant_holds_without_need_is_released_whenever_it_asks(
     let orders = ant.poll(&rig.queen).await;
     assert_eq!(orders.releases, []);
     assert!(orders.assignments[0].workspace.as_ref().is_some_and(|order| order.made && order.id == id));
+}
+
+#[tokio::test]
+pub(crate) async fn a_task_waits_for_a_day_for_the_lost_ant_that_has_the_workspace_and_says_so() {
+    let rig = Rig::new().await;
+    rig.upload(&two_tasks(SHARED)).await;
+    let job = rig.submit("flow").await;
+    let mut holder = Ant::new("b-holder", 1);
+    let first = holder.poll(&rig.queen).await.assignments.remove(0);
+    holder.workspaces = vec![first.workspace.clone().unwrap().id];
+    holder.start(&rig.queen, &first).await;
+    holder.slots = 0;
+    let _ = holder.poll(&rig.queen).await;
+    holder.finish(&rig.queen, &first).await;
+    rig.pass(DEFAULT_LEASE * 2).await;
+    let mut other = Ant::new("a-other", 1);
+    assert!(other.poll(&rig.queen).await.assignments.is_empty(), "it may come back");
+    rig.settle().await;
+    let reason = format!("SELECT reason FROM attempts WHERE job_id = '{job}' AND state = 'READY'");
+    let waits = "waits for the ant b-holder, of which nothing is heard: it has the workspace of the job";
+    assert_eq!(rig.rows(&reason).await, [waits]);
+    rig.advance(Duration::from_hours(24)).await;
+    let orders = other.poll(&rig.queen).await;
+    assert!(orders.assignments[0].workspace.as_ref().is_some_and(|order| order.made), "which it does not have");
 }
 
 #[tokio::test]
