@@ -16,8 +16,8 @@ use crate::session::Session;
 
 /// The version of the API that is spoken (<https://docs.github.com/rest/about-the-rest-api/api-versions>).
 const VERSION: &str = "2022-11-28";
-/// Bytes of one answer.
-const LARGEST: usize = 24 << 20;
+/// Bytes of one answer: a page of comments that are as long as GitHub takes, in characters of four bytes.
+const LARGEST: usize = 48 << 20;
 /// The longest wait that an answer can ask for.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// What GitHub asks those to wait whom it gives no time (its rate limit guide: at least one minute).
@@ -129,6 +129,17 @@ impl Session<'_> {
         most: usize,
         wanted: impl Fn(&Value) -> bool,
     ) -> Result<Pages, Failed> {
+        self.pages_of(first, under, most, |entry| wanted(entry).then(|| entry.clone())).await
+    }
+
+    /// The same, with what is kept of each entry that is wanted.
+    pub(crate) async fn pages_of(
+        &self,
+        first: Url,
+        under: Option<&str>,
+        most: usize,
+        kept: impl Fn(&Value) -> Option<Value>,
+    ) -> Result<Pages, Failed> {
         let mut entries: Vec<Value> = Vec::new();
         let mut ids = std::collections::HashSet::new();
         let mut url = first;
@@ -145,7 +156,7 @@ impl Session<'_> {
                 let message = "GitHub did not finish the search in its time: the result would not be complete";
                 return Err(Failed::new(Kind::Incomplete, message));
             }
-            for entry in list.iter().filter(|entry| wanted(entry)) {
+            for entry in list.iter().filter_map(&kept) {
                 // A list may move between two pages.
                 if entry["id"].as_u64().is_some_and(|id| !ids.insert(id)) {
                     continue;
@@ -153,12 +164,12 @@ impl Session<'_> {
                 if entries.len() == most {
                     return Ok(Pages { entries, more: true });
                 }
-                heavy += weight(entry);
+                heavy += weight(&entry);
                 if heavy > HEAVIEST {
                     let message = format!("the texts of {} have more than {} MiB", shown(&url), HEAVIEST >> 20);
                     return Err(Failed::new(Kind::Incomplete, format!("{message}: ask for less at once")));
                 }
-                entries.push(entry.clone());
+                entries.push(entry);
             }
             match answer.next {
                 None => return Ok(Pages { entries, more: false }),

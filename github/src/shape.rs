@@ -6,10 +6,13 @@ use serde_json::{Map, Value, json};
 use crate::failed::Failed;
 use crate::hub::Login;
 
-/// Characters of one text in outputs; the rest is left out, and `truncated` says so.
+/// Bytes of one text in outputs; the rest is left out, and `truncated` says so.
 const LONGEST: usize = 16 << 10;
-/// The same of the body of the one issue that is asked for: all that GitHub lets anybody write.
-const LONGEST_BODY: usize = 64 << 10;
+/// The same of the body of the one issue that is asked for: all that GitHub lets anybody write, 65 536 characters.
+const LONGEST_BODY: usize = 256 << 10;
+/// Characters of what is said by those who are not trusted. That they have said something can be seen; they cannot say so much
+/// that nobody else is heard.
+const LONGEST_OF_STRANGERS: usize = 200;
 /// Who is trusted when nothing else is said.
 const TRUSTED: [&str; 3] = ["OWNER", "MEMBER", "COLLABORATOR"];
 /// What all marks begin with.
@@ -75,13 +78,38 @@ fn put_text(into: &mut Map<String, Value>, key: &str, value: &Value) {
     put_text_of(into, key, value, LONGEST);
 }
 
+/// `longest` are bytes.
 fn put_text_of(into: &mut Map<String, Value>, key: &str, value: &Value, longest: usize) {
     let text = value.as_str().unwrap_or_default();
-    let cut = text.char_indices().nth(longest).map(|(at, _)| at);
-    into.insert(key.to_owned(), Value::from(&text[..cut.unwrap_or(text.len())]));
-    if cut.is_some() {
+    let end = text.floor_char_boundary(longest);
+    into.insert(key.to_owned(), Value::from(&text[..end]));
+    if end < text.len() {
         into.insert("truncated".to_owned(), Value::Bool(true));
     }
+}
+
+/// The bytes of so many characters.
+fn bytes_of(value: &Value, characters: usize) -> usize {
+    let text = value.as_str().unwrap_or_default();
+    text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at)
+}
+
+/// Whether all of a comment is told: of those who are trusted, and of ourselves.
+fn is_heard(thing: &Value, trust: &Trust, me: Option<&Login>) -> bool {
+    trust.holds(thing) || me.is_some_and(|me| is_own(thing, me))
+}
+
+/// What of a comment is kept until all of them are there: of strangers no more than shows that there is more than is told.
+pub(crate) fn kept(thing: &Value, trust: &Trust, me: &Login) -> Value {
+    let mut kept = thing.clone();
+    if !is_heard(thing, trust, Some(me)) {
+        for key in ["body", "diff_hunk"] {
+            if let Some(text) = thing[key].as_str() {
+                kept[key] = Value::from(&text[..bytes_of(&thing[key], LONGEST_OF_STRANGERS + 1)]);
+            }
+        }
+    }
+    kept
 }
 
 /// An issue, or the issue that a pull request is.
@@ -130,7 +158,9 @@ pub(crate) fn comment(
     if let Some(me) = me {
         made.insert("own".to_owned(), is_own(thing, me).into());
     }
-    put_text(&mut made, "body", &thing["body"]);
+    let heard = is_heard(thing, trust, me);
+    let longest = |value: &Value| if heard { LONGEST } else { bytes_of(value, LONGEST_OF_STRANGERS) };
+    put_text_of(&mut made, "body", &thing["body"], longest(&thing["body"]));
     made.insert("url".to_owned(), text(thing, "a comment", "html_url")?.into());
     let at = if kind == "review" { &thing["submitted_at"] } else { &thing["created_at"] };
     made.insert("created_at".to_owned(), at.clone());
@@ -149,7 +179,7 @@ pub(crate) fn comment(
             ] {
                 made.insert(key.to_owned(), thing.get(from).cloned().unwrap_or(Value::Null));
             }
-            put_text(&mut made, "diff_hunk", &thing["diff_hunk"]);
+            put_text_of(&mut made, "diff_hunk", &thing["diff_hunk"], longest(&thing["diff_hunk"]));
         }
         _ => {}
     }
@@ -218,10 +248,34 @@ mod tests {
     }
 
     #[test]
+    fn strangers_are_told_of_with_a_few_words() {
+        let said = |association: &str, login: &str| {
+            let text = "😀".repeat(300);
+            json!({
+                "id": 1, "author_association": association, "user": {"login": login}, "body": text, "diff_hunk": text,
+                "html_url": "https://github.test/", "created_at": "2026-01-01T00:00:00Z",
+            })
+        };
+        let (trust, me) = (Trust::new(None), Login { name: "atta[bot]".to_owned(), is_bot: true });
+        for (association, login, characters) in
+            [("MEMBER", "ada", 300), ("NONE", "atta[bot]", 300), ("NONE", "mallory", LONGEST_OF_STRANGERS)]
+        {
+            // What was kept is told like what was said.
+            for thing in [said(association, login), kept(&said(association, login), &trust, &me)] {
+                let told = comment("review_comment", &thing, &trust, Some(&me)).unwrap();
+                for key in ["body", "diff_hunk"] {
+                    assert_eq!(told[key].as_str().unwrap().chars().count(), characters, "{login}");
+                }
+                assert_eq!(told.contains_key("truncated"), characters < 300, "{login}");
+            }
+        }
+    }
+
+    #[test]
     fn long_texts_are_cut_between_characters() {
         let mut map = Map::new();
-        put_text(&mut map, "body", &Value::from("ü".repeat(LONGEST + 1)));
-        assert_eq!(map["body"].as_str().unwrap().chars().count(), LONGEST);
+        put_text(&mut map, "body", &Value::from(format!("x{}", "ü".repeat(LONGEST))));
+        assert_eq!(map["body"].as_str().unwrap().len(), LONGEST - 1, "not within a character");
         assert_eq!(map["truncated"], true);
         put_text(&mut map, "title", &Value::Null);
         assert_eq!(map["title"], "");

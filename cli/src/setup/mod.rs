@@ -31,14 +31,14 @@ pub(crate) async fn setup(args: SetupArgs) -> CommandResult {
     };
     let token = token(&args)?;
     let hub = Hub::new(&args.api_url, token.clone())?;
-    let branch = repository::check(&hub, &args.repo, &mut report).await;
-    if branch.is_some() {
+    let found = repository::check(&hub, &args.repo, &mut report).await;
+    if found.is_some() {
         repository::labels(&hub, &args, &mut report).await;
     }
     if let (Some(server), Some(known)) = (&server, known) {
         queen::prerequisites(server, &mut report).await;
-        if let Some(branch) = branch {
-            queen::prepare(server, &args, (&branch, &token), &known, &mut report).await;
+        if let Some(found) = found {
+            queen::prepare(server, &args, (&found, &token), &known, &mut report).await;
         } else {
             report.todo("server", "left as it is", "Mend what is said of GitHub, then run this again.");
         }

@@ -9,6 +9,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use super::report::Report;
+use super::repository::Found;
 use crate::ambient;
 use crate::args::SetupGithubArgs;
 use crate::client::{Server, store_config, upload_text};
@@ -126,20 +127,26 @@ fn programs(report: &mut Report) {
     }
 }
 
-/// A key in the environment, or a file that a login leaves.
-fn is_logged_in(agent: &str) -> bool {
-    let (variables, files): (&[&str], &[&str]) = match agent {
+/// What shows that an agent has a login: variables that the workflows pass on to it, and files below the home directory.
+fn signs(agent: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match agent {
         "claude" => {
             (&["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"], &[".claude/.credentials.json"])
         }
         "codex" => (&["OPENAI_API_KEY", "CODEX_API_KEY"], &[".codex/auth.json"]),
         "gemini" => (&["GEMINI_API_KEY", "GOOGLE_API_KEY"], &[".gemini/oauth_creds.json"]),
         "opencode" => (&[], &[".local/share/opencode/auth.json"]),
-        "copilot" => (&["COPILOT_GITHUB_TOKEN", "GH_TOKEN"], &[".copilot/config.json"]),
+        // No agent gets GH_TOKEN: it may do more than speak to a model.
+        "copilot" => (&["COPILOT_GITHUB_TOKEN"], &[".copilot/config.json"]),
         "cursor-agent" => (&["CURSOR_API_KEY"], &[]),
         "aider" => (&["OPENAI_API_KEY", "ANTHROPIC_API_KEY"], &[]),
         _ => (&[], &[]),
-    };
+    }
+}
+
+/// A key in the environment, or a file that a login leaves.
+fn is_logged_in(agent: &str) -> bool {
+    let (variables, files) = signs(agent);
     let set = |name: &&str| ambient::variable(name).is_some_and(|value| !value.is_empty());
     let home = ambient::variable("HOME").map(std::path::PathBuf::from);
     variables.iter().any(set) || home.is_some_and(|home| files.iter().any(|file| home.join(file).is_file()))
@@ -149,32 +156,48 @@ fn is_logged_in(agent: &str) -> bool {
 pub(super) async fn prepare(
     server: &Server,
     args: &SetupGithubArgs,
-    (branch, token): (&str, &SecretText),
+    (found, token): (&Found, &SecretText),
     known: &Known,
     report: &mut Report,
 ) {
     let mut fine = true;
-    let wanted =
-        [("GithubRepo", args.repo.as_str()), ("GithubApi", args.api_url.trim_end_matches('/')), ("Base", branch)];
-    for (name, value) in wanted {
-        let before = known.get(name).and_then(|config| config.value.as_ref());
-        // Somebody may want pull requests for another branch than the repository's own.
-        if name == "Base" && (before.is_some() || value == "main") {
-            continue;
-        }
-        if before == Some(&Value::from(value)) {
+    let api = args.api_url.trim_end_matches('/');
+    let before = |name: &str| known.get(name).and_then(|config| config.value.as_ref()).and_then(Value::as_str);
+    let other_api = before("GithubApi").is_some_and(|was| was != api);
+    let other = other_api || before("GithubRepo").is_some_and(|was| !was.eq_ignore_ascii_case(&args.repo));
+    let wanted = [
+        ("GithubRepo", Some(args.repo.as_str())),
+        ("GithubApi", Some(api)),
+        ("CloneUrl", found.clone_url.as_deref()),
+        // The workflows take main by themselves.
+        ("Base", Some(found.branch.as_str()).filter(|branch| before("Base").is_some() || *branch != "main")),
+    ];
+    for (name, value) in wanted.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        let was = before(name);
+        if was == Some(value) {
             report.ok("config", format!("{name} is {value}"));
             continue;
         }
-        let was = before.and_then(Value::as_str).map(|was| format!(" (it was {was})")).unwrap_or_default();
+        // Somebody may want another branch than the repository's own, or another way to it; not those of another repository.
+        if let Some(was) = was.filter(|_| !other && matches!(name, "Base" | "CloneUrl")) {
+            let advice = format!("If that is not meant: `atta config set {name} {value}`.");
+            report.unknown("config", format!("{name} is {was}, and GitHub says {value}"), advice);
+            continue;
+        }
+        let was = was.map(|was| format!(" (it was {was})")).unwrap_or_default();
         let request = ConfigRequest { value: Value::from(value), secret: Some(false), allow_short: false };
         fine &= put(server, args, name, &request, format!("{name} is {value} now{was}"), report).await;
     }
     match known.get(TOKEN) {
-        Some(before) if !args.replace_token => {
-            let detail = format!("{TOKEN} is set since {}; --replace-token sets it anew", before.updated_at);
-            report.ok("secret", detail);
-        }
+        // One of another GitHub is of no use here.
+        Some(before) if !args.replace_token && !other_api => report.unknown(
+            "secret",
+            format!(
+                "{TOKEN} is set since {}: the server does not show it, so nobody has checked it",
+                before.updated_at
+            ),
+            "If it is not the one that was checked here, set it anew with --replace-token.",
+        ),
         _ => {
             let value = Value::from(token.reveal());
             let request = ConfigRequest { value, secret: Some(true), allow_short: false };
@@ -265,6 +288,21 @@ mod tests {
         for (file, source) in WORKFLOWS {
             let name = file.trim_end_matches(".yaml");
             assert!(file.starts_with("gh-") && source.contains(&format!("job_type: {name}\n")), "{file}");
+        }
+    }
+
+    #[test]
+    fn what_counts_as_a_login_is_passed_on_to_agents() {
+        let with_agents =
+            WORKFLOWS.iter().filter_map(|(file, source)| Some((file, source.split_once("inherit_env:")?.1)));
+        for (file, source) in with_agents {
+            let list = source.split_once(']').expect("the list ends").0;
+            let inherited: Vec<&str> = list.split([',', '[']).map(str::trim).collect();
+            for agent in doctor::AGENTS {
+                for name in signs(agent).0 {
+                    assert!(inherited.contains(name), "{file}: {name} of {agent}");
+                }
+            }
         }
     }
 

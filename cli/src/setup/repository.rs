@@ -32,8 +32,16 @@ const SKEW: Duration = Duration::from_mins(1);
 const MAKE_A_TOKEN: &str = "Make a fine-grained token for this repository with Contents, Issues and Pull requests: read and write, \
                             Checks and Commit statuses: read.";
 
-/// Looks at the token and the repository: its default branch, if all is there to go on with.
-pub(super) async fn check(hub: &Hub, repo: &str, report: &mut Report) -> Option<String> {
+/// What GitHub says of the repository, and the server has to know.
+pub(super) struct Found {
+    /// Its default branch.
+    pub(super) branch: String,
+    /// Where git finds it: of GitHub Enterprise that is not github.com.
+    pub(super) clone_url: Option<String>,
+}
+
+/// Looks at the token and the repository: what is to be known of it, if all is there to go on with.
+pub(super) async fn check(hub: &Hub, repo: &str, report: &mut Report) -> Option<Found> {
     let user = match hub.get(&["user"], &[]).await {
         Ok(answer) => answer,
         Err(why) => {
@@ -93,7 +101,7 @@ fn scopes(answer: &Answer, report: &mut Report) {
     }
 }
 
-async fn repository(hub: &Hub, repo: &str, report: &mut Report) -> Option<String> {
+async fn repository(hub: &Hub, repo: &str, report: &mut Report) -> Option<Found> {
     let path = path(repo, &[]);
     let found = match hub.get(&path, &[]).await {
         Ok(answer) => answer,
@@ -136,7 +144,8 @@ async fn repository(hub: &Hub, repo: &str, report: &mut Report) -> Option<String
             "The labels show it for issues; the first pull request for the rest.",
         ),
     }
-    reads(hub, repo, &branch, report).await.then_some(branch)
+    let clone_url = facts["clone_url"].as_str().map(str::to_owned);
+    reads(hub, repo, &branch, report).await.then_some(Found { branch, clone_url })
 }
 
 /// What jobs will read, asked for once.

@@ -19,8 +19,12 @@ fn fake() -> Fake {
 }
 
 fn setup(fake: &Fake, server: Option<&str>, token: &str, arguments: &[&str]) -> Output {
+    setup_of(fake, REPO, server, token, arguments)
+}
+
+fn setup_of(fake: &Fake, repo: &str, server: Option<&str>, token: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(atta());
-    command.args(["setup", "github", "--repo", REPO, "--api-url", &fake.url()]).args(arguments);
+    command.args(["setup", "github", "--repo", repo, "--api-url", &fake.url()]).args(arguments);
     command.env("GITHUB_TOKEN", token).env("ATTA_SERVER", server.unwrap_or("http://127.0.0.1:1"));
     command.env("ANTHROPIC_API_KEY", "for-the-test").stdin(std::process::Stdio::null());
     command.output().expect("atta starts")
@@ -84,7 +88,7 @@ fn a_repository_and_a_server_are_made_ready_once() {
     assert_eq!(known, ["ai-in-progress", "ai-pr-open", "ai-ready", "needs-human"]);
     let configs = server.json(&["config", "list", "--json"]);
     let names: Vec<&str> = configs.as_array().expect("a list").iter().filter_map(|one| one["name"].as_str()).collect();
-    assert_eq!(names, ["GithubApi", "GithubRepo", "GithubToken"]);
+    assert_eq!(names, ["CloneUrl", "GithubApi", "GithubRepo", "GithubToken"]);
     assert!(!configs.to_string().contains(TOKEN));
     let shipped = std::fs::read_dir(crate::live_server::repository().join("workflows")).expect("there are workflows");
     let shipped = shipped
@@ -157,6 +161,51 @@ fn what_is_missing_is_said_in_words_and_nothing_is_changed() {
         .expect("atta starts");
     assert!(said(&missing).contains("There is no token: GITHUB_TOKEN is not set."));
     assert_eq!(missing.status.code(), Some(2));
+}
+
+#[test]
+fn the_server_is_told_where_the_repository_is_and_keeps_nothing_of_another_one() {
+    let scratch = Scratch::new();
+    let server = LiveServer::start(scratch.root(), &path());
+    let fake = fake();
+    let run = |repo: &str| said(&setup_of(&fake, repo, Some(&server.url), TOKEN, &[]));
+    let config = |name: &str| -> Value {
+        let configs = server.json(&["config", "list", "--json"]);
+        let found = configs.as_array().expect("a list").iter().find(|config| config["name"] == name);
+        found.map_or(Value::Null, |config| config["value"].clone())
+    };
+    run(REPO);
+    assert_eq!((config("CloneUrl"), config("Base")), ("https://github.test/acme/shop.git".into(), Value::Null));
+
+    // What somebody has chosen stays, and is said.
+    let ssh = "ssh://git@github.test/acme/shop.git";
+    for (name, value) in [("CloneUrl", ssh), ("Base", "develop")] {
+        assert!(server.client(&["config", "set", name, value]).status.success(), "{name}");
+    }
+    let text = run(REPO);
+    for part in [
+        "CloneUrl is ssh://git@github.test/acme/shop.git, and GitHub says https://github.test/acme/shop.git",
+        "Base is develop, and GitHub says main",
+        "the server does not show it, so nobody has checked it",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!((config("CloneUrl"), config("Base")), (ssh.into(), "develop".into()), "{text}");
+
+    // It was chosen for that repository, not for this one.
+    fake.state(|state| {
+        let mut repo = state.repo("acme/other");
+        repo.data().set_branch("trunk", Some("1111111111111111111111111111111111111111"));
+        "trunk".clone_into(&mut repo.data().default_branch);
+    });
+    let text = run("acme/other");
+    assert_eq!(
+        (config("CloneUrl"), config("Base")),
+        ("https://github.test/acme/other.git".into(), "trunk".into()),
+        "{text}"
+    );
+    assert!(text.contains("Base is trunk now (it was develop)"), "{text}");
+    assert_eq!(fake.breaches(), [""; 0], "GitHub's description allows all of it");
 }
 
 #[test]

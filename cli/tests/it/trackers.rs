@@ -8,15 +8,25 @@ use serde_json::{Map, Value};
 use crate::live_server::repository;
 
 /// The tasks that speak to the tracker or to the forge, and to nothing else.
-const TRACKER: [&str; 9] =
-    ["claim", "issue", "create-pr", "label-pr", "monitor-pr", "confirm", "notify-blocked", "final-labels", "cleanup"];
+const TRACKER: [&str; 10] = [
+    "claim",
+    "issue",
+    "create-pr",
+    "label-pr",
+    "monitor-pr",
+    "confirm",
+    "confirm-blocked",
+    "notify-blocked",
+    "final-labels",
+    "cleanup",
+];
 
-fn workflow(name: &str) -> Value {
+pub(crate) fn workflow(name: &str) -> Value {
     let text = fs::read_to_string(repository().join("workflows").join(name)).expect("the workflow is shipped");
     serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn tasks(definition: &Value) -> Map<String, Value> {
+pub(crate) fn tasks(definition: &Value) -> Map<String, Value> {
     let tasks = definition["tasks"].as_array().expect("a definition has tasks");
     tasks.iter().map(|task| (task["task_type"].as_str().expect("a task has a name").to_owned(), task.clone())).collect()
 }
@@ -46,6 +56,7 @@ fn local_issues_are_worked_on_like_those_of_github() {
         "job_type",
         "description",
         "params",
+        "job_variables",
         "workspace",
         "setup.environment",
         "push.environment",
@@ -64,7 +75,7 @@ fn issues_of_jira_are_worked_on_like_those_of_github() {
         "job_type",
         "description",
         "params",
-        "workspace",
+        "job_variables",
         "setup.environment",
         "push.environment",
         "sync.environment",
@@ -104,6 +115,43 @@ fn whoever_has_a_credential_of_jira_or_bitbucket_is_no_agent() {
         assert!(!both, "{name} speaks to one of the two");
     }
     assert!(!definition["environment"].to_string().contains("secrets."));
+}
+
+/// A job's workspace is made by its first task with a script: whatever that has opens the repository.
+#[test]
+fn the_checkout_is_made_by_a_task_that_has_the_password() {
+    for name in ["gh-implement.yaml", "jira-implement.yaml"] {
+        let definition = workflow(name);
+        let mut tasks = definition["tasks"].as_array().expect("a definition has tasks").iter();
+        let first = tasks.find(|task| task.get("script").is_some()).expect("there are scripts");
+        assert_eq!(first["task_type"], "setup", "{name}");
+        assert!(first["environment"].get("GIT_PASSWORD").is_some(), "{name}");
+    }
+}
+
+/// The limits of all reschedules in a task's routes, those that are merged into them included.
+fn limits(routes: &Value, found: &mut BTreeSet<String>) {
+    for route in routes.as_object().into_iter().flat_map(Map::values) {
+        match route.get("until") {
+            Some(until) => {
+                found.insert(until.to_string());
+            }
+            None => limits(route, found),
+        }
+    }
+}
+
+/// A limit counts from the start of the visit: with two of them, whoever has waited by the longer one is past the shorter one.
+#[test]
+fn a_task_that_waits_does_so_by_one_limit() {
+    for name in ["gh-implement.yaml", "jira-implement.yaml", "local-implement.yaml"] {
+        for (task, definition) in tasks(&workflow(name)) {
+            let mut found = BTreeSet::new();
+            limits(&definition["on_exit_code"], &mut found);
+            assert!(found.len() <= 1, "{name}: {task} waits until {found:?}");
+            assert_eq!(found.contains("\"{{ Follow }}\""), task == "monitor-pr", "{name}: {task}");
+        }
+    }
 }
 
 #[test]

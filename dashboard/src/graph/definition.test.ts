@@ -56,6 +56,7 @@ test("anchors and merges are followed", () => {
     ["fix-tests", "unit-test"],
     ["triage", "monitor-pr"],
     ["retest", "address-feedback"],
+    ["push-fixes", "sync"],
     ["confirm", "monitor-pr"],
   ]);
 });
@@ -65,7 +66,7 @@ test("every example has all of its tasks, and nothing leads nowhere", () => {
   for (const file of [...files, "gh-implement.yaml", "local-implement.yaml"].filter((name) => name.endsWith(".yaml"))) {
     const text = at(file);
     const { graph, sources } = drawDefinition(text);
-    const written = text.match(/(^\s*- |[{])\s*task_type:/gm)?.length ?? 0;
+    const written = text.match(/(^\s*(- )?|[{]\s*)task_type:/gm)?.length ?? 0;
     expect([file, graph.nodes.filter((node) => node.kind !== "end").length]).toEqual([file, written]);
     expect(sources.size).toBe(written);
     const names = new Set(graph.nodes.map((node) => node.name));

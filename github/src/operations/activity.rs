@@ -68,7 +68,8 @@ impl Session<'_> {
             // A review that is being written is seen by its author only.
             let told = |entry: &Value| entry["id"].as_u64().is_some_and(|id| seen.contains(&id));
             let wanted = |entry: &Value| entry["state"] != "PENDING" && !told(entry);
-            let pages = self.pages(url, None, MOST, wanted).await?;
+            let kept = |entry: &Value| wanted(entry).then(|| shape::kept(entry, &trust, &me));
+            let pages = self.pages_of(url, None, MOST, kept).await?;
             if pages.more {
                 let message = format!("pull request #{number} has more than {MOST} new entries of the kind {kind}");
                 return Err(Failed::new(Kind::Incomplete, message));

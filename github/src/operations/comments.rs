@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::Outputs;
+use super::harmless::harmless;
 use crate::call::PAGE;
 use crate::failed::{Failed, Kind};
 use crate::hub::Login;
@@ -39,9 +40,9 @@ impl Session<'_> {
         format!("<!-- {} -->", mark.replace("-->", "").replace("--", "-%2D"))
     }
 
-    /// A text with the mark at its end, and no other that could be taken for it.
+    /// A text with the mark at its end, no other that could be taken for it, and no orders below its first line.
     pub(super) fn marked(&self, body: &str, mark: &str) -> String {
-        let mut body = body.replace(MARK, "<!-- quoted atta:").trim_end().to_owned();
+        let mut body = harmless(body.replace(MARK, "<!-- quoted atta:").trim_end());
         let room = LONGEST.saturating_sub(mark.chars().count() + CUT.chars().count() + 2);
         if let Some((at, _)) = body.char_indices().nth(room) {
             self.say(format!("the text is longer than the {LONGEST} characters that GitHub takes: its end is cut off"));

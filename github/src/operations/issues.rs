@@ -1,5 +1,7 @@
 //! Finding and reading issues, closing and reopening them.
 
+use std::collections::HashSet;
+
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -115,20 +117,55 @@ impl Session<'_> {
         let trust = self.trust();
         let mut issue = shape::whole_issue(&found.body, &trust)?;
         let most = usize::try_from(self.number("comments").unwrap_or(LISTED)).unwrap_or(PAGE);
-        let mut pages = Pages { entries: Vec::new(), more: found.body["comments"].as_u64().unwrap_or(0) > 0 };
-        if most > 0 {
-            let mut url = self.of_repo(&["issues", &number, "comments"])?;
-            url.query_pairs_mut().append_pair("per_page", &PAGE.to_string());
-            pages = self.pages(url, None, most, |_| true).await?;
-        }
-        let comments: Vec<Value> = pages
-            .entries
-            .iter()
-            .map(|entry| shape::comment("comment", entry, &trust, None).map(Value::Object))
-            .collect::<Result<_, _>>()?;
+        let count = usize::try_from(found.body["comments"].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
+        let (comments, more) = if most == 0 {
+            (Vec::new(), count > 0)
+        } else {
+            self.newest_comments(&number, count, most, &trust).await?
+        };
         issue.insert("comments".to_owned(), comments.into());
-        issue.insert("more_comments".to_owned(), pages.more.into());
+        issue.insert("more_comments".to_owned(), more.into());
         Ok(vec![("issue", Value::Object(issue))])
+    }
+
+    /// The newest comments of an issue that has so many, the oldest of them first, and whether there are others. There is room for
+    /// `most` of people who are trusted, and for as many of all others: they leave each other theirs.
+    async fn newest_comments(
+        &self,
+        number: &str,
+        count: usize,
+        most: usize,
+        trust: &Trust,
+    ) -> Result<(Vec<Value>, bool), Failed> {
+        let (mut of_trusted, mut of_others) = (most, most);
+        let (mut comments, mut ids) = (Vec::new(), HashSet::new());
+        let mut more = false;
+        let mut page = count.div_ceil(PAGE).max(1);
+        // Behind so many nobody looks.
+        let end = page.saturating_sub(most.div_ceil(PAGE) * 2 + 20);
+        while page > end && of_trusted > 0 {
+            let mut url = self.of_repo(&["issues", number, "comments"])?;
+            url.query_pairs_mut().append_pair("per_page", &PAGE.to_string()).append_pair("page", &page.to_string());
+            let answer = self.get(&url).await?;
+            let list = answer.body.as_array();
+            let list = list.ok_or_else(|| Failed::unexpected("the comments of an issue are no list"))?;
+            for entry in list.iter().rev() {
+                // The list may move between two pages.
+                if !ids.insert(shape::number(entry, "a comment", "id")?) {
+                    continue;
+                }
+                let room = if trust.holds(entry) { &mut of_trusted } else { &mut of_others };
+                if *room == 0 {
+                    more = true;
+                    continue;
+                }
+                *room -= 1;
+                comments.push(Value::Object(shape::comment("comment", entry, trust, None)?));
+            }
+            page -= 1;
+        }
+        comments.reverse();
+        Ok((comments, more || page > 0))
     }
 
     pub(super) async fn set_state(&self, state: &str) -> Outputs {

@@ -3,6 +3,7 @@
 mod activity;
 mod branches;
 mod comments;
+mod harmless;
 mod issues;
 mod labels;
 mod pulls;

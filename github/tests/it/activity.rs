@@ -109,6 +109,28 @@ async fn checks_merges_and_new_commits_are_news() {
 }
 
 #[tokio::test]
+async fn nobody_says_so_much_that_others_are_not_heard() {
+    let desk = Desk::new();
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.open_pull("ada", "work", "t", "");
+        for _ in 0..90 {
+            // As much as GitHub takes: 256 KiB each.
+            repo.comment(1, "mallory", &"😀".repeat(65_536));
+        }
+        repo.review_comment(1, "mallory", "src/a.rs", 1, &"x".repeat(201));
+        repo.comment(1, "ada", &"ü".repeat(300));
+    });
+    let seen = desk.ask("pr_activity", json!({"number": 1})).await.unwrap();
+    let activity = seen["activity"].as_array().unwrap();
+    let characters = |entry: &Value| entry["body"].as_str().unwrap().chars().count();
+    let (heard, strange): (Vec<&Value>, Vec<&Value>) = activity.iter().partition(|entry| entry["trusted"] == true);
+    assert_eq!((heard.len(), characters(heard[0]), &heard[0]["truncated"]), (1, 300, &Value::Null));
+    assert_eq!(strange.len(), 91);
+    assert!(strange.into_iter().all(|entry| characters(entry) == 200 && entry["truncated"] == true));
+}
+
+#[tokio::test]
 async fn many_comments_come_over_all_pages_and_only_once() {
     let desk = Desk::new();
     desk.fake.state(|state| {

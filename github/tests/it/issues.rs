@@ -168,14 +168,41 @@ async fn an_issue_is_read_with_so_many_comments_as_are_wanted() {
     let issue = desk.ask("get_issue", json!({"number": "#1"})).await.unwrap()["issue"].clone();
     assert_eq!(
         (&issue["title"], &issue["comment_count"], &issue["more_comments"]),
-        (&json!("Broken"), &json!(130), &json!(true))
+        (&json!("Broken"), &json!(130), &json!(false))
     );
-    assert_eq!(issue["comments"].as_array().unwrap().len(), 100);
+    assert_eq!(issue["comments"].as_array().unwrap().len(), 130, "65 of each");
     assert_eq!((&issue["comments"][0]["trusted"], &issue["comments"][1]["trusted"]), (&json!(true), &json!(false)));
-    let issue = desk.ask("get_issue", json!({"number": 1, "comments": 200})).await.unwrap()["issue"].clone();
-    assert_eq!((issue["comments"].as_array().unwrap().len(), &issue["more_comments"]), (130, &json!(false)));
+    let issue = desk.ask("get_issue", json!({"number": 1, "comments": 10})).await.unwrap()["issue"].clone();
+    assert_eq!(
+        (issue["comments"].as_array().unwrap().len(), &issue["more_comments"], &issue["comments"][0]["body"]),
+        (20, &json!(true), &json!("comment 110"))
+    );
     let issue = desk.ask("get_issue", json!({"number": 1, "comments": 0})).await.unwrap()["issue"].clone();
     assert_eq!((&issue["comments"], &issue["more_comments"]), (&json!([]), &json!(true)));
+}
+
+#[tokio::test]
+async fn the_newest_comments_are_read_and_strangers_leave_room_for_those_who_are_trusted() {
+    let desk = Desk::new();
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.open_issue("ada", "Long", "");
+        for number in 0..250 {
+            repo.comment(1, "ada", &format!("comment {number}"));
+        }
+        for _ in 0..450 {
+            repo.comment(1, "mallory", "noise");
+        }
+    });
+    let issue = desk.ask("get_issue", json!({"number": 1, "comments": 100})).await.unwrap()["issue"].clone();
+    let said = |author: &str| -> Vec<String> {
+        let comments = issue["comments"].as_array().unwrap().iter().filter(|comment| comment["author"] == author);
+        comments.map(|comment| comment["body"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected: Vec<String> = (150..250).map(|number| format!("comment {number}")).collect();
+    assert_eq!(said("ada"), expected, "what was said last");
+    assert_eq!((said("mallory").len(), &issue["more_comments"]), (100, &json!(true)));
+    assert_eq!(desk.fake.count("GET", "/issues/1/comments"), 6, "no page that is not needed");
 }
 
 #[tokio::test]
@@ -202,5 +229,5 @@ async fn the_issue_that_is_asked_for_has_all_of_its_text_and_lists_have_less() {
     assert_eq!(issue["body"].as_str().unwrap().chars().count(), 65_536);
     assert_eq!((&issue["truncated"], &issue["comments"][0]["truncated"]), (&Value::Null, &json!(true)));
     let listed = desk.ask("list_issues", json!({})).await.unwrap()["issues"][0].clone();
-    assert_eq!((listed["body"].as_str().unwrap().chars().count(), &listed["truncated"]), (16_384, &json!(true)));
+    assert_eq!((listed["body"].as_str().unwrap().len(), &listed["truncated"]), (16_384, &json!(true)));
 }

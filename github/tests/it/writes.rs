@@ -201,6 +201,28 @@ async fn a_mark_counts_only_in_our_own_comments_and_cannot_be_smuggled_into_them
 }
 
 #[tokio::test]
+async fn below_the_first_line_nobody_is_called_and_nothing_is_ordered() {
+    let desk = seeded();
+    let text = "@ada, see below. Closes #1.\n/approve\nbors r+\n@dependabot merge, cc @acme/all\nFixes #12";
+    let broken = "@ada, see below. Closes #1.\n/\u{200b}approve\nbors\u{200b} r+\n@\u{200b}dependabot merge, cc @\u{200b}acme/all\nFixes\u{200b} #12\n\n<!-- atta:job:task:nonce -->";
+    for created in [true, false] {
+        let done = desk.ask("comment", json!({"number": 1, "body": text})).await.unwrap();
+        assert_eq!(done["created"], created, "what was broken is found again");
+    }
+    let made = desk.ask("create_pull_request", json!({"head": "work", "title": "Ours", "body": text})).await.unwrap();
+    let number = made["pull_request"]["number"].as_u64().unwrap();
+    let bodies = |desk: &Desk| {
+        desk.fake.state(|state| {
+            let mut repo = state.repo(REPO);
+            [repo.issue(1).comments[0].body.clone(), repo.issue(number).body.clone()]
+        })
+    };
+    assert_eq!(bodies(&desk), [broken, broken]);
+    let done = desk.ask("update_pull_request", json!({"number": number, "body": text})).await.unwrap();
+    assert_eq!((&done["changed"], bodies(&desk)[1].as_str()), (&json!(false), broken));
+}
+
+#[tokio::test]
 async fn keys_tell_comments_apart_and_the_same_key_is_brought_up_to_date() {
     let desk = Desk::new();
     desk.fake.state(|state| state.repo(REPO).open_issue("ada", "t", ""));

@@ -5,7 +5,7 @@ use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +30,8 @@ struct Shared {
     password: String,
     served: Mutex<Vec<Served>>,
     seen: Mutex<Vec<String>>,
+    /// What everybody is answered; 0 when it works.
+    broken: AtomicU16,
     over: AtomicBool,
 }
 
@@ -63,6 +65,11 @@ impl GitServer {
     /// The address of a repository.
     pub fn url(&self, name: &str) -> String {
         format!("http://{}/{name}", self.address)
+    }
+
+    /// Answers everything with this status from now on; with `None` it works again.
+    pub fn break_with(&self, status: Option<u16>) {
+        self.shared.broken.store(status.unwrap_or(0), Ordering::SeqCst);
     }
 
     /// All requests so far.
@@ -109,6 +116,10 @@ impl Shared {
         let given = given.and_then(|given| String::from_utf8(STANDARD.decode(given).ok()?).ok()).unwrap_or_default();
         let allowed = given.split_once(':').is_some_and(|(_, password)| password == self.password);
         self.served.lock().unwrap_or_else(PoisonError::into_inner).push(Served { service, allowed });
+        let broken = self.broken.load(Ordering::SeqCst);
+        if broken != 0 {
+            return Reply { status: broken, headers: Vec::new(), body: Vec::new() };
+        }
         if !allowed {
             let headers = vec![("www-authenticate", "Basic realm=\"git\"".to_owned())];
             return Reply { status: 401, headers, body: Vec::new() };

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use atta_core::redact::Redactor;
 use atta_core::secret::{SecretText, SecretValue};
-use atta_fake_github::Fake;
+use atta_fake_github::{Fake, Logged};
 use serde_json::Value;
 
 use self::cases::{Case, End};
@@ -162,6 +162,26 @@ impl Field {
     }
 }
 
+/// The line of a text, below its first, that a program which reads along would take for an order.
+fn order_in(text: &str) -> Option<&str> {
+    let is_name = |text: &str| text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    text.lines().skip(1).map(str::trim_start).find(|line| {
+        line.split('@').skip(1).any(is_name)
+            || line.strip_prefix('/').is_some_and(is_name)
+            || line.starts_with("bors ")
+            || line.contains("Fixes #")
+    })
+}
+
+/// That nobody is called and nothing is ordered in what was written, and that somebody has tried.
+fn check_orders(log: &[Logged], wrong: &mut Vec<String>) {
+    let said: Vec<&str> = log.iter().filter_map(|request| request.body["body"].as_str()).collect();
+    wrong.extend(said.iter().filter_map(|text| order_in(text)).map(|line| format!("this was said: {line}")));
+    if !said.iter().any(|text| text.contains("/\u{200b}approve")) {
+        wrong.push("nobody has tried to order something".to_owned());
+    }
+}
+
 /// Every file below a directory but what tasks work in.
 fn files(directory: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -270,7 +290,8 @@ fn nothing_secret_leaves_and_nothing_is_written_that_the_workflow_does_not_write
     let jobs: Vec<String> =
         cases.iter().enumerate().map(|(at, case)| field.submit(&definition, at + 1, case)).collect();
     let ended: Vec<Value> = jobs.iter().map(|job| field.server.finished(job)).collect();
-    let wrong = check(&field, &cases, &jobs, &ended);
+    let mut wrong = check(&field, &cases, &jobs, &ended);
+    check_orders(&field.fake.log(), &mut wrong);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     field.server.stop();
 }

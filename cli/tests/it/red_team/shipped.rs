@@ -12,7 +12,7 @@ use atta_fake_github::{Fake, GitServer, Logged};
 use serde_json::Value;
 
 use super::cases::{self, Case, End};
-use super::{GITHUB_TOKEN, MODEL_KEY, NEIGHBOUR, canaries, files, git, ground};
+use super::{GITHUB_TOKEN, MODEL_KEY, NEIGHBOUR, canaries, check_orders, files, git, ground};
 use crate::live_server::{LiveServer, number, repository};
 use crate::scratch::Scratch;
 
@@ -473,6 +473,7 @@ fn the_shipped_workflow_holds_against_the_corpus() {
             wrong.push(format!("{who} wrote {same} times: {} {}, allowed {allowed}", write.method, write.path));
         }
     }
+    check_orders(&log, &mut wrong);
     check_pushes(&field, &trials, &mut wrong);
     check_canaries(&field, &trials, &jobs, &mut wrong);
     if !field.git.seen().is_empty() {

@@ -21,6 +21,11 @@ echo "{\"type\":\"session\",\"id\":\"${session:-session-$$}\"}"
 echo '{"type":"turn"}'
 
 result() { jq -nc --arg text "$1" '{type: "result", text: $text}'; }
+once() { [ ! -e "@DIR@/modes/$issue.$1" ] && touch "@DIR@/modes/$issue.$1"; }
+fail() {
+    jq -nc --arg class "$1" '{type: "result", is_error: true, $class, message: "it went wrong"}'
+    exit 0
+}
 change() {
     echo "$2" >>"$1"
     git add "$1"
@@ -36,6 +41,21 @@ case $mode.$task in
             exit 0
         fi
         ;;
+    loggedout.plan) if once was-loggedout; then fail auth; fi ;;
+    crashed.implement) if once was-crashed; then fail error; fi ;;
+    raced.address-feedback | clashing.address-feedback) # a reviewer pushes meanwhile
+        if [ "$ATTA_TASK_VISIT" = 1 ]; then
+            file=theirs.txt
+            [ "$mode" = raced ] || file=feature-$issue.txt
+            theirs="@DIR@/reviewer-$issue"
+            git clone -q --branch "$branch" "@DIR@/project.git" "$theirs"
+            echo theirs >>"$theirs/$file"
+            git -C "$theirs" add .
+            git -C "$theirs" -c user.name=Ada -c user.email=ada@example.com commit -qm Theirs
+            git -C "$theirs" push -q
+        fi
+        ;;
+    reaching.address-feedback) mkdir -p .github/workflows && change .github/workflows/ci.yml "on: push" ;;
     blocked.plan) result '{"status": "blocked", "plan": "none", "questions": ["Which colour?"]}' && exit 0 ;;
     silent.implement) change "feature-$issue.txt" "Add feature $issue" && result 'It is all fine.' && exit 0 ;;
     idle.implement) result '{"status": "done", "summary": "Nothing was needed."}' && exit 0 ;;

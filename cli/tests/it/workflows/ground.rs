@@ -149,11 +149,30 @@ impl Ground {
 
     /// Waits until no workspace is left.
     pub(super) fn no_workspaces(&self) {
-        let data = self.scratch.path("data").display().to_string();
-        wait_for("all workspaces to be gone", || {
-            let listed = self.scratch.atta(&["workspaces", "list", "--json", "--data-dir", &data]);
-            listed.json().as_array().is_some_and(Vec::is_empty).then_some(())
+        self.kept_workspaces(0);
+    }
+
+    /// Waits until none but so many are left, of jobs that were not completed.
+    pub(super) fn kept_workspaces(&self, count: usize) {
+        wait_for("all other workspaces to be gone", || {
+            let states = self.workspaces();
+            (states.len() == count && states.iter().all(|state| state == "kept")).then_some(())
         });
+    }
+
+    /// The states of all workspaces.
+    pub(super) fn workspaces(&self) -> Vec<String> {
+        let data = self.scratch.path("data").display().to_string();
+        let listed = self.scratch.atta(&["workspaces", "list", "--json", "--data-dir", &data]).json();
+        let all = listed.as_array().expect("a list").iter();
+        all.map(|workspace| workspace["state"].as_str().expect("a state").to_owned()).collect()
+    }
+
+    /// Waits until a job is paused, and lets it go on.
+    pub(super) fn resume_when_paused(&self, job: &str) {
+        wait_for("the job to pause", || (self.server().job(job)["state"] == "PAUSED").then_some(()));
+        let resumed = self.server().client(&["resume", job]);
+        assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
     }
 
     /// Jobs of a type: id, state, and their user key.

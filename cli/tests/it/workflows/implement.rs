@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::ground::shell;
 use super::world::{REPO, World};
 use crate::scratch::task;
 
@@ -107,7 +108,52 @@ fn what_does_not_become_a_pull_request_is_said_in_words_and_left_to_a_person() {
     let kept = task(&done, "analyze-failure")["artifacts"].to_string();
     assert!(kept.contains("work/branch.bundle") && kept.contains("work/test-end.log"), "{done:#}");
     assert_eq!(world.branches(), Vec::<String>::new());
+    world.kept_workspaces(cases.len());
+    world.stop();
+}
+
+#[test]
+fn what_was_paid_for_is_there_when_a_failed_job_is_retried_by_hand() {
+    let world = World::new(2);
+    shell(
+        &world.scratch,
+        "printf '#!/bin/sh\\ncase $1 in refs/heads/ai/*) echo no branches here >&2; exit 1 ;; esac\\n' >project.git/hooks/update
+         chmod +x project.git/hooks/update",
+    );
+    world.upload("gh-implement", |text| {
+        text.replace("  - task_type: push\n    retry: 5\n", "  - task_type: push\n    retry: 0\n")
+    });
+    let issue = world.issue("plain");
+    let job = world.submit(issue, &[]);
+    let done = world.finished(&job);
+    assert_eq!((&done["state"], &task(&done, "push")["exit_code"]), (&"FAILED".into(), &1.into()), "{done:#}");
+    assert_eq!(world.labels(issue), ["needs-human"]);
+    world.kept_workspaces(1);
+
+    shell(&world.scratch, "rm project.git/hooks/update");
+    let retried = world.server().client(&["retry", &job]);
+    assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
+    let pull = world.followed(issue);
+    world.merge(pull);
+    assert_eq!(world.finished(&job)["state"], "COMPLETED");
+    assert_eq!(world.sessions_of(issue), "plan 1, implement 1, self-verify 1, learn 1");
     world.no_workspaces();
+    world.stop();
+}
+
+#[test]
+fn a_login_that_has_expired_pauses_the_job_and_an_agent_that_breaks_begins_where_it_was() {
+    let world = World::new(2);
+    let (loggedout, crashed) = (world.issue("loggedout"), world.issue("crashed"));
+    let paused = world.submit(loggedout, &[]);
+    world.submit(crashed, &[]);
+    world.resume_when_paused(&paused);
+    for issue in [loggedout, crashed] {
+        world.followed(issue);
+        assert_eq!(world.sessions_of(issue), "plan 1, implement 1, self-verify 1", "each session was begun once");
+        assert_eq!(world.said(issue), Vec::<String>::new());
+    }
+    assert!(world.scratch.path(&format!("modes/{crashed}.was-crashed")).exists());
     world.stop();
 }
 

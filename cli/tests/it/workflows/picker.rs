@@ -14,7 +14,7 @@ fn pick(world: &World) -> Value {
 /// `gh-implement` that only holds its key until it is told how to end: what is tried here is the picker.
 const HELD: &str = r#"
 job_type: gh-implement
-params: {Repo: {}, Issue: {type: integer}, Api: {}, CloneUrl: {}, Base: {}, TestCommand: {}, Agent: {}, AgentCommand: {}, PlanModel: {}, ImplementModel: {}, VerifyModel: {}, LearnModel: {}, Poll: {}, Patience: {}, Ready: {}, Working: {}, Open: {}, Human: {}}
+params: {Repo: {}, Issue: {type: integer}, Api: {}, CloneUrl: {}, Base: {}, TestCommand: {}, Agent: {}, AgentCommand: {}, PlanModel: {}, ImplementModel: {}, VerifyModel: {}, LearnModel: {}, MaxRounds: {type: integer}, MaxJobTurns: {type: integer}, Poll: {}, Patience: {}, Ready: {}, Working: {}, Open: {}, Human: {}}
 user_key: "{{ Repo }}#{{ Issue }}"
 tasks:
   - task_type: hold

@@ -2,6 +2,7 @@
 
 use super::world::{REPO, World};
 use crate::live_server::wait_for;
+use crate::scratch::task;
 
 #[test]
 fn a_pull_request_with_the_label_is_reviewed_once() {
@@ -23,6 +24,15 @@ fn a_pull_request_with_the_label_is_reviewed_once() {
     wait_for("the label to go", || world.labels(pull).is_empty().then_some(()));
     let said = world.said(pull);
     assert!(said[0].starts_with("**Review** of ") && said[0].contains("- `a.txt:3`: This is wrong."), "{said:#?}");
+
+    // The search tells of the label a while longer.
+    let again = world.server().json(&["submit", "gh-review", "-p", &format!("Number={pull}"), "--json"]);
+    let done = world.finished(again["job_id"].as_str().expect("an id"));
+    assert_eq!((&done["state"], &task(&done, "review")["state"]), (&"COMPLETED".into(), &"SKIPPED".into()), "{done:#}");
+    assert_eq!((world.said(pull).len(), world.sessions_of(0)), (1, "review 1".to_owned()), "it is paid for once");
+    let log = world.fake.log();
+    let at = |method: &str, path: &str| log.iter().position(|one| one.method == method && one.path.contains(path));
+    assert!(at("DELETE", "/labels/ai-review") < at("POST", "/comments"), "first the label, then the work");
     world.stop();
 }
 

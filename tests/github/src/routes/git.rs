@@ -7,7 +7,9 @@ use crate::shapes;
 
 pub(super) fn repository(asked: &mut Asked<'_>) -> Result<Known, Known> {
     let repo = asked.repo()?;
-    ok(shapes::repository(repo))
+    let mut whole = shapes::repository(repo);
+    whole["clone_url"] = json!(format!("https://github.test/{}.git", repo.name));
+    ok(whole)
 }
 
 fn reference(branch: &str, sha: &str) -> Value {

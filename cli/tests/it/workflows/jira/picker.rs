@@ -17,7 +17,7 @@ fn pick(world: &World) -> Value {
 /// `jira-implement` that only holds its key until it is told how to end: what is tried here is the picker.
 const HELD: &str = r#"
 job_type: jira-implement
-params: {Jira: {}, Repo: {}, Issue: {}, Trusted: {}, Api: {}, CloneUrl: {}, Base: {}, TestCommand: {}, Agent: {}, AgentCommand: {}, PlanModel: {}, ImplementModel: {}, VerifyModel: {}, LearnModel: {}, Poll: {}, Patience: {}, Ready: {}, Working: {}, Open: {}, Human: {}}
+params: {Jira: {}, Repo: {}, Issue: {}, Trusted: {}, Api: {}, CloneUrl: {}, Base: {}, TestCommand: {}, Agent: {}, AgentCommand: {}, PlanModel: {}, ImplementModel: {}, VerifyModel: {}, LearnModel: {}, MaxRounds: {type: integer}, MaxJobTurns: {type: integer}, Poll: {}, Patience: {}, Ready: {}, Working: {}, Open: {}, Human: {}}
 user_key: "{{ Repo }}#{{ Issue }}"
 tasks:
   - task_type: hold

@@ -1,5 +1,9 @@
 //! What happens on a pull request of Bitbucket is answered, once, until it is merged or declined.
 
+use atta_fake_github::GitServer;
+use atta_fake_jira::{Fault, Rule, TOKEN};
+
+use super::super::ground::shell;
 use super::world::World;
 use crate::live_server::wait_for;
 
@@ -75,7 +79,7 @@ fn red_builds_of_bitbucket_are_answered_so_often_and_then_a_person_is_asked() {
     assert!(said.len() == 1 && said[0].contains("came back 1 times"), "{said:#?}");
     // An open pull request keeps its branch.
     assert_eq!(world.branches().len(), 1);
-    world.no_workspaces();
+    world.kept_workspaces(1);
     world.stop();
 }
 
@@ -106,6 +110,64 @@ fn a_pull_request_that_is_declined_ends_the_job_and_a_person_is_told() {
     assert_eq!((&done["state"], world.labels(&issue)), (&"BLOCKED".into(), vec!["needs-human".to_owned()]), "{done:#}");
     assert!(world.said(&issue)[0].contains("closed without being merged"));
     assert_eq!(world.branches(), Vec::<String>::new());
-    world.no_workspaces();
+    world.kept_workspaces(1);
+    world.stop();
+}
+
+#[test]
+fn a_comment_of_bitbucket_that_is_gone_needs_no_answer_and_a_token_that_has_ended_pauses_the_job() {
+    let world = World::new(2);
+    let issue = world.issue("plain");
+    let job = world.submit(&issue, &[]);
+    let pull = world.followed(&issue);
+    world.fake.inject(Rule::on("POST", "/comments").once(Fault::Status(404)));
+    world.fake.state(|state| state.remark(pull, "ada", "thank you", None));
+    wait_for("the answer", || (world.fake.count("POST", "/comments") > 0).then_some(()));
+    world.looked_at(pull, 3);
+    assert_eq!(world.answers(pull).len(), 0);
+
+    world.fake.inject(Rule::on("GET", &format!("/pullrequests/{pull}")).once(Fault::Status(401)));
+    world.resume_when_paused(&job);
+    world.merge(pull);
+    assert_eq!(world.finished(&job)["state"], "COMPLETED");
+    world.stop();
+}
+
+#[test]
+fn whoever_has_said_something_on_bitbucket_is_answered_before_a_person_is_asked() {
+    let world = World::new(2);
+    let issue = world.issue("raced");
+    let job = world.submit(&issue, &["MaxRounds=1"]);
+    let pull = world.followed(&issue);
+    world.fake.state(|state| state.remark(pull, "ada", "Louder, please.", None));
+    wait_for("the answer", || (world.answers(pull).len() == 1).then_some(()));
+    // Somebody pushed meanwhile, and both are there.
+    let head = world.head(pull);
+    assert!(world.answers(pull)[0].raw.contains(&format!("See {head}.")), "{:#?}", world.answers(pull));
+    for file in ["theirs.txt".to_owned(), format!("feature-{issue}.txt")] {
+        shell(&world.scratch, &format!("git -C project.git cat-file -e {head}:{file}"));
+    }
+    world.fake.state(|state| state.remark(pull, "ada", "Louder still.", None));
+    let done = world.finished(&job);
+    assert_eq!((&done["state"], world.labels(&issue)), (&"BLOCKED".into(), vec!["needs-human".to_owned()]), "{done:#}");
+    let answers = world.answers(pull);
+    assert!(answers.len() == 2 && answers[1].raw.contains("This is not done."), "{answers:#?}");
+    assert!(world.said(&issue)[0].contains("were answered 1 times"), "{:#?}", world.said(&issue));
+    world.stop();
+}
+
+#[test]
+fn a_repository_of_bitbucket_that_asks_for_a_password_gets_the_token() {
+    let mut world = World::new(2);
+    let git = GitServer::start(world.scratch.root(), TOKEN);
+    world.clone_url = git.url("project.git");
+    let issue = world.issue("plain");
+    let job = world.submit(&issue, &[]);
+    let pull = world.followed(&issue);
+    world.fake.state(|state| state.remark(pull, "ada", "Louder, please.", None));
+    wait_for("the answer", || (world.answers(pull).len() == 1).then_some(()));
+    world.merge(pull);
+    assert_eq!(world.finished(&job)["state"], "COMPLETED");
+    assert!(git.served().iter().any(|served| served.allowed && served.service == "receive-pack"));
     world.stop();
 }
