@@ -1,4 +1,4 @@
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
@@ -12,6 +12,10 @@ import "./styles.css";
 
 startTheme();
 const queries = new QueryClient({
+  queryCache: new QueryCache({
+    // The stream that is open goes on when a token has run out or was revoked.
+    onError: (error) => error instanceof ApiError && error.status === 401 && live.refuse(error),
+  }),
   defaultOptions: {
     queries: {
       // Events say what is out of date: nothing is polled.

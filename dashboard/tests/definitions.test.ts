@@ -131,3 +131,68 @@ test("the picture of a definition is shown as a whole, on a phone too, and howev
     }
   }
 });
+
+test("what is being written stays when somebody else saves, and is saved over that only when one says so", async ({
+  world,
+}) => {
+  await world.api.install(greet("1.0.0", "Hello"));
+  const page = await world.open("/definitions/greet?tab=edit");
+  const text = page.getByRole("textbox", { name: /The definition as YAML/ });
+  await text.press("Control+End");
+  await page.keyboard.insertText("# mine");
+  await world.api.install(greet("1.1.0", "Good day"));
+  // The page has learned of it.
+  await page.getByRole("main").getByText("1.1.0").first().waitFor();
+  await expect.poll(() => text.textContent()).toContain("# mine");
+  const save = page.getByRole("button", { name: "Save as new version" });
+  await expect.poll(() => save.isEnabled(), { timeout: 60_000 }).toBe(true);
+  await text.press("Control+s");
+  const question = page.getByRole("alertdialog");
+  await question.getByText("Save over a newer version?").waitFor();
+  await question.getByRole("button", { name: "Leave it" }).click();
+  await expect.poll(() => text.textContent()).toContain("# mine");
+  // The focus goes back to where it was.
+  await expect.poll(() => text.evaluate((element) => element === document.activeElement)).toBe(true);
+});
+
+test("the editor goes on where one was when one saves", async ({ world }) => {
+  await world.api.install(greet("1.0.0", "Hello"));
+  const page = await world.open("/definitions/greet?tab=edit");
+  const text = page.getByRole("textbox", { name: /The definition as YAML/ });
+  await text.press("Control+Home");
+  await page.keyboard.insertText("# first");
+  const save = page.getByRole("button", { name: "Save as new version" });
+  await expect.poll(() => save.isEnabled(), { timeout: 60_000 }).toBe(true);
+  await text.press("Control+s");
+  await page.getByText("greet is saved").waitFor();
+  await expect.poll(() => save.isDisabled(), { timeout: 60_000 }).toBe(true);
+  // Without a click: the editor has the focus and its cursor, and what was done can be undone.
+  await page.keyboard.insertText(" line");
+  await expect.poll(() => text.textContent()).toContain("# first line");
+  await page.keyboard.press("Control+z");
+  await page.keyboard.press("Control+z");
+  await expect.poll(() => text.textContent()).not.toContain("# first");
+});
+
+test("a form of an older version says that there is a newer one before it runs anything", async ({ world }) => {
+  await world.api.install(greet("1.0.0", "Hello"));
+  const told = await world.open("/definitions/greet?tab=run");
+  // A page that nobody tells: its stream never comes.
+  const { page, allow } = await world.sheet("/definitions/greet?tab=run");
+  allow(/ERR_/);
+  await page.route("**/api/v1/events/stream", (route) => route.abort());
+  await page.reload();
+  await page.locator('[name="Name"]').fill("Ada");
+  await world.api.install(greet("1.1.0", "Good day"));
+  await told.getByText("A newer version is there: 1.1.0").waitFor();
+  await accessible(told);
+  await page.getByRole("button", { name: "Run greet" }).click();
+  await page.getByText("A newer version is there: 1.1.0").waitFor();
+  const { items } = await world.api.ask<{ items: unknown[] }>("GET", "/api/v1/jobs");
+  expect(items).toEqual([]);
+  await page.getByRole("button", { name: "Take the newer one" }).click();
+  await page.getByText("A newer version is there").waitFor({ state: "detached" });
+  expect(await page.locator('[name="Name"]').inputValue()).toBe("Ada");
+  await page.getByRole("button", { name: "Run greet" }).click();
+  await page.getByText("There is a job:").waitFor();
+});

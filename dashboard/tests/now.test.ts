@@ -133,7 +133,7 @@ tasks:
       .waitFor();
     const queue = panel("Queue");
     const row = (number: number) => queue.getByRole("listitem").filter({ hasText: `pull/${number}` });
-    await row(58).getByText("waits for a slot: 1 of 1 are taken").waitFor();
+    await row(58).getByText("waits for an ant: 1 of 1 slots busy").waitFor();
     await row(58).getByText("high priority").waitFor();
     await row(59).getByText("scheduled for 2099-01-01").waitFor();
 
@@ -158,4 +158,24 @@ tasks:
   } finally {
     await world.stop();
   }
+});
+
+test("a long queue hides neither what runs nor what needs somebody, and sections say what they leave out", async ({
+  world,
+}) => {
+  await world.api.install(paused, "job_type: later\ntasks:\n  - {task_type: one, script: [echo hi]}\n", blocked);
+  const old = await world.api.submit("paused");
+  await world.api.state(old, "PAUSED");
+  const at = new Date(Date.now() + 86_400_000).toISOString();
+  for (let more = 0; more < 21; more++) {
+    await Promise.all(Array.from({ length: 10 }, () => world.api.submit("later", {}, { scheduled_at: at })));
+  }
+  const stopped = await Promise.all(Array.from({ length: 31 }, () => world.api.submit("blocked")));
+  for (const job of stopped) await world.api.ended(job);
+  const page = await world.open("/");
+  await page.locator(`a[href="/jobs/${old}"]`).waitFor();
+  await page.getByRole("link", { name: "All 210" }).waitFor();
+  await page.getByText("Of the blocked jobs, the newest 30 are looked at here.").waitFor();
+  await page.getByRole("link", { name: "All 31" }).click();
+  await page.getByText("31 jobs, the newest first").waitFor();
 });

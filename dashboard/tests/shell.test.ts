@@ -1,5 +1,7 @@
+import type { Page } from "playwright-core";
 import { expect } from "vitest";
-import { accessible, fits, live, loaded, test, World } from "./harness";
+import type { Api } from "../src/api/client";
+import { accessible, Client, fits, live, loaded, test, World } from "./harness";
 
 test("a page goes on by itself when the server comes back", async ({ world }) => {
   const page = await world.open("/audit");
@@ -167,4 +169,102 @@ test("a server that asks for a token gets one from the person who has it", async
   } finally {
     await world.stop();
   }
+});
+
+test("a token is typed in, does what it may, and is refused with the reason when it is no good any more", async () => {
+  const world = await World.start();
+  try {
+    // There has to be an admin who takes the token back.
+    const admin = new Client(world.server.url, await world.api.token("admin", "admin", "ada"));
+    const made = await admin.ask<Api<"NewToken">>("POST", "/api/v1/tokens", {
+      name: "vera",
+      role: "viewer",
+      user: "vera",
+    });
+    await world.api.install("job_type: hello\ntasks:\n  - {task_type: greet, script: [echo hello]}\n");
+    const { page, allow } = await world.sheet("/");
+    allow(/401|429/);
+    await page.evaluate(() => sessionStorage.setItem("atta.token", "atta_half"));
+    await page.reload();
+    await page.getByText("this is not a whole token of Atta").waitFor();
+    await accessible(page);
+    const field = page.getByLabel("API token");
+    await field.fill("my tökén");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("This is no token").waitFor();
+    await field.fill(made.value);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    const person = page.getByRole("complementary");
+    await person.getByText("vera").waitFor();
+    await live(page);
+
+    await person.getByRole("button", { name: "Sign out" }).click();
+    await person.getByText("vera").waitFor({ state: "detached" });
+    expect(await page.evaluate(() => sessionStorage.getItem("atta.token"))).toBeNull();
+
+    await page.evaluate((value) => sessionStorage.setItem("atta.token", value), made.value);
+    await page.reload();
+    await person.getByText("vera").waitFor();
+    await live(page);
+    await admin.ask("DELETE", `/api/v1/tokens/${made.token.token_id}`);
+    // The stream goes on; what happens makes the page ask for something.
+    await admin.run("hello");
+    await page.getByText("this token was revoked").waitFor();
+    await page.getByRole("button", { name: "forget this one" }).click();
+    await page.getByText("Nothing runs").waitFor();
+    expect(await page.evaluate(() => sessionStorage.getItem("atta.token"))).toBeNull();
+  } finally {
+    await world.stop();
+  }
+});
+
+test("seven tabs of one browser all show what happens, whichever of them is closed", async ({ world }) => {
+  await world.api.install(waits);
+  const submit = async (go: string) => await world.api.submit("waits", { Go: `${world.server.directory}/${go}` });
+  const one = await submit("one");
+  const first = await world.open("/");
+  const others: Page[] = [];
+  while (others.length < 6) others.push(await world.beside(first, "/"));
+  const shows = async (job: string) => {
+    for (const tab of others) await tab.locator(`a[href="/jobs/${job}"]`).first().waitFor();
+  };
+  for (const tab of [first, ...others]) await live(tab);
+  await shows(one);
+  const two = await submit("two");
+  await shows(two);
+  // The first one has the stream; another takes it over.
+  await first.close();
+  const three = await submit("three");
+  await shows(three);
+  for (const go of ["one", "two", "three"]) await world.server.file(go, "");
+  for (const tab of others) await tab.getByText("Nothing runs").waitFor();
+});
+
+test("what had the focus has it again when a dialog closes", async ({ world }) => {
+  const page = await world.open("/ants");
+  const focused = () => page.evaluate(() => document.activeElement?.ariaLabel ?? document.activeElement?.textContent);
+  const again = (name: string) => expect.poll(focused, { timeout: 60_000 }).toBe(name);
+  const drain = page.getByRole("button", { name: "Drain local" });
+  await drain.focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("alertdialog").getByRole("button", { name: "Leave it" }).click();
+  await again("Drain local");
+  await page.keyboard.press("Enter");
+  await page.getByRole("alertdialog").waitFor();
+  await page.keyboard.press("Escape");
+  await again("Drain local");
+  await page.keyboard.press("?");
+  await page.getByRole("dialog").getByText("Show this list of keys").waitFor();
+  await page.keyboard.press("Escape");
+  await again("Drain local");
+  await page.keyboard.press("Control+k");
+  await page.getByPlaceholder("Find jobs, definitions, pages, actions").waitFor();
+  await page.keyboard.press("Escape");
+  await again("Drain local");
+  // What opened it is gone: the heading of the page has the focus.
+  await page.keyboard.press("?");
+  await page.getByRole("dialog").getByText("Show this list of keys").waitFor();
+  await page.locator('[aria-label="Drain local"]').evaluate((element) => element.remove());
+  await page.keyboard.press("Escape");
+  await again("Ants");
 });

@@ -6,6 +6,9 @@ export type Api<Name extends keyof components["schemas"]> = components["schemas"
 
 const tokenKey = "atta.token";
 
+/** Whether something can be a token at all: a browser refuses to send what has other letters. */
+export const looksLikeToken = (value: string) => /^[\x21-\x7e]+$/.test(value);
+
 /** The token of this browser tab, if the server asked for one. */
 export const token = {
   get: () => sessionStorage.getItem(tokenKey),

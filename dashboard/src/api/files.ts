@@ -7,6 +7,24 @@ export async function fetchBlob(url: string, range?: string): Promise<Blob> {
   return response.blob();
 }
 
+/** The whole lines among the first so many bytes of a text that the server has. The rest is not fetched. */
+export async function fetchBeginning(url: string, most: number): Promise<string> {
+  const response = await fetch(url, { headers: headers() });
+  if (!response.ok || response.body === null) throw new ApiError(response.status, await problemOf(response));
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let read = 0; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    text += decoder.decode(value.subarray(0, most - read), { stream: true });
+    read += value.length;
+    if (read > most) break;
+  }
+  await reader.cancel();
+  return text.slice(0, text.lastIndexOf("\n") + 1);
+}
+
 /** Gives the person a file. */
 export function save(content: Blob, name: string): void {
   const address = URL.createObjectURL(content);

@@ -1,30 +1,59 @@
-import type { QueryClient } from "@tanstack/react-query";
+import type { Query, QueryClient, QueryKey } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
-import { type Api, ApiError, headers } from "./client";
-import { messages } from "./sse";
+import { type Api, ApiError, headers, problemOf } from "./client";
+import { type Message, messages } from "./sse";
+import { browserTabs, type News, type Tabs, type Word } from "./tabs";
+import { outdatedBy } from "./topics";
 
 export type LiveState = "connecting" | "live" | "offline" | "refused";
 
 type Listener = (event: Api<"EventResource">) => void;
 
+/** What it needs of the browser. */
+export interface Surroundings {
+  fetch: typeof fetch;
+  wait: (ms: number) => Promise<void>;
+  /** Whether nobody can see this tab. */
+  hidden: () => boolean;
+  tabs: (hear: (word: Word) => void) => Promise<Tabs | undefined>;
+}
+
+const browser: Surroundings = {
+  fetch: (input, init) => fetch(input, init),
+  wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  hidden: () => document.hidden,
+  tabs: browserTabs,
+};
+
 /**
- * The one connection by which the whole dashboard learns what changes. It goes on behind the last event it saw, so that
+ * The one stream by which the whole dashboard learns what changes. It goes on behind the last event it saw, so that
  * nothing is missed while the server or the network is away, and tells the cache of queries what is out of date.
+ *
+ * The tabs of a browser share it, since a browser has few connections to a server: one has it and tells the others.
  */
 export class Live {
   state: LiveState = "connecting";
-  #last: string | undefined;
+  /** Why the server does not let us in, when it does not. */
+  refusal: ApiError | undefined;
+  /** The last sequence number of which every event was seen. */
+  #last: number | undefined;
+  #tabs: Tabs | undefined;
+  /** Whether this tab has the stream. */
+  #leads = false;
+  #failures = 0;
   #stop = new AbortController();
   #watchers = new Set<() => void>();
   #listeners = new Set<Listener>();
-  #stale = new Map<string, readonly unknown[]>();
+  #stale = new Map<string, QueryKey>();
   #flush: ReturnType<typeof setTimeout> | undefined;
   #refreshing = new Set<string>();
-  #again = new Map<string, readonly unknown[]>();
+  #again = new Map<string, QueryKey>();
   readonly #queries: QueryClient;
+  readonly #around: Surroundings;
 
-  constructor(queries: QueryClient) {
+  constructor(queries: QueryClient, around: Surroundings = browser) {
     this.#queries = queries;
+    this.#around = around;
   }
 
   /** Calls back when `state` changes. Returns what ends that. */
@@ -40,20 +69,11 @@ export class Live {
   }
 
   async run(): Promise<void> {
-    for (let failures = 0; !this.#stop.signal.aborted; failures++) {
-      try {
-        for await (const message of this.#connect()) {
-          failures = 0;
-          this.#take(message.data, message.id);
-        }
-      } catch (error) {
-        if (this.#stop.signal.aborted) return;
-        if (error instanceof ApiError && (error.status === 401 || error.status === 403)) return this.#become("refused");
-      }
-      this.#become("offline");
-      // Full jitter, so that the pages of a whole team do not come back in one moment.
-      const delay = Math.random() * Math.min(15_000, 500 * 2 ** failures);
-      await new Promise((resolve) => setTimeout(resolve, delay));
+    this.#tabs = await this.#around.tabs((word) => this.#hear(word));
+    this.#tabs?.tell({ kind: "hello" });
+    while (!this.#stop.signal.aborted) {
+      await (this.#tabs === undefined ? this.#lead() : this.#tabs.alone(() => this.#lead(), this.#stop.signal));
+      if (!this.#stop.signal.aborted) await this.#pause();
     }
   }
 
@@ -62,58 +82,146 @@ export class Live {
     clearTimeout(this.#flush);
   }
 
-  async *#connect() {
-    const resume: Record<string, string> = this.#last === undefined ? {} : { "Last-Event-ID": this.#last };
-    const response = await fetch("/api/v1/events/stream", {
-      headers: { Accept: "text/event-stream", ...headers(), ...resume },
-      signal: this.#stop.signal,
-    });
-    if (!response.ok || response.body === null) throw new ApiError(response.status, undefined);
-    const back = this.state === "offline";
-    this.#become("live");
-    // What was missed is told again, but what has no events (ants, budgets, configs) is not.
-    if (back) void this.#queries.invalidateQueries();
-    yield* messages(response.body);
+  /** The server does not let us in (any more): nothing is asked for until somebody signs in anew. */
+  refuse(error: ApiError) {
+    if (this.state === "refused") return;
+    this.refusal = error;
+    this.stop();
+    this.#become("refused");
   }
 
-  #take(text: string, id: string | undefined) {
-    if (id !== undefined) this.#last = id;
-    const event = JSON.parse(text) as Api<"EventResource">;
+  /** Has the stream, until it breaks while nobody sees this tab: the timers of such a tab are late, another one is quicker. */
+  async #lead() {
+    this.#leads = true;
+    for (;;) {
+      await this.#connection();
+      if (this.#stop.signal.aborted || this.#around.hidden()) break;
+      await this.#pause();
+    }
+    this.#leads = false;
+  }
+
+  /** Full jitter, so that the pages of a whole team do not come back in one moment. */
+  #pause(): Promise<void> {
+    return this.#around.wait(Math.random() * Math.min(15_000, 500 * 2 ** this.#failures++));
+  }
+
+  async #connection() {
+    const stop = this.#stop.signal;
+    try {
+      const resume: Record<string, string> = this.#last === undefined ? {} : { "Last-Event-ID": String(this.#last) };
+      const response = await this.#around.fetch("/api/v1/events/stream", {
+        headers: { Accept: "text/event-stream", ...headers(), ...resume },
+        signal: stop,
+      });
+      if (!response.ok || response.body === null) throw new ApiError(response.status, await problemOf(response));
+      this.#tell({ kind: "connected" });
+      for await (const message of messages(response.body)) {
+        // The server cannot go on; it ends the stream.
+        if (message.event === "error") break;
+        this.#failures = 0;
+        this.#tell({ kind: "message", message, after: this.#last });
+      }
+    } catch (error) {
+      if (stop.aborted) return;
+      if (error instanceof ApiError && isRefusal(error)) return this.refuse(error);
+    }
+    this.#tell({ kind: "offline" });
+  }
+
+  #tell(news: News) {
+    if (this.#stop.signal.aborted) return;
+    this.#tabs?.tell(news);
+    this.#learn(news);
+  }
+
+  #hear(word: Word) {
+    if (this.#stop.signal.aborted) return;
+    if (word.kind === "hello") {
+      // While it connects, all will be told in a moment.
+      if (this.#leads && this.state !== "connecting") {
+        this.#tabs?.tell({ kind: "here", live: this.state === "live", last: this.#last });
+      }
+    } else if (word.kind === "here") {
+      if (this.state !== "connecting" || this.#leads) return;
+      this.#last = word.last;
+      this.#learn({ kind: word.live ? "connected" : "offline" });
+    } else {
+      // What was before this message came when this tab did not hear.
+      if (word.kind === "message" && (word.after ?? 0) > (this.#last ?? 0)) {
+        this.#last = word.after;
+        this.#missed();
+      }
+      this.#learn(word);
+    }
+  }
+
+  #learn(news: News) {
+    if (news.kind === "message") return this.#take(news.message);
+    this.#become(news.kind === "connected" ? "live" : "offline");
+    // What was missed is told again, but what has no events (ants, budgets, configs) is not.
+    if (news.kind === "connected") this.#missed();
+  }
+
+  #take({ event: name, data, id }: Message) {
+    if (name === "changed") {
+      for (const key of outdatedBy(data)) this.#outdated(key);
+      return;
+    }
+    const event = JSON.parse(data) as Api<"EventResource">;
+    // A tab that takes over begins where it was itself, which may be behind others.
+    if (event.sequence <= (this.#last ?? 0)) return;
+    // Only the last event of a sequence number has it as its id.
+    if (id === String(event.sequence)) this.#last = event.sequence;
     for (const listener of this.#listeners) listener(event);
     this.#outdated(["job", event.job_id]);
     this.#outdated(["jobs"]);
     this.#outdated(["live"]);
   }
 
+  /** Whatever was asked for so far may be out of date. */
+  #missed() {
+    void this.#refresh("[]", [], this.#underWay([]));
+  }
+
   /** Many events of one moment cause one request. */
-  #outdated(key: readonly unknown[]) {
+  #outdated(key: QueryKey) {
     this.#stale.set(JSON.stringify(key), key);
     this.#flush ??= setTimeout(() => {
       this.#flush = undefined;
-      const keys = [...this.#stale];
+      const stale = [...this.#stale].map(([name, key]) => ({ name, key, underWay: this.#underWay(key) }));
       this.#stale.clear();
-      for (const [name, queryKey] of keys) void this.#refresh(name, queryKey);
+      for (const { name, key, underWay } of stale) void this.#refresh(name, key, underWay);
     }, 150);
+  }
+
+  #underWay(queryKey: QueryKey): Query[] {
+    return this.#queries.getQueryCache().findAll({ queryKey, fetchStatus: "fetching" });
   }
 
   /**
    * What is under way is never given up for a newer request: something that changes faster than it can be told would not be
-   * shown at all. It is asked for once more afterwards.
+   * shown at all. It is asked for once more afterwards, since its answer may be older than the event.
    */
-  async #refresh(name: string, queryKey: readonly unknown[]) {
+  async #refresh(name: string, queryKey: QueryKey, underWay: Query[]) {
     if (this.#refreshing.has(name)) {
       this.#again.set(name, queryKey);
       return;
     }
     this.#refreshing.add(name);
     try {
-      await this.#queries.invalidateQueries({ queryKey }, { cancelRefetch: false });
+      await Promise.all([
+        this.#queries.invalidateQueries({ queryKey }, { cancelRefetch: false }),
+        ...underWay.map((query) => query.promise?.catch(() => undefined)),
+      ]);
     } finally {
       this.#refreshing.delete(name);
     }
+    if (this.#stop.signal.aborted) return;
+    for (const query of underWay) this.#outdated(query.queryKey);
     const again = this.#again.get(name);
     this.#again.delete(name);
-    if (again !== undefined && !this.#stop.signal.aborted) this.#outdated(again);
+    if (again !== undefined) this.#outdated(again);
   }
 
   #become(state: LiveState) {
@@ -122,6 +230,10 @@ export class Live {
     for (const changed of this.#watchers) changed();
   }
 }
+
+/** Whether waiting does not help: also who was refused too often is told so only as long as their token is no good. */
+const isRefusal = ({ status, problem }: ApiError) =>
+  status === 401 || status === 403 || problem?.code === "TOO_MANY_FAILURES";
 
 export function useLiveState(live: Live): LiveState {
   return useSyncExternalStore(live.watch, () => live.state);

@@ -81,8 +81,8 @@ test("jobs that have not begun are the queue, the next one first", () => {
   const { running, waiting, queued } = split([late, early, job({ started_at: "x" }), job({ state: "WAITING" })]);
   expect([running.length, waiting.length]).toEqual([1, 1]);
   expect(queued).toEqual([early, late]);
-  expect(queueReason(early, { used: 3, all: 3 })).toBe("waits for a slot: 3 of 3 are taken");
-  expect(queueReason(late, { used: 0, all: 3 })).toBe("waits for max_concurrency 1");
+  expect(queueReason(early)).toBe("is about to start");
+  expect(queueReason(late)).toBe("waits for max_concurrency 1");
 });
 
 test("a larger budget is suggested in round numbers, above what is used", () => {

@@ -107,14 +107,10 @@ export function atDeadline(action: string | null | undefined): string {
   return "then it counts as rejected";
 }
 
-/** A job that has not begun: what it waits for. Running jobs without a start wait for a slot. */
-export function queueReason(job: Job, slots: { used: number; all: number }): string | undefined {
+/** A job that has not begun: what it waits for. */
+export function queueReason(job: Job): string | undefined {
   if (job.reason) return job.reason;
-  if (job.state === "RUNNING" && !job.started_at) {
-    return slots.all > 0 && slots.used >= slots.all
-      ? `waits for a slot: ${slots.used} of ${slots.all} are taken`
-      : "is about to start";
-  }
+  if (job.state === "RUNNING" && !job.started_at) return "is about to start";
   if (job.state === "PENDING" && job.scheduled_at) return "waits for its time";
   return undefined;
 }

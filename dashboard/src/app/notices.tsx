@@ -9,9 +9,12 @@ type Notices = "off" | "needs" | "all";
 
 const key = "atta.notices";
 const supported = () => typeof Notification !== "undefined" && window.isSecureContext;
+/** A browser may have the name and yet let no page show anything (Chrome for Android): kept when it turns out. */
+const refusedKey = "atta.notices.refused";
+const refused = () => localStorage.getItem(refusedKey) !== null;
 
 function chosen(): Notices {
-  if (!supported() || Notification.permission !== "granted") return "off";
+  if (!supported() || refused() || Notification.permission !== "granted") return "off";
   const value = localStorage.getItem(key);
   return value === "needs" || value === "all" ? value : "off";
 }
@@ -46,7 +49,14 @@ async function setNotices(next: Notices) {
 /** Shows a notification of the browser; a click on it leads there. */
 export function notify(note: Note | undefined, open: (to: string) => void) {
   if (note === undefined || chosen() === "off") return;
-  const shown = new Notification(note.title, { body: note.body, icon: "/favicon.svg", tag: `atta ${note.to}` });
+  let shown: Notification;
+  try {
+    shown = new Notification(note.title, { body: note.body, icon: "/favicon.svg", tag: `atta ${note.to}` });
+  } catch {
+    localStorage.setItem(refusedKey, "yes");
+    level.set(chosen());
+    return;
+  }
   shown.onclick = () => {
     window.focus();
     open(note.to);
@@ -62,6 +72,7 @@ const choices: { value: Notices; label: string }[] = [
 
 export function NoticesMenu() {
   const current = useNotices();
+  if (refused()) return null;
   const Icon = { off: BellOff, needs: Bell, all: BellRing }[current];
   return (
     <DropdownMenu.Root modal={false}>

@@ -2,12 +2,13 @@ import { queryOptions, useQuery } from "@tanstack/react-query";
 import { type Api, api, data } from "../api/client";
 import { allDefinitions } from "../api/definitions";
 import { all, given } from "../api/paged";
-import { active } from "./states";
 
-/** So many jobs of a kind are looked at; lists say when there are more. */
-export const most = 200;
+/** So many jobs of a kind are looked at, the newest first; lists say when there are more. */
+const most = 200;
 /** So many blocked jobs are asked about, the newest first. */
 const mostBlocked = 30;
+/** What is asked for by itself: a long queue does not hide what runs, or waits for somebody. */
+const kinds: readonly Api<"JobState">[][] = [["PAUSED"], ["RUNNING", "CANCELLING"], ["WAITING"], ["PENDING"]];
 
 const jobs = (state: readonly Api<"JobState">[], limit: number, order: "created" | "finished" = "created") =>
   data(api.GET("/api/v1/jobs", { params: { query: { state: [...state], limit, order } } }));
@@ -18,13 +19,24 @@ export const jobCounts = queryOptions({
   queryFn: () => data(api.GET("/api/v1/jobs/counts")),
 });
 
-/** How many jobs are in a state, "+" behind it where there may be more. */
-export const counted = ({ states, at_least }: Api<"JobCounts">, state: Api<"JobState">) =>
-  `${(states[state] ?? 0).toLocaleString("en")}${at_least.includes(state) ? "+" : ""}`;
+/** How many jobs are in some states, "+" behind it where there may be more. */
+export const counted = ({ states, at_least }: Api<"JobCounts">, ...which: Api<"JobState">[]) => {
+  const sum = which.reduce((sum, state) => sum + (states[state] ?? 0), 0);
+  return `${sum.toLocaleString("en")}${which.some((state) => at_least.includes(state)) ? "+" : ""}`;
+};
 
+/** What goes on, the newest first, and the states in which there is more than that. */
 export const activeJobs = queryOptions({
   queryKey: ["jobs", "active"],
-  queryFn: () => jobs(active, most),
+  queryFn: async () => {
+    const pages = await Promise.all(kinds.map(async (states) => ({ states, ...(await jobs(states, most)) })));
+    // A job may have become another kind meanwhile.
+    const found = new Map(pages.flatMap(({ items }) => items).map((job) => [job.job_id, job]));
+    return {
+      items: [...found.values()].sort((a, b) => b.created_at.localeCompare(a.created_at)),
+      cut: pages.flatMap(({ states, next_cursor }) => (next_cursor == null ? [] : states)),
+    };
+  },
 });
 
 export const blockedJobs = queryOptions({

@@ -5,6 +5,7 @@ import { CornerDownLeft, FileCode2, Keyboard, LogOut, Play, Search, Zap } from "
 import { Dialog } from "radix-ui";
 import { useEffect, useRef, useState } from "react";
 import { api, data } from "../api/client";
+import { useFocusBack } from "../ui/focus";
 import { plain } from "../ui/inline";
 import { useSettled } from "../ui/settled";
 import { lookOf, StateBadge } from "../ui/state";
@@ -35,15 +36,22 @@ export function Palette({
     <Dialog.Root open={open} onOpenChange={onOpenChange}>
       <Dialog.Portal>
         <Dialog.Overlay className="fixed inset-0 z-40 bg-black/40" />
-        <Dialog.Content
-          aria-describedby={undefined}
-          className="fixed top-[12dvh] left-1/2 z-50 w-[calc(100vw-2rem)] max-w-xl -translate-x-1/2 overflow-hidden rounded-lg border border-line bg-panel shadow-xl"
-        >
-          <Dialog.Title className="sr-only">Find pages, jobs, definitions and actions</Dialog.Title>
-          <Found close={() => onOpenChange(false)} onShowKeys={onShowKeys} />
-        </Dialog.Content>
+        <Window close={() => onOpenChange(false)} onShowKeys={onShowKeys} />
       </Dialog.Portal>
     </Dialog.Root>
+  );
+}
+
+function Window(props: { close: () => void; onShowKeys: () => void }) {
+  return (
+    <Dialog.Content
+      aria-describedby={undefined}
+      onCloseAutoFocus={useFocusBack()}
+      className="fixed top-[12dvh] left-1/2 z-50 w-[calc(100vw-2rem)] max-w-xl -translate-x-1/2 overflow-hidden rounded-lg border border-line bg-panel shadow-xl"
+    >
+      <Dialog.Title className="sr-only">Find pages, jobs, definitions and actions</Dialog.Title>
+      <Found {...props} />
+    </Dialog.Content>
   );
 }
 

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useRouter } from "@tanstack/react-router";
 import { Moon, Search, Sun, SunMoon } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
+import { token } from "../api/client";
 import { useLiveState } from "../api/live";
 import { cn } from "../ui/cn";
 import { Confirmer } from "../ui/confirm";
@@ -41,7 +42,7 @@ export function Shell() {
     pages.map(({ to, label, key }) => ({ keys: key, label, run: () => void router.navigate({ to }) })),
     { shell: true },
   );
-  if (state === "refused") return <Login />;
+  if (state === "refused") return <Login refusal={live.refusal} />;
   return (
     <div className="min-h-dvh md:grid md:grid-cols-[13rem_1fr]">
       <a href="#main" className="sr-only focus:not-sr-only focus:absolute focus:z-50 focus:bg-panel focus:p-2">
@@ -81,7 +82,7 @@ export function Shell() {
             </Link>
           ))}
         </nav>
-        <Person />
+        <Person offline={state === "offline"} />
         <div className="flex items-center justify-between gap-2 border-line px-4 py-2 max-md:absolute max-md:top-1 max-md:right-0 md:border-t">
           <Connection state={state} />
           <span className="flex items-center">
@@ -122,15 +123,20 @@ function NeedsCount() {
   );
 }
 
-/** Who is signed in, where the server asks for that. */
-function Person() {
+/** Who is signed in, where the server asks for that; without an answer of it, that there is a token to forget. */
+function Person({ offline }: { offline: boolean }) {
   const { data: caller } = useQuery(callerQuery);
-  if (!caller?.user) return null;
+  const unknown = caller === undefined && offline && token.get() !== null;
+  if (!caller?.user && !unknown) return null;
   return (
     <div className="flex items-center justify-between gap-2 border-t border-line px-4 py-1.5 text-xs text-soft max-md:hidden">
-      <span className="min-w-0 break-words" title={`Signed in with the token ${caller.token}`}>
-        <span className="font-medium text-text">{caller.user}</span>, {caller.role}
-      </span>
+      {caller?.user ? (
+        <span className="min-w-0 break-words" title={`Signed in with the token ${caller.token}`}>
+          <span className="font-medium text-text">{caller.user}</span>, {caller.role}
+        </span>
+      ) : (
+        <span>Signed in with a token</span>
+      )}
       <button type="button" className="min-h-target shrink-0 rounded text-accent hover:underline" onClick={signOut}>
         Sign out
       </button>

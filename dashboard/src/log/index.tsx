@@ -17,9 +17,10 @@ import { LogViewport, type Range, type Viewport } from "./viewport";
 const mostCopied = 16 * 1024 * 1024;
 
 /** The log of an attempt, while it is written and afterwards. */
-export function LogView({ jobId, attempt, live }: { jobId: string; attempt: number; live: boolean }) {
+export function LogView(props: { jobId: string; task: string; attempt: number; live: boolean }) {
+  const { jobId, attempt } = props;
   const source = useMemo(() => sourceOf(jobId, attempt), [jobId, attempt]);
-  return <Log key={source.url} source={source} jobId={jobId} attempt={attempt} live={live} />;
+  return <Log key={source.url} source={source} {...props} />;
 }
 
 /** Where each log was left, as long as the page is open. */
@@ -30,12 +31,24 @@ const remembered = {
   set: (name: string, value: string) => localStorage.setItem(`atta.log.${name}`, value),
 };
 
-function Log({ source, jobId, attempt, live }: { source: LogSource; jobId: string; attempt: number; live: boolean }) {
+function Log({
+  source,
+  jobId,
+  task,
+  attempt,
+  live,
+}: {
+  source: LogSource;
+  jobId: string;
+  task: string;
+  attempt: number;
+  live: boolean;
+}) {
   const version = useSyncExternalStore(source.watch, () => source.version);
   const { store } = source;
   const layout = useMemo(() => new Layout(store), [store]);
   const [, redraw] = useReducer((count: number) => count + 1, 0);
-  const place = useAddress(attempt);
+  const place = useAddress(task, attempt);
   const [follow, setFollow] = useState(place.selected === undefined && (left.get(source.url)?.follow ?? true));
   const [wrap, setWrap] = useState(remembered.get("wrap") === "on");
   const [times, setTimes] = useState<Times>(() => {
@@ -221,9 +234,9 @@ function Nothing({ progress, live }: { progress: string; live: boolean }) {
 }
 
 /** The lines that the page's address names. */
-function useAddress(attempt: number) {
+function useAddress(task: string, attempt: number) {
   const hash = useLocation({ select: (location) => location.hash });
-  const navigate = useNavigate();
+  const navigate = useNavigate({ from: "/jobs/$id" });
   const selected = useMemo(() => {
     const named = fromHash(hash);
     return named?.attempt === attempt ? { first: named.first, last: named.last } : undefined;
@@ -237,14 +250,15 @@ function useAddress(attempt: number) {
       select: (range: Range | undefined) =>
         void navigate({
           to: ".",
-          search: true,
+          // The lines are of this attempt, also when there are later ones.
+          search: (before) => (range === undefined ? before : { ...before, task, attempt, tab: "log" }),
           hash: range === undefined ? "" : toHash(attempt, range),
           replace: true,
           resetScroll: false,
           hashScrollIntoView: false,
         }),
     }),
-    [selected, navigate, attempt],
+    [selected, navigate, task, attempt],
   );
 }
 

@@ -24,12 +24,20 @@ export class LogSource {
 
   watch = (changed: () => void) => {
     this.#watchers.add(changed);
-    if (this.#watchers.size === 1) this.#start();
+    if (this.#watchers.size === 1) {
+      document.addEventListener("visibilitychange", this.#look);
+      this.#start();
+    }
     return () => {
       this.#watchers.delete(changed);
-      if (this.#watchers.size === 0) this.#stop();
+      if (this.#watchers.size > 0) return;
+      document.removeEventListener("visibilitychange", this.#look);
+      this.#stop();
     };
   };
+
+  /** A browser has few connections to a server for all of its tabs: a log that nobody sees needs none. */
+  #look = () => (document.hidden ? this.#stop() : this.#start());
 
   again() {
     this.#stop();
@@ -37,12 +45,12 @@ export class LogSource {
   }
 
   #start() {
-    if (this.store.complete) return;
+    if (this.store.complete || this.#worker !== undefined || document.hidden) return;
     this.problem = undefined;
     this.progress = "loading";
     const worker = new Worker(new URL("./feed.worker.ts", import.meta.url), { type: "module" });
     worker.addEventListener("message", (message: MessageEvent<News>) => this.#take(message.data));
-    // What was read before the last viewer left is not read again.
+    // What was read before the last viewer left, or looked elsewhere, is not read again.
     const source: Source = { url: this.url, headers: headers(), offset: this.store.bytes };
     worker.postMessage(source);
     this.#worker = worker;

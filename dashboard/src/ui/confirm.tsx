@@ -1,6 +1,7 @@
 import { AlertDialog } from "radix-ui";
 import { useState } from "react";
 import { cn } from "./cn";
+import { useFocusBack } from "./focus";
 import { Button, ErrorBox, input } from "./kit";
 import { Shared, useShared } from "./shared";
 import { toast } from "./toast";
@@ -58,6 +59,7 @@ function Dialog({ question }: { question: Asked }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
   const missing = field?.required === true && text.trim() === "";
+  const focusBack = useFocusBack();
 
   const close = (result: string | undefined) => {
     asked.set(undefined);
@@ -82,7 +84,10 @@ function Dialog({ question }: { question: Asked }) {
     <AlertDialog.Root open onOpenChange={(open) => !open && !busy && close(undefined)}>
       <AlertDialog.Portal>
         <AlertDialog.Overlay className="fixed inset-0 z-40 bg-black/40" />
-        <AlertDialog.Content className="fixed top-1/2 left-1/2 z-50 flex max-h-[85dvh] w-[calc(100vw-2rem)] max-w-md -translate-x-1/2 -translate-y-1/2 flex-col gap-3 overflow-y-auto rounded-lg border border-line bg-panel p-5 shadow-xl">
+        <AlertDialog.Content
+          onCloseAutoFocus={focusBack}
+          className="fixed top-1/2 left-1/2 z-50 flex max-h-[85dvh] w-[calc(100vw-2rem)] max-w-md -translate-x-1/2 -translate-y-1/2 flex-col gap-3 overflow-y-auto rounded-lg border border-line bg-panel p-5 shadow-xl"
+        >
           <AlertDialog.Title className="text-base font-semibold break-words">{title}</AlertDialog.Title>
           <AlertDialog.Description asChild>
             <div className="break-words text-soft">{body}</div>

@@ -2,6 +2,7 @@ import { X } from "lucide-react";
 import { Dialog as Parts } from "radix-ui";
 import { useState } from "react";
 import { cn } from "./cn";
+import { useFocusBack } from "./focus";
 import { Button, ErrorBox } from "./kit";
 
 /** A window above the page: it keeps the focus, Escape closes it. */
@@ -21,12 +22,14 @@ export function Dialog({
   side?: boolean;
   wide?: boolean;
 }) {
+  const focusBack = useFocusBack();
   return (
     <Parts.Root open onOpenChange={(open) => !open && onClose()}>
       <Parts.Portal>
         <Parts.Overlay className="fixed inset-0 z-40 bg-black/40" />
         <Parts.Content
           {...(lead === undefined ? { "aria-describedby": undefined } : {})}
+          onCloseAutoFocus={focusBack}
           className={cn(
             "fixed z-50 flex flex-col overflow-y-auto border-line bg-panel shadow-xl",
             side

@@ -105,6 +105,15 @@ export class World {
     return sheet;
   }
 
+  /** Opens a tab beside a page, in the same browser. */
+  async beside(page: Page, path: string): Promise<Page> {
+    const sheet = await watched(page.context());
+    this.#sheets.push(sheet);
+    await sheet.page.goto(`${this.url}${path}`);
+    await sheet.page.locator("main").waitFor();
+    return sheet.page;
+  }
+
   /** The server disappears and comes back; `between` is what happens meanwhile. */
   async restart(between: () => Promise<void> = async () => undefined, signal: "TERM" | "KILL" = "KILL") {
     for (const sheet of this.#sheets)

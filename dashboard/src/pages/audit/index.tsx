@@ -5,9 +5,11 @@ import { OnlyFor } from "../../app/caller";
 import { useFilters } from "../../app/filters";
 import { FilterBar, Select, ShowMore, TextField } from "../../ui/field";
 import { Button, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
-import { Badge } from "../../ui/state";
 import { Time } from "../../ui/time";
 import { matching, valuesOf } from "./matching";
+
+/** So many characters of a detail are always shown. */
+const beginning = 120;
 
 export function AuditPage() {
   return (
@@ -18,7 +20,7 @@ export function AuditPage() {
 }
 
 function Audit() {
-  const [filters, filter] = useFilters(["user", "action", "result", "text"]);
+  const [filters, filter] = useFilters(["user", "action", "text"]);
   const list = usePaged(["audit"], (cursor) =>
     data(api.GET("/api/v1/audit", { params: { query: given({ cursor, limit: 200 }) } })),
   );
@@ -43,24 +45,14 @@ function Audit() {
           onChange={(action) => filter({ action })}
           options={[["", "Everything"], ...actions]}
         />
-        <Select
-          label="Result"
-          value={filters.result}
-          onChange={(result) => filter({ result })}
-          options={[
-            ["", "All"],
-            ["done", "Done"],
-            ["refused", "Refused or failed"],
-          ]}
-        />
         <TextField
           type="search"
-          label="On what, token or request contains"
+          label="On what, detail, token or request contains"
           value={filters.text}
           onText={(text) => filter({ text })}
         />
         {filtered && (
-          <Button look="quiet" onClick={() => filter({ user: "", action: "", result: "", text: "" })}>
+          <Button look="quiet" onClick={() => filter({ user: "", action: "", text: "" })}>
             Show all
           </Button>
         )}
@@ -84,7 +76,7 @@ function Audit() {
                     : `${items.length} changes are loaded`}
                   {list.hasNextPage ? "; there are older ones" : ""}
                 </p>
-                <Table label="Changes" head={["When", "Who", "What", "On what", "Result"]}>
+                <Table label="Changes" head={["When", "Who", "What", "On what", "Request"]}>
                   {shown.map((entry) => (
                     <tr key={entry.sequence}>
                       <Cell className="whitespace-nowrap">
@@ -95,13 +87,11 @@ function Audit() {
                         <div className="text-xs break-all text-soft">token {entry.token}</div>
                       </Cell>
                       <Cell className="font-mono text-xs">{entry.action}</Cell>
-                      <Cell className="max-w-96 font-mono text-xs break-all">{entry.target}</Cell>
-                      <Cell className="whitespace-nowrap">
-                        <Badge tone={entry.status < 400 ? "ok" : "bad"}>
-                          {entry.status < 400 ? "Done" : "Refused"} ({entry.status})
-                        </Badge>
-                        <div className="mt-0.5 font-mono text-xs text-soft">{entry.request_id}</div>
+                      <Cell className="max-w-96 font-mono text-xs break-all">
+                        {entry.target}
+                        {entry.detail && <Detail text={entry.detail} />}
                       </Cell>
+                      <Cell className="font-mono text-xs whitespace-nowrap text-soft">{entry.request_id}</Cell>
                     </tr>
                   ))}
                 </Table>
@@ -113,5 +103,19 @@ function Audit() {
         {loaded !== undefined && <ShowMore query={list} />}
       </Panel>
     </>
+  );
+}
+
+/** What else there is to say, such as what was typed into a terminal: its beginning, when it is long. */
+function Detail({ text }: { text: string }) {
+  const words = <bdi className="break-all whitespace-pre-wrap">{text}</bdi>;
+  if (text.length <= beginning) return <p className="mt-1 text-soft">{words}</p>;
+  return (
+    <details className="mt-1 text-soft">
+      <summary className="min-h-target cursor-pointer">
+        <bdi>{text.slice(0, beginning)}</bdi>…
+      </summary>
+      {words}
+    </details>
   );
 }

@@ -5,19 +5,20 @@ type Entry = Api<"AuditEntry">;
 export interface AuditFilters {
   user: string;
   action: string;
-  result: string;
   text: string;
 }
 
 /** The entries that somebody wants to see. */
-export function matching(entries: readonly Entry[], { user, action, result, text }: AuditFilters): Entry[] {
+export function matching(entries: readonly Entry[], { user, action, text }: AuditFilters): Entry[] {
   const part = text.trim().toLowerCase();
   return entries.filter(
     (entry) =>
       (user === "" || entry.user === user) &&
       (action === "" || entry.action === action) &&
-      (result === "" || (result === "done") === entry.status < 400) &&
-      (part === "" || [entry.target, entry.token, entry.request_id].some((each) => each.toLowerCase().includes(part))),
+      (part === "" ||
+        [entry.target, entry.detail ?? "", entry.token, entry.request_id].some((each) =>
+          each.toLowerCase().includes(part),
+        )),
   );
 }
 

@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useBlocker, useNavigate } from "@tanstack/react-router";
 import { CircleAlert, CircleCheck, TriangleAlert } from "lucide-react";
-import { useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { type Api, api, data } from "../../api/client";
 import { store, validate } from "../../api/definitions";
 import { type EditorHandle, YamlDiff, YamlEditor } from "../../editor";
@@ -23,17 +23,24 @@ interface Props {
   /** Absent for a new definition. */
   definition?: Api<"DefinitionResource">;
   source: string;
+  /** The version that has this text; empty for a new definition. */
+  version?: string;
   draft: Draft | undefined;
-  onDraft: (draft: Draft | undefined) => void;
+  onDraft: React.Dispatch<React.SetStateAction<Draft | undefined>>;
 }
 
 /** Writes a definition: checked by the server while one types, drawn beside, saved as a new version. */
-export function Editing({ definition, source, draft, onDraft }: Props) {
+export function Editing({ definition, source, version = "", draft, onDraft }: Props) {
   const queries = useQueryClient();
   const navigate = useNavigate();
   const editor = useRef<EditorHandle>(null);
   const text = draft?.text ?? source;
   const changed = draft !== undefined && draft.text !== source;
+  // What was saved has come back as the newest version.
+  const saved = draft !== undefined && draft.text === source && draft.base === version;
+  useEffect(() => {
+    if (saved) onDraft(undefined);
+  }, [saved, onDraft]);
   const settled = useSettled(text, 400);
   const [comparing, setComparing] = useState(false);
   const file = `${definition?.job_type ?? "definition"}.yaml`;
@@ -73,7 +80,7 @@ export function Editing({ definition, source, draft, onDraft }: Props) {
           api.GET("/api/v1/definitions/{job_type}", { params: { path: { job_type: definition.job_type } } }),
         );
         const sure =
-          now.version === (draft?.base ?? definition.version) ||
+          now.version === (draft?.base ?? version) ||
           (await confirm({
             title: "Save over a newer version?",
             body: "Somebody has saved another version since you began. It stays among the versions, but new jobs will use yours.",
@@ -87,7 +94,9 @@ export function Editing({ definition, source, draft, onDraft }: Props) {
     onSuccess: async (stored) => {
       if (stored === undefined) return;
       const { definition: now, isNew } = stored;
-      onDraft(undefined);
+      // The editor goes on with what it has, and with what was typed meanwhile, until the version has come.
+      const here = now.job_type === definition?.job_type;
+      onDraft((before) => (here && before ? { ...before, base: now.version } : undefined));
       toast.ok(
         isNew
           ? `${now.job_type} is saved: version ${now.semver ?? now.version.slice(0, 8)}.`
@@ -95,16 +104,13 @@ export function Editing({ definition, source, draft, onDraft }: Props) {
         isNew ? "New jobs use it. Jobs that are there go on with theirs." : undefined,
       );
       await queries.invalidateQueries({ queryKey: ["definitions"] });
-      if (now.job_type !== definition?.job_type) {
+      if (!here) {
         await navigate({ to: "/definitions/$type", params: { type: now.job_type }, ignoreBlocker: true });
       }
     },
   });
   const maySave = checked && report.data?.valid === true && !save.isPending && (changed || definition === undefined);
-  const change = (value: string) => {
-    if (value === source && draft?.base === definition?.version) onDraft(undefined);
-    else onDraft({ text: value, base: draft?.base ?? definition?.version ?? "" });
-  };
+  const change = (value: string) => onDraft((before) => ({ text: value, base: before?.base ?? version }));
 
   return (
     <div className="grid items-start gap-4 xl:grid-cols-[3fr_2fr]">

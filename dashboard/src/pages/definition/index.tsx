@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
-import { type Api, api, data } from "../../api/client";
+import type { Api } from "../../api/client";
 import { OnlyFor, useMay } from "../../app/caller";
 import { cn } from "../../ui/cn";
 import { ErrorBox, Loaded, PageHeader } from "../../ui/kit";
@@ -9,11 +9,11 @@ import { Badge } from "../../ui/state";
 import { Time } from "../../ui/time";
 import { EnableButton } from "../definitions/enable";
 import { DryRun } from "./dry-run";
-import { Editing } from "./editing";
+import { type Draft, Editing } from "./editing";
 import { Overview } from "./overview";
 import { RunForm } from "./run";
 import type { Tab } from "./search";
-import { useVersion } from "./version";
+import { definitionQuery, useVersion } from "./version";
 import { Versions } from "./versions";
 
 const tabs: { tab: Tab; label: string; needs: Api<"Role"> }[] = [
@@ -26,31 +26,39 @@ const tabs: { tab: Tab; label: string; needs: Api<"Role"> }[] = [
 
 export function DefinitionPage() {
   const { type } = useParams({ from: "/definitions/$type" });
-  const definition = useQuery({
-    queryKey: ["definitions", "one", type],
-    queryFn: () => data(api.GET("/api/v1/definitions/{job_type}", { params: { path: { job_type: type } } })),
-  });
+  const definition = useQuery(definitionQuery(type));
   return <Loaded query={definition}>{(found) => <WithSource key={type} definition={found} />}</Loaded>;
 }
 
 function WithSource({ definition }: { definition: Api<"DefinitionResource"> }) {
-  const source = useVersion(definition.job_type, definition.version);
-  return <Loaded query={source}>{(found) => <Page definition={definition} found={found} />}</Loaded>;
+  // The page stays as it is until a newer version has come: somebody may be writing there.
+  const source = useVersion(definition.job_type, definition.version, true);
+  // What is being written stays when another tab is looked at, and when the version cannot be had.
+  const [draft, setDraft] = useState<Draft>();
+  return (
+    <Loaded query={source}>
+      {(found) => <Page definition={definition} found={found} draft={draft} onDraft={setDraft} />}
+    </Loaded>
+  );
 }
 
 function Page({
   definition,
-  found: { source, graph },
+  found,
+  draft,
+  onDraft,
 }: {
   definition: Api<"DefinitionResource">;
+  /** Its newest version, or for a moment the one before. */
   found: Api<"VersionResource">;
+  draft: Draft | undefined;
+  onDraft: React.Dispatch<React.SetStateAction<Draft | undefined>>;
 }) {
   const { tab = "overview" } = useSearch({ from: "/definitions/$type" });
   const may = useMay();
   const shown = tabs.filter((each) => each.tab === tab || may(each.needs));
   const { job_type, semver, version, enabled, degraded, updated_at, warnings } = definition;
-  // What is being written stays when another tab is looked at. It began with this version.
-  const [draft, setDraft] = useState<{ text: string; base: string }>();
+  const { source, graph } = found;
   return (
     <>
       <PageHeader
@@ -97,24 +105,24 @@ function Page({
             )}
           >
             {each.label}
-            {each.tab === "edit" && draft && <span title="Not saved"> •</span>}
+            {each.tab === "edit" && draft && draft.text !== source && <span title="Not saved"> •</span>}
           </Link>
         ))}
       </nav>
-      {tab === "overview" && <Overview definition={definition} source={source} known={graph} />}
+      {tab === "overview" && <Overview definition={definition} found={found} />}
       {tab === "run" && (
         <OnlyFor needed="submitter" to="run it">
-          <RunForm definition={definition} source={source} />
+          <RunForm definition={definition} found={found} />
         </OnlyFor>
       )}
       {tab === "dry-run" && <DryRun definition={definition} source={source} known={graph} />}
       {tab === "edit" && (
         <OnlyFor needed="admin" to="change definitions">
-          <Editing definition={definition} source={source} draft={draft} onDraft={setDraft} />
+          <Editing definition={definition} source={source} version={found.version} draft={draft} onDraft={onDraft} />
         </OnlyFor>
       )}
       {tab === "versions" && (
-        <Versions definition={definition} onEdit={(text) => setDraft({ text, base: definition.version })} />
+        <Versions definition={definition} onEdit={(text) => onDraft({ text, base: found.version })} />
       )}
     </>
   );

@@ -4,7 +4,6 @@ import { type Api, api, data } from "../../api/client";
 import { validate } from "../../api/definitions";
 import { useMay } from "../../app/caller";
 import { GraphView } from "../../graph";
-import type { GraphModel } from "../../graph/model";
 import { Busy, Cell, Empty, Loaded, money, Panel, Table } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Time, Took } from "../../ui/time";
@@ -13,15 +12,12 @@ import { useDrawn } from "./drawn";
 /** What a definition does, when it runs, and what became of it lately. */
 export function Overview({
   definition,
-  source,
-  known,
+  found: { source, version, graph: known },
 }: {
   definition: Api<"DefinitionResource">;
-  source: string;
-  /** The server's picture of it. */
-  known: GraphModel | null | undefined;
+  found: Api<"VersionResource">;
 }) {
-  const { job_type, version } = definition;
+  const { job_type } = definition;
   const graph = useDrawn(source, known, true);
   const may = useMay();
   // Schedules in words are the validator's. Those who may not ask it see the lines.

@@ -1,4 +1,4 @@
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import { type Api, ApiError, api, data } from "../../api/client";
@@ -7,22 +7,38 @@ import { Button, ErrorBox, Panel } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { ParamFields } from "./param-fields";
 import { paramsOf, readValues } from "./params";
+import { definitionQuery } from "./version";
 
 const priorities: Api<"Priority">[] = ["CRITICAL", "HIGH", "NORMAL", "LOW"];
 
 /** Submits a job with the parameters that the definition declares. */
-export function RunForm({ definition, source }: { definition: Api<"DefinitionResource">; source: string }) {
+export function RunForm({
+  definition,
+  found,
+}: {
+  definition: Api<"DefinitionResource">;
+  found: Api<"VersionResource">;
+}) {
+  const queries = useQueryClient();
+  // The form is made from one version. Nothing changes under somebody who fills it in: they are told of a newer one.
+  const [{ source, version }, setMade] = useState(found);
   const params = useMemo(() => paramsOf(source), [source]);
   const [texts, setTexts] = useState<Record<string, string>>({});
   const [more, setMore] = useState({ user_key: "", priority: "", description: "", scheduled_at: "" });
   const [checked, setChecked] = useState(false);
   const [key, setKey] = useState(newKey);
-  const { job_type, version } = definition;
+  const { job_type } = definition;
+  const outdated = definition.version !== version;
 
   const { values, problems } = readValues(params, texts);
 
   const submit = useMutation({
-    mutationFn: () => {
+    mutationFn: async () => {
+      if (!outdated) {
+        const newest = await queries.fetchQuery({ ...definitionQuery(job_type), staleTime: 0 });
+        // The form says so now; whoever wants this one presses once more.
+        if (newest.version !== version) return undefined;
+      }
       const body: Api<"SubmitRequest"> = {
         job_type,
         version,
@@ -32,7 +48,7 @@ export function RunForm({ definition, source }: { definition: Api<"DefinitionRes
         ...(more.scheduled_at && { scheduled_at: new Date(more.scheduled_at).toISOString() }),
         ...(more.priority && { priority: more.priority as Api<"Priority"> }),
       };
-      return data(api.POST("/api/v1/jobs", { body, params: { header: { "Idempotency-Key": key } } }));
+      return await data(api.POST("/api/v1/jobs", { body, params: { header: { "Idempotency-Key": key } } }));
     },
     // Pressed again after the answer was lost, it is one job. After an answer the next one is another.
     onSuccess: () => setKey(newKey()),
@@ -89,6 +105,19 @@ export function RunForm({ definition, source }: { definition: Api<"DefinitionRes
         </Panel>
         <div className="flex flex-col gap-3">
           {!definition.enabled && <p className="text-ask">The definition is disabled: it takes no jobs.</p>}
+          <div aria-live="polite">
+            {outdated && (
+              <div className="flex flex-wrap items-center gap-2 rounded-md border border-line bg-ask-soft p-3 text-ask">
+                <span>
+                  A newer version is there: {definition.semver ?? definition.version.slice(0, 8)}. This form is of the
+                  one before, and runs that.
+                </span>
+                <Button disabled={found.version !== definition.version} onClick={() => setMade(found)}>
+                  Take the newer one
+                </Button>
+              </div>
+            )}
+          </div>
           <Button type="submit" look="primary" disabled={submit.isPending || !definition.enabled}>
             {submit.isPending ? "Submitting…" : `Run ${job_type}`}
           </Button>

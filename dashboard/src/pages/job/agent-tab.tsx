@@ -11,14 +11,16 @@ import {
   Wrench,
 } from "lucide-react";
 import { useMemo, useState } from "react";
+import { download } from "../../api/files";
 import { cn } from "../../ui/cn";
-import { count, Empty, Loaded, money } from "../../ui/kit";
+import { bytes, count, Empty, Loaded, money } from "../../ui/kit";
 import { Badge } from "../../ui/state";
 import { Took } from "../../ui/time";
+import { toast } from "../../ui/toast";
 import { Fact, Facts } from "./facts";
 import type { Agent, Attempt } from "./job";
 import { Plain } from "./preview";
-import { fileTextQuery } from "./requests";
+import { fileBeginQuery, fileUrl } from "./requests";
 import { readTranscript, type Step } from "./transcript";
 
 const transcript = "agent/transcript.jsonl";
@@ -82,7 +84,7 @@ export function AgentTab({ jobId, attempt, agent }: { jobId: string; attempt: At
       <section>
         <h3 className="mb-1 font-semibold">What it did</h3>
         {stored ? (
-          <Transcript jobId={jobId} attempt={attempt.number} />
+          <Transcript jobId={jobId} attempt={attempt.number} size={stored.size} />
         ) : (
           <p className="text-soft">
             {attempt.state === "FINISHED"
@@ -195,9 +197,32 @@ function Runs({ agent }: { agent: Agent }) {
 
 const atFirst = 200;
 
-function Transcript({ jobId, attempt }: { jobId: string; attempt: number }) {
-  const query = useQuery(fileTextQuery(jobId, attempt, transcript));
-  return <Loaded query={query}>{(text) => <Steps text={text} />}</Loaded>;
+/** More bytes of a transcript are not read: the page would stand still over it. */
+const mostRead = 8 << 20;
+
+function Transcript({ jobId, attempt, size }: { jobId: string; attempt: number; size: number }) {
+  const query = useQuery(fileBeginQuery(jobId, attempt, transcript, mostRead));
+  return (
+    <>
+      {size > mostRead && (
+        <p className="mb-2 text-xs text-ask">
+          It has {bytes(size)}; this is of its first {bytes(mostRead)}.{" "}
+          <button
+            type="button"
+            className="min-h-target text-accent underline"
+            onClick={() =>
+              void download(fileUrl(jobId, attempt, transcript), transcript).catch((error) =>
+                toast.bad("The transcript could not be downloaded", error),
+              )
+            }
+          >
+            Download all of it
+          </button>
+        </p>
+      )}
+      <Loaded query={query}>{(text) => <Steps text={text} />}</Loaded>
+    </>
+  );
 }
 
 function Steps({ text }: { text: string }) {

@@ -300,7 +300,12 @@ function Shown({
     >
       {tab === "log" && (
         <div className="h-[32rem] min-h-0 xl:h-auto xl:min-h-96 xl:flex-1">
-          <LogView jobId={job.job_id} attempt={attempt.number} live={attempt.state !== "FINISHED"} />
+          <LogView
+            jobId={job.job_id}
+            task={task.task_type}
+            attempt={attempt.number}
+            live={attempt.state !== "FINISHED"}
+          />
         </div>
       )}
       {tab !== "log" && (

@@ -19,7 +19,7 @@ export function Changes({ job, onSearch }: { job: Job; onSearch: (change: Search
   return (
     <div className="flex flex-col gap-5 p-4">
       <Loaded query={artifacts}>
-        {({ items }) => {
+        {(items) => {
           const patches = items.filter((each) => looksLikeDiff(each.name) && each.size > 0).reverse();
           if (patches.length > 0) return <Patches jobId={job.job_id} patches={patches} />;
           if (agents.length > 0) return <p className="text-soft">No task has kept a patch among its artifacts.</p>;

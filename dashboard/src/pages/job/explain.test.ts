@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { drawDefinition } from "../../graph/definition";
 import { edgeKey } from "../../graph/model";
 import { explain, firstTask } from "./explain";
-import { type Attempt, type Job, readSearch, type Task } from "./job";
+import { type Attempt, type Job, readSearch, type Task, withLines } from "./job";
 import { overlayOf } from "./overlay";
 import { marks, timelineOf } from "./timeline";
 
@@ -112,4 +112,22 @@ test("an address that makes no sense is an address without it", () => {
     attempt: 3,
     view: "timeline",
   });
+});
+
+test("an address that names lines of an attempt leads to it, also when there are later ones", () => {
+  const here = job("COMPLETED", [
+    task("plan", { attempt_list: [attempt(1), attempt(3)] }),
+    task("build", { attempt_list: [attempt(2), attempt(4)] }),
+  ]);
+  const lines = { task: "plan", attempt: 1, tab: "log" };
+  expect(withLines({}, "log1-L120", here)).toEqual(lines);
+  expect(withLines({ task: "plan" }, "log1-L120-L140", here)).toEqual(lines);
+  expect(withLines({ tab: "outputs" }, "log2-L1", here)).toEqual({ task: "build", attempt: 2, tab: "outputs" });
+  // One that is older than those that came with the job.
+  expect(withLines({ task: "plan" }, "log9-L1", here)).toEqual({ task: "plan", attempt: 9, tab: "log" });
+  expect(withLines({}, "log9-L1", here)).toEqual({});
+  // What the address says itself counts.
+  expect(withLines({ task: "build" }, "log1-L120", here)).toEqual({ task: "build" });
+  expect(withLines({ task: "plan", attempt: 3 }, "log1-L120", here)).toEqual({ task: "plan", attempt: 3 });
+  expect(withLines({}, "", here)).toEqual({});
 });

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi } from "@tanstack/react-router";
-import { useCallback, useMemo, useState } from "react";
+import { getRouteApi, useLocation } from "@tanstack/react-router";
+import { useCallback, useMemo, useRef, useState } from "react";
 import { ApiError } from "../../api/client";
 import { jobQuery } from "../../app/overview";
 import { GraphView } from "../../graph";
@@ -12,7 +12,7 @@ import { Changes } from "./changes";
 import { Details } from "./details";
 import { firstTask } from "./explain";
 import { Header } from "./header";
-import type { Job, SearchChange } from "./job";
+import { type Job, type SearchChange, withLines } from "./job";
 import { overlayOf } from "./overlay";
 import { versionQuery } from "./requests";
 import { Tabs } from "./tabs";
@@ -38,13 +38,18 @@ export function JobPage() {
 }
 
 function JobView({ job }: { job: Job }) {
-  const search = route.useSearch();
+  const hash = useLocation({ select: (location) => location.hash });
+  const search = withLines(route.useSearch(), hash, job);
+  // What the hash says is said by the rest of the address as soon as that changes.
+  const named = useRef({ hash, job });
+  named.current = { hash, job };
   const navigate = route.useNavigate();
   const onSearch = useCallback(
     (change: SearchChange) => {
       void navigate({
         search: (before) => {
-          const next: Record<string, unknown> = { ...before, ...change };
+          const shown = withLines(before, named.current.hash, named.current.job);
+          const next: Record<string, unknown> = { ...shown, ...change };
           for (const [name, value] of Object.entries(next)) if (value === undefined) delete next[name];
           return next;
         },

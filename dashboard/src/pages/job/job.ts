@@ -1,4 +1,5 @@
 import type { Api } from "../../api/client";
+import { fromHash } from "../../log/place";
 
 export { isOver } from "../../app/states";
 
@@ -53,6 +54,17 @@ export const isOpen = (task: Task) => running.has(task.state);
 export function attemptsOf(job: Job): { task: Task; attempt: Attempt }[] {
   const all = job.tasks.flatMap((task) => (task.attempt_list ?? []).map((attempt) => ({ task, attempt })));
   return all.sort((a, b) => a.attempt.number - b.attempt.number);
+}
+
+/** What an address shows that names lines of a log, and not the attempt: the numbers of attempts are unique in a job. */
+export function withLines(search: JobSearch, hash: string, job: Job): JobSearch {
+  const lines = fromHash(hash);
+  if (lines === undefined || search.attempt !== undefined) return search;
+  const found = attemptsOf(job).find(({ attempt }) => attempt.number === lines.attempt)?.task.task_type;
+  // An attempt that did not come with the job is one of the task that the address names.
+  const task = search.task ?? found;
+  if (task === undefined || (found !== undefined && found !== task)) return search;
+  return { ...search, task, attempt: lines.attempt, tab: search.tab ?? "log" };
 }
 
 /** Whether it runs, or ran, in a terminal. */

@@ -1,7 +1,8 @@
 import { queryOptions } from "@tanstack/react-query";
 import { ApiError, api, data } from "../../api/client";
 import { storedVersion } from "../../api/definitions";
-import { fetchBlob } from "../../api/files";
+import { fetchBeginning, fetchBlob } from "../../api/files";
+import { all, given } from "../../api/paged";
 import { draw } from "../../graph/draw";
 import { withoutSelves } from "../../graph/model";
 
@@ -28,7 +29,12 @@ export const outcomeQuery = (id: string) =>
 export const artifactsQuery = (id: string) =>
   queryOptions({
     queryKey: ["job", id, "artifacts"],
-    queryFn: () => data(api.GET("/api/v1/jobs/{id}/artifacts", { params: { path: { id }, query: { limit: 500 } } })),
+    queryFn: () =>
+      all((cursor) =>
+        data(
+          api.GET("/api/v1/jobs/{id}/artifacts", { params: { path: { id }, query: given({ cursor, limit: 500 }) } }),
+        ),
+      ),
   });
 
 /** What an ant was told, which does not change; or the sentence why that is not kept. */
@@ -51,15 +57,15 @@ export const attemptsQuery = (id: string, task: string) =>
   queryOptions({
     queryKey: ["job", id, "attempts", task],
     queryFn: async () => {
-      const all = [];
+      const found = [];
       let cursor: string | undefined;
       do {
         const query = { task, limit: 500, ...(cursor === undefined ? {} : { cursor }) };
         const page = await data(api.GET("/api/v1/jobs/{id}/attempts", { params: { path: { id }, query } }));
-        all.push(...page.items);
+        found.push(...page.items);
         cursor = page.next_cursor ?? undefined;
-      } while (cursor !== undefined && all.length < 5000);
-      return all.sort((a, b) => a.number - b.number);
+      } while (cursor !== undefined && found.length < 5000);
+      return found.sort((a, b) => a.number - b.number);
     },
   });
 
@@ -109,6 +115,14 @@ export const fileTextQuery = (id: string, attempt: number, name: string) =>
   queryOptions({
     queryKey: ["file", id, attempt, name, "text"],
     queryFn: async () => (await fetchBlob(fileUrl(id, attempt, name))).text(),
+    gcTime: 60_000,
+  });
+
+/** The whole lines within the first so many bytes of a file. */
+export const fileBeginQuery = (id: string, attempt: number, name: string, bytes: number) =>
+  queryOptions({
+    queryKey: ["file", id, attempt, name, "begin", bytes],
+    queryFn: () => fetchBeginning(fileUrl(id, attempt, name), bytes),
     gcTime: 60_000,
   });
 

@@ -11,8 +11,10 @@ import { Shared, useShared } from "../../ui/shared";
 import { lookOf } from "../../ui/state";
 import {
   changed,
+  instantOf,
   type JobsSearch,
   labelsOf,
+  local,
   type Period,
   queryOf,
   readViews,
@@ -222,7 +224,7 @@ function TimeFilter({ search, onChange }: { search: JobsSearch; onChange: Change
             aria-label="Submitted at or after"
             className={input}
             value={local(search.after)}
-            onChange={(event) => onChange({ after: event.target.value || undefined })}
+            onChange={(event) => onChange({ after: instantOf(event.target.value) })}
           />
           and
           <input
@@ -230,20 +232,12 @@ function TimeFilter({ search, onChange }: { search: JobsSearch; onChange: Change
             aria-label="Submitted before"
             className={input}
             value={local(search.before)}
-            onChange={(event) => onChange({ before: event.target.value || undefined })}
+            onChange={(event) => onChange({ before: instantOf(event.target.value) })}
           />
         </span>
       )}
     </>
   );
-}
-
-/** An instant as such a field wants it: in local time, to the minute. */
-function local(text: string | undefined): string {
-  if (text === undefined) return "";
-  const date = new Date(text);
-  const pad = (number: number) => String(number).padStart(2, "0");
-  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}T${pad(date.getHours())}:${pad(date.getMinutes())}`;
 }
 
 function StateFilter({ search, onChange }: { search: JobsSearch; onChange: (state: string | undefined) => void }) {
@@ -288,11 +282,11 @@ function StateFilter({ search, onChange }: { search: JobsSearch; onChange: (stat
 function useCounts(search: JobsSearch): Api<"JobCounts"> | undefined {
   const { state: _, ...rest } = search;
   const key = JSON.stringify(rest);
-  // Its own "now" for a period, as the list has.
+  // Its own "now" for a period, as the list has; without one what was asked for before is shown at once.
   const [began, setBegan] = useState({ key, at: Date.now() });
   if (began.key !== key) setBegan({ key, at: Date.now() });
   const query = useQuery({
-    queryKey: ["jobs", "counts", rest, began.at],
+    queryKey: ["jobs", "counts", rest, rest.since && began.at],
     queryFn: () => data(api.GET("/api/v1/jobs/counts", { params: { query: queryOf(rest, began.at) } })),
     placeholderData: keepPreviousData,
     gcTime: 60_000,

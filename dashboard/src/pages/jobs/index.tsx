@@ -39,7 +39,8 @@ export function JobsPage() {
 function List({ search, field }: { search: JobsSearch; field: React.RefObject<HTMLInputElement | null> }) {
   const [began] = useState(Date.now);
   const query = useInfiniteQuery({
-    queryKey: ["jobs", "list", search, began],
+    // Without a period "now" says nothing: who comes back finds the list, and their place in it, as it was.
+    queryKey: ["jobs", "list", search, search.since && began],
     queryFn: ({ pageParam }) =>
       data(
         api.GET("/api/v1/jobs", {

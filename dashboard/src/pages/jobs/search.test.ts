@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { changed, queryOf, readSearch, readViews, same, statesOf, views } from "./search";
+import { changed, instantOf, local, queryOf, readSearch, readViews, same, statesOf, views } from "./search";
 
 test("an address is read as far as it is understood", () => {
   expect(readSearch({ state: "running,NONSENSE,FAILED", text: 42, since: "99y", after: "not a day", more: 1 })).toEqual(
@@ -49,4 +49,14 @@ test("views are compared by what they show, and read without trust", () => {
   ]);
   for (const view of views) expect(readSearch({ ...view.search })).toEqual(view.search);
   expect(statesOf({})).toEqual([]);
+});
+
+test("a local time is an instant in the address, and comes back to the field as it was", () => {
+  const instant = instantOf("2026-03-01T14:30");
+  expect(instant).toBe(new Date(2026, 2, 1, 14, 30).toISOString());
+  expect(local(instant)).toBe("2026-03-01T14:30");
+  // While one types a year.
+  expect(local(instantOf("0002-03-01T14:30"))).toBe("0002-03-01T14:30");
+  expect(instantOf("")).toBeUndefined();
+  expect(instantOf("12026-03-01T14:30:00")).toBeUndefined();
 });

@@ -40,6 +40,19 @@ const instant = (value: unknown) => {
   return text !== undefined && !Number.isNaN(Date.parse(text)) ? text : undefined;
 };
 
+/** What a field for a local time says, as an instant that is the same for whoever gets the address; undefined for none. */
+export function instantOf(text: string): string | undefined {
+  return Number.isNaN(Date.parse(text)) ? undefined : new Date(text).toISOString();
+}
+
+/** An instant as such a field wants it: in local time, to the minute. */
+export function local(text: string | undefined): string {
+  if (text === undefined) return "";
+  const date = new Date(text);
+  const pad = (number: number, length = 2) => String(number).padStart(length, "0");
+  return `${pad(date.getFullYear(), 4)}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}T${pad(date.getHours())}:${pad(date.getMinutes())}`;
+}
+
 /** The labels that a search names. */
 export const labelsOf = ({ label = [] }: Pick<JobsSearch, "label">): string[] =>
   Array.isArray(label) ? label : [label];

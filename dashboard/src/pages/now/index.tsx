@@ -12,7 +12,6 @@ import {
   definitions,
   endedJobs,
   jobCounts,
-  most,
   openApprovals,
 } from "../../app/overview";
 import { useNeedCount } from "../../app/watcher";
@@ -21,7 +20,7 @@ import { Commands } from "../../ui/copy";
 import { Busy, Empty, ErrorBox, money, PageHeader, Panel } from "../../ui/kit";
 import { Time, Took } from "../../ui/time";
 import { FirstStart } from "./first-start";
-import { Heading, NeedsYou } from "./needs";
+import { type Cut, Heading, NeedsYou } from "./needs";
 import { JobRow } from "./rows";
 import { AntsPanel, DegradationNote, SpendPanel } from "./side";
 
@@ -71,8 +70,21 @@ export function NowPage() {
   );
   const day = spend.data?.budgets.find((each) => each.scope === "day");
   // Of more jobs than are looked at, the server knows how many there are.
-  const whole = active.data.next_cursor == null;
-  const many = (known: readonly unknown[]) => `${known.length}${whole ? "" : "+"}`;
+  const { cut } = active.data;
+  const many = (known: readonly unknown[], ...states: Api<"JobState">[]) => {
+    if (!states.some((state) => cut.includes(state))) return String(known.length);
+    return counts.data === undefined ? `${known.length}+` : counted(counts.data, ...states);
+  };
+  const cuts: Cut[] = [];
+  if (cut.includes("PAUSED")) {
+    const paused = jobs.filter((job) => job.state === "PAUSED");
+    cuts.push({ shown: paused.length, all: many(paused, "PAUSED"), state: "PAUSED" });
+  }
+  if (blocked.data.next_cursor != null) {
+    const { length } = blocked.data.items;
+    const all = counts.data === undefined ? `${length}+` : counted(counts.data, "BLOCKED");
+    cuts.push({ shown: length, all, state: "BLOCKED" });
+  }
 
   return (
     <>
@@ -91,20 +103,27 @@ export function NowPage() {
           <Figures
             items={[
               { label: "Need you", value: String(needed), tone: needed > 0 ? "text-ask" : "" },
-              { label: "Running", value: many(running), tone: running.length > 0 ? "text-run" : "" },
               {
-                label: "Waiting",
-                value: whole || counts.data === undefined ? many(waiting) : counted(counts.data, "WAITING"),
+                label: "Running",
+                value: many(running, "RUNNING", "CANCELLING"),
+                tone: running.length > 0 ? "text-run" : "",
               },
-              { label: "In the queue", value: many(queued) },
+              { label: "Waiting", value: many(waiting, "WAITING") },
+              { label: "In the queue", value: many(queued, "PENDING") },
               { label: "Slots busy", value: load.data ? `${slots.used} of ${slots.all}` : "–" },
               { label: "Spent today", value: money(day?.used.usd) },
             ]}
           />
           <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_20rem]">
             <div className="flex min-w-0 flex-col gap-4">
-              <NeedsYou needs={wanted} pulls={pulls} hidden={away} />
-              <Section title="Running" jobs={running} search={{ state: "RUNNING,CANCELLING" }} end={<Nothing />}>
+              <NeedsYou needs={wanted} pulls={pulls} hidden={away} cuts={cuts} />
+              <Section
+                title="Running"
+                jobs={running}
+                many={many(running, "RUNNING", "CANCELLING")}
+                search={{ state: "RUNNING,CANCELLING" }}
+                end={<Nothing />}
+              >
                 {(job) => (
                   <JobRow
                     key={job.job_id}
@@ -117,9 +136,14 @@ export function NowPage() {
                 )}
               </Section>
               {queued.length > 0 && (
-                <Section title="Queue" jobs={queued} search={{ state: "PENDING,RUNNING" }}>
+                <Section
+                  title="Queue"
+                  jobs={queued}
+                  many={many(queued, "PENDING")}
+                  search={{ state: "PENDING,RUNNING" }}
+                >
                   {(job) => (
-                    <JobRow key={job.job_id} job={job} note={queueReason(job, slots)}>
+                    <JobRow key={job.job_id} job={job} note={queueReason(job)}>
                       {job.priority !== "NORMAL" && <span>{job.priority.toLowerCase()} priority</span>}
                       {job.scheduled_at && new Date(job.scheduled_at) > new Date() ? (
                         <Time at={job.scheduled_at} />
@@ -131,7 +155,7 @@ export function NowPage() {
                 </Section>
               )}
               {waiting.length > 0 && (
-                <Section title="Waiting" jobs={waiting} search={{ state: "WAITING" }}>
+                <Section title="Waiting" jobs={waiting} many={many(waiting, "WAITING")} search={{ state: "WAITING" }}>
                   {(job) => (
                     <JobRow key={job.job_id} job={job} note={job.reason ?? undefined}>
                       <Took from={job.started_at ?? job.created_at} />
@@ -143,8 +167,6 @@ export function NowPage() {
                 title="Recently finished"
                 jobs={ended.data.items}
                 search={{ state: "COMPLETED,FAILED,BLOCKED,CANCELLED" }}
-                count={false}
-                all
                 end={<Empty title="Nothing has ended yet">Jobs that have ended appear here.</Empty>}
               >
                 {(job) => (
@@ -184,29 +206,27 @@ function Figures({ items }: { items: { label: string; value: string; tone?: stri
 function Section({
   title,
   jobs,
+  many,
   search,
   end,
-  count = true,
-  all = false,
   children,
 }: {
   title: string;
   jobs: Api<"JobSummary">[];
+  /** How many there are, also of those that are not looked at; absent for a section that is always a part of all. */
+  many?: string;
   search: { state: string };
   end?: React.ReactNode;
-  count?: boolean;
-  all?: boolean;
   children: (job: Api<"JobSummary">) => React.ReactNode;
 }) {
-  const rest = jobs.length - shown;
   return (
     <Panel
-      title={<Heading text={title} count={count ? jobs.length : undefined} />}
+      title={<Heading text={title} count={many} />}
       flush
       actions={
-        (all || rest > 0) && (
+        (many === undefined || jobs.length > shown) && (
           <Link to="/jobs" search={search} className="text-xs text-accent hover:underline">
-            {rest > 0 && jobs.length < most ? `All ${jobs.length}` : "All of them"}
+            All {many ?? "of them"}
           </Link>
         )
       }

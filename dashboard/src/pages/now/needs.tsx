@@ -13,10 +13,28 @@ import { Time } from "../../ui/time";
 import { BudgetForm } from "./budget-form";
 import { JobTitle } from "./rows";
 
+/** A kind of jobs of which only the newest are looked at. */
+export interface Cut {
+  shown: number;
+  /** How many there are. */
+  all: string;
+  state: "PAUSED" | "BLOCKED";
+}
+
 /** Everything that waits for a person, with what one can do about it in place. */
-export function NeedsYou({ needs, pulls, hidden }: { needs: Need[]; pulls: PullWait[]; hidden: number }) {
+export function NeedsYou({
+  needs,
+  pulls,
+  hidden,
+  cuts,
+}: {
+  needs: Need[];
+  pulls: PullWait[];
+  hidden: number;
+  cuts: Cut[];
+}) {
   return (
-    <Panel title={<Heading text="Needs you" count={needs.length} />} flush>
+    <Panel title={<Heading text="Needs you" count={String(needs.length)} />} flush>
       {needs.length === 0 && pulls.length === 0 ? (
         <Empty title="Nothing needs you">
           Questions of jobs, used-up budgets and blocked work appear here, with what you can do about them.
@@ -29,6 +47,14 @@ export function NeedsYou({ needs, pulls, hidden }: { needs: Need[]; pulls: PullW
           {pulls.length > 0 && <Pulls pulls={pulls} />}
         </ul>
       )}
+      {cuts.map(({ shown, all, state }) => (
+        <p key={state} className="border-t border-line px-4 py-2 text-xs text-soft">
+          Of the {state.toLowerCase()} jobs, the newest {shown} are looked at here.{" "}
+          <Link to="/jobs" search={{ state }} className="text-accent underline">
+            All {all}
+          </Link>
+        </p>
+      ))}
       {hidden > 0 && (
         <p className="border-t border-line px-4 py-2 text-xs text-soft">
           {hidden} blocked {hidden === 1 ? "job is" : "jobs are"} hidden in this browser.{" "}
@@ -177,11 +203,11 @@ function Row({
   );
 }
 
-export function Heading({ text, count }: { text: string; count?: number | undefined }) {
+export function Heading({ text, count = "0" }: { text: string; count?: string | undefined }) {
   return (
     <span className="flex items-center gap-2">
       {text}
-      {count !== undefined && count > 0 && (
+      {count !== "0" && (
         <span className="rounded-full bg-raised px-2 text-xs font-medium text-soft tabular-nums">{count}</span>
       )}
     </span>

@@ -1,4 +1,4 @@
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useMutation, useQuery } from "@tanstack/react-query";
 import { Download } from "lucide-react";
 import { lazy, Suspense } from "react";
 import { type Api, api, data } from "../../api/client";
@@ -7,7 +7,8 @@ import { given } from "../../api/paged";
 import { useStale } from "../../app/context";
 import { useFilters } from "../../app/filters";
 import { FilterBar, Select, TextField } from "../../ui/field";
-import { Busy, Button, Empty, Loaded, PageHeader, Panel } from "../../ui/kit";
+import { Busy, Button, count, Empty, Loaded, PageHeader, Panel } from "../../ui/kit";
+import { toast } from "../../ui/toast";
 import { csv } from "./csv";
 import { Figures } from "./figures";
 import { Groups } from "./groups";
@@ -17,6 +18,9 @@ import { bys, ranges, sinceOf } from "./words";
 const Days = lazy(() => import("./days"));
 
 type By = Api<"OutcomesBy">;
+
+/** The server gives no more groups at once. */
+const mostInFile = 10_000;
 
 export function OutcomesPage() {
   const [filters, filter] = useFilters(["range", "by", "definition", "repository", "agent", "model"]);
@@ -36,6 +40,16 @@ export function OutcomesPage() {
   });
   const groups = useQuery(ask(by, 200));
   const days = useQuery(ask("day", 366));
+  const file = useMutation({
+    mutationFn: ask(by, mostInFile).queryFn,
+    onSuccess: (result) => {
+      save(new Blob([csv(by, result)], { type: "text/csv" }), `atta-outcomes-by-${by}-${range}.csv`);
+      if (result.more_groups > 0) {
+        toast.bad("The file has not all groups", `${count(result.more_groups)} that cost less are left out.`);
+      }
+    },
+    onError: (error) => toast.bad("The file could not be made", error),
+  });
   // These figures change when jobs end.
   useStale(["outcomes"], (event) => event.kind === "job_finished");
 
@@ -43,13 +57,7 @@ export function OutcomesPage() {
   return (
     <>
       <PageHeader title="Outcomes" lead="What the work of agents has cost, and what came of it.">
-        <Button
-          disabled={groups.data === undefined}
-          onClick={() =>
-            groups.data &&
-            save(new Blob([csv(by, groups.data)], { type: "text/csv" }), `atta-outcomes-by-${by}-${range}.csv`)
-          }
-        >
+        <Button disabled={groups.data === undefined || file.isPending} onClick={() => file.mutate()}>
           <Download aria-hidden size={15} /> CSV
         </Button>
       </PageHeader>

@@ -5,6 +5,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { type Api, headers } from "../../api/client";
 import { covers } from "../../app/role";
 import { leaveKey, Screen } from "../../terminal/screen";
+import { whileSeen } from "../../terminal/seen";
 import { Typist } from "../../terminal/typist";
 import { type Output, watchOutput } from "../../terminal/watch";
 import { cn } from "../../ui/cn";
@@ -73,7 +74,11 @@ export function TerminalView({
     );
     screen.current = made;
     const told = { output: setOutput, system: setSystem };
-    const around = { fetch: (...args: Parameters<typeof fetch>) => fetch(...args), headers: headers(), wait, now };
+    const seen = whileSeen(
+      (input, init) => fetch(input, init),
+      () => typist.takes,
+    );
+    const around = { fetch: seen, headers: headers(), wait, now };
     void watchOutput(log, { write: (bytes) => made.write(bytes), room: () => made.room() }, told, stop.signal, around);
     return () => {
       stop.abort();
