@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch, STALE_TOKEN};
+use atta_core::protocol::ant::{Heartbeat, JOB_DAMAGED, LogChunk, Orders, PollRequest, ReportBatch, STALE_TOKEN};
 use atta_core::protocol::{AntId, Digest};
 use atta_server::artifacts::ArtifactError;
 use atta_server::logs::LogError;
@@ -59,6 +59,7 @@ fn refused(error: LineError) -> LinkError {
         LineError::Log(LogError::Write { .. } | LogError::Read { .. })
         | LineError::Refused(Refusal::Unavailable { .. }) => LinkError::Unreachable(error.to_string()),
         LineError::Refused(Refusal::Conflict { code: STALE_TOKEN, .. }) => LinkError::Stale(error.to_string()),
+        LineError::Refused(Refusal::Conflict { code: JOB_DAMAGED, .. }) => LinkError::NotNow(error.to_string()),
         _ => LinkError::Refused(error.to_string()),
     }
 }

@@ -31,7 +31,7 @@ const LONGEST_SLEEP: Duration = Duration::from_mins(10);
 const CALM: Duration = Duration::from_secs(2);
 /// How often contents are looked for that nothing names and nothing has named: those of attempts that were lost on the way.
 const LOOK_FOR_UNLISTED: Duration = Duration::from_hours(24);
-/// How long a server has to run before it looks for them.
+/// How long a server has to run before it removes any content.
 const SETTLED: Duration = Duration::from_hours(1);
 /// After an error, and while contents are too new to be removed.
 const AGAIN: Duration = Duration::from_mins(5);
@@ -140,9 +140,9 @@ impl Sweeper {
             }
         }
         loop {
-            let garbage = self.queen.store().garbage(FILES).await.map_err(|error| error.to_string())?;
+            let garbage = self.queen.store().garbage(FILES, settled).await.map_err(|error| error.to_string())?;
             if garbage.is_empty() {
-                return Ok(false);
+                return Ok(!settled);
             }
             // A backup may be about to read them.
             let hold = Hold::remove(&self.data_dir).map_err(|error| format!("backup.lock cannot be used: {error}"))?;
@@ -153,7 +153,7 @@ impl Sweeper {
             let mut cleared = Vec::with_capacity(garbage.len());
             let mut left = false;
             for (file, named) in garbage {
-                match self.remove(&file, named, settled).await {
+                match self.remove(&file, named).await {
                     Ok(true) => cleared.push(file),
                     Ok(false) => left = true,
                     Err(error) => {
@@ -215,14 +215,13 @@ impl Sweeper {
     }
 
     /// `true` when there is nothing left to do about the file.
-    async fn remove(&self, file: &Garbage, named: bool, settled: bool) -> Result<bool, String> {
+    async fn remove(&self, file: &Garbage, named: bool) -> Result<bool, String> {
         match file {
             Garbage::Log(attempt) => {
                 let removed = self.logs.remove(&AttemptId(attempt.clone())).await;
                 removed.map(|()| true).map_err(|error| error.to_string())
             }
             Garbage::Artifact(_) if named => Ok(true),
-            Garbage::Artifact(_) if !settled => Ok(false),
             Garbage::Artifact(digest) => {
                 let stored_lately = self.keeping.stored_lately;
                 let removal = self.artifacts.remove(digest, stored_lately).await.map_err(|error| error.to_string())?;

@@ -16,6 +16,9 @@ pub enum LinkError {
     /// The queen says no; saying it again does not help.
     #[error("the queen refused: {0}")]
     Refused(String),
+    /// The queen cannot take it as long as something is the matter with the job: keep it, and say it again later.
+    #[error("the queen refused for now: {0}")]
+    NotNow(String),
     /// The attempt is not this ant's under that token any more: kill its tree and forget it.
     #[error("the queen refused: {0}")]
     Stale(String),

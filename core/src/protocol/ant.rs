@@ -28,6 +28,9 @@ pub const UPLOADED_HEADER: &str = "atta-uploaded";
 /// The code with which the queen refuses what comes under a token that does not count any more.
 pub const STALE_TOKEN: &str = "STALE_TOKEN";
 
+/// The code with which the queen refuses what concerns a job that is set aside: the same may be taken later.
+pub const JOB_DAMAGED: &str = "JOB_DAMAGED";
+
 /// How long an attempt's lease lasts when nothing else is configured.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 

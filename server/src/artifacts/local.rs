@@ -295,6 +295,9 @@ fn place(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(parent)?;
+            if let Some(above) = parent.parent() {
+                File::open(above)?.sync_all()?;
+            }
             fs::rename(from, to)?;
         }
         other => other?,

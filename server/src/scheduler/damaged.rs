@@ -2,6 +2,7 @@
 //! refused what it must be told. Nothing is done with them until somebody cancels them.
 
 use atta_core::engine::{AttemptResult, Effect, EngineError, Event, Failure, JobState, ResultName, Stamped};
+use atta_core::protocol::ant::JOB_DAMAGED;
 use atta_core::protocol::{AttemptId, JobId};
 
 use super::Refusal;
@@ -12,13 +13,10 @@ use super::notifications::Occasion;
 use super::state::State;
 use crate::store::{EventRow, JobOrigin, JobRow, OpenLease, StoreWriter, json};
 
-/// The code of the failure with which such a job ends.
-const CODE: &str = "JOB_DAMAGED";
-
 impl Refusal {
     /// A job of which more is needed than its rows.
     pub(super) fn damaged(job: &JobId, reason: &str) -> Self {
-        Self::Conflict { code: CODE, message: format!("nothing can be done with the job {job}: {reason}") }
+        Self::Conflict { code: JOB_DAMAGED, message: format!("nothing can be done with the job {job}: {reason}") }
     }
 }
 
@@ -78,7 +76,7 @@ impl State {
         let now = self.clock.now();
         let from = row.state;
         let failure = Failure {
-            code: CODE.to_owned(),
+            code: JOB_DAMAGED.to_owned(),
             message: format!("cancelled ({why}), for nothing else could be done with it: {damage}"),
         };
         row.state = JobState::Cancelled;

@@ -13,7 +13,7 @@ use super::queue::{QueueKey, method_needed, needed_method};
 use super::said::GivenBack;
 use super::state::State;
 
-/// Attempts that are told anew what they wait for when ants come or go: each is a row that is written.
+/// Attempts that need the same and are told anew what they wait for when ants come or go: each is a row that is written.
 const MOST_TOLD: usize = 1_000;
 
 impl State {
@@ -73,14 +73,16 @@ impl State {
     /// than before.
     fn say_what_attempts_wait_for(&mut self) {
         if std::mem::take(&mut self.service_changed) {
-            self.unoffered.extend(self.ready.keys().take(MOST_TOLD).cloned());
+            self.unoffered.extend(self.ready.firsts(MOST_TOLD).cloned());
         }
         let waiting = std::mem::take(&mut self.unoffered);
+        let now = self.clock.monotonic();
+        let some_lost = self.ants.values().any(|ant| ant.is_lost(now));
         let mut known: Option<(Vec<String>, String)> = None;
         for key in waiting {
             let Some(live) = self.jobs.get(&key.job) else { continue };
             let Some((tags, _)) = live.queued.get(&key.attempt) else { continue };
-            let lost = self.lost_with_the_workspace(&key.job);
+            let lost = if some_lost { self.lost_with_the_workspace(&key.job) } else { None };
             let reason = match &known {
                 _ if let Some(ant) = lost => {
                     format!("waits for the ant {ant}, of which nothing is heard: it has the workspace of the job")

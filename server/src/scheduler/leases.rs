@@ -55,6 +55,11 @@ impl Ant {
         self.is_gone(now) && self.held.is_empty() && self.row.mode == AntMode::Open
     }
 
+    /// Whether nothing is heard of it, and it is waited for.
+    pub(super) fn is_lost(&self, now: Duration) -> bool {
+        self.contact == Contact::Lost && !self.is_gone(now)
+    }
+
     /// Whether nobody waits for it any more.
     pub(super) fn is_gone(&self, now: Duration) -> bool {
         self.contact == Contact::Lost && now >= self.heard_at + FORGOTTEN_AFTER
@@ -105,6 +110,7 @@ impl State {
         let losses = &mut self.losses;
         if losses.pause_until.is_some_and(|until| until <= now) {
             losses.pause_until = None;
+            self.service_changed = true;
             metrics::gauge!("atta_dispatch_paused").set(0.0);
         }
         losses.recent.retain(|(at, id)| now < *at + self.lease && !lost.contains(id));

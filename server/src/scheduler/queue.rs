@@ -102,6 +102,11 @@ impl ReadyQueue {
         self.by_tags.values().flatten()
     }
 
+    /// The first that wait, at most so many of those that need the same.
+    pub(super) fn firsts(&self, most: usize) -> impl Iterator<Item = &QueueKey> {
+        self.by_tags.values().flat_map(move |queue| queue.iter().take(most))
+    }
+
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.by_tags.values().map(BTreeSet::len).sum()

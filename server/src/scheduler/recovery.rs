@@ -195,6 +195,8 @@ impl State {
         let held: HashSet<&AttemptId> = self.ants.values().flat_map(|ant| ant.held.keys()).collect();
         self.fence.set_aside(self.damaged.keys().cloned().collect());
         self.fence.retain(|attempt| held.contains(attempt));
+        // What seemed to have failed may be stored.
+        self.outbox_changed.notify_one();
         Ok(())
     }
 

@@ -52,7 +52,11 @@ impl State {
         ant.workspaces = request.workspaces.iter().cloned().collect();
         let methods = request.methods.iter().map(|method| needed_method(method));
         let (slots, tags) = (request.slots as usize, request.tags.iter().cloned().chain(methods).collect());
-        self.service_changed |= !was_there || ant.slots != slots || ant.tags != tags;
+        if !was_there || ant.slots != slots || ant.tags != tags {
+            self.service_changed = true;
+            // Whoever shows ants is told.
+            self.staged.ants.insert(request.ant.clone());
+        }
         (ant.slots, ant.tags) = (slots, tags);
         if let Some(old) = ant.poll.take() {
             // The newer poll of the same ant gets the orders.

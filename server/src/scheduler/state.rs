@@ -142,7 +142,7 @@ pub(super) struct State {
     pub(super) keys: Keys,
     /// What agents may use, and whose.
     pub(super) budgets: Budgets,
-    /// READY attempts that no ant was offered yet.
+    /// READY attempts that are to be told what they wait for.
     pub(super) unoffered: Vec<QueueKey>,
     /// Ants came, went or do other work: what others wait for may be another thing now.
     pub(super) service_changed: bool,

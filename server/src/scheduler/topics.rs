@@ -65,6 +65,11 @@ impl Changes {
         Topic::ALL.into_iter().filter(move |topic| self.0[*topic as usize] != earlier.0[*topic as usize])
     }
 
+    /// Memory was read again: nobody knows what has changed.
+    pub(super) fn note_all(changes: &watch::Sender<Self>) {
+        changes.send_modify(|changes| changes.0.iter_mut().for_each(|count| *count += 1));
+    }
+
     /// Counts what a batch has stored, and wakes those who wait for it.
     pub(super) fn note(changes: &watch::Sender<Self>, staged: &Staged, tier_changed: bool) {
         changes.send_if_modified(|changes| {

@@ -171,8 +171,8 @@ impl State {
     pub(super) fn lost_with_the_workspace(&self, job: &JobId) -> Option<&AntId> {
         let live = self.jobs.get(job).filter(|live| live.definition.workspace.is_some())?;
         let (workspace, now) = (live.workspace_id(), self.clock.monotonic());
-        let mut holders = self.ants.iter().filter(|(_, ant)| ant.workspaces.contains(&workspace));
-        holders.find(|(_, ant)| ant.contact == Contact::Lost && !ant.is_gone(now)).map(|(id, _)| id)
+        let mut lost = self.ants.iter().filter(|(_, ant)| ant.is_lost(now));
+        lost.find(|(_, ant)| ant.workspaces.contains(&workspace)).map(|(id, _)| id)
     }
 
     /// Compares what an ant holds with what is live: what is not is released, again if it was said before. When the

@@ -263,6 +263,9 @@ impl Writer {
             // While writing fails, only the next try is waited for: whatever else is due would fail at once, and be due again.
             return late.into_iter().chain(self.retry_at).min();
         }
+        if state.service_changed {
+            return Some(Instant::now());
+        }
         let by_clock =
             [state.admission.scheduled.first().map(|(due, _)| *due), state.next_tick(), state.budgets.next_look()];
         let by_clock = by_clock.into_iter().flatten().min().map(|due| due.since(state.clock.now()));
@@ -285,6 +288,7 @@ impl Writer {
             || state.admission.scheduled.first().is_some_and(|(due, _)| *due <= now)
             || state.next_tick().is_some_and(|due| due <= now)
             || state.budgets.next_look().is_some_and(|due| due <= now)
+            || state.service_changed
             || state.next_look().is_some_and(|look| look <= state.clock.monotonic())
             || state.next_poll_deadline().is_some_and(|deadline| deadline <= Instant::now())
             // What is tried again is not put off once more: meanwhile there would be nothing to sleep for.
@@ -305,6 +309,7 @@ impl Writer {
         }
         if std::mem::take(&mut self.stale) {
             self.state.resume();
+            Changes::note_all(&self.changes);
         }
         let size = u32::try_from(commands.len()).unwrap_or(u32::MAX);
         let silent = Silent::of(&commands);

@@ -227,13 +227,15 @@ impl super::Store {
         Ok(next.map(UnixMillis))
     }
 
-    /// Files to remove, at most so many, after a name. A content that a row still names is none of them.
-    pub(crate) async fn garbage(&self, limit: u32) -> Result<Vec<(Garbage, bool)>, StoreError> {
+    /// Files to remove, at most so many, with or without contents, and whether a row still names them: then they stay.
+    pub(crate) async fn garbage(&self, limit: u32, with_contents: bool) -> Result<Vec<(Garbage, bool)>, StoreError> {
         let rows = query(
             "SELECT kind, name, kind = 'artifact' AND EXISTS
-                (SELECT 1 FROM artifacts WHERE digest = name AND expired_at IS NULL) FROM garbage LIMIT $1",
+                (SELECT 1 FROM artifacts WHERE digest = name AND expired_at IS NULL)
+             FROM garbage WHERE kind = 'log' OR $2 LIMIT $1",
         )
         .bind(limit)
+        .bind(with_contents)
         .fetch_all(self.readers())
         .await?;
         rows.iter()

@@ -100,6 +100,9 @@ async fn deliver(core: Arc<Core>, mut queue: UnboundedReceiver<Posted>) {
         };
         let batch = gather(first, &mut next, &mut queue).await;
         let kept = send(&core, batch).await;
+        for (report, _) in &kept {
+            tracing::warn!(attempt = %report.attempt_id, "the queen does not take the end of an attempt now: it is kept");
+        }
         if refused.is_empty() && !kept.is_empty() {
             again_at = Instant::now() + pauses.next(&*core.config.entropy);
         }
@@ -230,12 +233,15 @@ async fn say_plainly(core: &Arc<Core>, report: &Report, refusal: &LinkError) -> 
         tracing::error!(%attempt, %refusal, "the queen refused the report of a start");
         return true;
     };
+    if let LinkError::NotNow(_) = refusal {
+        return false;
+    }
     tracing::error!(%attempt, %refusal, "the queen refused the report of an end: it is said without what was in it");
     let report = Report { body: ReportBody::Finished(Box::new(plain(end, refusal))), ..report.clone() };
     match say(core, vec![report]).await {
         Ok(()) => true,
         Err(refusal) => {
-            tracing::error!(%attempt, %refusal, "the queen takes no end of an attempt: it is said again");
+            tracing::error!(%attempt, %refusal, "the queen takes no end of an attempt");
             false
         }
     }

@@ -340,7 +340,7 @@ impl Attempt {
         let captured = self.log.captures_stdout();
         let spoken = self.log.take_set_outputs();
         self.warnings.extend(spoken.warnings);
-        let spoke = !spoken.values.is_empty();
+        let said = spoken.values.clone();
         let sources = Sources {
             file,
             work: directory.work(),
@@ -351,10 +351,14 @@ impl Attempt {
         let (declared, redactor) = (self.assignment.outputs.clone(), self.redactor.clone());
         let outputs = blocking(move || Ok(workspace::read_outputs(&sources, &declared, redactor.as_ref()))).await?;
         problems.extend(outputs.problems);
-        let lacks = || self.assignment.outputs.iter().any(|spec| !outputs.values.contains_key(&spec.name));
-        // What was lost may have set it, or set it anew.
+        let is_said = |(name, said): (&String, &String)| match outputs.values.get(name) {
+            Some(Value::String(value)) => value == said,
+            Some(value) => serde_json::from_str::<Value>(said).is_ok_and(|said| said == *value),
+            None => false,
+        };
+        // What was lost may have set it anew. One that is not there at all is a problem already.
         if let Some(why) = self.log.short()
-            && (captured || spoke || lacks())
+            && (captured || said.iter().any(is_said))
         {
             problems.push(format!("its outputs may not be what it gave, for a part of its stdout was lost: {why}"));
         }

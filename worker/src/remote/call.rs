@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Hello, STALE_TOKEN, UPLOADED_HEADER};
+use atta_core::protocol::ant::{Hello, JOB_DAMAGED, STALE_TOKEN, UPLOADED_HEADER};
 use atta_core::protocol::api::Problem;
 use atta_core::resilience::{Class, Permit, retry_after, root_cause};
 use atta_core::time::UnixMillis;
@@ -139,10 +139,10 @@ impl RemoteLink {
             }
             Failed::Refused { code, detail, .. } => {
                 self.notice.well();
-                if code == STALE_TOKEN {
-                    LinkError::Stale(detail)
-                } else {
-                    LinkError::Refused(format!("{code}: {detail}"))
+                match code.as_str() {
+                    STALE_TOKEN => LinkError::Stale(detail),
+                    JOB_DAMAGED => LinkError::NotNow(detail),
+                    _ => LinkError::Refused(format!("{code}: {detail}")),
                 }
             }
         }

@@ -23,6 +23,7 @@ tests![
     many_small_attempts_leave_nothing_behind,
     a_report_that_is_refused_takes_no_other_along_and_its_end_is_told,
     an_end_that_is_not_taken_in_any_form_is_kept_until_it_is,
+    an_end_that_is_not_taken_now_is_kept_as_it_is,
 ];
 
 async fn draining_finishes_what_runs(mut launchers: Launchers) {
@@ -189,5 +190,21 @@ async fn an_end_that_is_not_taken_in_any_form_is_kept_until_it_is(mut launchers:
     assert!(world.attempts_dir().join(&id.0).exists(), "it is not heard");
     world.queen.refuse(|_| false);
     assert_eq!(world.done(&id).await.result(), AttemptResult::Exit(5));
+    world.end().await;
+}
+
+async fn an_end_that_is_not_taken_now_is_kept_as_it_is(mut launchers: Launchers) {
+    let world = World::new(launchers.take()).await;
+    world.queen.not_now.store(true, Ordering::SeqCst);
+    // One that says less would be taken.
+    world.queen.refuse(|report| ends_with(&report.body, 5));
+    let id = world.begin(world.assignment("echo 5; exit 5"));
+    let refused = || world.queen.refused.load(Ordering::SeqCst);
+    eventually("its end was refused, and said again", || refused() > 2).await;
+    let other = world.begin(world.assignment("echo other"));
+    assert_eq!(world.done(&other).await.log, "other\n");
+    world.queen.refuse(|_| false);
+    let done = world.done(&id).await;
+    assert_eq!((done.result(), &done.log[..]), (AttemptResult::Exit(5), "5\n"));
     world.end().await;
 }

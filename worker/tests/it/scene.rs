@@ -64,6 +64,7 @@ enum Answer {
     Done,
     Unreachable(String),
     Refused(String),
+    NotNow(String),
     Stale(String),
     Blob(String),
 }
@@ -96,6 +97,7 @@ impl Line {
             Answer::Done => Ok(Orders::default()),
             Answer::Unreachable(detail) => Err(LinkError::Unreachable(detail)),
             Answer::Refused(detail) => Err(LinkError::Refused(detail)),
+            Answer::NotNow(detail) => Err(LinkError::NotNow(detail)),
             Answer::Stale(detail) => Err(LinkError::Stale(detail)),
             Answer::Blob(detail) => Err(LinkError::Blob { digest: Digest(String::new()), detail }),
         }
@@ -157,6 +159,7 @@ async fn answer(queen: &TestQueen, mut stream: UnixStream) -> io::Result<()> {
         Ok(answer) => answer,
         Err(LinkError::Unreachable(detail)) => Answer::Unreachable(detail),
         Err(LinkError::Refused(detail)) => Answer::Refused(detail),
+        Err(LinkError::NotNow(detail)) => Answer::NotNow(detail),
         Err(LinkError::Stale(detail)) => Answer::Stale(detail),
         Err(LinkError::Blob { detail, .. }) => Answer::Blob(detail),
     };

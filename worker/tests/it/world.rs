@@ -79,6 +79,8 @@ pub(crate) struct TestQueen {
     /// Reports that are refused, and how many messages were.
     refuses: Mutex<Option<Refuses>>,
     pub(crate) refused: AtomicU64,
+    /// They are refused for now.
+    pub(crate) not_now: AtomicBool,
     pub(crate) reports: AtomicU64,
     /// How many questions for work there were.
     polls: AtomicU64,
@@ -115,6 +117,7 @@ impl TestQueen {
             stale_logs: Mutex::default(),
             refuses: Mutex::default(),
             refused: AtomicU64::new(0),
+            not_now: AtomicBool::new(false),
             reports: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             asked: Mutex::default(),
@@ -298,6 +301,9 @@ impl QueenLink for TestQueen {
         }
         if self.refuses.lock().unwrap().as_ref().is_some_and(|refuses| batch.reports.iter().any(refuses)) {
             self.refused.fetch_add(1, Ordering::SeqCst);
+            if self.not_now.load(Ordering::SeqCst) {
+                return Err(LinkError::NotNow("something is the matter with its job".to_owned()));
+            }
             return Err(LinkError::Refused("INVALID_REQUEST: it is not understood".to_owned()));
         }
         self.reports.fetch_add(1, Ordering::SeqCst);

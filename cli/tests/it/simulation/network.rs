@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use atta_core::protocol::ant::{Heartbeat, LogChunk, Orders, PollRequest, ReportBatch, ReportBody, STALE_TOKEN};
+use atta_core::protocol::ant::{
+    Heartbeat, JOB_DAMAGED, LogChunk, Orders, PollRequest, ReportBatch, ReportBody, STALE_TOKEN,
+};
 use atta_core::protocol::{AntId, AttemptId, Digest};
 use atta_server::logs::LogError;
 use atta_server::scheduler::Refusal;
@@ -256,6 +258,7 @@ fn refused(error: LineError) -> LinkError {
         LineError::Log(LogError::Write { .. } | LogError::Read { .. })
         | LineError::Refused(Refusal::Unavailable { .. }) => LinkError::Unreachable(error.to_string()),
         LineError::Refused(Refusal::Conflict { code: STALE_TOKEN, .. }) => LinkError::Stale(error.to_string()),
+        LineError::Refused(Refusal::Conflict { code: JOB_DAMAGED, .. }) => LinkError::NotNow(error.to_string()),
         _ => LinkError::Refused(error.to_string()),
     }
 }

@@ -26,7 +26,8 @@ fn a_pull_request_with_the_label_is_reviewed_once() {
     assert!(said[0].starts_with("**Review** of ") && said[0].contains("- `a.txt:3`: This is wrong."), "{said:#?}");
 
     // The search tells of the label a while longer.
-    let again = world.server().json(&["submit", "gh-review", "-p", &format!("Number={pull}"), "--json"]);
+    let again =
+        world.server().json(&["submit", "gh-review", "-p", &format!("Number={pull}"), "-p", "Labelled=true", "--json"]);
     let done = world.finished(again["job_id"].as_str().expect("an id"));
     assert_eq!((&done["state"], &task(&done, "review")["state"]), (&"COMPLETED".into(), &"SKIPPED".into()), "{done:#}");
     assert_eq!((world.said(pull).len(), world.sessions_of(0)), (1, "review 1".to_owned()), "it is paid for once");

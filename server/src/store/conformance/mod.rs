@@ -192,7 +192,7 @@ impl Case {
         let mut counts = writer.count_jobs().await.unwrap();
         counts.sort_by_key(|(job_type, state, _)| (job_type.clone(), state.as_str()));
         found.push(("count_jobs", format!("{counts:?}")));
-        let mut garbage = store.garbage(10).await.unwrap();
+        let mut garbage = store.garbage(10, true).await.unwrap();
         garbage.sort_by_key(|(garbage, _)| format!("{garbage:?}"));
         found.push(("garbage", format!("{garbage:?}")));
         let place: JobPlace = serde_json::from_str(r#"[40, "job_3"]"#).unwrap();
