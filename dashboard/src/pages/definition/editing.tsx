@@ -35,7 +35,9 @@ export function Editing({ definition, source, version = "", draft, onDraft }: Pr
   const navigate = useNavigate();
   const editor = useRef<EditorHandle>(null);
   const text = draft?.text ?? source;
-  const changed = draft !== undefined && draft.text !== source;
+  // What was saved last, until it has come back.
+  const [stored, setStored] = useState<string>();
+  const changed = draft !== undefined && draft.text !== source && draft.text !== stored;
   // What was saved has come back as the newest version.
   const saved = draft !== undefined && draft.text === source && draft.base === version;
   useEffect(() => {
@@ -89,11 +91,12 @@ export function Editing({ definition, source, version = "", draft, onDraft }: Pr
           }));
         if (!sure) return undefined;
       }
-      return store(text, file);
+      return { ...(await store(text, file)), text };
     },
-    onSuccess: async (stored) => {
-      if (stored === undefined) return;
-      const { definition: now, isNew } = stored;
+    onSuccess: async (done) => {
+      if (done === undefined) return;
+      const { definition: now, isNew } = done;
+      setStored(done.text);
       // The editor goes on with what it has, and with what was typed meanwhile, until the version has come.
       const here = now.job_type === definition?.job_type;
       onDraft((before) => (here && before ? { ...before, base: now.version } : undefined));
