@@ -51,20 +51,28 @@ test("the editor completes keys and values, and draws what is written beside it"
   await drawn("greet").waitFor({ state: "detached" });
   await text.pressSequentially("on_comp");
   const choices = page.getByRole("listbox", { name: "Completions" });
-  const completed = choices.getByRole("option", { name: /on_completed/ });
-  await completed.waitFor();
+  await choices.getByRole("option", { name: /on_completed/ }).waitFor();
   // What stands there already is not offered once more.
   expect(await choices.getByRole("option", { name: /^script/ }).count()).toBe(0);
-  // The first moment after the list has come, Enter is still a line's end: whoever types does not choose by accident.
-  await completed.click();
+  // While the editor still asks for choices it takes none: then they are asked for once more.
+  const choose = async (name: string | RegExp, made: string) => {
+    await expect
+      .poll(
+        async () => {
+          await text.press("Control+Space");
+          await choices.getByRole("option", { name }).click({ timeout: 2_000 });
+          return text.textContent();
+        },
+        { timeout: 30_000 },
+      )
+      .toContain(made);
+  };
+  await choose(/on_completed/, "on_completed: ");
   await choices.waitFor({ state: "detached" });
-  await expect.poll(() => text.textContent()).toContain("on_completed: ");
   await page.keyboard.insertText("second\n  - task_type: second\n    tty: ");
   await drawn("second").waitFor();
   await expect.poll(() => page.locator(".react-flow__edge").count()).toBeGreaterThan(0);
-  await text.press("Control+Space");
-  await choices.getByRole("option", { name: "true" }).click();
-  await expect.poll(() => text.textContent()).toContain("tty: true");
+  await choose("true", "tty: true");
   await page.keyboard.insertText("\n    script: [sh]\n");
   await page.getByText("Valid: 2 tasks").waitFor();
   await accessible(page);
