@@ -157,13 +157,19 @@ test("the tabs of a browser have one stream, and each learns of every event once
   await until(() => expect(all.map(({ seen }) => seen)).toEqual(all.map(() => [1, 2])));
 });
 
-test("the next tab goes on behind what it has seen when the one that has the stream is closed", async () => {
+/** Two tabs of one browser; the first has the stream. */
+async function two() {
   const server = new Server();
   const browser = new Browser();
   const first = tab(server, { tabs: browser.tabs });
   await is(first.live, "live");
   const second = tab(server, { tabs: browser.tabs });
   await is(second.live, "live");
+  return { server, browser, first, second };
+}
+
+test("the next tab goes on behind what it has seen when the one that has the stream is closed", async () => {
+  const { server, first, second } = await two();
   server.event("a");
   await until(() => expect(second.seen).toEqual([1]));
   const jobs = shown(second.queries, ["jobs"]);
@@ -178,12 +184,7 @@ test("the next tab goes on behind what it has seen when the one that has the str
 });
 
 test("a tab that has not heard something asks for everything anew", async () => {
-  const server = new Server();
-  const browser = new Browser();
-  const first = tab(server, { tabs: browser.tabs });
-  await is(first.live, "live");
-  const second = tab(server, { tabs: browser.tabs });
-  await is(second.live, "live");
+  const { server, browser, first, second } = await two();
   const ants = shown(second.queries, ["live", "ants"]);
   const configs = shown(second.queries, ["configs"]);
   await until(() => expect([ants.asked, configs.asked]).toEqual([1, 1]));

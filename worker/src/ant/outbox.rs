@@ -94,8 +94,9 @@ async fn deliver(core: Arc<Core>, mut queue: UnboundedReceiver<Posted>) {
             }
             if refused.is_empty() {
                 pauses.reset();
+            } else {
+                again_at = Instant::now() + pauses.next(&*core.config.entropy);
             }
-            again_at = Instant::now() + pauses.next(&*core.config.entropy);
             continue;
         };
         let batch = gather(first, &mut next, &mut queue).await;

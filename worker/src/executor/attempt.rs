@@ -15,6 +15,7 @@ use futures_util::{StreamExt as _, stream};
 use indexmap::IndexMap;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::Finished;
 use super::agent::without_other_agents;
@@ -224,7 +225,7 @@ impl Attempt {
     }
 
     /// What was ordered before there was anything to stop.
-    pub(super) fn check_orders(&mut self) -> Result<(), Interruption> {
+    pub(super) fn check_orders(&self) -> Result<(), Interruption> {
         match &*self.orders.borrow() {
             Order::Run => Ok(()),
             Order::Forget => Err(Interruption::Forget),
@@ -232,6 +233,28 @@ impl Attempt {
                 ResultName::Cancelled,
                 failure("CANCELLED", format!("was stopped before it started: {reason}")),
             )),
+        }
+    }
+
+    /// Waits for what comes before the program, unless the attempt is stopped, or it is `by` then: `late` says what was not.
+    pub(super) async fn before_it_starts<T>(
+        &self,
+        work: impl Future<Output = T>,
+        by: Instant,
+        late: impl FnOnce() -> String,
+    ) -> Result<T, Interruption> {
+        let mut orders = self.orders.clone();
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            _ = orders.wait_for(|order| *order != Order::Run) => {
+                self.check_orders()?;
+                Err(Interruption::Forget)
+            }
+            () = tokio::time::sleep_until(by) => {
+                let timeout = phrase::duration(self.assignment.timeout);
+                Err(start_failed(format!("{} within the timeout of {timeout}", late())))
+            }
         }
     }
 
@@ -292,7 +315,7 @@ impl Attempt {
         }
         let work = directory.work();
         // The program's own time begins with the program.
-        let by = tokio::time::Instant::now() + self.assignment.timeout;
+        let by = Instant::now() + self.assignment.timeout;
         for placed in plan.files {
             self.check_orders()?;
             let what = format!("the artifact `{}` of `{}`", placed.file.path, placed.task);
@@ -300,21 +323,8 @@ impl Attempt {
             let path = placed.make_way(&work).map_err(cannot)?;
             let link = self.core.link.clone();
             let mut orders = self.orders.clone();
-            let mut told = self.orders.clone();
             let fetch = say(&*self.core.config.entropy, &mut orders, || link.get_blob(placed.digest(), &path));
-            let fetched = tokio::select! {
-                biased;
-                fetched = fetch => fetched,
-                _ = told.wait_for(|order| *order != Order::Run) => {
-                    self.check_orders()?;
-                    return Err(Interruption::Forget);
-                }
-                () = tokio::time::sleep_until(by) => {
-                    let timeout = phrase::duration(self.assignment.timeout);
-                    return Err(start_failed(format!("{what} was not fetched within the timeout of {timeout}")));
-                }
-            };
-            match fetched {
+            match self.before_it_starts(fetch, by, || format!("{what} was not fetched")).await? {
                 Said::Answer(()) => placed.finish(&path).map_err(cannot)?,
                 Said::Refused(LinkError::Blob { detail, .. }) => {
                     return Err(invalid(format!("{what} cannot be fetched: {detail}")));

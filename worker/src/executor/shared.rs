@@ -2,10 +2,9 @@
 
 use super::attempt::{Attempt, Interruption, blocking, invalid, start_failed};
 use super::environment::Environment;
-use super::phrase;
-use crate::ant::Order;
 use crate::workspace::{AttemptDirectory, Lease, Restored, Roots, SharedWorkspaces, WorkspaceFault, measure_workspace};
 use atta_core::definition::format_size;
+use tokio::time::Instant;
 
 impl Attempt {
     /// Enters the job's workspace, made if it is new, within the attempt's timeout.
@@ -17,17 +16,10 @@ impl Attempt {
         self.check_orders()?;
         let pairs = environment.pairs();
         let core = self.core.clone();
-        let mut orders = self.orders.clone();
-        let acquired = tokio::select! {
-            acquired = SharedWorkspaces::acquire(&core, &self.assignment, &order, &pairs) => Some(acquired),
-            _ = orders.wait_for(|order| *order != Order::Run) => None,
-            () = tokio::time::sleep(self.assignment.timeout) => {
-                let timeout = phrase::duration(self.assignment.timeout);
-                return Err(start_failed(format!("the workspace of the job was not ready within the timeout of {timeout}")));
-            }
-        };
-        match acquired {
-            Some(Ok(lease)) => {
+        let by = Instant::now() + self.assignment.timeout;
+        let acquire = SharedWorkspaces::acquire(&core, &self.assignment, &order, &pairs);
+        match self.before_it_starts(acquire, by, || "the workspace of the job was not ready".to_owned()).await? {
+            Ok(lease) => {
                 for (name, value) in &lease.variables {
                     if let Some(name) = name.to_str() {
                         environment.set(name, value);
@@ -35,13 +27,9 @@ impl Attempt {
                 }
                 Ok(Some(lease))
             }
-            Some(Err(WorkspaceFault::Invalid(message))) => Err(invalid(message)),
-            Some(Err(WorkspaceFault::Failed(message))) => {
+            Err(WorkspaceFault::Invalid(message)) => Err(invalid(message)),
+            Err(WorkspaceFault::Failed(message)) => {
                 Err(start_failed(format!("the workspace of the job cannot be made: {message}")))
-            }
-            None => {
-                self.check_orders()?;
-                Err(Interruption::Forget)
             }
         }
     }
