@@ -79,7 +79,8 @@ simulate: setup ## Play simulated schedules (SEEDS=10000 FIRST=0), or one with i
 broken-builds: setup ## Make the queen faulty on purpose in three ways; the simulation has to see each
 	@BROKEN=1 scripts/simulate
 
-bench: setup ## Measure; one JSON line per figure on stdout
+bench: ## Measure; one JSON line per figure on stdout
+	@scripts/setup bench
 	@cargo build --release --workspace --locked
 	@target/release/atta-bench all --atta target/release/atta
 
