@@ -27,15 +27,14 @@ pub(super) struct Stock {
     /// They were begun and cannot be brought to an end; their directories tell the next ant, should this one not be able
     /// to say so.
     pub(super) lost: Vec<LostAttempt>,
-    /// Directories in which nothing was begun.
-    pub(super) removed: usize,
+    /// Directories in which nothing was begun. The locks keep late shims from beginning.
+    pub(super) not_begun: Vec<(PathBuf, Option<File>)>,
 }
 
 /// One attempt, looked at.
 enum Looked {
     Adopted(Box<Adopted>),
     Lost(LostAttempt),
-    /// The lock keeps a late shim from beginning.
     Nothing(PathBuf, Option<File>),
 }
 
@@ -73,24 +72,34 @@ pub(super) async fn take_stock(attempts: &Path, seal: &Arc<Seal>, boot: &str) ->
         match looked.and_then(|looked| looked).map_err(io::Error::other)?? {
             Looked::Adopted(adopted) => stock.adopted.push(*adopted),
             Looked::Lost(lost) => stock.lost.push(lost),
-            Looked::Nothing(path, lock) => {
-                let removed = blocking(move || {
-                    let removed = crate::workspace::remove_tree(&path);
-                    drop(lock);
-                    removed.map_err(|error| (path, error))
-                });
-                match removed.await.map_err(io::Error::other)? {
-                    Ok(()) => stock.removed += 1,
-                    // A mount in it, files of another user: no reason not to start, because no other attempt will use it.
-                    Err((path, error)) => {
-                        tracing::warn!(directory = %path.display(), %error, "what a previous ant left stays");
-                    }
-                }
-            }
+            Looked::Nothing(path, lock) => stock.not_begun.push((path, lock)),
         }
     }
     fs::write(attempts.with_file_name(BOOT), boot)?;
     Ok(stock)
+}
+
+/// Kills what runs of an attempt with which the ant itself cannot go on. Its directory says afterwards whether it was begun.
+/// Blocks.
+pub(super) fn give_up(path: &Path, id: &AttemptId) {
+    let attached = match supervisor::examine(path) {
+        Ok(Found::Shim(_, attached)) => Some(attached),
+        Ok(Found::Nothing(_) | Found::Left(..) | Found::Unwatched | Found::Other) => None,
+        // Nothing was made yet.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => {
+            tracing::warn!(attempt = %id, %error, "a lost attempt's directory cannot be looked at");
+            None
+        }
+    };
+    kill(path, id, attached);
+}
+
+fn kill(path: &Path, id: &AttemptId, attached: Option<Attached>) {
+    if let Some(Err(error)) = attached.map(Attached::kill) {
+        tracing::warn!(attempt = %id, %error, "the end of a lost attempt's processes was not seen");
+    }
+    supervisor::kill_by_task_dir(path.join("work").as_os_str().as_bytes());
 }
 
 const REBOOTED: &str = "the machine was started anew while it ran";
@@ -117,10 +126,7 @@ impl Look {
                 Err(reason) => (reason, None),
             },
         };
-        if let Some(Err(error)) = attached.map(Attached::kill) {
-            tracing::warn!(attempt = %id, %error, "the end of a lost attempt's processes was not seen");
-        }
-        supervisor::kill_by_task_dir(path.join("work").as_os_str().as_bytes());
+        kill(&path, &id, attached);
         let reason = if self.rebooted { REBOOTED } else { reason };
         Ok(Looked::Lost(LostAttempt { attempt_id: id, reason: reason.to_owned() }))
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +16,18 @@ use atta_core::protocol::ant::{
     ReportBody, Roster,
 };
 use atta_core::protocol::terminal::{TerminalOrder, TypedInput};
-use atta_core::resilience::Board;
+use atta_core::redact::Redactor;
+use atta_core::resilience::{Board, panic_text};
+use atta_core::secret::SecretValue;
 use atta_core::time::UnixMillis;
 use atta_github::Hub;
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::adoption;
 use super::config::{AntConfig, Orphans, RunningAttempt, SpoolUse};
 use super::hearing::Hearing;
 use super::outbox::Outbox;
@@ -372,8 +377,14 @@ impl Core {
         let (id, token) = (assignment.attempt_id.clone(), assignment.token);
         let task = self.tasks.spawn(async move {
             let (id, token) = (assignment.attempt_id.clone(), assignment.token);
-            let finished = executor::execute(&core, assignment, orders).await;
-            core.conclude(&id, token, finished).await;
+            let secrets = executor::secrets(&core, &assignment);
+            let work = async {
+                let finished = executor::execute(&core, assignment, orders).await;
+                core.conclude(&id, token, finished).await;
+            };
+            if let Some(why) = failure_of(work).await {
+                core.give_up(&id, token, why, &secrets).await;
+            }
         });
         self.keep_handle(&id, token, task.abort_handle());
         self.leased.notify_one();
@@ -436,11 +447,58 @@ impl Core {
         let workspace = SharedWorkspaces::enter_again(self, &adopted.assignment);
         let (core, entered) = (self.clone(), id.clone());
         let task = self.tasks.spawn(async move {
-            let finished = executor::resume(&core, adopted, workspace, orders).await;
-            core.conclude(&entered, token, finished).await;
+            let secrets = executor::secrets(&core, &adopted.assignment);
+            let work = async {
+                let finished = executor::resume(&core, adopted, workspace, orders).await;
+                core.conclude(&entered, token, finished).await;
+            };
+            if let Some(why) = failure_of(work).await {
+                core.give_up(&entered, token, why, &secrets).await;
+            }
         });
         self.keep_handle(&id, token, task.abort_handle());
         self.leased.notify_one();
+    }
+
+    /// The ant itself has failed at an attempt, and nobody knows how far it had come: what runs of it is killed, and it is
+    /// lost. Its directory stays until the queen knows that, for the next ant should this one not be able to say so.
+    async fn give_up(self: &Arc<Self>, id: &AttemptId, token: u64, mut why: String, secrets: &[SecretValue]) {
+        if let Some(redactor) = Redactor::new(secrets) {
+            redactor.clean(&mut why);
+        }
+        tracing::error!(attempt = %id, why, "the ant failed at an attempt, which is lost");
+        let (core, of) = (self.clone(), id.clone());
+        let kill = move || {
+            adoption::give_up(&core.attempts_dir.join(&of.0), &of);
+            for name in executor::cgroups(&of) {
+                core.plan.kill_attempt(&name);
+            }
+        };
+        if let Err(panic) = blocking(kill).await {
+            tracing::error!(%panic, "the processes of a lost attempt were not killed");
+        }
+        let lost = {
+            // No question is to name it as both, or as neither.
+            let _hearing = locked(&self.hearing);
+            let mut attempts = self.attempts();
+            let Some(entry) = attempts.get(id).filter(|entry| entry.token == token) else { return };
+            let wanted = *entry.orders.borrow() != Order::Forget;
+            if wanted {
+                attempts.remove(id);
+                let reason = format!("the ant failed inside while it worked on it: {why}");
+                locked(&self.lost).push(LostAttempt { attempt_id: id.clone(), reason });
+            }
+            wanted
+        };
+        if !lost {
+            // Nobody asks for it any more, or it is to begin anew.
+            remove_lost(vec![self.attempts_dir.join(&id.0)]).await;
+            let entry = self.attempts().remove(id);
+            if let Some(assignment) = entry.and_then(|entry| entry.again) {
+                self.begin(assignment);
+            }
+        }
+        self.ask_again.notify_one();
     }
 
     /// The attempt has ended. Its shim and its directory stay until the queen has heard of it.
@@ -558,18 +616,7 @@ impl Core {
         }
         locked(&self.lost).retain(|lost| !known.contains(lost));
         let directories: Vec<_> = known.iter().map(|lost| self.attempts_dir.join(&lost.attempt_id.0)).collect();
-        let remove = move || {
-            for directory in directories {
-                if let Err(error) = remove_tree(&directory) {
-                    tracing::warn!(directory = %directory.display(), %error, "a lost attempt's directory stays");
-                }
-            }
-        };
-        self.tasks.spawn(async move {
-            if let Err(panic) = blocking(remove).await {
-                tracing::error!(%panic, "the directories of lost attempts were not removed");
-            }
-        });
+        self.tasks.spawn(remove_lost(directories));
     }
 
     pub(super) fn heard(&self) -> Heard {
@@ -596,5 +643,26 @@ impl Core {
         let body = ReportBody::Finished(Box::new(report));
         self.outbox.push(Report { attempt_id: attempt_id.clone(), token, sequence: 2, at, body }, Some(sender));
         heard
+    }
+}
+
+/// Runs the work of an attempt to its end. What a panic says, when it came to that: without this nobody would hear of it,
+/// and the attempt would be in hand for ever.
+fn failure_of(work: impl Future<Output = ()>) -> impl Future<Output = Option<String>> {
+    // A large future, which is to be on the heap once.
+    let work = AssertUnwindSafe(Box::pin(work));
+    work.catch_unwind().map(|ended| ended.err().map(|panic| panic_text(&*panic)))
+}
+
+async fn remove_lost(directories: Vec<PathBuf>) {
+    let remove = move || {
+        for directory in directories {
+            if let Err(error) = remove_tree(&directory) {
+                tracing::warn!(directory = %directory.display(), %error, "a lost attempt's directory stays");
+            }
+        }
+    };
+    if let Err(panic) = blocking(remove).await {
+        tracing::error!(%panic, "the directories of lost attempts were not removed");
     }
 }

@@ -4,6 +4,7 @@ mod adoption;
 mod config;
 mod core;
 mod hearing;
+mod leftovers;
 mod outbox;
 mod parts;
 mod retry;
@@ -22,12 +23,13 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::blocking::blocking;
+use crate::blocking::{blocking, detached};
 use crate::supervisor;
-use crate::workspace::{CacheStore, SharedWorkspaces, SpareDirectories, WorkspaceStore, remove_tree};
+use crate::workspace::{CacheStore, SharedWorkspaces, SpareDirectories, WorkspaceStore};
 use crate::{IsolationLevel, Launcher, LinkError, QueenLink};
 
 use core::Parts;
+use leftovers::Leftovers;
 use outbox::Outbox;
 use retry::SAY_AGAIN;
 
@@ -49,13 +51,15 @@ pub struct Ant {
     parts: Vec<JoinHandle<()>>,
     aborted: CancellationToken,
     launcher: Component,
+    /// Nothing more is removed of what earlier ants have left.
+    clearing_ends: CancellationToken,
     /// A part is lost that cannot be begun anew.
     lost: CancellationToken,
 }
 
 impl Ant {
     /// Takes up what a previous ant on this directory has left running, once that ant is gone (waits at most
-    /// [`AntConfig::lock_wait`]), removes what it left otherwise, and starts to poll.
+    /// [`AntConfig::lock_wait`]), starts to poll, and removes what it left otherwise.
     pub async fn start(config: AntConfig, launcher: Launcher, link: Arc<dyn QueenLink>) -> Result<Self, StartError> {
         let directory = config.data_dir.join("ant");
         let failed = |action: &'static str, path: &Path| {
@@ -74,15 +78,18 @@ impl Ant {
 
         let stock = adoption::take_stock(&attempts_dir, &seal, &boot).await.map_err(failed("read", &attempts_dir))?;
         let (adopted, lost) = (stock.adopted.len(), stock.lost.len());
-        if adopted + lost + stock.removed > 0 {
-            tracing::info!(adopted, lost, not_begun = stock.removed, "looked at what a previous ant has left");
+        let not_begun = stock.not_begun.len();
+        if adopted + lost + not_begun > 0 {
+            tracing::info!(adopted, lost, not_begun, "looked at what a previous ant has left");
         }
         let strongest = config.isolation.unwrap_or(IsolationLevel::CgroupKill);
         let name = format!("atta-{}", &blake3::hash(attempts_dir.as_os_str().as_encoded_bytes()).to_hex()[..16]);
         let spare_dir = attempts_dir.with_file_name("spare");
         let old_spares = spare_dir.clone();
         let cache_dir = attempts_dir.with_file_name("cache");
+        let workspaces_dir = attempts_dir.with_file_name("workspaces");
         let store = WorkspaceStore::of_ant(attempts_dir.parent().unwrap_or(&directory));
+        let mut leftovers = Leftovers::new(attempts_dir.with_file_name("leftovers"), session);
         let (quota, cache_size, cache_entry_size) =
             (config.workspace_quota, config.cache_size, config.cache_entry_size);
         let keep: Vec<_> = stock.adopted.iter().map(|adopted| format!("{}-", adopted.assignment.attempt_id)).collect();
@@ -91,15 +98,20 @@ impl Ant {
             // What the strongest level finds may be of an ant with a weaker one, so all are looked at.
             supervisor::sweep(&name, |cgroup| keep.iter().any(|attempt| cgroup.starts_with(attempt)));
             let plan = supervisor::detect(&name, strongest);
-            if let Err(error) = remove_tree(&old_spares) {
-                tracing::warn!(directory = %old_spares.display(), %error, "spare directories cannot be removed");
+            for (path, lock) in stock.not_begun {
+                leftovers.take(&path, lock);
             }
-            let workspaces = SharedWorkspaces::open(store, quota, shared)?;
-            let cache = CacheStore::open(cache_dir, cache_size, cache_entry_size)?;
-            Ok((plan, workspaces, cache))
+            leftovers.take(&old_spares, None);
+            let workspaces = SharedWorkspaces::open(store, quota, shared).map_err(failed("read", &workspaces_dir))?;
+            for path in workspaces.store.trash().map_err(failed("read", &workspaces_dir))? {
+                leftovers.take(&path, None);
+            }
+            let unusable = failed("clean", &cache_dir);
+            let cache = CacheStore::open(cache_dir, cache_size, cache_entry_size).map_err(unusable)?;
+            Ok::<_, StartError>((plan, workspaces, cache, leftovers))
         });
-        let swept = sweep.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        let (plan, workspaces, cache) = swept.map_err(failed("clean", &attempts_dir))?;
+        let swept = sweep.await.unwrap_or_else(|panic| Err(failed("clean", &attempts_dir)(io::Error::other(panic))));
+        let (plan, workspaces, cache, leftovers) = swept?;
         launcher.prepare(&plan).map_err(StartError::Launcher)?;
 
         // Those of attempts whose end is being told are on their way while the next ones begin.
@@ -143,7 +155,13 @@ impl Ant {
             parts::run(&board, "ant: signs of life", again, &lost, move || give_signs_of_life(living.clone())),
         ];
         let launcher = board.begin("ant: launcher", None, Duration::MAX);
-        Ok(Self { core, parts, aborted: CancellationToken::new(), launcher, lost })
+        // It may take long, so not before it polls.
+        let clearing_ends = CancellationToken::new();
+        let stop = clearing_ends.clone();
+        if let Err(error) = detached("leftovers", move || leftovers.remove(&stop)) {
+            tracing::warn!(%error, "what a previous ant has left is not removed before the next start");
+        }
+        Ok(Self { core, parts, aborted: CancellationToken::new(), launcher, clearing_ends, lost })
     }
 
     /// Takes no more work, finishes what runs and delivers it, then ends the launcher. Waits as long as the queen is
@@ -202,6 +220,7 @@ impl Ant {
     }
 
     fn stop_parts(&self) {
+        self.clearing_ends.cancel();
         for part in &self.parts {
             part.abort();
         }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::Finished;
 use super::agent::without_other_agents;
-use super::environment::{Environment, inherited_secrets};
+use super::environment::Environment;
 use super::log::Log;
 use super::memory::{Left, Memory};
 use super::phrase::{self, failure};
@@ -82,9 +82,7 @@ impl Attempt {
     pub(super) fn new(core: &Arc<Core>, assignment: Assignment, orders: watch::Receiver<Order>) -> Self {
         let capture = assignment.outputs.iter().any(|spec| spec.source == OutputSource::Stdout).then_some(STDOUT_LIMIT);
         let (id, token) = (assignment.attempt_id.clone(), assignment.token);
-        let mut secrets = assignment.secrets.values.clone();
-        secrets.extend(inherited_secrets(&core.config.environment, &assignment.inherit_env));
-        let redactor = Redactor::new(&secrets);
+        let redactor = Redactor::new(&super::secrets(core, &assignment));
         // Names that the program may set by a line on stdout.
         let speaks = |source: &OutputSource| matches!(source, OutputSource::OutputFile | OutputSource::Stdout);
         let shell = matches!(assignment.action, Action::Shell { .. });

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use atta_core::engine::{AttemptResult, Failure};
+use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{Assignment, LogSegment};
 use atta_core::redact::StreamState;
 use atta_core::time::UnixMillis;
@@ -61,6 +62,11 @@ impl Stage {
             Self::Script => "script",
             Self::After => "after",
         }
+    }
+
+    /// The name of the program's cgroup.
+    pub(super) fn cgroup(self, id: &AttemptId) -> String {
+        format!("{id}-{}", self.name())
     }
 }
 

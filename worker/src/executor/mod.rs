@@ -24,7 +24,9 @@ pub(crate) use program::find as find_program;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use atta_core::protocol::AttemptId;
 use atta_core::protocol::ant::{Action, Assignment, AttemptReport};
+use atta_core::secret::SecretValue;
 use tokio::sync::watch;
 
 use crate::ant::{Core, Order};
@@ -61,4 +63,16 @@ pub(crate) async fn resume(
     orders: watch::Receiver<Order>,
 ) -> Finished {
     shell::resume(core, adopted, workspace, orders).await
+}
+
+/// The secrets of an attempt: what it was given, and what it takes over from the ant.
+pub(crate) fn secrets(core: &Core, assignment: &Assignment) -> Vec<SecretValue> {
+    let mut secrets = assignment.secrets.values.clone();
+    secrets.extend(environment::inherited_secrets(&core.config.environment, &assignment.inherit_env));
+    secrets
+}
+
+/// The names of the cgroups that programs of an attempt may be in.
+pub(crate) fn cgroups(id: &AttemptId) -> [String; 2] {
+    [memory::Stage::Script, memory::Stage::After].map(|stage| stage.cgroup(id))
 }

@@ -320,7 +320,7 @@ impl Attempt {
     }
 
     fn cgroup(&self, stage: Stage) -> String {
-        format!("{}-{}", self.assignment.attempt_id, stage.name())
+        stage.cgroup(&self.assignment.attempt_id)
     }
 
     fn request(&self, prepared: &Prepared, stage: Stage, sealed: Vec<u8>) -> Result<SpawnRequest, String> {

@@ -33,6 +33,20 @@ const PASSED_ON: [&str; 13] = [
 const PREFIXES: [&str; 5] = ["GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_CONFIG_COUNT", "GIT_SSL_", "GIT_HTTP_"];
 const SUFFIXES: [&str; 2] = ["_proxy", "_PROXY"];
 
+/// How ssh is run where nobody says otherwise: it asks nobody, and a line on which nothing comes for a minute is broken,
+/// also when the ant that has started git is not there any more.
+const SSH: &str = "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4";
+
+/// What git says when the remote does not let in who asks.
+const REFUSALS: [&str; 6] = [
+    "Authentication failed",
+    "could not read Username",
+    "could not read Password",
+    "returned error: 401",
+    "returned error: 403",
+    "Permission denied (publickey",
+];
+
 /// What git needs where no repository has to be reached.
 const LOCAL: [&str; 9] = [
     "PATH",
@@ -59,7 +73,7 @@ pub(crate) struct Git {
 pub(crate) struct Answer {
     pub(crate) success: bool,
     pub(crate) stdout: String,
-    /// The last line that says something.
+    /// The line that says most.
     pub(crate) complaint: String,
 }
 
@@ -139,7 +153,7 @@ impl Git {
             set("GIT_CONFIG_NOSYSTEM", OsStr::new("1"));
         }
         if !task.iter().any(|(name, _)| name == "GIT_SSH_COMMAND" || name == "GIT_SSH") {
-            set("GIT_SSH_COMMAND", OsStr::new("ssh -oBatchMode=yes"));
+            set("GIT_SSH_COMMAND", OsStr::new(SSH));
         }
         // A line on which nothing comes for a minute is broken; how long all may take is the attempt's matter.
         set("GIT_HTTP_LOW_SPEED_LIMIT", OsStr::new("1"));
@@ -217,7 +231,11 @@ impl Git {
         let complaint = stderr
             .lines()
             .filter(says)
-            .find(|line| line.starts_with("fatal:") || line.starts_with("error:"))
+            // What ssh says stands before git's own words, which say less.
+            .find(|line| is_refusal(line))
+            .or_else(|| {
+                stderr.lines().filter(says).find(|line| line.starts_with("fatal:") || line.starts_with("error:"))
+            })
             .or_else(|| stderr.lines().rfind(says))
             .unwrap_or("it says nothing");
         Ok(Answer {
@@ -240,6 +258,11 @@ impl Git {
     fn redact(&self, text: &str) -> String {
         self.hidden.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
+}
+
+/// Whether a complaint of git's says that the remote does not let in who asks: to ask again does not help.
+pub(crate) fn is_refusal(complaint: &str) -> bool {
+    REFUSALS.iter().any(|phrase| complaint.contains(phrase))
 }
 
 fn find_git(path: &OsStr) -> Result<PathBuf, GitError> {
@@ -306,5 +329,26 @@ mod tests {
         }
         let of_user = Git::new(&task, Some(OsStr::new("/h")), None);
         assert!(!of_user.environment.iter().any(|(name, _)| name == "GIT_CONFIG_GLOBAL"));
+    }
+
+    #[test]
+    fn a_silent_line_ends_unless_the_task_says_itself_how_to_connect() {
+        let ssh = |task: &[(OsString, OsString)]| -> Vec<String> {
+            let git = Git::new(task, None, None);
+            let set = git.environment.iter().filter(|(name, _)| name == "GIT_SSH_COMMAND" || name == "GIT_SSH");
+            set.map(|(_, value)| value.to_str().unwrap().to_owned()).collect()
+        };
+        let own = ssh(&[]);
+        assert_eq!(own.len(), 1);
+        for option in ["BatchMode=yes", "ConnectTimeout=30", "ServerAliveInterval=15", "ServerAliveCountMax=4"] {
+            assert!(own[0].contains(&format!(" -o{option}")), "{own:?}");
+        }
+        for name in ["GIT_SSH_COMMAND", "GIT_SSH"] {
+            assert_eq!(ssh(&[(name.into(), "mine".into())]), ["mine"]);
+        }
+        let git = Git::new(&[], None, None);
+        for (name, value) in [("GIT_HTTP_LOW_SPEED_LIMIT", "1"), ("GIT_HTTP_LOW_SPEED_TIME", "60")] {
+            assert!(git.environment.iter().any(|(known, set)| known == name && set == value), "{name}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use atta_core::protocol::ant::GitOrder;
 use atta_core::resilience::{Backoff, Class, Pauses};
 use atta_core::time::Entropy;
 
-use super::git::{Address, Git, GitError};
+use super::git::{Address, Git, GitError, is_refusal};
 use super::record::GitRecord;
 use super::settings;
 
@@ -250,7 +250,10 @@ impl Mirror {
         let lock = self.lock().await?;
         self.create(git, &lock, &address).await?;
         if let Err(error) = self.fetch_patiently(git, &lock, entropy).await {
-            return Err(Fault::Failed(format!("the repository {url} cannot be fetched: {error}")));
+            let message = format!("the repository {url} cannot be fetched: {error}");
+            // Another time it says the same: somebody has to give it other credentials.
+            let refused = matches!(&error, GitError::Failed { complaint, .. } if is_refusal(complaint));
+            return Err(if refused { Fault::Invalid(message) } else { Fault::Failed(message) });
         }
         self.forget_replacements(git, &lock).await?;
         super::remove_tree(tree)?;
@@ -415,26 +418,63 @@ impl Mirror {
 }
 
 /// Removes locks that git processes left in mirrors when they were killed. At the start of an ant no task of it runs; a
-/// git process of a previous ant that still runs holds the mirror's lock.
-pub(crate) fn unlock_all(mirrors: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(mirrors)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "git") {
-            continue;
-        }
-        let lock = path.with_extension("lock");
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(lock)?;
-        if file.try_lock().is_err() {
-            continue;
-        }
-        let stale = |entry: &walkdir::DirEntry| {
-            entry.file_type().is_file() && entry.path().extension().is_some_and(|extension| extension == "lock")
+/// git process of a previous ant that still runs holds the mirror's lock. Where a lock cannot be removed, only what needs
+/// that mirror fails, by git's own words.
+pub(crate) fn unlock_all(mirrors: &Path) {
+    let failed = |path: &Path, error: &io::Error| {
+        tracing::warn!(path = %path.display(), %error, "locks that git left in a mirror cannot be removed");
+    };
+    let entries = match fs::read_dir(mirrors) {
+        Err(error) => return failed(mirrors, &error),
+        Ok(entries) => entries,
+    };
+    for entry in entries {
+        let path = match entry {
+            Err(error) => return failed(mirrors, &error),
+            Ok(entry) => entry.path(),
         };
-        let objects = path.join("objects");
-        let all = walkdir::WalkDir::new(&path).into_iter().filter_entry(|entry| entry.path() != objects);
-        for entry in all.flatten().filter(stale) {
-            fs::remove_file(entry.path())?;
+        if path.extension().is_some_and(|extension| extension == "git")
+            && let Err(error) = unlock_mirror(&path)
+        {
+            failed(&path, &error);
         }
     }
+}
+
+fn unlock_mirror(path: &Path) -> io::Result<()> {
+    let lock = path.with_extension("lock");
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(lock)?;
+    if file.try_lock().is_err() {
+        return Ok(());
+    }
+    let stale = |entry: &walkdir::DirEntry| {
+        entry.file_type().is_file() && entry.path().extension().is_some_and(|extension| extension == "lock")
+    };
+    let objects = path.join("objects");
+    let all = walkdir::WalkDir::new(path).into_iter().filter_entry(|entry| entry.path() != objects);
+    for entry in all.flatten().filter(stale) {
+        fs::remove_file(entry.path())?;
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_cannot_be_unlocked_is_in_the_way_of_no_other() {
+        let temp = tempfile::tempdir().unwrap();
+        let stale = |name: &str| temp.path().join(name).join("packed-refs.lock");
+        for name in ["a.git", "b.git", "c.git"] {
+            fs::create_dir(temp.path().join(name)).unwrap();
+            fs::write(stale(name), "").unwrap();
+        }
+        // Nobody can open it as a file.
+        fs::create_dir(temp.path().join("b.lock")).unwrap();
+        unlock_all(temp.path());
+        assert!(stale("b.git").exists());
+        assert!(!stale("a.git").exists() && !stale("c.git").exists());
+        unlock_all(&temp.path().join("nowhere"));
+    }
 }

@@ -234,15 +234,20 @@ impl WorkspaceStore {
         }
     }
 
-    /// Removes what a removal that was interrupted left. Blocks.
-    pub(crate) fn empty_trash(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.directory)? {
+    /// What removals that were interrupted have left.
+    pub(crate) fn trash(&self) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut trash = Vec::new();
+        for entry in entries {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(TRASH) {
-                super::remove_tree(&entry.path())?;
+                trash.push(entry.path());
             }
         }
-        Ok(())
+        Ok(trash)
     }
 }
 

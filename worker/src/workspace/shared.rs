@@ -90,11 +90,8 @@ impl SharedWorkspaces {
                 "a workspace's facts cannot be read; it stays"
             );
         }
-        if store.mirrors().is_dir() {
-            if !in_use {
-                mirror::unlock_all(store.mirrors())?;
-            }
-            store.empty_trash()?;
+        if !in_use && store.mirrors().is_dir() {
+            mirror::unlock_all(store.mirrors());
         }
         Ok(Self { store, quota, live: Mutex::new(live), kept: Notify::new() })
     }

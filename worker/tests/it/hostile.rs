@@ -1,5 +1,6 @@
 //! Programs that do what nobody expects to their own supervision.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use atta_core::engine::{AttemptResult, ResultName};
@@ -7,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::harness::{Launchers, tests};
-use crate::world::{World, config, eventually};
+use crate::world::{TestQueen, World, config, eventually};
 
 tests![
     a_program_gets_three_descriptors_and_default_signals,
@@ -84,17 +85,39 @@ async fn a_dead_launcher_is_noticed_and_what_runs_goes_on(mut launchers: Launche
 
 async fn a_directory_that_cannot_be_removed_does_not_keep_the_ant_from_starting(mut launchers: Launchers) {
     let directory = tempfile::Builder::new().prefix("atta-left-").tempdir().unwrap();
-    let data = directory.path().join("data");
-    let mount = data.join("ant/attempts/job_1-1/work/mount");
-    std::fs::create_dir_all(&mount).unwrap();
-    if let Err(errno) =
-        nix::mount::mount(Some("tmpfs"), &mount, Some("tmpfs"), nix::mount::MsFlags::empty(), Some("size=64k"))
-    {
-        eprintln!("no tmpfs can be mounted here ({errno}): nothing to test");
-        return;
+    let root = directory.path().canonicalize().unwrap();
+    let data = root.join("data");
+    // Of an attempt in which nothing was begun, and of a job that is over.
+    for left in ["attempts/job_1-1/work", "workspaces/.trash-job_1-0a1b2c3d"] {
+        let mount = data.join("ant").join(left).join("mount");
+        std::fs::create_dir_all(&mount).unwrap();
+        if let Err(errno) =
+            nix::mount::mount(Some("tmpfs"), &mount, Some("tmpfs"), nix::mount::MsFlags::empty(), Some("size=64k"))
+        {
+            eprintln!("no tmpfs can be mounted here ({errno}): nothing to test");
+            return;
+        }
     }
-    let queen = std::sync::Arc::new(crate::world::TestQueen::new(directory.path().join("blobs")));
-    let started = atta_worker::Ant::start(config(&data), launchers.take(), queen).await;
-    nix::mount::umount2(&mount, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    let not_begun = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(data.join("ant/attempts/job_1-1"), not_begun).unwrap();
+    std::fs::create_dir_all(data.join("ant/mirrors")).unwrap();
+    let queen = std::sync::Arc::new(TestQueen::new(root.join("blobs")));
+    let started = atta_worker::Ant::start(config(&data), launchers.take(), queen.clone()).await;
+    let mounts = mounts_below(&data);
+    for mount in &mounts {
+        nix::mount::umount2(mount, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+    let aside = data.join("ant/leftovers");
+    assert!(mounts.len() == 2 && mounts.iter().all(|mount| mount.starts_with(&aside)), "{mounts:?}");
     started.unwrap().drain().await;
+    // What stays then goes with the next start.
+    let ant = atta_worker::Ant::start(config(&data), launchers.take(), queen).await.unwrap();
+    eventually("what was left is gone", || std::fs::read_dir(&aside).unwrap().next().is_none()).await;
+    ant.drain().await;
+}
+
+fn mounts_below(directory: &Path) -> Vec<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    places.filter(|place| place.starts_with(directory)).collect()
 }

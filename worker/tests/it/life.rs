@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use atta_core::engine::{AttemptResult, ResultName};
 use atta_core::protocol::ant::ReportBody;
+use atta_core::secret::{SecretText, SecretValue};
 use atta_worker::{Ant, StartError};
 
 use crate::harness::{Launchers, tests};
@@ -24,6 +25,7 @@ tests![
     a_report_that_is_refused_takes_no_other_along_and_its_end_is_told,
     an_end_that_is_not_taken_in_any_form_is_kept_until_it_is,
     an_end_that_is_not_taken_now_is_kept_as_it_is,
+    an_attempt_at_which_the_ant_itself_fails_is_lost_with_its_words_and_its_slot_is_free,
 ];
 
 async fn draining_finishes_what_runs(mut launchers: Launchers) {
@@ -206,5 +208,26 @@ async fn an_end_that_is_not_taken_now_is_kept_as_it_is(mut launchers: Launchers)
     world.queen.refuse(|_| false);
     let done = world.done(&id).await;
     assert_eq!((done.result(), &done.log[..]), (AttemptResult::Exit(5), "5\n"));
+    world.end().await;
+}
+
+async fn an_attempt_at_which_the_ant_itself_fails_is_lost_with_its_words_and_its_slot_is_free(
+    mut launchers: Launchers,
+) {
+    let world = World::with(launchers.take(), |config| config.slots = 1).await;
+    let mut assignment = world.assignment("(setsid sleep 1000 &); echo ready; sleep 1000");
+    let value = SecretText::new("correct-horse-battery".to_owned());
+    assignment.secrets.values = vec![SecretValue { name: "Token".to_owned(), value }];
+    let id = assignment.attempt_id.clone();
+    let words = "byte 3 of correct-horse-battery is inside of a character".to_owned();
+    world.queen.panics.lock().unwrap().insert(id.clone(), words);
+    world.begin(assignment);
+    let said = || world.queen.lost.lock().unwrap().get(&id).cloned();
+    eventually("it is lost", || said().is_some()).await;
+    assert_eq!(said().unwrap(), "the ant failed inside while it worked on it: byte 3 of *** is inside of a character");
+    world.assert_empty();
+    assert_eq!((world.ant.running(), world.queen.asked.lock().unwrap().last()), (Vec::new(), Some(&1)));
+    eventually("its directory is gone", || !world.attempts_dir().join(&id.0).exists()).await;
+    assert_eq!(world.script("echo next").await.log, "next\n");
     world.end().await;
 }

@@ -1,6 +1,7 @@
 //! The directories that tasks of a job share, with real repositories.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use atta_worker::workspaces::{self, WorkspaceRecord, WorkspaceState, WorkspaceSt
 use atta_worker::{AntConfig, Launcher};
 
 use crate::harness::{Launchers, tests};
+use crate::web::{Web, answer};
 use crate::world::{World, config, eventually};
 
 tests![
@@ -30,6 +32,7 @@ tests![
     nothing_that_a_task_leaves_in_the_mirror_counts_for_another,
     what_a_workspace_configures_is_not_run_when_its_job_is_over,
     a_password_in_the_address_reaches_git_and_nothing_else,
+    a_repository_that_refuses_the_ant_is_invalid_with_the_words_of_git,
     settings_of_the_user_count_only_where_home_is_inherited,
     an_ant_that_was_killed_goes_on_with_its_workspaces,
     a_mirror_that_was_left_locked_is_used_again,
@@ -478,6 +481,44 @@ async fn a_password_in_the_address_reaches_git_and_nothing_else(mut launchers: L
     let data = world.directory.path().join("data");
     let grep = Command::new("grep").args(["-r", "s3cr3tpass"]).arg(data).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&grep.stdout), "");
+    world.end().await;
+}
+
+async fn a_repository_that_refuses_the_ant_is_invalid_with_the_words_of_git(mut launchers: Launchers) {
+    let world = world(launchers.take(), |_| {}).await;
+    let web = Web::new(|asked| match &asked.line {
+        line if line.contains("/forbidden.git") => answer("403 Forbidden", "", ""),
+        line if line.contains("/nowhere.git") => answer("404 Not Found", "", ""),
+        _ => answer("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", ""),
+    })
+    .await;
+    let ssh = world.directory.path().join("ssh");
+    let script = "#!/bin/sh\necho 'git@forge.invalid: Permission denied (publickey).' >&2\nexit 255\n";
+    fs::write(&ssh, script).unwrap();
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o700)).unwrap();
+    let with_password = format!("http://me:wr0ngpass@{}/private.git", web.address);
+    for (n, (url, result, says)) in [
+        (web.url("/private.git"), ResultName::Invalid, "could not read Username for "),
+        (with_password, ResultName::Invalid, "Authentication failed for "),
+        (web.url("/forbidden.git"), ResultName::Invalid, "returned error: 403"),
+        (
+            "ssh://git@forge.invalid/project.git".to_owned(),
+            ResultName::Invalid,
+            "`git fetch` failed: git@forge.invalid: Permission denied (publickey).",
+        ),
+        (web.url("/nowhere.git"), ResultName::StartFailed, "not found"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut order = order(id(&format!("job_{n}"), NONCE));
+        order.git = Some(GitOrder { url, reference: None, branch: None, discard_unpushed: false });
+        let mut assignment = world.in_workspace(&order, "true");
+        assignment.environment.insert("GIT_SSH_COMMAND".to_owned(), ssh.to_str().unwrap().to_owned());
+        let done = world.run(assignment).await;
+        assert_eq!(done.result(), AttemptResult::Named(result), "{}", done.message());
+        assert!(done.message().contains(says) && !done.message().contains("wr0ngpass"), "{}", done.message());
+    }
     world.end().await;
 }
 

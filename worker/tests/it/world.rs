@@ -76,6 +76,8 @@ pub(crate) struct TestQueen {
     pub(crate) stale: Mutex<Vec<AttemptId>>,
     /// Attempts whose pieces of logs are refused as stale.
     pub(crate) stale_logs: Mutex<Vec<AttemptId>>,
+    /// At the first piece of a log of these attempts the ant itself fails, with these words.
+    pub(crate) panics: Mutex<HashMap<AttemptId, String>>,
     /// Reports that are refused, and how many messages were.
     refuses: Mutex<Option<Refuses>>,
     pub(crate) refused: AtomicU64,
@@ -115,6 +117,7 @@ impl TestQueen {
             refuses_blobs: AtomicBool::new(false),
             stale: Mutex::default(),
             stale_logs: Mutex::default(),
+            panics: Mutex::default(),
             refuses: Mutex::default(),
             refused: AtomicU64::new(0),
             not_now: AtomicBool::new(false),
@@ -348,6 +351,10 @@ impl QueenLink for TestQueen {
         self.reachable()?;
         if self.stale_logs.lock().unwrap().contains(&chunk.attempt_id) {
             return Err(LinkError::Stale("it is not leased to the ant".to_owned()));
+        }
+        let panics = self.panics.lock().unwrap().remove(&chunk.attempt_id);
+        if let Some(text) = panics {
+            panic!("{text}");
         }
         {
             let mut waiting = self.waiting.lock().unwrap();
