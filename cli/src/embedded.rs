@@ -11,6 +11,7 @@ use atta_server::logs::LogError;
 use atta_server::scheduler::Refusal;
 use atta_server::{AntLine, LineError, Server};
 use atta_worker::{LinkError, QueenLink};
+use rustix::io::Errno;
 
 /// A line that cannot be cut.
 pub(crate) struct EmbeddedLink {
@@ -64,15 +65,22 @@ fn refused(error: LineError) -> LinkError {
     }
 }
 
-fn has_no_room(error: &io::Error) -> bool {
-    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+/// Whether it is about the file that was named: then it will not be otherwise the next time. Everything else (a full disk,
+/// no descriptors, no memory, a disk that fails) is about the machine, and may pass.
+fn is_about_the_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+    };
+    matches!(
+        error.kind(),
+        NotFound | PermissionDenied | InvalidInput | InvalidFilename | AlreadyExists | IsADirectory | NotADirectory
+    ) || matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::NXIO)) // a link, a socket
 }
 
 fn blob(digest: &Digest, error: LineError) -> LinkError {
     let detail = match error {
         // As above: an end that waits is better than one without its artifacts.
-        LineError::Artifact(ArtifactError::Io { ref source, .. }) if has_no_room(source) => {
+        LineError::Artifact(ArtifactError::Io { ref source, .. }) if !is_about_the_file(source) => {
             return LinkError::Unreachable(error.to_string());
         }
         LineError::Artifact(ArtifactError::Io { action, source, .. }) => format!("it cannot be {action}: {source}"),
@@ -88,16 +96,33 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_said_again_and_what_is_wrong_is_not() {
-        let said = |source: io::Error| {
+        let said = |action, source: io::Error| {
             let digest = Digest("0".repeat(64));
-            let error = ArtifactError::Io { digest: digest.clone(), action: "stored", source };
+            let error = ArtifactError::Io { digest: digest.clone(), action, source };
             blob(&digest, LineError::Artifact(error))
         };
-        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem] {
-            let again = said(kind.into());
-            assert!(matches!(&again, LinkError::Unreachable(detail) if detail.contains("cannot be stored")), "{again}");
+        let passing = [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::MFILE, Errno::NFILE, Errno::IO, Errno::NOMEM];
+        for (action, errno) in ["stored", "read"].into_iter().flat_map(|action| passing.map(|errno| (action, errno))) {
+            let again = said(action, errno.into());
+            let sentence = format!("cannot be {action}");
+            assert!(matches!(&again, LinkError::Unreachable(detail) if detail.contains(&sentence)), "{errno}: {again}");
         }
-        let wrong = said(io::ErrorKind::PermissionDenied.into());
+        let wrong = [
+            Errno::NOENT,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::INVAL,
+            Errno::NAMETOOLONG,
+            Errno::EXIST,
+            Errno::NOTDIR,
+            Errno::LOOP,
+            Errno::NXIO,
+        ];
+        for errno in wrong {
+            let wrong = said("stored", errno.into());
+            assert!(matches!(&wrong, LinkError::Blob { .. }), "{errno}: {wrong}");
+        }
+        let wrong = said("stored", io::ErrorKind::PermissionDenied.into());
         assert!(matches!(&wrong, LinkError::Blob { detail, .. } if detail.contains("permission denied")), "{wrong}");
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atta_core::budget::Caps;
+use atta_core::engine::AttemptState;
+use atta_core::protocol::AttemptId;
 use atta_core::protocol::access::Fingerprint;
 use atta_core::resilience::{Board, ComponentReport};
 use atta_core::time::{Clock, Entropy};
@@ -15,14 +17,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, Peer};
+use crate::api;
 use crate::artifacts::{ArtifactError, ArtifactStore, LocalArtifacts, Uploads};
 use crate::auth::AuthMode;
 use crate::backup::Hold;
 use crate::directory::Directory;
 use crate::line::AntLine;
 use crate::links::Links;
-use crate::listen::Listening;
+use crate::listen::{Listening, Patience};
 use crate::logs::{LogError, LogStore};
 use crate::notify::{Notifier, NotifierParts, NotifyConfig};
 use crate::regulator::Regulator;
@@ -197,9 +199,9 @@ impl Server {
                 return Err(error);
             }
         };
-        close_logs(&queen, logs.clone());
         let artifacts: Arc<dyn ArtifactStore> = Arc::new(artifacts);
         let reads = Reads::new(queen.store().clone());
+        close_logs(&watch, &queen, &logs, &reads);
         let links = match Links::open(&data_dir, &*config.entropy) {
             Ok(links) => Arc::new(links),
             Err(error) => {
@@ -284,7 +286,11 @@ impl Server {
                 regulator: Arc::clone(&regulator),
                 scheme,
             });
-            watch.run_once("http", serve(listener, router, stop.clone()))
+            let serving = serve(listener, router, stop.clone());
+            watch.run_once("http", async move {
+                serving.await;
+                Ok(())
+            })
         });
         Ok(Self {
             queen,
@@ -381,18 +387,47 @@ impl Server {
             notifier.stop().await;
         }
         self.queen.shutdown().await;
-        self.logs.settle().await;
+        self.logs.stop().await;
     }
 }
 
-/// Finishes the logs of attempts whose end no ant reports. Ends with the queen.
-fn close_logs(queen: &Queen, logs: LogStore) {
-    let mut ends = queen.lease_ends();
-    tokio::spawn(async move {
-        while let Some(attempt) = ends.recv().await {
-            logs.finish(&attempt);
+/// Finishes the logs of attempts whose end no ant reports, and has those compressed that were left over. Ends with the
+/// queen.
+fn close_logs(watch: &Watch, queen: &Queen, logs: &LogStore, reads: &Reads) {
+    // Who asks again hears of no ends.
+    let ends = Arc::new(tokio::sync::Mutex::new(queen.lease_ends()));
+    let (logs, reads) = (logs.clone(), reads.clone());
+    // It is not waited for: it ends by itself.
+    let _part = watch.run("logs", move |_| {
+        let (ends, logs, reads) = (Arc::clone(&ends), logs.clone(), reads.clone());
+        async move {
+            let catch_up = async {
+                if let Err(error) = logs.catch_up(|attempt| is_over(&reads, attempt)).await {
+                    tracing::warn!(%error, "logs that a server before this one left are not compressed");
+                }
+            };
+            let finish = async {
+                let mut ends = ends.lock().await;
+                while let Some(attempt) = ends.recv().await {
+                    logs.finish(&attempt);
+                }
+            };
+            tokio::join!(catch_up, finish);
+            Ok(())
         }
     });
+}
+
+/// Whether nothing more will be appended to the log of an attempt, as far as is known.
+async fn is_over(reads: &Reads, attempt: AttemptId) -> bool {
+    let Some((job, number)) = attempt.parts() else { return false };
+    match reads.attempt_state(&job, number.0).await {
+        Ok(state) => state == Some(AttemptState::Finished),
+        Err(error) => {
+            tracing::warn!(%attempt, %error, "it is not known whether a log may be compressed");
+            false
+        }
+    }
 }
 
 /// Beyond loopback there are only encrypted requests of those with a token.
@@ -418,8 +453,6 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     })
 }
 
-pub(crate) async fn serve(listener: Listening, router: axum::Router, stop: CancellationToken) -> Result<(), String> {
-    let service = router.into_make_service_with_connect_info::<Peer>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
-    served.map_err(|error| error.to_string())
+pub(crate) async fn serve(listener: Listening, router: axum::Router, stop: CancellationToken) {
+    listener.serve(router, stop, Patience::default()).await;
 }

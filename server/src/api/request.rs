@@ -1,12 +1,15 @@
 //! Bodies and queries, read with errors that say what is wrong.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest as _, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::problem::ApiError;
 
@@ -20,24 +23,36 @@ const YAML_LIMIT: usize = 8 * 1024 * 1024;
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 500;
 
+/// How long nothing may come of a body before it is cut off.
+pub(super) const IDLE: Duration = Duration::from_mins(1);
+
+/// Nothing came of a body for so long.
+pub(super) fn idle(limit: Duration) -> ApiError {
+    let detail = format!("nothing came for {} s", limit.as_secs());
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_IDLE", detail)
+}
+
 /// More came than may come.
-pub(super) fn too_large(limit: usize) -> ApiError {
+fn too_large(limit: usize) -> ApiError {
     let detail = format!("the request's body may have {limit} bytes");
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", detail)
 }
 
+/// A whole body. One of which nothing comes any more is not waited for.
 pub(super) async fn bytes(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
-        let mut cause: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(error) = cause {
-            // The limit's own error is not public in axum: it is known by its words.
-            if error.to_string().contains("length limit exceeded") {
-                return too_large(limit);
+    let mut body = body.into_data_stream();
+    let mut received = Vec::new();
+    loop {
+        match timeout(IDLE, body.next()).await {
+            Ok(Some(Ok(piece))) if received.len() + piece.len() > limit => return Err(too_large(limit)),
+            Ok(Some(Ok(piece))) => received.extend_from_slice(&piece),
+            Ok(Some(Err(error))) => {
+                return Err(ApiError::bad_request(format!("the request's body broke off: {error}")));
             }
-            cause = error.source();
+            Ok(None) => return Ok(received.into()),
+            Err(_) => return Err(idle(IDLE)),
         }
-        ApiError::bad_request("the request's body broke off")
-    })
+    }
 }
 
 pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
@@ -110,7 +125,9 @@ pub(super) async fn optional_json<T: DeserializeOwned + Default>(request: Reques
 
 /// The fields of a form.
 pub(super) async fn form<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
-    match axum::Form::from_request(request, &()).await {
+    let (parts, body) = request.into_parts();
+    let body = bytes(body, JSON_LIMIT).await?;
+    match axum::Form::from_request(Request::from_parts(parts, Body::from(body)), &()).await {
         Ok(axum::Form(fields)) => Ok(fields),
         Err(error) => Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -250,5 +267,41 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
                 format!("there is nothing at {}", parts.uri.path()),
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{Stream, stream};
+
+    use super::*;
+
+    fn piece(length: usize) -> impl Stream<Item = Result<Bytes, Infallible>> {
+        stream::iter([Ok(vec![b'x'; length].into())])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_in_its_middle_is_cut_off() {
+        let stopped = Body::from_stream(piece(3).chain(stream::pending()));
+        let error = bytes(stopped, JSON_LIMIT).await.unwrap_err();
+        assert_eq!(
+            (error.status.as_u16(), error.code, &error.detail[..]),
+            (408, "UPLOAD_IDLE", "nothing came for 60 s")
+        );
+        // One that comes slowly is none.
+        let late = stream::once(async {
+            tokio::time::sleep(IDLE / 2).await;
+            Ok(Bytes::from_static(b"late"))
+        });
+        let slow = Body::from_stream(piece(1).chain(late));
+        assert_eq!(&bytes(slow, 5).await.unwrap()[..], b"xlate");
+        let error = bytes(Body::from_stream(piece(5).chain(piece(1))), 5).await.unwrap_err();
+        assert_eq!((error.status.as_u16(), error.code), (413, "TOO_LARGE"));
+        let broken = stream::iter([Err::<Bytes, _>(std::io::Error::other("cut"))]);
+        let error = bytes(Body::from_stream(broken), 5).await.unwrap_err();
+        assert_eq!(error.status.as_u16(), 400);
+        assert!(error.detail.starts_with("the request's body broke off: "), "{}", error.detail);
     }
 }

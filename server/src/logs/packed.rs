@@ -84,24 +84,29 @@ impl Packed {
     }
 }
 
-/// Compresses the log at `raw` to `packed` by way of `temporary`; `raw` is left alone.
-pub(super) fn pack(raw: &Path, temporary: &Path, packed: &Path) -> io::Result<()> {
+/// Compresses the log at `raw` to `packed` by way of `temporary`, for as long as it may `go_on`; `raw` is left alone. What
+/// is there then survives a power cut.
+pub(super) fn pack(raw: &Path, temporary: &Path, packed: &Path, go_on: impl Fn() -> bool) -> io::Result<()> {
     let source = File::open(raw)?;
     let marks = Marks::scan(&source)?;
-    let result = write_packed(&source, &marks, temporary).and_then(|()| fs::rename(temporary, packed));
+    let result = write_packed(&source, &marks, temporary, go_on).and_then(|()| fs::rename(temporary, packed));
     if result.is_err() {
-        // Nothing refers to it; a leftover is overwritten by the next try.
+        // Nothing refers to it; a leftover is removed after the next start.
         let _ = fs::remove_file(temporary);
+        return result;
     }
-    result
+    packed.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
-fn write_packed(source: &File, marks: &Marks, to: &Path) -> io::Result<()> {
+fn write_packed(source: &File, marks: &Marks, to: &Path, go_on: impl Fn() -> bool) -> io::Result<()> {
     let mut out = BufWriter::new(File::create(to)?);
     let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
     let mut index = Vec::with_capacity(marks.blocks.len() * ENTRY);
     let mut offset = 0_u64;
     for (number, mark) in marks.blocks.iter().enumerate() {
+        if !go_on() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "the server stops"));
+        }
         let until = marks.blocks.get(number + 1).map_or(marks.end.file, |next| next.file);
         let mut bytes = vec![0; usize::try_from(until - mark.file).map_err(io::Error::other)?];
         source.read_exact_at(&mut bytes, mark.file)?;
@@ -117,7 +122,9 @@ fn write_packed(source: &File, marks: &Marks, to: &Path) -> io::Result<()> {
     index.extend_from_slice(&u32::try_from(marks.blocks.len()).map_err(io::Error::other)?.to_le_bytes());
     index.extend_from_slice(MAGIC);
     out.write_all(&index)?;
-    out.flush()
+    out.flush()?;
+    // The log is removed for it.
+    out.get_ref().sync_all()
 }
 
 fn put_mark(into: &mut Vec<u8>, mark: &Mark) {

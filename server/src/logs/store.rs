@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use atta_core::protocol::AttemptId;
-use atta_core::protocol::ant::{LogChunk, LogStream};
+use atta_core::protocol::ant::{LogChunk, LogSegment, LogStream};
+use atta_core::time::UnixMillis;
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::blocking::blocking;
@@ -28,6 +30,9 @@ const APPENDS_AT_ONCE: usize = 8;
 
 /// Logs that may be compressed at once: compressing is never urgent.
 const PACKING_AT_ONCE: usize = 1;
+
+/// A log may lack so much of what was stored before the machine went down; where more is missing, something else is wrong.
+const LARGEST_HOLE: u64 = 16 * 1024 * 1024;
 
 /// Why a log cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +118,8 @@ struct Inner {
     appends: Arc<Semaphore>,
     packing: Arc<Semaphore>,
     background: TaskTracker,
+    /// Nothing is compressed any more.
+    stop: CancellationToken,
 }
 
 struct Live {
@@ -134,6 +141,8 @@ struct State {
 struct Open {
     file: Arc<File>,
     marks: Arc<RwLock<Marks>>,
+    /// The file was there before, and nothing was appended since it was opened: its end may be lost.
+    fresh: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -159,12 +168,14 @@ impl LogStore {
                 appends: Arc::new(Semaphore::new(APPENDS_AT_ONCE)),
                 packing: Arc::new(Semaphore::new(PACKING_AT_ONCE)),
                 background: TaskTracker::new(),
+                stop: CancellationToken::new(),
             }),
         })
     }
 
-    /// Appends a chunk. Bytes that were stored before are ignored; a chunk that begins behind the end is refused. After
-    /// an error nothing of the chunk is in the log, and the same chunk may be said again.
+    /// Appends a chunk. Bytes that were stored before are ignored; a chunk that begins behind the end is refused, unless the
+    /// end was lost when the server or its machine went down: then a note takes its place. After an error nothing of the
+    /// chunk is in the log, and the same chunk may be said again.
     pub async fn append(&self, chunk: LogChunk) -> Result<(), LogError> {
         let paths = self.paths(&chunk.attempt_id)?;
         let segments = chunk.segments.iter().map(|segment| u64::from(segment.len)).sum();
@@ -233,25 +244,108 @@ impl LogStore {
         let Ok(paths) = self.paths(attempt) else {
             return;
         };
-        let attempt = attempt.clone();
+        self.pack_later(attempt.clone(), paths);
+    }
+
+    fn pack_later(&self, attempt: AttemptId, paths: Paths) {
         let store = self.clone();
-        let packing = Arc::clone(&self.inner.packing);
+        let (packing, stop) = (Arc::clone(&self.inner.packing), self.inner.stop.clone());
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
         let work = async move {
-            let Ok(_permit) = packing.acquire_owned().await else {
+            let permit = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                permit = packing.acquire_owned() => permit,
+            };
+            let Ok(_permit) = permit else {
                 return;
             };
             let id = attempt.clone();
             match blocking(move || store.pack(&id, &paths)).await {
                 Ok(Ok(())) => {}
+                Ok(Err(error)) if stop.is_cancelled() => {
+                    tracing::debug!(%attempt, %error, "a finished log is compressed after the next start");
+                }
                 // The log stays readable in the form that it has.
                 Ok(Err(error)) => tracing::warn!(%attempt, %error, "a finished log was not compressed"),
                 Err(error) => tracing::warn!(%attempt, %error, "a finished log was not compressed"),
             }
         };
         self.inner.background.spawn_on(work, &runtime);
+    }
+
+    /// Has compressed what a server before this one did not get round to, and removes what it left half done. To be said
+    /// once, after the start. `is_over` knows the attempts to whose logs nothing more will be appended.
+    pub(crate) async fn catch_up<F: Future<Output = bool>>(
+        &self,
+        is_over: impl Fn(AttemptId) -> F,
+    ) -> Result<(), LogError> {
+        let failed = |source| LogError::Directory { dir: self.inner.dir.display().to_string(), source };
+        // While it is held, nothing is half done.
+        let packing = Arc::clone(&self.inner.packing).acquire_owned().await;
+        let permit = packing.map_err(|error| failed(io::Error::other(error)))?;
+        let store = self.clone();
+        let look = move || {
+            let _permit = permit;
+            store.left_behind()
+        };
+        let left = blocking(look).await.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)?;
+        for (attempt, paths) in left {
+            if is_over(attempt.clone()).await {
+                self.pack_later(attempt, paths);
+            }
+        }
+        Ok(())
+    }
+
+    /// The logs that are worth to be compressed.
+    fn left_behind(&self) -> io::Result<Vec<(AttemptId, Paths)>> {
+        let mut left = Vec::new();
+        for job in fs::read_dir(&self.inner.dir)? {
+            let job = job?.path();
+            if self.inner.stop.is_cancelled() {
+                break;
+            }
+            let files = match fs::read_dir(&job) {
+                // It is none of ours, or its last log was removed a moment ago.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::NotFound) => {
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(directory = %job.display(), %error, "what is left of logs there is not compressed");
+                    continue;
+                }
+                Ok(files) => files,
+            };
+            let name = job.file_name().unwrap_or_default().to_string_lossy();
+            let mut removed = false;
+            for file in files {
+                let file = file?;
+                let path = file.path();
+                let number = path.file_stem().unwrap_or_default().to_string_lossy();
+                let attempt = AttemptId(format!("{name}-{number}"));
+                let Ok(paths) = self.paths(&attempt) else { continue };
+                if path == paths.temporary {
+                    remove_if_there(&path)?;
+                    removed = true;
+                } else if path == paths.raw && file.metadata().is_ok_and(|found| found.len() >= WORTH_PACKING) {
+                    left.push((attempt, paths));
+                }
+            }
+            if removed {
+                remove_if_empty(&job)?;
+            }
+        }
+        left.sort_by(|(one, _), (other, _)| one.0.cmp(&other.0));
+        Ok(left)
+    }
+
+    /// Compresses nothing any more: what waits for it, or is in work, waits for the next start.
+    pub(crate) async fn stop(&self) {
+        self.inner.stop.cancel();
+        self.settle().await;
     }
 
     /// Takes it from the live ones and ends followers. What was open of it.
@@ -272,11 +366,20 @@ impl LogStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        packed::pack(&paths.raw, &paths.temporary, &paths.packed)?;
+        let packed = packed::pack(&paths.raw, &paths.temporary, &paths.packed, || !self.inner.stop.is_cancelled());
         // Until the old file is gone nobody opens it.
         let all = lock(&self.inner.live);
         let mut state = all.get(attempt).map(|live| lock(&live.state));
-        if state.as_ref().is_some_and(|state| state.written) || fs::metadata(&paths.raw)?.len() != size {
+        let now = match fs::metadata(&paths.raw) {
+            // It was removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                remove_if_there(&paths.packed)?;
+                return remove_if_empty(&paths.dir);
+            }
+            now => now?.len(),
+        };
+        packed?;
+        if state.as_ref().is_some_and(|state| state.written) || now != size {
             return fs::remove_file(&paths.packed);
         }
         if let Some(state) = &mut state {
@@ -291,19 +394,11 @@ impl LogStore {
         let paths = self.paths(attempt)?;
         self.close(attempt);
         let remove = move || {
-            for path in [&paths.raw, &paths.packed] {
-                match fs::remove_file(path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
+            for path in [&paths.raw, &paths.packed, &paths.temporary] {
+                remove_if_there(path)?;
             }
             // The directory of the job, once its last log is gone.
-            match fs::remove_dir(&paths.dir) {
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
-                    Ok(())
-                }
-                other => other,
-            }
+            remove_if_empty(&paths.dir)
         };
         blocking(remove)
             .await
@@ -445,20 +540,39 @@ impl LogStore {
     }
 }
 
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn remove_if_empty(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir(dir) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+        other => other,
+    }
+}
+
 /// Appends to a log that is open.
 fn append_to(live: &Live, state: &mut State, open: &Open, chunk: &LogChunk) -> Result<(), LogError> {
     let attempt = &chunk.attempt_id;
     let have = open.marks.read().unwrap_or_else(PoisonError::into_inner).end;
-    let skip = match have.log(None).checked_sub(chunk.offset) {
-        Some(skip) => usize::try_from(skip).unwrap_or(usize::MAX),
-        None => {
-            return Err(LogError::Gap { attempt: attempt.clone(), have: have.log(None), offset: chunk.offset });
-        }
-    };
+    let stored = have.log(None);
+    let missing = chunk.offset.saturating_sub(stored);
+    if missing > 0 && !(open.fresh && missing <= LARGEST_HOLE) {
+        return Err(LogError::Gap { attempt: attempt.clone(), have: stored, offset: chunk.offset });
+    }
+    let skip = usize::try_from(stored.saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
     if skip >= chunk.bytes.len() {
         return Ok(());
     }
-    let (encoded, headers) = encode(chunk, skip);
+    let (mut encoded, mut headers) = (Vec::new(), Vec::new());
+    if missing > 0 {
+        tracing::warn!(%attempt, missing, "the end of a log is lost: a note takes its place");
+        encode(&note_of_loss(chunk, stored, missing), 0, &mut encoded, &mut headers);
+    }
+    encode(chunk, skip, &mut encoded, &mut headers);
     if let Err(source) = (&*open.file).write_all(&encoded) {
         // Part of it may be there. When the file cannot be cut back either, the next append looks at it anew.
         if open.file.set_len(have.file).is_err() {
@@ -473,8 +587,31 @@ fn append_to(live: &Live, state: &mut State, open: &Open, chunk: &LogChunk) -> R
         }
         marks.end.log(None)
     };
+    if let Some(open) = &mut state.open {
+        open.fresh = false;
+    }
     live.progress.send_modify(|progress| progress.bytes = bytes);
     Ok(())
+}
+
+/// What takes the place of bytes that are lost in front of a chunk: exactly so many, so that all offsets stay true.
+fn note_of_loss(chunk: &LogChunk, offset: u64, missing: u64) -> LogChunk {
+    const LINE: usize = 100;
+    let mut bytes =
+        format!("\n... {missing} bytes of this log were lost when the server or its machine went down ...\n")
+            .into_bytes();
+    let sentence = bytes.len();
+    bytes.resize(usize::try_from(missing).unwrap_or_default(), b'.');
+    for end in (sentence..bytes.len()).step_by(LINE).skip(1) {
+        bytes[end] = b'\n';
+    }
+    if let Some(last) = bytes.last_mut() {
+        *last = b'\n';
+    }
+    let len = u32::try_from(missing).unwrap_or(u32::MAX);
+    let at = chunk.segments.first().map_or(UnixMillis(0), |segment| segment.at);
+    let segments = vec![LogSegment { stream: LogStream::System, at, len }];
+    LogChunk { attempt_id: chunk.attempt_id.clone(), token: chunk.token, offset, segments, bytes }
 }
 
 /// Opens or creates the file of a log; `None` when the log is finished and compressed.
@@ -493,7 +630,7 @@ fn open_for_append(paths: &Paths) -> io::Result<Option<Open>> {
     };
     match created {
         Ok(_) if paths.packed.exists() => fs::remove_file(&paths.raw).map(|()| None),
-        Ok(file) => Ok(Some(Open { file: Arc::new(file), marks: Arc::default() })),
+        Ok(file) => Ok(Some(Open { file: Arc::new(file), marks: Arc::default(), fresh: false })),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let file = options().open(&paths.raw)?;
             let marks = Marks::scan(&file)?;
@@ -501,16 +638,15 @@ fn open_for_append(paths: &Paths) -> io::Result<Option<Open>> {
             if file.metadata()?.len() > marks.end.file {
                 file.set_len(marks.end.file)?;
             }
-            Ok(Some(Open { file: Arc::new(file), marks: Arc::new(RwLock::new(marks)) }))
+            Ok(Some(Open { file: Arc::new(file), marks: Arc::new(RwLock::new(marks)), fresh: true }))
         }
         Err(error) => Err(error),
     }
 }
 
-/// The frames of a chunk without its first `skip` bytes.
-fn encode(chunk: &LogChunk, skip: usize) -> (Vec<u8>, Vec<Header>) {
-    let mut encoded = Vec::with_capacity(chunk.bytes.len() - skip + HEADER * (chunk.segments.len() + 1));
-    let mut headers: Vec<Header> = Vec::with_capacity(chunk.segments.len());
+/// Appends the frames of a chunk without its first `skip` bytes.
+fn encode(chunk: &LogChunk, skip: usize, encoded: &mut Vec<u8>, headers: &mut Vec<Header>) {
+    encoded.reserve(chunk.bytes.len() - skip + HEADER * (chunk.segments.len() + 1));
     let mut at = 0;
     for segment in &chunk.segments {
         let end = at + segment.len as usize;
@@ -518,14 +654,13 @@ fn encode(chunk: &LogChunk, skip: usize) -> (Vec<u8>, Vec<Header>) {
         while from < end {
             let len = (end - from).min(MAX_FRAME);
             let header = Header { stream: segment.stream, at: segment.at, len };
-            header.encode(&mut encoded);
+            header.encode(encoded);
             encoded.extend_from_slice(&chunk.bytes[from..from + len]);
             headers.push(header);
             from += len;
         }
         at = end;
     }
-    (encoded, headers)
 }
 
 /// The filter that a client may ask for.

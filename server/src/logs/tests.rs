@@ -94,10 +94,39 @@ async fn a_torn_frame_is_cut_off_and_the_log_goes_on() {
     std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(size - 3).unwrap();
     let store = LogStore::open(dir.path()).unwrap();
     assert_eq!(text(&store, &attempt).await, "first ");
-    let error = store.append(chunk(&attempt, 12, &[(Stdout, b"third")])).await.unwrap_err();
-    assert!(matches!(error, LogError::Gap { have: 6, .. }), "{error}");
     store.append(chunk(&attempt, 6, &[(Stdout, b"second")])).await.unwrap();
     assert_eq!(text(&store, &attempt).await, "first second");
+    let error = store.append(chunk(&attempt, 15, &[(Stdout, b"third")])).await.unwrap_err();
+    assert!(matches!(error, LogError::Gap { have: 12, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_note_takes_the_place_of_what_was_lost_with_the_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = |missing: usize| {
+        format!("\n... {missing} bytes of this log were lost when the server or its machine went down ...")
+    };
+    for missing in [1, 7, 81, 250, 70_000] {
+        let attempt = attempt(u32::try_from(missing).unwrap());
+        LogStore::open(dir.path()).unwrap().append(chunk(&attempt, 0, &[(Stdout, b"first")])).await.unwrap();
+        let store = LogStore::open(dir.path()).unwrap();
+        // More than any machine loses.
+        let error = store.append(chunk(&attempt, 17 * 1024 * 1024, &[(Stdout, b"x")])).await.unwrap_err();
+        assert!(matches!(error, LogError::Gap { have: 5, .. }), "{error}");
+        let next = 5 + missing as u64;
+        store.append(chunk(&attempt, next, &[(Stdout, b"second")])).await.unwrap();
+        store.append(chunk(&attempt, next + 6, &[(Stderr, b"third")])).await.unwrap();
+        let (pieces, total) = store.read(&attempt, 0..u64::MAX, Some(LogStream::System)).await.unwrap();
+        let note = String::from_utf8(bytes(pieces)).unwrap();
+        assert_eq!((note.len(), total), (missing, missing as u64));
+        let shown = note.trim_end_matches(['.', '\n']);
+        assert!(said(missing).starts_with(shown) && note.ends_with('\n'), "{note}");
+        assert!(missing < 100 || note.starts_with(&said(missing)), "{note}");
+        assert_eq!(text(&store, &attempt).await, format!("first{note}secondthird"));
+        // Only once: now somebody has left something out.
+        let error = store.append(chunk(&attempt, next + 12, &[(Stdout, b"x")])).await.unwrap_err();
+        assert!(matches!(error, LogError::Gap { .. }), "{error}");
+    }
 }
 
 /// 3 MB in both streams, in chunks of odd sizes.
@@ -304,4 +333,66 @@ async fn a_log_that_is_removed_is_closed() {
     store.remove(&attempt).await.unwrap();
     assert_eq!(follower.next().await.unwrap(), None);
     assert!(store.open_reader(&attempt).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_to_be_compressed_when_the_server_stops_is_compressed_after_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LogStore::open(dir.path()).unwrap();
+    let (over, goes_on) = (attempt(1), attempt(2));
+    let all = fill(&store, &over).await;
+    fill(&store, &goes_on).await;
+    store.append(chunk(&attempt(3), 0, &[(Stdout, b"small")])).await.unwrap();
+    let hold = store.hold_packing();
+    assert!(hold.is_some());
+    store.finish(&over);
+    // It does not wait for its turn.
+    store.stop().await;
+    drop(hold);
+    store.settle().await;
+    assert!(raw(dir.path(), 1).exists());
+    check(&store, &over, &all).await;
+    let store = LogStore::open(dir.path()).unwrap();
+    let asked = std::sync::Mutex::new(Vec::new());
+    let is_over = |attempt: AttemptId| {
+        asked.lock().unwrap().push(attempt.clone());
+        std::future::ready(attempt == over)
+    };
+    store.catch_up(is_over).await.unwrap();
+    store.settle().await;
+    assert_eq!(*asked.lock().unwrap(), [over.clone(), goes_on.clone()]);
+    assert!(!raw(dir.path(), 1).exists() && raw(dir.path(), 2).exists());
+    check(&store, &over, &all).await;
+}
+
+#[tokio::test]
+async fn compressing_that_was_cut_off_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LogStore::open(dir.path()).unwrap();
+    let attempt = attempt(1);
+    let all = fill(&store, &attempt).await;
+    let job = dir.path().join(JOB);
+    let files = || {
+        let mut names: Vec<_> = std::fs::read_dir(&job).unwrap().map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    // By a stop in its middle.
+    let blocks = std::cell::Cell::new(3);
+    let go_on = || blocks.replace(blocks.get() - 1) > 0;
+    let (temporary, packed) = (job.join("1.tmp"), job.join("1.logz"));
+    let error = super::packed::pack(&raw(dir.path(), 1), &temporary, &packed, go_on).unwrap_err();
+    assert_eq!((error.kind(), blocks.get()), (std::io::ErrorKind::Interrupted, -1));
+    assert_eq!(files(), ["1.log"]);
+    check(&store, &attempt, &all).await;
+    // By a kill, which removes nothing.
+    std::fs::write(&temporary, b"half").unwrap();
+    store.remove(&attempt).await.unwrap();
+    assert!(!job.exists());
+    std::fs::create_dir(&job).unwrap();
+    std::fs::write(&temporary, b"half").unwrap();
+    std::fs::write(dir.path().join("notes.txt"), b"somebody else's").unwrap();
+    let store = LogStore::open(dir.path()).unwrap();
+    store.catch_up(|_| std::future::ready(true)).await.unwrap();
+    assert!(!job.exists());
 }

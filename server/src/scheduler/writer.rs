@@ -295,17 +295,19 @@ impl Writer {
             || self.retry_at.is_some_and(|at| at <= Instant::now())
     }
 
+    async fn reload(&mut self) -> Result<(), StoreError> {
+        self.database.read_again().await?;
+        self.state.reload(&mut self.database).await?;
+        self.state.follow_restore(&mut self.database).await
+    }
+
     async fn run_batch(&mut self, commands: Vec<Command>) {
         let _busy = self.component.get().map(Component::work);
-        if self.stale {
-            let read = match self.state.reload(&mut self.database).await {
-                Ok(()) => self.state.follow_restore(&mut self.database).await,
-                error => error,
-            };
-            if let Err(error) = read {
-                self.fail(commands, &Refusal::from(error));
-                return;
-            }
+        if self.stale
+            && let Err(error) = self.reload().await
+        {
+            self.fail(commands, &Refusal::from(error));
+            return;
         }
         if std::mem::take(&mut self.stale) {
             self.state.resume();

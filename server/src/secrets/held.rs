@@ -88,7 +88,9 @@ impl HeldSecrets {
         let Some(held) = self.of(&chunk.attempt_id) else { return append(chunk).await };
         let Some(redactor) = held.redactor() else { return append(chunk).await };
         let mut log = held.log.lock().await;
-        let mut guard = log.clone().unwrap_or_else(|| LogGuard::new(redactor, &chunk));
+        // What leaves a gap is looked at too: the store may take it, when the end of the log was lost.
+        let goes_on = log.clone().filter(|guard| chunk.offset <= guard.received);
+        let mut guard = goes_on.unwrap_or_else(|| LogGuard::new(redactor, &chunk));
         match guard.take(chunk) {
             Taken::Known => return Ok(()),
             Taken::Nothing => {}

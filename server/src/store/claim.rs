@@ -41,6 +41,8 @@ pub(super) struct Claim {
     epoch: u32,
     /// The last batch that was begun.
     batch: u64,
+    /// The last batch of which it is known that it is stored.
+    stored: u64,
     /// The process of the server that holds the lock for us.
     backend: i64,
     overtaken: CancellationToken,
@@ -180,7 +182,7 @@ impl Claim {
         let overtaken = CancellationToken::new();
         let uneasy = Arc::new(Notify::new());
         let pulse = Pulse(tokio::spawn(beat(url.clone(), epoch, overtaken.clone(), Arc::clone(&uneasy))));
-        Ok(Self { epoch, batch: 0, backend, overtaken, uneasy, pulse })
+        Ok(Self { epoch, batch: 0, stored: 0, backend, overtaken, uneasy, pulse })
     }
 
     /// How often the database was taken over.
@@ -198,8 +200,9 @@ impl Claim {
         &self.uneasy
     }
 
-    /// Makes a new connection the one that may write, unless another server has taken over.
-    pub(super) async fn renew(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
+    /// Makes a new connection the one that may write, unless another server has taken over. Whether all batches are there
+    /// that were stored: after a fail-over to a replica that was behind, the last ones are not.
+    pub(super) async fn renew(&mut self, connection: &mut Connection) -> Result<bool, StoreError> {
         let give_up = tokio::time::Instant::now() + ENDING;
         while !try_lock(connection).await? {
             self.check(connection).await?;
@@ -210,15 +213,27 @@ impl Claim {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        self.check(connection).await?;
         self.backend = backend(connection).await?;
-        Ok(())
+        let batch = self.check(connection).await?;
+        let whole = batch >= self.stored;
+        self.stored = batch;
+        Ok(whole)
     }
 
-    async fn check(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        let writer = meta(connection, "writer").await?.unwrap_or_default();
-        let ours = writer.split(' ').next() == Some(self.epoch.to_string().as_str());
-        if ours { Ok(()) } else { Err(self.lost()) }
+    /// The last batch that is there, unless another server has taken over.
+    async fn check(&self, connection: &mut Connection) -> Result<u64, StoreError> {
+        let value = meta(connection, "writer").await?.unwrap_or_default();
+        match value.split_once(' ') {
+            Some((epoch, batch)) if epoch == self.epoch.to_string() => {
+                batch.parse().map_err(|_| StoreError::Value { table: "meta", column: "value", value })
+            }
+            _ => Err(self.lost()),
+        }
+    }
+
+    /// The batch that was begun last is stored.
+    pub(super) fn confirm(&mut self) {
+        self.stored = self.batch;
     }
 
     fn lost(&self) -> StoreError {

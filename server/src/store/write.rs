@@ -28,6 +28,8 @@ const LONGEST: Duration = Duration::from_millis(900);
 /// How long and how often to look whether a batch is stored whose storing was interrupted.
 const LOOK_FOR: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(250);
+const LOST: &str = "the database has lost what it had stored, as after a fail-over to a replica that was behind: all of it \
+    is read again";
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(crate) struct StoreWriter {
     source: Source,
     texts: HashMap<(&'static str, usize), Arc<str>>,
     claim: Option<Claim>,
+    /// Of what was stored, something is not there any more: whoever remembers it has to read it again.
+    lost: bool,
     reopening: Reopening,
     _lock: DirectoryLock,
 }
@@ -208,7 +212,8 @@ const IDEMPOTENCY: ManyRows = ManyRows {
 impl StoreWriter {
     pub(super) fn new(connection: Connection, source: Source, lock: DirectoryLock, claim: Option<Claim>) -> Self {
         let texts = HashMap::new();
-        Self { connection: Some(connection), source, claim, texts, reopening: Reopening::default(), _lock: lock }
+        let reopening = Reopening::default();
+        Self { connection: Some(connection), source, claim, lost: false, texts, reopening, _lock: lock }
     }
 
     /// The connection; opened anew when the last one broke.
@@ -233,10 +238,25 @@ impl StoreWriter {
             return Err(StoreError::TakenOver);
         }
         let mut connection = self.source.connect().await?;
-        if let Some(claim) = &mut self.claim {
-            claim.renew(&mut connection).await?;
+        if let Some(claim) = &mut self.claim
+            && !claim.renew(&mut connection).await?
+        {
+            tracing::error!("{LOST}");
+            self.lost = true;
         }
         Ok(connection)
+    }
+
+    /// What was stored is read again now.
+    pub(crate) async fn read_again(&mut self) -> Result<(), StoreError> {
+        self.connection().await?;
+        self.lost = false;
+        Ok(())
+    }
+
+    /// That what is remembered is what is stored.
+    fn check_memory(&self) -> Result<(), StoreError> {
+        if self.lost { Err(StoreError::Refused(LOST.to_owned())) } else { Ok(()) }
     }
 
     /// The right to write, where it can be lost.
@@ -255,13 +275,19 @@ impl StoreWriter {
         self.claim.as_ref().is_some_and(|claim| claim.overtaken().is_cancelled())
     }
 
-    /// Looks whether the connection is there, and gets another one if it is not.
+    /// Looks whether the connection is there, and gets another one if it is not. An error too when that leads to a database
+    /// that has lost something.
     pub(crate) async fn reassure(&mut self) -> Result<(), StoreError> {
         let asked = query("SELECT count(*) FROM meta").fetch_one(self.connection().await?).await;
         match asked.map_err(StoreError::from) {
-            Err(error) if error.is_unreachable() => self.connection().await.map(drop),
-            other => other.map(drop),
+            Err(error) if error.is_unreachable() => {
+                self.connection().await?;
+            }
+            other => {
+                other?;
+            }
         }
+        self.check_memory()
     }
 
     /// Writes all changes in one transaction. When this fails nothing of it is stored; only when the database stays away
@@ -286,7 +312,12 @@ impl StoreWriter {
                 self.roll_back().await;
                 Err(error)
             }
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                if let Some(claim) = &mut self.claim {
+                    claim.confirm();
+                }
+                Ok(())
+            }
         }
     }
 
@@ -302,6 +333,8 @@ impl StoreWriter {
     }
 
     pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        self.connection().await?;
+        self.check_memory()?;
         self.connection().await?.begin().await?;
         if let (Some(connection), Some(claim)) = (&mut self.connection, &mut self.claim) {
             claim.enter(connection).await?;
@@ -317,10 +350,14 @@ impl StoreWriter {
             if let Err(StoreError::TakenOver) = self.connection().await {
                 return Err(StoreError::TakenOver);
             }
-            if let (Some(connection), Some(claim)) = (&mut self.connection, &self.claim)
+            if let (Some(connection), Some(claim)) = (&mut self.connection, &mut self.claim)
                 && let Ok(stored) = claim.has_stored(connection).await
             {
-                return if stored { Ok(()) } else { Err(error) };
+                if !stored {
+                    return Err(error);
+                }
+                claim.confirm();
+                return Ok(());
             }
             tokio::time::sleep(LOOK).await;
         }

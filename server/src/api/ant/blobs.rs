@@ -12,8 +12,8 @@ use tokio_util::io::ReaderStream;
 
 use super::super::Context;
 use super::super::problem::ApiError;
-use super::super::request::{Params, Path};
-use super::{IDLE, Spoken, idle};
+use super::super::request::{IDLE, Params, Path, idle};
+use super::Spoken;
 use crate::artifacts::{ArtifactError, Upload};
 use crate::line::LineError;
 

@@ -4,18 +4,15 @@ use std::io::Read as _;
 
 use atta_core::protocol::AntId;
 use atta_core::protocol::ant::{ANT_HEADER, LogChunk};
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Buf as _, Bytes};
-use futures_util::StreamExt as _;
-use tokio::time::timeout;
 
 use super::super::Context;
 use super::super::access::Asker;
 use super::super::problem::ApiError;
-use super::super::request::{Params, parse, too_large};
-use super::{IDLE, Spoken, check_ant, idle};
+use super::super::request::{Params, bytes, parse};
+use super::{Spoken, check_ant};
 
 /// Bytes of a message, compressed or not.
 const LARGEST: usize = 8 * 1024 * 1024;
@@ -47,7 +44,8 @@ pub(super) async fn append(
     let encoding = request.headers().get(header::CONTENT_ENCODING).cloned();
     // Waits here and not at the disk: whoever sends more than is stored is slowed down.
     let permit = context.limits.log_permit().await?;
-    let body = receive(request.into_body()).await?;
+    // It is one of few that are read at a time.
+    let body = bytes(request.into_body(), LARGEST).await?;
     let body = match encoding.as_ref().map(header::HeaderValue::as_bytes) {
         None | Some(b"identity") => body,
         Some(b"zstd") => unpack(&body)?,
@@ -60,23 +58,6 @@ pub(super) async fn append(
     context.line.append_log(&ant, chunk).await?;
     drop(permit);
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The body. It is one of few that are read at a time: a connection on which nothing comes any more gives its place up.
-async fn receive(body: Body) -> Result<Bytes, ApiError> {
-    let mut body = body.into_data_stream();
-    let mut received = Vec::new();
-    loop {
-        match timeout(IDLE, body.next()).await {
-            Ok(Some(Ok(piece))) if received.len() + piece.len() > LARGEST => return Err(too_large(LARGEST)),
-            Ok(Some(Ok(piece))) => received.extend_from_slice(&piece),
-            Ok(Some(Err(error))) => {
-                return Err(ApiError::bad_request(format!("the request's body broke off: {error}")));
-            }
-            Ok(None) => return Ok(received.into()),
-            Err(_) => return Err(idle(IDLE)),
-        }
-    }
 }
 
 pub(super) fn sender(headers: &HeaderMap) -> Result<AntId, ApiError> {
@@ -106,36 +87,4 @@ fn read(mut body: Bytes) -> Result<LogChunk, ApiError> {
     let mut chunk: LogChunk = parse(&body.split_to(length))?;
     chunk.bytes = body.into();
     Ok(chunk)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use futures_util::stream;
-
-    use super::*;
-
-    fn body(piece: usize) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
-        stream::iter([Ok(vec![b'x'; piece].into())])
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_stops_in_its_middle_is_cut_off() {
-        let stopped = Body::from_stream(body(3).chain(stream::pending()));
-        let error = receive(stopped).await.unwrap_err();
-        assert_eq!(
-            (error.status.as_u16(), error.code, &error.detail[..]),
-            (408, "UPLOAD_IDLE", "nothing came for 60 s")
-        );
-        // One that comes slowly is none.
-        let late = stream::once(async {
-            tokio::time::sleep(IDLE / 2).await;
-            Ok(Bytes::from_static(b"late"))
-        });
-        let slow = Body::from_stream(body(1).chain(late));
-        assert_eq!(&receive(slow).await.unwrap()[..], b"xlate");
-        let error = receive(Body::from_stream(body(LARGEST).chain(body(1)))).await.unwrap_err();
-        assert_eq!((error.status.as_u16(), error.code), (413, "TOO_LARGE"));
-    }
 }

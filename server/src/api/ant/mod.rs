@@ -9,8 +9,6 @@ mod blobs;
 mod log;
 mod messages;
 
-use std::time::Duration;
-
 use atta_core::protocol::AntId;
 use atta_core::protocol::ant::{PROTOCOL, PROTOCOL_HEADER};
 use axum::extract::FromRequestParts;
@@ -22,9 +20,6 @@ use super::access::{Access, Routes};
 use super::problem::ApiError;
 use crate::auth::Caller;
 use crate::line::LineError;
-
-/// How long nothing may come of a body before it is cut off.
-const IDLE: Duration = Duration::from_mins(1);
 
 /// The id of the ant inside of the server.
 const EMBEDDED: &str = "local";
@@ -64,12 +59,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Spoken {
         )
         .with_header(HeaderName::from_static(PROTOCOL_HEADER), HeaderValue::from(PROTOCOL)))
     }
-}
-
-/// Nothing came of a body for so long.
-fn idle(limit: Duration) -> ApiError {
-    let detail = format!("nothing came for {} s", limit.as_secs());
-    ApiError::new(StatusCode::REQUEST_TIMEOUT, "UPLOAD_IDLE", detail)
 }
 
 /// That whoever holds the token may speak for this ant.

@@ -164,6 +164,7 @@ impl Case {
             text("artifact_of_task", reads.artifact_of_task(&job2, "one", "kept").await),
             text("events", reads.events(None, 1, 10).await.map(|e| serde_json::to_string(&e).unwrap())),
             text("events", reads.events(Some(&job1), 0, 10).await.map(|e| serde_json::to_string(&e).unwrap())),
+            text("events_before", reads.events_before(&job1, 9, 10).await.map(|e| serde_json::to_string(&e).unwrap())),
             text("instances", reads.instances(&job1, "two", &[TaskState::Completed], Some(0), 10).await),
             text("job_exists", reads.job_exists(&job1).await),
             text("job_is_terminal", reads.job_is_terminal(&job1).await),
@@ -174,7 +175,8 @@ impl Case {
             text("attempt_command", reads.attempt_command(&none, 1).await),
             text("latest_attempt", reads.latest_attempt(&job2, "one").await),
             text("webhook", reads.webhook("flow", "push").await),
-            text("attempts", reads.attempts(&job1, Some("two"), None, 10).await),
+            text("attempts", reads.attempts(&job1, Some("two"), HistoryOrder::Oldest, None, 10).await),
+            text("attempts", reads.attempts(&job1, None, HistoryOrder::Newest, Some(3), 10).await),
             text("has_task", reads.has_task(&job1, "two").await),
             text("audit", reads.audit(None, 10).await),
             text("outcome", reads.outcome(&job1).await),
@@ -533,7 +535,7 @@ fn agent_record() -> AgentRecord {
 }
 
 /// Methods that are not asked by name above: they are parts of others, or open and close.
-const ELSEWHERE: [&str; 48] = [
+const ELSEWHERE: [&str; 49] = [
     "begin",
     "roll_back",
     "write_labels",
@@ -582,6 +584,7 @@ const ELSEWHERE: [&str; 48] = [
     "is_of",
     "new",
     "store",
+    "read_again",
 ];
 
 #[test]

@@ -72,7 +72,7 @@ async fn health_lists_the_parts_of_the_server() {
     let deep = server.get("/health/deep").await.json();
     let parts: Vec<&str> =
         deep["components"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
-    assert_eq!(parts, ["writer", "notifier", "sweeper", "regulator", "http"]);
+    assert_eq!(parts, ["writer", "logs", "notifier", "sweeper", "regulator", "http"]);
     assert!(deep["components"].as_array().unwrap().iter().all(|one| one["state"] == "RUNNING"), "{deep:#}");
     // Those who need not prove who they are hear nothing of it.
     let ready = server.get("/health/ready").await.json();

@@ -99,6 +99,57 @@ async fn read_only_session() {
 }
 
 #[test]
+fn what_a_fail_over_has_lost_is_forgotten_too() {
+    on_postgres(lost_batch);
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn lost_batch() {
+    const HOLDER: &str = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")])).await;
+    let database = rig.postgres.as_ref().unwrap();
+    let kept = rig.submit("flow").await;
+    let mark = rig.rows("SELECT value FROM meta WHERE key = 'writer'").await.concat();
+    let lost = rig.submit("flow").await;
+    let before = rig.rows(HOLDER).await;
+    // As on a replica that took over, and had not heard of the last batch.
+    let behind = format!("DELETE FROM jobs WHERE id = '{lost}'; UPDATE meta SET value = '{mark}' WHERE key = 'writer'");
+    database.sql(&behind);
+    // With the session that shows that she lives, so that she looks.
+    database.sql(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()
+         AND (query LIKE '%pulse%' OR pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory'))",
+    );
+    // The queen finds another connection by herself, before anything is asked of her.
+    let again = async {
+        while rig.rows(HOLDER).await.iter().all(|holder| before.contains(holder)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), again).await.unwrap();
+    let submitted = async {
+        loop {
+            match rig.queen.submit(request("flow"), "test", None).await {
+                Ok(answer) => break answer.job_id.0,
+                Err(refusal) => assert!(refusal.to_string().contains("database"), "{refusal}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let next = tokio::time::timeout(Duration::from_mins(1), submitted).await.unwrap();
+    let mut jobs = vec![kept.0, next];
+    jobs.sort();
+    assert_eq!(rig.rows("SELECT id FROM jobs ORDER BY id").await, jobs);
+    assert_eq!(rig.rows("SELECT max(sequence) - min(sequence) + 1 - count(*) FROM events").await, ["0"]);
+    // And nothing of what was lost is given out.
+    Ant::new("ant", 8).work(&rig.queen).await;
+    assert_eq!(rig.rows("SELECT state, count(*) FROM jobs GROUP BY state").await, ["COMPLETED 2"]);
+}
+
+#[test]
 fn a_second_queen_waits_and_one_that_was_overtaken_stores_nothing() {
     on_postgres(two_queens);
 }
