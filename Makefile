@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup dashboard build demo test check screenshots fuzz chaos nightly chaos-nightly storm red-team upgrade-test simulate broken-builds bench bench-dashboard
+.PHONY: help setup dashboard build demo test check screenshots fuzz chaos nightly chaos-nightly storm red-team upgrade-test simulate broken-builds real-agents bench bench-dashboard
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -59,7 +59,7 @@ storm: setup ## Twelve issues at once while GitHub fails and the server is kille
 red-team: setup ## Hostile issues, repositories and agents through the shipped workflow, each with an issue of its own
 	@ATTA_RED_TEAM=1 scripts/step "red team" cargo nextest run --workspace --locked --profile chaos -E 'test(red_team::)'
 
-nightly: chaos-nightly broken-builds upgrade-test storm red-team ## All that takes long: these, and 100 000 simulated schedules
+nightly: chaos-nightly broken-builds upgrade-test storm red-team real-agents ## All that takes long: these, and 100 000 simulated schedules
 	@$(MAKE) simulate SEEDS=100000
 
 chaos-nightly: setup ## Ten seeds of chaos, then 10 GB of artifact, 1 GB of log, 200 viewers (SEEDS="1 2 … 10" KILLS=200)
@@ -78,6 +78,9 @@ simulate: setup ## Play simulated schedules (SEEDS=10000 FIRST=0), or one with i
 
 broken-builds: setup ## Make the queen faulty on purpose in three ways; the simulation has to see each
 	@BROKEN=1 scripts/simulate
+
+real-agents: setup ## Fetch the agent CLIs (npm, PyPI) and run each through whole sessions against a stub of its model's API
+	@scripts/step "real agents" scripts/real-agents
 
 bench: ## Measure; one JSON line per figure on stdout
 	@scripts/setup bench

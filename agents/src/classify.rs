@@ -103,6 +103,22 @@ pub(crate) fn class_of(text: &str) -> Option<AgentClass> {
     by_words.map(|(class, _)| *class).or_else(|| status_in(&text).and_then(class_of_status))
 }
 
+/// What programs call a conversation that can be gone on with.
+const SESSIONS: &[&str] = &["session", "conversation", "thread id", "rollout", "chat"];
+
+/// What they say of one that is not there.
+const NOT_THERE: &[&str] =
+    &["not found", "not exist", "not find", "n't find", "n't exist", "no such", "unknown session", "invalid session"];
+
+/// Whether a line says that a session is not there: `No conversation found with session ID: …`, `Session not found`.
+pub(crate) fn tells_of_no_session(line: &str) -> bool {
+    // An address is no conversation.
+    let line = line.to_lowercase().replace("chat/completions", "");
+    let none_found = || line.split_once("no ").is_some_and(|(_, rest)| rest.contains(" found"));
+    SESSIONS.iter().any(|session| line.contains(session))
+        && (NOT_THERE.iter().any(|words| line.contains(words)) || none_found())
+}
+
 /// The class of an HTTP status of a model's provider.
 pub(crate) fn class_of_status(status: u16) -> Option<AgentClass> {
     match status {
@@ -286,6 +302,30 @@ mod tests {
 
     /// 2026-03-01T12:00:00Z.
     const NOW: UnixMillis = UnixMillis(1_772_366_400_000);
+
+    #[test]
+    fn a_session_that_is_gone_is_told_from_other_errors() {
+        for line in [
+            "No conversation found with session ID: 7f6b",
+            "Error: thread/resume failed: no rollout found for thread id 7f6b",
+            "Error resuming session: Invalid session identifier \"7f6b\".",
+            "No previous sessions found for this project.",
+            "Session not found: ses_7f6b",
+            "could not find a chat named 7f6b",
+        ] {
+            assert!(tells_of_no_session(line), "{line}");
+        }
+        for line in [
+            "API Error: 500 Internal server error",
+            "stream disconnected before completion",
+            "thread 'main' panicked: No such file or directory",
+            "the session was interrupted",
+            "the model was not found",
+            "404 page not found: POST http://127.0.0.1/v1/chat/completions",
+        ] {
+            assert!(!tells_of_no_session(line), "{line}");
+        }
+    }
 
     #[test]
     fn what_providers_say_has_a_class() {

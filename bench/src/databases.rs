@@ -2,7 +2,7 @@
 
 #[path = "../../server/tests/it/cluster.rs"]
 #[expect(clippy::unwrap_used, reason = "shared with tests; a benchmark without its database has nothing to say either")]
-mod cluster;
+pub(crate) mod cluster;
 
 use std::path::Path;
 use std::process::Stdio;

@@ -13,6 +13,7 @@ mod latency;
 mod log_path;
 mod recovery;
 mod server;
+mod takeover;
 mod throughput;
 mod usage;
 mod yardstick;
@@ -63,6 +64,8 @@ enum Command {
     Log,
     /// The same work on SQLite and on PostgreSQL.
     Databases,
+    /// The active server of a PostgreSQL database killed while another one stands by.
+    Takeover,
 }
 
 #[tokio::main]
@@ -100,6 +103,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if all || matches!(cli.command, Command::Databases) {
         databases::databases(&atta, &reporter).await?;
+    }
+    if all || matches!(cli.command, Command::Takeover) {
+        takeover::takeover(&atta, &reporter).await?;
     }
     if all || matches!(cli.command, Command::Recovery) {
         recovery::recovery(&atta, &reporter).await?;

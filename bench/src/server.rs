@@ -22,6 +22,9 @@ pub(crate) struct Server {
 const START_LIMIT: Duration = Duration::from_secs(30);
 const JOB_LIMIT: Duration = Duration::from_mins(10);
 
+/// What a server that stands by says, in the directory of the active one.
+const STAND_BY_OUTPUT: &str = "output-of-stand-by";
+
 impl Server {
     /// Starts a server on a free port and waits until it is ready.
     pub(crate) async fn start(atta: &Path) -> anyhow::Result<Self> {
@@ -35,18 +38,8 @@ impl Server {
 
     async fn start_in(atta: &Path, arguments: &[&str], directory: TempDir) -> anyhow::Result<Self> {
         let output = directory.path().join("output");
-        let file = std::fs::File::create(&output)?;
         let start = Instant::now();
-        let child = Command::new(atta)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(directory.path().join("data"))
-            .args(arguments)
-            .stdin(std::process::Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", atta.display()))?;
+        let child = spawn(atta, "127.0.0.1:0", &directory.path().join("data"), arguments, &output)?;
         let mut server = Self {
             child,
             client: reqwest::Client::builder().no_proxy().build()?,
@@ -55,14 +48,20 @@ impl Server {
             directory: Some(directory),
         };
         while !server.is_ready(&output).await {
-            if let Some(status) = server.child.try_wait()? {
-                bail!("the server ended ({status}): {}", std::fs::read_to_string(&output)?);
-            }
-            ensure!(start.elapsed() < START_LIMIT, "the server is not ready: {}", std::fs::read_to_string(&output)?);
+            server.check(&output, start)?;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         server.ready_after = start.elapsed();
         Ok(server)
+    }
+
+    /// Whether it still runs, and has not been waited for too long.
+    fn check(&mut self, output: &Path, since: Instant) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("the server ended ({status}): {}", std::fs::read_to_string(output)?);
+        }
+        ensure!(since.elapsed() < START_LIMIT, "the server is not ready: {}", std::fs::read_to_string(output)?);
+        Ok(())
     }
 
     async fn is_ready(&mut self, output: &PathBuf) -> bool {
@@ -82,6 +81,44 @@ impl Server {
         self.child.kill().await?;
         let directory = self.directory.take().context("the server has no directory")?;
         Self::start_in(atta, arguments, directory).await
+    }
+
+    /// A second server on the database and the data directory of this one, as soon as it stands by.
+    pub(crate) async fn stand_by(&self, atta: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let output = self.path()?.join(STAND_BY_OUTPUT);
+        // As long as it stands by it does not say where it listens.
+        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let start = Instant::now();
+        let mut second = Self {
+            child: spawn(atta, &address, &self.path()?.join("data"), arguments, &output)?,
+            client: self.client.clone(),
+            url: format!("http://{address}"),
+            ready_after: Duration::ZERO,
+            directory: None,
+        };
+        while !second.stands_by().await {
+            second.check(&output, start)?;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(second)
+    }
+
+    async fn stands_by(&self) -> bool {
+        let Ok(answer) = self.client.get(format!("{}/health/ready", self.url)).send().await else { return false };
+        answer.text().await.is_ok_and(|text| text.contains("\"standby\""))
+    }
+
+    /// Kills the server's process, and only that, and waits until the one that stands by is ready in its place.
+    pub(crate) async fn killed_before(mut self, mut second: Self) -> anyhow::Result<Self> {
+        let start = Instant::now();
+        self.child.kill().await?;
+        second.directory = self.directory.take();
+        let output = second.path()?.join(STAND_BY_OUTPUT);
+        while !second.is_ready(&output).await {
+            second.check(&output, start)?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(second)
     }
 
     /// The directory of the measurement.
@@ -177,6 +214,21 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Starts the process of a server; what it says goes into a file.
+fn spawn(atta: &Path, listen: &str, data: &Path, arguments: &[&str], output: &Path) -> anyhow::Result<Child> {
+    let file = std::fs::File::create(output)?;
+    Command::new(atta)
+        .args(["serve", "--listen", listen, "--data-dir"])
+        .arg(data)
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start {}", atta.display()))
 }
 
 /// The URL that the server says it listens on.

@@ -208,7 +208,17 @@ impl Progress {
             TaskState::Waiting | TaskState::Ready
                 if to == TaskState::Waiting || state("from") == Some(TaskState::Running) =>
             {
-                let result = self.latest_result.get(&task).map(|result| format!("  {result}")).unwrap_or_default();
+                // Instances that ended well while the next one waits for its turn are no reason for another attempt.
+                let of_instances = self.fan_outs.contains_key(&task);
+                let result = if of_instances {
+                    self.latest_result.remove(&task)
+                } else {
+                    self.latest_result.get(&task).cloned()
+                };
+                if of_instances && result.is_none() {
+                    return None;
+                }
+                let result = result.map(|result| format!("  {result}")).unwrap_or_default();
                 lines.push(Line::Text(format!(
                     "{} {shown}{result}  {}",
                     "↻".yellow(),
@@ -280,10 +290,16 @@ fn target(data: &Value) -> String {
     output::harmless(text(data, "target"))
 }
 
-/// `exit 3`, `TIMED_OUT`; nothing for a plain success.
+/// `exit 3`, `HTTP 500`, `NO_CHANGE`, `TIMED_OUT`; nothing for a plain success.
 fn result_text(result: &Value) -> Option<String> {
     if let Some(code) = result.get("exit").and_then(Value::as_u64) {
         return (code != 0).then(|| format!("exit {code}"));
+    }
+    if let Some(status) = result.get("http").and_then(Value::as_u64) {
+        return (!(200..400).contains(&status)).then(|| format!("HTTP {status}"));
+    }
+    if let Some(class) = result.get("agent").and_then(Value::as_str) {
+        return (class != "DONE").then(|| class.to_owned());
     }
     result.get("named").or(Some(result)).and_then(Value::as_str).map(str::to_owned)
 }
@@ -387,6 +403,21 @@ mod tests {
             let lines = Progress::default().apply(&events);
             assert_eq!(plain(&lines), vec!["↻ test  another attempt follows"; times]);
         }
+    }
+
+    #[test]
+    fn an_item_that_waits_for_its_turn_is_no_other_attempt_of_those_that_ended_well() {
+        let event = |kind: &str, data: Value| event(kind, "2026-01-01T00:00:00Z", data);
+        let outcome = json!({"Ok": [{"key": "a"}, {"key": "b"}]});
+        let ready = || event("task_changed", json!({"task": "test", "visit": 1, "from": "RUNNING", "to": "READY"}));
+        let mut progress = Progress::default();
+        let lines = progress.apply(&[event("items_expanded", json!({"task": "test", "outcome": outcome})), ready()]);
+        assert_eq!(plain(&lines), Vec::<String>::new());
+        let created = json!({"task": "test", "attempt": 1, "instance": 0});
+        let failed = json!({"attempt": 1, "result": {"exit": 3}});
+        let lines = progress.apply(&[event("attempt_created", created), event("attempt_closed", failed), ready()]);
+        assert_eq!(plain(&lines), ["↻ test  exit 3  another attempt follows"]);
+        assert_eq!(plain(&progress.apply(&[ready()])), Vec::<String>::new());
     }
 
     #[test]

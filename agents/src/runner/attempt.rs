@@ -244,7 +244,7 @@ impl Attempt<'_> {
             self.ledger
                 .warn(format!("{} cannot go on with a session of {}; it begins a new one", choice.cli, session.cli));
         }
-        let first = RunOrder {
+        let mut first = RunOrder {
             choice,
             purpose,
             prompt: &briefing.prompt,
@@ -255,8 +255,18 @@ impl Attempt<'_> {
                 Some(session) => known(adapters::used_before(choice.cli, session, &self.environment)),
             },
         };
-        let index = self.ledger.record.runs.len();
-        let end = run(self, &first);
+        let mut index = self.ledger.record.runs.len();
+        let mut end = run(self, &first);
+        if let Some(session) = first.resume
+            && self.knows_no_session(index, &end)
+        {
+            let message = format!("{} does not know the session {session}; it begins a new one", choice.cli);
+            self.transcript.show("·", &message);
+            self.ledger.warn(message);
+            (first.resume, first.before) = (None, Before::Nothing);
+            index = self.ledger.record.runs.len();
+            end = run(self, &first);
+        }
         self.note_end(&end);
         let (Some(AgentClass::Done), Some(judge), Some(wanted)) = (end.class, &briefing.judge, &order.verdict) else {
             return Ended { class: end.class, message: end.message, verdict: None };
@@ -276,7 +286,7 @@ impl Attempt<'_> {
             let same = |run: &&AgentRun| run.session_id.as_ref() == Some(&session);
             let runs = self.ledger.record.runs.iter().filter(same).map(|run| &run.usage);
             // The runs of this attempt, unless the session was there before.
-            let before = match resume {
+            let before = match first.resume {
                 None => known(usage::sum(runs).tokens),
                 Some(_) => known(adapters::used_before(choice.cli, &session, &self.environment)),
             };
@@ -315,6 +325,16 @@ impl Attempt<'_> {
                 Ended { class: Some(AgentClass::NoVerdict), message, verdict: None }
             }
         }
+    }
+
+    /// Whether a run came to nothing because there is no such session as it was to go on with, and another one may begin.
+    /// Its words have to say so: after any other error the session is there, with all that was paid for it.
+    fn knows_no_session(&self, index: usize, end: &RunEnd) -> bool {
+        let usage = &self.ledger.record.runs[index].usage;
+        let used_nothing = usage.turns == 0
+            && usage.cost.is_none_or(|cost| cost == MicroUsd(0))
+            && usage.tokens.is_none_or(|tokens| tokens == AgentTokens::default());
+        end.no_session && end.class == Some(AgentClass::Error) && used_nothing && self.exhausted().is_none()
     }
 
     /// Independent sessions one after the other, and what most of them say.

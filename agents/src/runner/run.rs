@@ -60,6 +60,14 @@ pub(super) struct RunEnd {
     pub(super) message: String,
     pub(super) final_message: String,
     pub(super) limit: Option<AccountLimit>,
+    /// Whether it says that there is no such session as it was to go on with.
+    pub(super) no_session: bool,
+}
+
+impl RunEnd {
+    fn error(message: String) -> Self {
+        Self { class: Some(AgentClass::Error), message, final_message: String::new(), limit: None, no_session: false }
+    }
 }
 
 /// Why the runner ends it.
@@ -144,7 +152,7 @@ pub(super) fn run(attempt: &mut Attempt<'_>, order: &RunOrder<'_>) -> RunEnd {
                 }
                 _ => format!("the program `{shown}` cannot be started: {error}"),
             };
-            let end = RunEnd { class: Some(AgentClass::Error), message, final_message: String::new(), limit: None };
+            let end = RunEnd::error(message);
             attempt.end_run(index, &end, None);
             return end;
         }
@@ -173,7 +181,7 @@ pub(super) fn run(attempt: &mut Attempt<'_>, order: &RunOrder<'_>) -> RunEnd {
 fn failed(attempt: &mut Attempt<'_>, order: &RunOrder<'_>, message: String) -> RunEnd {
     let index = attempt.ledger.record.runs.len();
     attempt.begin_run(order);
-    let end = RunEnd { class: Some(AgentClass::Error), message, final_message: String::new(), limit: None };
+    let end = RunEnd::error(message);
     attempt.end_run(index, &end, None);
     end
 }
@@ -476,7 +484,8 @@ impl Running<'_, '_> {
         };
         let told = self.result.as_ref().and_then(|result| result.text.clone());
         let final_message = told.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| self.message.clone());
-        let end = RunEnd { class, message, final_message, limit };
+        let no_session = self.stderr.iter().chain([&message]).any(|words| classify::tells_of_no_session(words));
+        let end = RunEnd { class, message, final_message, limit, no_session };
         self.attempt.end_run(self.index, &end, status);
         end
     }

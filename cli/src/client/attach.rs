@@ -178,6 +178,7 @@ impl Output {
             match self.piece().await {
                 Ok(true) => pauses.reset(),
                 Ok(false) => return Ok(()),
+                Err(failure) if self.messages.as_ref().is_some_and(Messages::is_dead) => return Err(failure),
                 Err(failure) if failure.exit == Exit::Unreachable && pauses.failures() < TRIES => {
                     self.messages = None;
                     tokio::time::sleep(pauses.next(&SystemEntropy)).await;

@@ -62,6 +62,7 @@ impl<'a> EventFollower<'a> {
                         return Ok(Some(std::mem::take(&mut self.lines)));
                     }
                 }
+                Err(failure) if messages.is_dead() => return Err(failure),
                 Ok(None) | Err(Failure { exit: Exit::Unreachable, .. }) if self.broken.failures() < RECONNECTS => {
                     self.messages = None;
                     tokio::time::sleep(self.broken.next(&SystemEntropy)).await;
@@ -102,10 +103,41 @@ async fn show(server: &Server, job: &JobId, line: Line) {
                 .header(reqwest::header::RANGE, format!("bytes=-{TAIL_BYTES}"));
             // An attempt that wrote nothing has no log; its sentence was shown already.
             if let Ok(response) = server.send(request).await
-                && let Ok(bytes) = response.bytes().await
+                && let Ok(bytes) = server.body(response).await
             {
                 output::say(&log_tail(&bytes, 15));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::super::scripted::scripted;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_fell_silent_is_taken_up_again() {
+        let (server, lines) = scripted(&[
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n: a sign of life\n\n",
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nevent: end\ndata: {}\n\n",
+        ])
+        .await;
+        let job = JobId("job_0123456789abcdef0123456789abcdef".to_owned());
+        let end = EventFollower::new(&server, &job).next().await.expect("the second line tells the end");
+        assert!(end.is_none());
+        assert_eq!(lines.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_line_on_which_nothing_ever_came_is_given_up() {
+        let (server, lines) = scripted(&["HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"]).await;
+        let job = JobId("job_0123456789abcdef0123456789abcdef".to_owned());
+        let failure = EventFollower::new(&server, &job).next().await.expect_err("nobody says anything");
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert!(failure.message.starts_with("Nothing came from http://127.0.0.1:"), "{}", failure.message);
+        assert_eq!(lines.load(Ordering::SeqCst), 1);
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Server {
     client: reqwest::Client,
     token: Option<SecretText>,
     pinned: Option<Arc<PinnedCertificate>>,
+    /// How long nothing may come of an answer that has begun.
+    pub(super) idle: Duration,
 }
 
 impl Server {
@@ -80,7 +82,7 @@ impl Server {
         }
         let client =
             client.build().map_err(|error| Failure::failed(format!("The HTTP client cannot start: {error}.")))?;
-        Ok(Self { base, client, token: given_token(&args.token)?, pinned })
+        Ok(Self { base, client, token: given_token(&args.token)?, pinned, idle: LIMITS.idle })
     }
 
     /// The URL as it was given.
@@ -170,17 +172,66 @@ impl Server {
                 continue;
             }
             let response = answer.map_err(|error| self.no_answer(&error))?;
-            return if response.status().is_success() { Ok(response) } else { Err(refused(response).await) };
+            return if response.status().is_success() { Ok(response) } else { Err(self.refused(response).await) };
         }
     }
 
     /// Sends and reads a JSON answer.
     pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> CommandResult<T> {
         let response = self.send(request).await?;
-        let body = response.bytes().await.map_err(|error| self.no_answer(&error))?;
+        let body = self.body(response).await?;
         serde_json::from_slice(&body).map_err(|error| {
             Failure::failed(format!("{} gave an answer that this program does not understand: {error}.", self.url()))
                 .with_help("Server and client should have the same version: compare `atta --version`.")
+        })
+    }
+
+    /// The server's refusal, in its own words.
+    async fn refused(&self, response: Response) -> Failure {
+        let status = response.status();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = self.body(response).await.unwrap_or_default();
+        let exit = match status {
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => Exit::Usage,
+            status if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE => Exit::Failed,
+            _ => Exit::Refused,
+        };
+        let Ok(problem) = serde_json::from_slice::<Problem>(&body) else {
+            let text = String::from_utf8_lossy(&body);
+            return Failure::new(exit, "HTTP", format!("The server answered {status}: {}", text.trim()))
+                .with_help("Is this an Atta server? Check --server and ATTA_SERVER.");
+        };
+        let failure = Failure::new(exit, &problem.code, problem.detail).with_violations(problem.field_violations);
+        if status == StatusCode::UNAUTHORIZED {
+            return failure.with_help(
+                "Give a token by --token-file or ATTA_TOKEN_FILE; `atta token create` makes one, on the server's machine with \
+                 --data-dir while the server is stopped.",
+            );
+        }
+        match retry_after {
+            Some(seconds) => failure.with_help(format!("Try again in {seconds} s.")),
+            None if status.is_server_error() => {
+                failure.with_help(format!("The server's log has more: look for request {}.", problem.request_id))
+            }
+            None => failure,
+        }
+    }
+
+    /// All of an answer.
+    pub(crate) async fn body(&self, mut response: Response) -> CommandResult<Vec<u8>> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.part(response.chunk()).await?.map_err(|error| self.no_answer(&error))? {
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+
+    /// The next part of an answer. When nothing at all comes for too long, the server or the line to it is dead.
+    pub(super) async fn part<T>(&self, next: impl Future<Output = T>) -> CommandResult<T> {
+        tokio::time::timeout(self.idle, next).await.map_err(|_| {
+            let message = format!("Nothing came from {} for {} s.", self.url(), self.idle.as_secs());
+            Failure::new(Exit::Unreachable, "UNREACHABLE", message)
+                .with_help("`atta doctor` looks at the server; its log on stderr says more.")
         })
     }
 
@@ -334,40 +385,9 @@ pub(crate) fn authorities_pem(file: &std::path::Path) -> CommandResult<Vec<u8>> 
         .map_err(|error| Failure::usage(format!("The certificates cannot be read from {}: {error}.", file.display())))
 }
 
-/// The server's refusal, in its own words.
-async fn refused(response: Response) -> Failure {
-    let status = response.status();
-    let retry_after =
-        response.headers().get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let body = response.bytes().await.unwrap_or_default();
-    let exit = match status {
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => Exit::Usage,
-        status if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE => Exit::Failed,
-        _ => Exit::Refused,
-    };
-    let Ok(problem) = serde_json::from_slice::<Problem>(&body) else {
-        let text = String::from_utf8_lossy(&body);
-        return Failure::new(exit, "HTTP", format!("The server answered {status}: {}", text.trim()))
-            .with_help("Is this an Atta server? Check --server and ATTA_SERVER.");
-    };
-    let failure = Failure::new(exit, &problem.code, problem.detail).with_violations(problem.field_violations);
-    if status == StatusCode::UNAUTHORIZED {
-        return failure.with_help(
-            "Give a token by --token-file or ATTA_TOKEN_FILE; `atta token create` makes one, on the server's machine with \
-             --data-dir while the server is stopped.",
-        );
-    }
-    match retry_after {
-        Some(seconds) => failure.with_help(format!("Try again in {seconds} s.")),
-        None if status.is_server_error() => {
-            failure.with_help(format!("The server's log has more: look for request {}.", problem.request_id))
-        }
-        None => failure,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::scripted::scripted;
     use super::*;
 
     fn server(url: &str) -> CommandResult<Server> {
@@ -380,6 +400,14 @@ mod tests {
         assert!(message("127.0.0.1:7777").contains("cannot be the server's URL"));
         assert!(server("https://atta.example").is_ok());
         assert!(message("ftp://atta.example").contains("http://"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_stops_half_way_is_given_up() {
+        let (server, _) = scripted(&["HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"half\":"]).await;
+        let failure = server.json::<serde_json::Value>(server.get(&["version"], &[])).await.expect_err("it is not all");
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::Unreachable, "UNREACHABLE"));
+        assert!(failure.message.starts_with("Nothing came from http://127.0.0.1:"), "{}", failure.message);
     }
 
     #[test]

@@ -109,7 +109,7 @@ async fn show_attempt(
     let number = attempt.number.to_string();
     let query: Vec<(&str, &str)> = stream.map(|stream| ("stream", stream_name(stream))).into_iter().collect();
     let mut response = server.send(server.get(&["jobs", &job.0, "attempts", &number, "log"], &query)).await?;
-    while let Some(bytes) = response.chunk().await.map_err(|error| server.no_answer(&error))? {
+    while let Some(bytes) = server.part(response.chunk()).await?.map_err(|error| server.no_answer(&error))? {
         printer.print(&attempt.task, &bytes)?;
     }
     printer.end(&attempt.task)

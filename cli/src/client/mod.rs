@@ -19,6 +19,8 @@ mod jobs;
 mod logs;
 mod notifications;
 mod outcomes;
+#[cfg(test)]
+mod scripted;
 mod stream;
 mod submit;
 mod tokens;

@@ -68,15 +68,24 @@ pub(crate) struct Messages {
     body: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     parser: Parser,
     server: Server,
+    /// Something came.
+    heard: bool,
+    dead: bool,
 }
 
 impl Messages {
     /// Reads the body of this response.
     pub(crate) fn new(server: &Server, response: Response) -> Self {
-        Self { body: response.bytes_stream().boxed(), parser: Parser::default(), server: server.clone() }
+        let body = response.bytes_stream().boxed();
+        Self { body, parser: Parser::default(), server: server.clone(), heard: false, dead: false }
     }
 
-    /// The next message; `None` at the end of the stream.
+    /// Whether nothing at all came until it was given up, not even a sign of life: another line would be no better.
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    /// The next message; `None` at the end of the stream. The server sends a sign of life when there is none.
     pub(crate) async fn next(&mut self) -> CommandResult<Option<Message>> {
         loop {
             if let Some(message) = self.parser.next_message() {
@@ -85,10 +94,17 @@ impl Messages {
             if self.parser.buffer.len() > LONGEST_MESSAGE {
                 return Err(Failure::new(Exit::Failed, "STREAM", "The server sends a message without end."));
             }
-            match self.body.next().await {
-                None => return Ok(None),
-                Some(Ok(bytes)) => self.parser.buffer.extend_from_slice(&bytes),
-                Some(Err(error)) => return Err(self.server.no_answer(&error)),
+            match self.server.part(self.body.next()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(bytes))) => {
+                    self.heard = true;
+                    self.parser.buffer.extend_from_slice(&bytes);
+                }
+                Ok(Some(Err(error))) => return Err(self.server.no_answer(&error)),
+                Err(silent) => {
+                    self.dead = !self.heard;
+                    return Err(silent);
+                }
             }
         }
     }

@@ -184,6 +184,30 @@ fn a_fallback_does_not_go_on_with_the_session_that_was_too_long() {
 }
 
 #[test]
+fn a_session_that_is_gone_is_replaced_by_a_new_one_and_after_other_errors_it_is_kept() {
+    let scene = Scene::new();
+    let run = |refusal: &str| {
+        let _ = std::fs::remove_file(scene.path("work/sessions"));
+        let agent = scene.agent(&format!(
+            r#"echo "[$ATTA_AGENT_SESSION]" >> "$TASK_DIR/sessions"; if [ -n "$ATTA_AGENT_SESSION" ]; then {refusal}; exit 1; fi; {SAY}; say done; end"#
+        ));
+        let (record, _) = scene.run(&json!({"choice": agent, "resume": {"cli": "custom", "id": "old"}}));
+        let sessions = std::fs::read_to_string(scene.path("work/sessions")).unwrap();
+        (record, sessions)
+    };
+    let (record, sessions) = run("echo 'No conversation found with session ID: old' >&2; echo 'See --help.' >&2");
+    assert_eq!((&record["class"], sessions.as_str()), (&json!("DONE"), "[old]\n[]\n"), "{record:#}");
+    assert_eq!(purposes(&record), ["work", "work"]);
+    assert_eq!(record["session"], json!({"cli": "custom", "id": "s1"}));
+    assert_eq!(record["warnings"], json!(["custom does not know the session old; it begins a new one"]));
+    // The session is there, and the next attempt goes on with it; or what was paid for would be paid for again.
+    for refusal in ["echo 'connection refused' >&2", r#"echo '{"type":"turn"}'; echo 'Session not found' >&2"#] {
+        let (record, sessions) = run(refusal);
+        assert_eq!((&record["class"], sessions.as_str()), (&json!("ERROR"), "[old]\n"), "{record:#}");
+    }
+}
+
+#[test]
 fn work_that_is_done_is_not_done_again_when_asking_for_its_verdict_fails() {
     let scene = Scene::new();
     let limited = r#"echo '{"type":"limit","message":"full","resets_at":1900000000}'; echo '{"type":"result","is_error":true,"class":"rate_limited","message":"full"}'"#;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use atta_core::budget::{Measure, Part};
 use atta_core::definition::{AgentOptions, Field, IN_WORKSPACE, PromptSource, TaskDefinition, TemplateText};
-use atta_core::engine::{AttemptNumber, TaskIndex};
+use atta_core::engine::{AgentClass, AttemptNumber, AttemptResult, TaskIndex};
 use atta_core::protocol::agent::{
     AgentChoice, AgentLimits, AgentOrder, AgentPrompt, AgentSession, AgentWatch, Fallback, MicroUsd, VerdictOrder,
 };
@@ -30,6 +30,8 @@ struct Known {
     visit: u32,
     /// A budget ended it: the next attempt goes on with it, whatever the task says.
     cut: bool,
+    /// It ended because it had changed nothing.
+    unchanged: bool,
 }
 
 impl Sessions {
@@ -39,10 +41,11 @@ impl Sessions {
         place: (TaskIndex, Option<u32>),
         (attempt, visit): (AttemptNumber, u32),
         session: Option<AgentSession>,
-        cut: bool,
+        (result, cut): (AttemptResult, bool),
     ) {
         if let Some(session) = session {
-            self.0.insert(place, Known { session, attempt, visit, cut });
+            let unchanged = result == AttemptResult::Agent(AgentClass::NoChange);
+            self.0.insert(place, Known { session, attempt, visit, cut, unchanged });
         }
     }
 
@@ -50,6 +53,17 @@ impl Sessions {
     fn cut(&self, row: &AttemptRow) -> Option<AgentSession> {
         let known = self.0.get(&(row.task, row.instance))?;
         (known.cut && known.visit == row.visit).then(|| known.session.clone())
+    }
+
+    /// The session that an attempt goes on with, and whether that is one of its own visit in which something may have been
+    /// changed.
+    fn to_go_on_with(&self, row: &AttemptRow, target: Option<TaskIndex>) -> Option<(AgentSession, bool)> {
+        if let Some(session) = self.cut(row) {
+            return Some((session, true));
+        }
+        let target = target?;
+        let unchanged = self.0.get(&(row.task, row.instance)).is_some_and(|known| known.unchanged);
+        Some((self.of(row, target)?, target == row.task && !unchanged))
     }
 
     /// The tasks begin anew.
@@ -112,6 +126,11 @@ impl LiveJob {
             fallback.push(Fallback { choice, on: one.on.clone() });
         }
         let resume = agent.resume.as_ref().and_then(|resume| self.plan.task_index(&resume.task));
+        // Voters begin each from the beginning.
+        let session = if agent.vote > 1 { None } else { self.sessions.to_go_on_with(row, resume) };
+        // What an earlier attempt of this visit changed lies there already: whoever goes on with its session may find that
+        // all is done, and paid work would be called none.
+        let own = session.as_ref().is_some_and(|(_, own)| *own);
         let order = AgentOrder {
             choice: AgentChoice {
                 cli,
@@ -126,11 +145,7 @@ impl LiveJob {
             skills: agent.skills.clone(),
             permission: agent.permission,
             allowed_tools: agent.allowed_tools.clone(),
-            resume: if agent.vote > 1 {
-                None
-            } else {
-                self.sessions.cut(row).or_else(|| resume.and_then(|target| self.sessions.of(row, target)))
-            },
+            resume: session.map(|(session, _)| session),
             verdict: agent.verdict.as_ref().map(|verdict| VerdictOrder {
                 schema: verdict.schema.clone(),
                 required: verdict.required,
@@ -152,7 +167,7 @@ impl LiveJob {
                 .map(|directory| inside("agent.directory", directory))
                 .transpose()?,
             track_changes: agent.track_changes,
-            expect_changes: agent.expect_changes,
+            expect_changes: agent.expect_changes && !own,
             context: self.context_of(agent, renderer, scope)?,
             config_from: maybe("agent.config_from", agent.config_from.as_ref())?
                 .as_deref()

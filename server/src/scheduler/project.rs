@@ -213,7 +213,7 @@ impl LiveJob {
                         if let Some(record) = finish.agent {
                             let cut = matches!(stamped.event, Event::AttemptOverBudget { .. });
                             let place = (task, instance);
-                            self.sessions.ended(place, (*attempt, visit), record.session.clone(), cut);
+                            self.sessions.ended(place, (*attempt, visit), record.session.clone(), (*result, cut));
                             out.agent = Some(AgentRow { job: self.row.id.clone(), attempt: *attempt, record });
                         }
                         // An interrupted attempt left nothing, what came before it still counts.

@@ -359,13 +359,13 @@ impl State {
                             }
                         }
                     }
-                    Effect::AttemptClosed { attempt, .. }
+                    Effect::AttemptClosed { attempt, result, .. }
                         if !matches!(stamped.event, Event::AttemptInterrupted { .. }) =>
                     {
                         let cut = matches!(stamped.event, Event::AttemptOverBudget { .. });
                         if let Some(row) = rows_by_number.get(&attempt) {
                             let place = (row.task, row.instance);
-                            live.sessions.ended(place, (attempt, row.visit), sessions.remove(&attempt), cut);
+                            live.sessions.ended(place, (attempt, row.visit), sessions.remove(&attempt), (result, cut));
                         }
                         if let Some(info) = live.run.attempt(attempt) {
                             latest.insert((info.task, instances.get(&attempt).copied()), (attempt, true));

@@ -172,6 +172,39 @@ pub(crate) async fn agents_are_told_all_and_what_is_known_of_them_is_kept() {
 }
 
 #[tokio::test]
+pub(crate) async fn an_attempt_that_goes_on_with_its_own_session_need_not_change_anything_more() {
+    let mut rig = Rig::new().await;
+    rig.upload(
+        "job_type: flow\nworkspace: {scope: job}\ntasks:\n  - task_type: work\n    retry: 1\n    \
+         delay_between_retries: 1s\n    agent: {cli: codex, prompt: x, resume: work, expect_changes: true}\n    \
+         on_completed: polish\n  - task_type: polish\n    agent: {cli: codex, prompt: x, resume: work, expect_changes: true}\n",
+    )
+    .await;
+    let job = rig.submit("flow").await;
+    let mut ant = Ant::new("ant", 1);
+    let session = || Some((AgentCli::Codex, "s-1"));
+    let work = next(&rig, &mut ant).await;
+    assert_eq!((order(&work).resume.as_ref(), order(&work).expect_changes), (None, true));
+    end(&rig, &mut ant, &work, record(AgentClass::Error, session()), None).await;
+
+    // What the first attempt committed lies there, and so does its session; a restart does not change that.
+    rig.restart().await;
+    let mut ant = Ant::new("ant", 1);
+    ant.session = 2;
+    rig.advance(Duration::from_secs(2)).await;
+    let work = next(&rig, &mut ant).await;
+    let known = order(&work).resume.as_ref().map(|session| session.id.as_str());
+    assert_eq!((known, order(&work).expect_changes), (Some("s-1"), false));
+
+    // With another task's session something is still to be changed.
+    let polish = end(&rig, &mut ant, &work, record(AgentClass::Done, session()), None).await.expect("the next task");
+    let known = order(&polish).resume.as_ref().map(|session| session.id.as_str());
+    assert_eq!((known, order(&polish).expect_changes), (Some("s-1"), true));
+    end(&rig, &mut ant, &polish, record(AgentClass::Done, None), None).await;
+    assert_eq!(rig.state(&job).await, "COMPLETED");
+}
+
+#[tokio::test]
 pub(crate) async fn what_agents_say_is_from_outside() {
     let rig = Rig::new().await;
     rig.upload(
