@@ -47,7 +47,7 @@ fn spooled(attempts: &Path) -> Vec<u64> {
 }
 
 /// One ant whose spool is bounded so, a minute after it began to work.
-async fn at_work(dir: &Path, spool: u64, age: Duration) -> Colony {
+pub(super) async fn at_work(dir: &Path, spool: u64, age: Duration) -> Colony {
     // The first seed with one ant.
     let mut colony =
         (0..1_000).map(|seed| Colony::new(seed, dir, false)).find(|colony| colony.ants.len() == 1).unwrap();
@@ -70,6 +70,7 @@ fn six_hours_without_a_queen_lose_no_result_and_only_output_that_says_so() {
     in_a_world(None, async |dir| {
         let mut colony = at_work(&dir, SPOOL, 2 * ABSENCE).await;
         let world = colony.world.clone();
+        world.give_files(true);
         assert_eq!(colony.ants[0].ant.as_ref().unwrap().running().len(), 4, "all of it runs");
 
         colony.house.kill().await;
@@ -99,6 +100,8 @@ fn six_hours_without_a_queen_lose_no_result_and_only_output_that_says_so() {
         assert_eq!(world.violations(), [""; 0], "{}", world.trace());
         let results = colony.house.rows("SELECT number, coalesce(exit_code, result) FROM attempts ORDER BY number");
         assert_eq!(results, ["1 1", "2 2", "3 0", "4 1"], "each result as the program gave it, once");
+        let kept = colony.house.rows("SELECT attempt, count(*) FROM artifacts GROUP BY attempt ORDER BY attempt");
+        assert_eq!(kept, ["1 2", "2 2", "3 2", "4 2"], "what each has left, once");
         let logs = colony.house.logs.clone().unwrap();
         let jobs = colony.house.rows("SELECT DISTINCT job_id FROM attempts").concat();
         for number in 1..=4 {

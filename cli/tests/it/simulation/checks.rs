@@ -1,12 +1,15 @@
 //! What must hold when all is over.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use atta_core::protocol::AttemptId;
-use atta_core::protocol::ant::LogStream;
+use atta_core::protocol::ant::{DEFAULT_LEASE, LogStream};
+use atta_core::time::Clock as _;
 use atta_server::simulation as server;
 use atta_worker::simulation::Ended;
 
+use super::files;
 use super::schedule::Colony;
 use super::world::{Ran, World};
 
@@ -17,6 +20,8 @@ struct Stored {
     exit_code: String,
     log_bytes: u64,
     isolation: String,
+    ant: String,
+    finished_at: String,
 }
 
 pub(super) async fn check(colony: &mut Colony) {
@@ -30,8 +35,10 @@ pub(super) async fn check(colony: &mut Colony) {
     for (id, attempt) in &attempts {
         let script = ran.get(&(id.clone(), "script".to_owned()));
         results_are_true(id, attempt, script, &world);
+        loss_has_a_reason(id, attempt, &world);
         log_is_whole(colony, id, attempt, &ran, &world);
     }
+    files::check(colony, &ran);
     for (id, name) in ran.keys() {
         if !attempts.contains_key(id) {
             world.violated(format!("the {name} of {id} ran, and nobody knows of it"));
@@ -40,7 +47,8 @@ pub(super) async fn check(colony: &mut Colony) {
 }
 
 fn stored(colony: &Colony) -> BTreeMap<AttemptId, Stored> {
-    let sql = "SELECT job_id || '-' || number, state, result, exit_code, log_bytes, isolation FROM attempts ORDER BY 1";
+    let sql = "SELECT job_id || '-' || number, state, result, exit_code, log_bytes, isolation, ant, finished_at
+         FROM attempts ORDER BY 1";
     let rows = colony.house.rows(sql);
     let parse = |row: &String| {
         let parts: Vec<&str> = row.split(' ').collect();
@@ -50,6 +58,8 @@ fn stored(colony: &Colony) -> BTreeMap<AttemptId, Stored> {
             exit_code: parts[3].to_owned(),
             log_bytes: parts[4].parse().unwrap(),
             isolation: parts[5].to_owned(),
+            ant: parts[6].to_owned(),
+            finished_at: parts[7].to_owned(),
         };
         (AttemptId(parts[0].to_owned()), stored)
     };
@@ -129,14 +139,18 @@ fn results_are_true(id: &AttemptId, attempt: &Stored, ran: Option<&Ran>, world: 
         if heard || attempt.result == "COMPLETED" || attempt.exit_code != "-" {
             world.violated(format!("{id} has the result {} {}, and never began", attempt.result, attempt.exit_code));
         }
+        if attempt.result == "INVALID" && !world.is_excused("INVALID") {
+            world.violated(format!("{id} did not get what it was to begin with"));
+        }
         return;
     };
     match ran.ended {
         None => world.violated(format!("{id} still runs")),
         Some(Ended::Code(code)) => {
             let said = attempt.exit_code == code.to_string() || (code == 0 && attempt.result == "COMPLETED");
-            // It may be that the end was not heard in time, or that its output could not be kept, if there was a reason.
-            if !said && !world.is_excused(&attempt.result) {
+            // It may be that the end was not heard in time, or that its output could not be kept, if there was a
+            // reason; a loss needs one of its own.
+            if !said && attempt.result != "LOST" && !world.is_excused(&attempt.result) {
                 world.violated(format!("{id} ended with {code} and is {} {}", attempt.result, attempt.exit_code));
             }
         }
@@ -144,6 +158,28 @@ fn results_are_true(id: &AttemptId, attempt: &Stored, ran: Option<&Ran>, world: 
             world.violated(format!("{id} was killed and is COMPLETED"));
         }
         Some(Ended::Signal(_)) => {}
+    }
+}
+
+/// An attempt is lost only when its processes were killed, or when its ant was not heard for a lease: to be back within
+/// one costs nothing.
+fn loss_has_a_reason(id: &AttemptId, attempt: &Stored, world: &World) {
+    if attempt.result != "LOST" {
+        return;
+    }
+    let clock = &world.queen_clock;
+    // History goes forwards only: when her clock was set back, any time until now will do.
+    let finished = attempt.finished_at.parse().ok().and_then(|at| clock.when(at));
+    let now = clock.monotonic();
+    let by = finished.map_or(now, |at| now.min(at + Duration::from_secs(1)));
+    let hearings = world.hearings();
+    let named = attempt.ant.strip_prefix("ant").and_then(|number| number.parse::<usize>().ok());
+    let mut ants = (0..world.ant_clocks.len()).filter(|ant| named.is_none_or(|named| named == *ant));
+    let excused = ants.any(|ant| hearings.may_be_lost(id, ant, by, DEFAULT_LEASE));
+    drop(hearings);
+    if !excused {
+        let ant = &attempt.ant;
+        world.violated(format!("{id} is LOST: nobody killed it, and {ant} was never unheard for a lease"));
     }
 }
 

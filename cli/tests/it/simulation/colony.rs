@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use atta_core::protocol::AntId;
 use atta_core::protocol::ant::DEFAULT_LEASE;
+use atta_core::protocol::{AntId, AttemptId};
+use atta_core::time::Clock as _;
 use atta_server::AntLine;
 use atta_server::artifacts::LocalArtifacts;
 use atta_server::directory::StaticDirectory;
@@ -16,11 +17,12 @@ use atta_server::secrets::KeySource;
 use atta_server::simulation as server;
 use atta_worker::{Ant, AntConfig, Launcher};
 
+use super::files::Contents;
 use super::network::{Address, SimLink};
 use super::records::Records;
 use super::world::{SimEntropy, World};
 
-const DEFINITIONS: [&str; 4] = [
+const DEFINITIONS: [&str; 5] = [
     r#"
 job_type: diamond
 tasks:
@@ -47,11 +49,31 @@ tasks:
     r#"
 job_type: hours
 tasks:
-  - {task_type: each, fan_out: {items: [1, 2, 3, 4]}, script: ["each"], timeout: 12h}
+  - task_type: each
+    fan_out: {items: [1, 2, 3, 4]}
+    script: ["each"]
+    timeout: 12h
+    artifacts: {paths: ["out/*"]}
+"#,
+    r#"
+job_type: handover
+tasks:
+  - task_type: a
+    script: ["a"]
+    retry: 6
+    delay_between_retries: 0s
+    artifacts: {paths: ["out/*"]}
+  - task_type: b
+    script: ["b"]
+    after_script: ["after"]
+    retry: 6
+    delay_between_retries: 5s
+    artifacts: {paths: ["out/*"]}
+  - {task_type: c, script: ["c"], retry: 6, dependencies: [a, b], timeout: 60s}
 "#,
 ];
 
-/// The types of the definitions.
+/// The types of the definitions that schedules draw from; see [`World::has_files`] for the one that hands over files.
 pub(super) const TYPES: [&str; 3] = ["diamond", "fan", "once"];
 
 /// A database with the definitions in it, made once.
@@ -126,10 +148,11 @@ impl QueenHouse {
         match server::now(Queen::open(config)) {
             Some(Ok(queen)) => {
                 let logs = LogStore::open(&self.dir.join("logs")).unwrap();
-                let artifacts = Arc::new(LocalArtifacts::open(&self.dir.join("artifacts")).unwrap());
+                let artifacts = Arc::new(Contents(LocalArtifacts::open(&self.dir.join("artifacts")).unwrap()));
                 self.address.set(Some(AntLine::new(queen.clone(), logs.clone(), artifacts)));
                 self.queen = Some(queen);
                 self.logs = Some(logs);
+                self.world.hearings().queen_begins(self.world.queen_clock.monotonic());
                 self.world.say("the queen is there");
             }
             Some(Err(error)) => self.world.violated(format!("the queen does not start: {error}")),
@@ -143,6 +166,7 @@ impl QueenHouse {
         self.logs = None;
         if let Some(queen) = self.queen.take() {
             self.world.say("the queen is killed");
+            self.world.hearings().queen_ends(self.world.queen_clock.monotonic());
             queen.abandon().await;
         }
     }
@@ -235,6 +259,9 @@ impl AntHouse {
         }
         if reboot {
             self.boots += 1;
+            for attempt in self.left() {
+                self.world.hearings().killed(AttemptId(attempt));
+            }
             atta_worker::simulation::stop_machine(&self.world.ant_dir(self.number));
         }
     }

@@ -1,14 +1,18 @@
 //! A deterministic simulation of the whole system: the real queen on a real database, real ants with their executors,
 //! spools and adoption, and between them a network, disks, clocks and machines that fail as one seed has it. Everything
-//! happens on one thread in virtual time: the same seed is the same schedule, step by step.
+//! happens on one thread in virtual time: the same seed is the same schedule, step by step. In every fourth schedule
+//! programs hand over files.
 //!
 //! `make simulate SEEDS=100000 FIRST=0` plays many; `ATTA_SIMULATE_SEED=7` replays one and tells its story.
 
 mod absence;
 mod checks;
 mod colony;
+mod files;
+mod hearings;
 mod network;
 mod records;
+mod restarts;
 mod schedule;
 mod world;
 

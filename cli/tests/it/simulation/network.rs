@@ -2,6 +2,7 @@
 //! in both directions, and neither side knows.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use atta_core::protocol::ant::{
     Heartbeat, JOB_DAMAGED, LogChunk, Orders, PollRequest, ReportBatch, ReportBody, STALE_TOKEN,
 };
 use atta_core::protocol::{AntId, AttemptId, Digest};
+use atta_core::time::Clock as _;
 use atta_server::logs::LogError;
 use atta_server::scheduler::Refusal;
 use atta_server::simulation as server;
@@ -18,6 +20,7 @@ use atta_worker::{LinkError, QueenLink};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, sleep_until, timeout};
 
+use super::files::digest_of;
 use super::records::Records;
 use super::world::World;
 
@@ -63,6 +66,16 @@ enum Message {
     Report(ReportBatch),
     Heartbeat(Heartbeat),
     Log(LogChunk),
+    /// A content with its digest and its size as it was announced.
+    Put(Digest, u64, Arc<[u8]>),
+    Get(Digest),
+}
+
+/// What the queen says.
+#[derive(Default)]
+struct Answer {
+    orders: Orders,
+    content: Option<Vec<u8>>,
 }
 
 impl Message {
@@ -93,6 +106,8 @@ impl Message {
             Self::Log(chunk) => {
                 write!(to, "log {}/{} at {} +{}", chunk.attempt_id, chunk.token, chunk.offset, chunk.bytes.len())
             }
+            Self::Put(digest, size, _) => write!(to, "put {digest} +{size}"),
+            Self::Get(digest) => write!(to, "get {digest}"),
         };
     }
 }
@@ -123,7 +138,7 @@ impl SimLink {
         Fate { lost: self.world.chance(loss), delay, breaks }
     }
 
-    async fn call(&self, message: Message, patience: Duration) -> Result<Orders, LinkError> {
+    async fn call(&self, message: Message, patience: Duration) -> Result<Answer, LinkError> {
         let (there, back) = (self.fate(), self.fate());
         let again = self.world.weather().again;
         if self.world.chance(again) {
@@ -142,7 +157,7 @@ impl SimLink {
     }
 }
 
-type Reply = oneshot::Sender<Result<Orders, LinkError>>;
+type Reply = oneshot::Sender<Result<Answer, LinkError>>;
 
 /// A message on its way to the queen, and her answer on its way back.
 async fn deliver(
@@ -179,7 +194,7 @@ async fn deliver(
         let _ = write!(line, "{ant} > ");
         message.describe(line);
     });
-    let handle = handle(&world, &address.records, &line, &ant, message);
+    let handle = handle(&world, &address.records, &line, (number, &ant), message);
     let answer = match fate.breaks {
         None => handle.await,
         Some(after) => match timeout(after, handle).await {
@@ -190,7 +205,10 @@ async fn deliver(
     world.note(|line| {
         let _ = write!(line, "{ant} < ");
         match &answer {
-            Ok(orders) => describe_orders(orders, line),
+            Ok(Answer { content: Some(content), .. }) => {
+                let _ = write!(line, "content +{}", content.len());
+            }
+            Ok(answer) => describe_orders(&answer.orders, line),
             Err(error) => line.push_str(&error.to_string()),
         }
     });
@@ -209,11 +227,18 @@ async fn handle(
     world: &World,
     records: &Records,
     line: &AntLine,
-    ant: &AntId,
+    (number, ant): (usize, &AntId),
     message: Message,
-) -> Result<Orders, LinkError> {
+) -> Result<Answer, LinkError> {
     let none = Orders::default();
-    match message {
+    let now = world.queen_clock.monotonic();
+    let says = match &message {
+        Message::Poll(request, _) => Some((request.session, true)),
+        Message::Heartbeat(heartbeat) => Some((heartbeat.session, false)),
+        Message::Report(_) | Message::Log(_) | Message::Put(..) | Message::Get(_) => None,
+    };
+    let sign = says.map(|(session, is_poll)| world.hearings().arrives(number, now, session, is_poll));
+    let orders = match message {
         Message::Poll(request, wait) => line.poll(request, wait).await,
         Message::Report(batch) => {
             let answer = line.report(batch.clone()).await;
@@ -236,8 +261,42 @@ async fn handle(
             }
             answer.map(|()| none)
         }
+        Message::Put(digest, size, bytes) => return put(world, line, &digest, size, &bytes).await,
+        Message::Get(digest) => return get(world, line, &digest).await,
     }
-    .map_err(refused)
+    .map_err(refused)?;
+    let mut hearings = world.hearings();
+    if let Some(sign) = sign {
+        hearings.answered(number, sign);
+    }
+    for assignment in &orders.assignments {
+        hearings.gives(&assignment.attempt_id, world.queen_clock.monotonic());
+    }
+    drop(hearings);
+    Ok(Answer { orders, content: None })
+}
+
+/// A content comes whole, into a file of the queen's own.
+async fn put(world: &World, line: &AntLine, digest: &Digest, size: u64, bytes: &[u8]) -> Result<Answer, LinkError> {
+    if world.weather().logs_full {
+        return Err(LinkError::Unreachable("the disk is full".to_owned()));
+    }
+    let file = world.dir.join("queen/arriving");
+    fs::write(&file, bytes).unwrap();
+    let stored = line.put_blob(digest, size, &file).await;
+    stored.map(|()| Answer::default()).map_err(|error| no_blob(digest, error.to_string()))
+}
+
+async fn get(world: &World, line: &AntLine, digest: &Digest) -> Result<Answer, LinkError> {
+    let file = world.dir.join("queen/leaving");
+    line.get_blob(digest, &file).await.map_err(|error| no_blob(digest, error.to_string()))?;
+    let content = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    Ok(Answer { orders: Orders::default(), content: Some(content) })
+}
+
+fn no_blob(digest: &Digest, detail: String) -> LinkError {
+    LinkError::Blob { digest: digest.clone(), detail }
 }
 
 /// The end of an attempt counts only with the token of its lease.
@@ -267,26 +326,36 @@ fn refused(error: LineError) -> LinkError {
 impl QueenLink for SimLink {
     async fn poll(&self, request: PollRequest, wait: Duration) -> Result<Orders, LinkError> {
         let wait = wait.min(Duration::from_secs(30));
-        self.call(Message::Poll(request, wait), wait + PATIENCE).await
+        self.call(Message::Poll(request, wait), wait + PATIENCE).await.map(|answer| answer.orders)
     }
 
     async fn report(&self, batch: ReportBatch) -> Result<Orders, LinkError> {
-        self.call(Message::Report(batch), PATIENCE).await
+        self.call(Message::Report(batch), PATIENCE).await.map(|answer| answer.orders)
     }
 
     async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Orders, LinkError> {
-        self.call(Message::Heartbeat(heartbeat), PATIENCE).await
+        self.call(Message::Heartbeat(heartbeat), PATIENCE).await.map(|answer| answer.orders)
     }
 
     async fn append_log(&self, chunk: LogChunk) -> Result<(), LinkError> {
         self.call(Message::Log(chunk), PATIENCE).await.map(drop)
     }
 
-    async fn put_blob(&self, digest: &Digest, _: u64, _: &Path) -> Result<(), LinkError> {
-        Err(LinkError::Blob { digest: digest.clone(), detail: "there are no artifacts in this world".to_owned() })
+    async fn put_blob(&self, digest: &Digest, size: u64, file: &Path) -> Result<(), LinkError> {
+        let bytes = fs::read(file).map_err(|error| no_blob(digest, format!("it cannot be read: {error}")))?;
+        self.call(Message::Put(digest.clone(), size, bytes.into()), PATIENCE).await.map(drop)
     }
 
-    async fn get_blob(&self, digest: &Digest, _: &Path) -> Result<(), LinkError> {
-        Err(LinkError::Blob { digest: digest.clone(), detail: "there are no artifacts in this world".to_owned() })
+    async fn get_blob(&self, digest: &Digest, to: &Path) -> Result<(), LinkError> {
+        let bytes = self.call(Message::Get(digest.clone()), PATIENCE).await?.content.unwrap_or_default();
+        let found = digest_of(&bytes);
+        if found != *digest {
+            self.world.violated(format!("{} was given {found} for {digest}", self.ant));
+        }
+        if self.world.weather().full_disks.contains(&self.number) {
+            return Err(no_blob(digest, "it cannot be written: the disk is full".to_owned()));
+        }
+        let written = fs::File::create_new(to).and_then(|_| fs::write(to, &bytes));
+        written.map_err(|error| no_blob(digest, format!("it cannot be written: {error}")))
     }
 }

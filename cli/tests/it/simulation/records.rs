@@ -2,11 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use atta_core::protocol::AttemptId;
 use atta_server::simulation as server;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row, SqliteConnection};
+
+/// Two milliseconds each.
+const MOST_TRIES: usize = 1_000;
 
 /// A connection of its own to the queen's database.
 pub(super) struct Records {
@@ -19,9 +23,14 @@ impl Records {
         Self { file: dir.join("atta.db"), connection: Mutex::default() }
     }
 
-    fn open(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new().filename(&self.file).read_only(true);
-        server::wait(options.disable_statement_logging().connect()).unwrap()
+    /// Reads by the connection that is there, or a new one.
+    fn read(&self, connection: &mut Option<SqliteConnection>, sql: &str) -> sqlx::Result<Vec<SqliteRow>> {
+        if connection.is_none() {
+            let options = SqliteConnectOptions::new().filename(&self.file).read_only(true);
+            *connection = Some(server::wait(options.disable_statement_logging().connect())?);
+        }
+        let Some(open) = connection else { unreachable!("it was just opened") };
+        server::wait(sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(open))
     }
 
     /// All rows of a query, each as its columns' texts joined with blanks; null is `-`.
@@ -29,11 +38,17 @@ impl Records {
         // The queen may have stopped where she was told to; that is no reason not to read.
         let crashed = server::has_crashed();
         let mut connection = self.connection.lock().unwrap();
-        let query = || sqlx::query(AssertSqlSafe(sql.to_owned()));
-        let rows = match server::wait(query().fetch_all(connection.get_or_insert_with(|| self.open()))) {
-            Ok(rows) => rows,
-            // A queen that was killed closes her file on a thread of its own: what it was to be read from may be gone.
-            Err(_) => server::wait(query().fetch_all(connection.insert(self.open()))).unwrap(),
+        // A queen that was killed closes her file on a thread of its own. As long as that one writes, what is read here may
+        // be gone or cut.
+        let mut tries = 0;
+        let rows = loop {
+            match self.read(&mut connection, sql) {
+                Ok(rows) => break rows,
+                Err(error) => assert!(tries < MOST_TRIES, "{error}"),
+            }
+            tries += 1;
+            *connection = None;
+            std::thread::sleep(Duration::from_millis(2));
         };
         assert_eq!(server::has_crashed(), crashed);
         let text = |row: &SqliteRow, at: usize| {

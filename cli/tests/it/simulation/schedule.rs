@@ -99,7 +99,8 @@ impl Colony {
         }
         for _ in 0..=world.below(3) {
             let job_type = TYPES[usize::try_from(world.below(3)).unwrap()];
-            self.submit(job_type).await;
+            let files = world.has_files() && job_type != "fan";
+            self.submit(if files { "handover" } else { job_type }).await;
         }
         if self.jobs.is_empty() {
             return;
@@ -110,9 +111,6 @@ impl Colony {
             let mut weather = world.weather();
             (weather.loss, weather.again, weather.late) =
                 (world.below(1 + violence), world.below(1 + violence), world.below(1 + violence / 2));
-            if weather.loss + weather.late > 0 {
-                world.may_be("LOST");
-            }
         }
         for _ in 0..world.below(24) {
             sleep(world.millis(pause)).await;
@@ -128,12 +126,7 @@ impl Colony {
         let number = usize::try_from(world.below(self.ants.len() as u64)).unwrap();
         let ant = &mut self.ants[number];
         self.house.notice_crash().await;
-        let what = world.below(16);
-        // A machine, an ant or a shim that is gone, or a line that is silent for longer than a lease.
-        if matches!(what, 4..=12 | 14) {
-            world.may_be("LOST");
-        }
-        match what {
+        match world.below(16) {
             0 | 1 => self.house.kill().await,
             2 => self.house.start(),
             3 => {
@@ -148,6 +141,7 @@ impl Colony {
                 if !shims.is_empty() {
                     let one = &shims[usize::try_from(world.below(shims.len() as u64)).unwrap()];
                     world.say(&format!("the shim of {one} is killed"));
+                    world.hearings().killed(one.clone());
                     worker::kill_shim(&world.ant_dir(number), one);
                 }
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use atta_core::time::{Clock, Entropy, UnixMillis};
 use atta_worker::simulation::{Ended, Program, Step, World as Programs};
 use tokio::time::Instant;
 
+use super::files::{self, Listing};
+use super::hearings::Hearings;
 use crate::dice::Dice;
 
 /// 2026-01-05T00:00:00Z.
@@ -45,6 +47,10 @@ pub(super) struct Ran {
     /// What it writes when it runs to its end.
     pub(super) lines: Vec<String>,
     pub(super) ended: Option<Ended>,
+    /// The files that it found; `None`: nobody looked, or its directory was gone.
+    pub(super) read: Option<Listing>,
+    /// The files that it left.
+    pub(super) wrote: Listing,
 }
 
 /// What programs do when it is not drawn.
@@ -63,6 +69,9 @@ pub(super) struct World {
     violations: Mutex<Vec<String>>,
     /// Results that attempts may have, however their program ended: something that leads to them has happened.
     excuses: Mutex<BTreeSet<&'static str>>,
+    /// What attempts may be lost for.
+    hearings: Mutex<Hearings>,
+    files: AtomicBool,
     pub(super) author: Mutex<Option<Author>>,
     /// How long programs take at most, in milliseconds.
     pub(super) longest: u64,
@@ -83,16 +92,35 @@ pub(super) struct SimClock {
     wall: AtomicI64,
     /// The machine has slept so long.
     slept: AtomicU64,
+    /// When it was set, and by how much it was wrong from then on.
+    jumps: Mutex<Vec<(Duration, i64)>>,
 }
 
 impl SimClock {
     fn new(start: Instant) -> Arc<Self> {
-        Arc::new(Self { start, wall: AtomicI64::new(0), slept: AtomicU64::new(0) })
+        Arc::new(Self { start, wall: AtomicI64::new(0), slept: AtomicU64::new(0), jumps: Mutex::default() })
     }
 
     /// Somebody sets it.
     pub(super) fn jump(&self, millis: i64) {
-        self.wall.fetch_add(millis, Ordering::Relaxed);
+        let wrong = self.wall.fetch_add(millis, Ordering::Relaxed) + millis;
+        locked(&self.jumps).push((self.monotonic(), wrong));
+    }
+
+    /// When it showed this time, by its monotonic time. `None`: never, or it was set back and who writes its times down
+    /// may have written a later one.
+    pub(super) fn when(&self, shown: i64) -> Option<Duration> {
+        let mut settings = vec![(Duration::ZERO, 0)];
+        settings.extend(locked(&self.jumps).iter());
+        if !settings.is_sorted_by_key(|(_, wrong)| *wrong) {
+            return None;
+        }
+        let of = |(from, wrong): (Duration, i64)| {
+            let time = u64::try_from(shown - START - wrong).ok().map(Duration::from_millis)?;
+            // What it shows is in whole milliseconds.
+            (time + Duration::from_millis(1) > from).then_some(time)
+        };
+        settings.into_iter().rev().find_map(of)
     }
 
     /// The machine sleeps, and its clocks go on.
@@ -153,6 +181,9 @@ impl World {
             ant_clocks: (0..ants).map(|_| SimClock::new(start)).collect(),
             violations: Mutex::default(),
             excuses: Mutex::new(excuses),
+            hearings: Mutex::default(),
+            // Without a draw, and for none of the seeds that were remembered before: their stories stay what they were.
+            files: AtomicBool::new(seed % 4 == 2),
             author: Mutex::default(),
             longest,
         })
@@ -173,6 +204,19 @@ impl World {
         let bits = 64 - most.leading_zeros();
         let bound = 1_u64 << (1 + self.below(u64::from(bits)));
         Duration::from_millis(self.below(bound.min(most) + 1))
+    }
+
+    /// Whether programs of this world leave and find files.
+    pub(super) fn has_files(&self) -> bool {
+        self.files.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn give_files(&self, files: bool) {
+        self.files.store(files, Ordering::Relaxed);
+    }
+
+    pub(super) fn hearings(&self) -> MutexGuard<'_, Hearings> {
+        locked(&self.hearings)
     }
 
     pub(super) fn weather(&self) -> MutexGuard<'_, Weather> {
@@ -202,7 +246,8 @@ impl World {
         locked(&self.violations).push(what);
     }
 
-    /// From now on an attempt may end so, although its program does not.
+    /// From now on an attempt may end so, although its program does not. Whether one may be lost is a matter of itself:
+    /// see [`Hearings`].
     pub(super) fn may_be(&self, result: &'static str) {
         locked(&self.excuses).insert(result);
     }
@@ -273,11 +318,18 @@ impl Programs for Machines {
         let world = &self.0;
         let (program, lines) = world.program(attempt, name);
         world.say(&format!("begin {attempt} {name}"));
+        let read = if world.has_files() && name == "script" { files::read(world, attempt) } else { None };
+        if let Some(read) = read.as_ref().filter(|read| !read.is_empty()) {
+            world.say(&format!("{attempt} finds {:?}", read.keys().collect::<Vec<_>>()));
+        }
         let begun = {
             let mut ran = locked(&world.ran);
             let entry = ran.entry((attempt.clone(), name.to_owned())).or_default();
             entry.begun += 1;
             entry.lines = lines;
+            if read.is_some() {
+                entry.read = read;
+            }
             entry.begun
         };
         if begun > 1 {
@@ -288,8 +340,11 @@ impl Programs for Machines {
 
     fn end(&self, attempt: &AttemptId, name: &str, how: Ended) {
         self.0.say(&format!("end {attempt} {name} {how:?}"));
+        let leaves = self.0.has_files() && name == "script" && matches!(how, Ended::Code(_));
+        let wrote = if leaves { files::write(&self.0, attempt) } else { Listing::new() };
         if let Some(ran) = locked(&self.0.ran).get_mut(&(attempt.clone(), name.to_owned())) {
             ran.ended = Some(how);
+            ran.wrote = wrote;
         }
     }
 
