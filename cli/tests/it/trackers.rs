@@ -6,14 +6,16 @@ use std::fs;
 use serde_json::{Map, Value};
 
 use crate::live_server::repository;
+use crate::scratch::Scratch;
 
 /// The tasks that speak to the tracker or to the forge, and to nothing else.
-const TRACKER: [&str; 10] = [
+const TRACKER: [&str; 11] = [
     "claim",
     "issue",
     "create-pr",
     "label-pr",
     "monitor-pr",
+    "still-open",
     "confirm",
     "confirm-blocked",
     "notify-blocked",
@@ -150,6 +152,87 @@ fn a_task_that_waits_does_so_by_one_limit() {
             limits(&definition["on_exit_code"], &mut found);
             assert!(found.len() <= 1, "{name}: {task} waits until {found:?}");
             assert_eq!(found.contains("\"{{ Follow }}\""), task == "monitor-pr", "{name}: {task}");
+        }
+    }
+}
+
+/// What `atta plan` tells of an issue's way, with these results.
+fn planned(name: &str, assumed: &[&str]) -> String {
+    let file = repository().join("workflows").join(name).display().to_string();
+    let params: &[&str] = match name {
+        "gh-implement.yaml" => &["Repo=acme/shop", "Issue=7"],
+        "jira-implement.yaml" => &["Jira=https://acme.example", "Repo=acme/shop", "Issue=SHOP-7"],
+        _ => &["Forge=/srv/forge", "Issue=7"],
+    };
+    let mut arguments = vec!["plan", file.as_str()];
+    arguments.extend(params.iter().flat_map(|param| ["-p", *param]));
+    arguments.extend(assumed.iter().flat_map(|result| ["--assume", *result]));
+    let done = Scratch::new().atta(&arguments);
+    assert_eq!(done.code, 0, "{name} {assumed:?}: {done:#?}");
+    let words = done.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{words} ")
+}
+
+/// What is planned when feedback is worked on, and the pull request is merged after it.
+const FEEDBACK: &str = "triage=0,20";
+/// What is planned when it is merged at once.
+const MERGED: &str = "triage=20";
+
+#[test]
+fn each_end_of_a_step_leads_where_its_reason_is_told() {
+    let cases: [(&[&str], &str, &str); 17] = [
+        // A refused clone waits for a person, and an earlier job's branch ends this one before it costs anything.
+        (&["setup=INVALID,0", MERGED], "setup INVALID INVALID → PAUSE_JOB … PAUSED", "COMPLETED"),
+        (&["setup=11"], "setup exit 11 11 → END_BLOCKED", "BLOCKED"),
+        // A machine that was started anew.
+        (
+            &["unit-test=LOST,0", MERGED],
+            "LOST → RESCHEDULE … unit-test waits 1m ▶ unit-test COMPLETED (attempt 2)",
+            "COMPLETED",
+        ),
+        (&["check=START_FAILED,0", MERGED], "check waits 1m ▶ check COMPLETED (attempt 2)", "COMPLETED"),
+        (&["triage=LOST,20"], "triage waits 1m ▶ triage exit 20 (attempt 2)", "COMPLETED"),
+        (
+            &["unit-test=KILLED"],
+            "unit-test KILLED KILLED → ERR_KILLED FAILED → ERR_TESTS_FAILING",
+            "FAILED (ERR_KILLED",
+        ),
+        (&["check=KILLED"], "check KILLED KILLED → ERR_KILLED", "FAILED (ERR_KILLED"),
+        // Limits are what they say: nothing is tried twice.
+        (&["plan=MAX_TURNS"], "plan MAX_TURNS MAX_TURNS → END_BLOCKED", "BLOCKED"),
+        (&["implement=TIMED_OUT"], "implement TIMED_OUT TIMED_OUT → END_BLOCKED", "BLOCKED"),
+        (&["self-verify=CONTEXT"], "self-verify CONTEXT CONTEXT → END_BLOCKED", "BLOCKED"),
+        // Who has said something is answered.
+        (&[FEEDBACK, "retest=3"], "retest exit 3 (visit 3) FAILED → confirm-blocked", "BLOCKED"),
+        (&[FEEDBACK, "retest=TIMED_OUT"], "retest TIMED_OUT FAILED → confirm-blocked", "BLOCKED"),
+        (&[FEEDBACK, "recheck=3"], "recheck exit 3 FAILED → confirm-blocked", "BLOCKED"),
+        (&[FEEDBACK, "address-feedback=MAX_TURNS"], "MAX_TURNS MAX_TURNS → confirm-blocked", "BLOCKED"),
+        (&[FEEDBACK, "address-feedback=NO_VERDICT"], "NO_VERDICT → ERR_NO_VERDICT FAILED → confirm-blocked", "BLOCKED"),
+        (&["triage=10"], "SKIPPED (not_reached) LOOP_LIMIT → END_BLOCKED", "BLOCKED"),
+        // What was closed meanwhile gets nothing pushed.
+        (&[FEEDBACK, "push-fixes=10"], "push-fixes exit 10 10 → confirm", "COMPLETED"),
+    ];
+    for name in ["gh-implement.yaml", "jira-implement.yaml", "local-implement.yaml"] {
+        for (assumed, way, end) in cases {
+            let told = planned(name, assumed);
+            assert!(told.contains(way), "{name} {assumed:?}: {way} is not in {told}");
+            let verdict = format!(" {}: {end}", name.trim_end_matches(".yaml"));
+            assert!(told.contains(&verdict), "{name} {assumed:?}: {verdict} is not in {told}");
+        }
+    }
+}
+
+#[test]
+fn the_last_words_and_labels_outlast_an_outage_of_an_hour() {
+    let many = |failure: &str, success: &str| format!("{failure},").repeat(40) + success;
+    for (name, words, end) in [
+        ("gh-implement.yaml", many("503", "200"), "notify-blocked status 200 (attempt 41)"),
+        ("jira-implement.yaml", many("69", "0"), "notify-blocked COMPLETED (attempt 41)"),
+    ] {
+        let (words, labels) = (format!("notify-blocked={words}"), format!("final-labels={}", many("503", "200")));
+        let told = planned(name, &["plan=BLOCKED", &words, &labels]);
+        for end in [end, "final-labels status 200 (attempt 41)"] {
+            assert!(told.contains(end), "{name}: {end} is not in {told}");
         }
     }
 }

@@ -51,10 +51,11 @@ test("anchors and merges are followed", () => {
   const { graph } = drawDefinition(at("local-implement.yaml"));
   const ways = graph.edges.filter((edge) => edge.from === "implement").map((edge) => [edge.to, edge.label]);
   expect(ways).toContainEqual(["unit-test", "COMPLETED, TESTS_FAILING"]);
-  expect(ways).toContainEqual(["END_BLOCKED", "NO_CHANGE, BLOCKED"]);
+  expect(ways).toContainEqual(["END_BLOCKED", "NO_CHANGE, BLOCKED, MAX_TURNS, TIMED_OUT, CONTEXT, POLICY"]);
   expect(graph.edges.filter((edge) => edge.kind === "back").map((edge) => [edge.from, edge.to])).toEqual([
     ["fix-tests", "unit-test"],
     ["triage", "monitor-pr"],
+    ["sync", "monitor-pr"],
     ["retest", "address-feedback"],
     ["push-fixes", "sync"],
     ["confirm", "monitor-pr"],

@@ -1,7 +1,9 @@
 //! What has happened on a pull request: each comment and review once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use atta_core::time::parse_rfc3339;
 use serde_json::{Map, Value, json};
 
 use super::Outputs;
@@ -12,6 +14,8 @@ use crate::shape;
 
 /// Comments or reviews of one kind.
 const MOST: usize = 3_000;
+/// What has not ended after this has lost who was to end it: nobody waits for it any more.
+const STUCK: Duration = Duration::from_hours(1);
 /// The version of cursors.
 const VERSION: u64 = 1;
 
@@ -83,12 +87,20 @@ impl Session<'_> {
         activity.sort_by_key(|entry| entry["created_at"].as_str().unwrap_or_default().to_owned());
         let sha = shape::text(&pull.body["head"], "a pull request", "sha")?;
         let checks = self.checks(sha).await?;
+        // GitHub forgets it with each push to the base, and finds it anew: until then it is as it was. Of another commit
+        // nothing is known yet.
+        let conflict = match shown["mergeable"].as_bool() {
+            Some(mergeable) => !mergeable,
+            None => cursor.state["conflict"] == true && cursor.state["head"] == sha,
+        };
         let state = json!({
             "head": sha,
             "state": shown["state"],
             "merged": shown["merged"],
-            "mergeable": shown["mergeable"],
+            "conflict": conflict,
             "checks": checks["state"],
+            // A failure is answered when nothing else runs any more: that end is news too.
+            "waiting": checks["pending"].as_array().is_some_and(|pending| !pending.is_empty()),
             "failed": checks["failed"].as_array().into_iter().flatten().map(|check| check["name"].clone()).collect::<Vec<_>>(),
         });
         let news = !activity.is_empty() || state != cursor.state;
@@ -114,11 +126,15 @@ impl Session<'_> {
         if runs.more || statuses.more {
             return Err(Failed::new(Kind::Incomplete, format!("the commit {sha} has more than {MOST} checks")));
         }
-        let (mut failed, mut pending) = (Vec::new(), Vec::new());
+        let (mut failed, mut pending, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
+        let now = self.hub.now();
+        let is_stuck =
+            |since: &Value| since.as_str().and_then(parse_rfc3339).is_some_and(|since| now.since(since) > STUCK);
         for run in &runs.entries {
             let name = shape::text(run, "a check", "name")?;
             if shape::text(run, "a check", "status")? != "completed" {
-                pending.push(Value::from(name));
+                let list = if is_stuck(&run["started_at"]) { &mut stuck } else { &mut pending };
+                list.push(Value::from(name));
                 continue;
             }
             let conclusion = run["conclusion"].as_str().unwrap_or("failure");
@@ -134,6 +150,7 @@ impl Session<'_> {
             let name = shape::text(status, "a status", "context")?;
             match shape::text(status, "a status", "state")? {
                 "success" => {}
+                "pending" if is_stuck(&status["updated_at"]) => stuck.push(Value::from(name)),
                 "pending" => pending.push(Value::from(name)),
                 state => failed.push(json!({
                     "name": name, "conclusion": state, "url": status["target_url"], "summary": status["description"],
@@ -143,13 +160,13 @@ impl Session<'_> {
         let total = runs.entries.len() + statuses.entries.len();
         let state = if !failed.is_empty() {
             "failure"
-        } else if !pending.is_empty() {
+        } else if !pending.is_empty() || !stuck.is_empty() {
             "pending"
         } else if total == 0 {
             "none"
         } else {
             "success"
         };
-        Ok(json!({"state": state, "total": total, "failed": failed, "pending": pending}))
+        Ok(json!({"state": state, "total": total, "failed": failed, "pending": pending, "stuck": stuck}))
     }
 }

@@ -91,6 +91,11 @@ impl Session<'_> {
                     created = true;
                     break (*answer.body).clone();
                 }
+                // Nobody can read an answer to what is gone.
+                Err(failed) if failed.kind == Kind::NotFound && kind == "review_comment" => {
+                    self.say(format!("nothing is said: the comment that it answers is gone ({})", failed.message));
+                    return Ok(vec![("comment", Value::Null), ("created", false.into())]);
+                }
                 // It may be there: that is looked up before it is said again.
                 Err(failed) => self.pause(failed, &mut pauses).await?,
             }

@@ -109,6 +109,67 @@ async fn checks_merges_and_new_commits_are_news() {
 }
 
 #[tokio::test]
+async fn the_end_of_what_runs_beside_a_failure_is_news_and_a_doubt_whether_it_can_be_merged_is_none() {
+    let desk = Desk::new();
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.open_pull("ada", "work", "t", "");
+        repo.check(1, "lint", Some("failure"));
+        repo.check(1, "test", None);
+    });
+    let mut cursor = Value::Null;
+    let mut look = async |what: &str, status: i32| {
+        let seen = desk.ask("pr_activity", json!({"number": 1, "cursor": cursor})).await.unwrap();
+        assert_eq!(seen["status"], status, "{what}");
+        cursor = seen["cursor"].clone();
+        let checks = &seen["checks"];
+        json!([checks["state"], checks["failed"][0]["name"], checks["pending"]])
+    };
+    assert_eq!(look("the first look", 200).await, json!(["failure", "lint", ["test"]]));
+    look("one runs still", 304).await;
+    desk.fake.state(|state| state.repo(REPO).check(1, "test", Some("success")));
+    assert_eq!(look("it has ended", 200).await, json!(["failure", "lint", []]));
+    for mergeable in [None, Some(true), None, Some(true)] {
+        desk.fake.state(|state| state.repo(REPO).pull(1).mergeable = mergeable);
+        look("somebody has pushed to the base", 304).await;
+    }
+    desk.fake.state(|state| state.repo(REPO).pull(1).mergeable = Some(false));
+    look("there is a conflict", 200).await;
+    for mergeable in [None, Some(false)] {
+        desk.fake.state(|state| state.repo(REPO).pull(1).mergeable = mergeable);
+        look("the same conflict", 304).await;
+    }
+    desk.fake.state(|state| state.repo(REPO).pull(1).mergeable = Some(true));
+    look("it is resolved", 200).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_check_that_has_not_ended_for_an_hour() {
+    let desk = Desk::new();
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.open_pull("ada", "work", "t", "");
+        repo.check(1, "deploy", None);
+    });
+    let checks = async || {
+        let seen = desk.ask("pr_activity", json!({"number": 1})).await.unwrap();
+        let checks = &seen["checks"];
+        json!([checks["state"], checks["pending"], checks["stuck"]])
+    };
+    // Without a time it may have begun just now.
+    assert_eq!(checks().await, json!(["pending", ["deploy"], []]));
+    desk.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        let head = repo.head(1);
+        let begun = repo.data().checks.get_mut(&head).unwrap();
+        begun[0].started_at = Some("2024-02-29T12:00:00Z".to_owned());
+    });
+    assert_eq!(checks().await, json!(["pending", [], ["deploy"]]), "it is no success either");
+    desk.fake.state(|state| state.repo(REPO).check(1, "lint", Some("failure")));
+    assert_eq!(checks().await, json!(["failure", [], ["deploy"]]));
+}
+
+#[tokio::test]
 async fn nobody_says_so_much_that_others_are_not_heard() {
     let desk = Desk::new();
     desk.fake.state(|state| {

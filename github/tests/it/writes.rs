@@ -288,6 +288,17 @@ async fn a_wrong_name_is_said_and_a_new_name_is_learnt() {
 }
 
 #[tokio::test]
+async fn what_is_gone_gets_no_answer_and_an_issue_that_is_not_there_is_told() {
+    let desk = seeded();
+    let comment = json!({"number": 2, "body": "because", "reply_to": 4_711});
+    let done = desk.ask("comment", comment).await.unwrap();
+    assert_eq!((&done["comment"], &done["created"]), (&Value::Null, &json!(false)));
+    assert!(desk.said().contains("nothing is said: the comment that it answers is gone ("), "{}", desk.said());
+    let (status, code, _) = desk.refused("comment", json!({"number": 99, "body": "because"})).await;
+    assert_eq!((status, code), (Some(404), "GITHUB_NOT_FOUND"));
+}
+
+#[tokio::test]
 async fn a_reply_to_a_reply_goes_to_its_thread_and_a_strange_mark_is_not_kept() {
     let desk = seeded();
     let first = json!({"number": 2, "body": "one", "reply_to": 1003, "key": "1"});

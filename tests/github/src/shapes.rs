@@ -133,6 +133,7 @@ pub(crate) fn review_comment(repo: &Repo, issue: &Issue, sha: &str, comment: &Re
 pub(crate) fn check(sha: &str, number: usize, check: &Check) -> Value {
     json!({
         "id": 1 + number, "name": check.name, "head_sha": sha, "status": check.status, "conclusion": check.conclusion,
+        "started_at": check.started_at,
         "html_url": format!("https://github.test/checks/{number}"), "pull_requests": [],
         "output": {"title": check.name, "summary": check.summary, "text": null},
     })

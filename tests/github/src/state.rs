@@ -180,6 +180,8 @@ pub struct Check {
     pub status: String,
     /// `success`, `failure`, …
     pub conclusion: Option<String>,
+    /// RFC 3339.
+    pub started_at: Option<String>,
     /// What it found.
     pub summary: String,
 }
@@ -383,6 +385,7 @@ impl Repository<'_> {
             name: name.to_owned(),
             status: status.to_owned(),
             conclusion: conclusion.map(str::to_owned),
+            started_at: None,
             summary: format!("what {name} found"),
         };
         let checks = self.data().checks.entry(commit).or_default();

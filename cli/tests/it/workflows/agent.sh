@@ -33,7 +33,7 @@ change() {
 }
 
 case $mode.$task in
-    limited.plan)
+    limited.plan | limited.review)
         if [ ! -e "@DIR@/modes/$issue.was-limited" ]; then
             touch "@DIR@/modes/$issue.was-limited"
             echo '{"type":"limit","message":"used up"}'
@@ -41,6 +41,14 @@ case $mode.$task in
             exit 0
         fi
         ;;
+    endless.plan) # it says what it does, and does not come to an end
+        for _ in 1 2 3 4; do
+            echo turn >>"@DIR@/turns"
+            echo '{"type":"turn"}'
+        done
+        exec sleep 600
+        ;;
+    expired.plan) fail auth ;;
     loggedout.plan) if once was-loggedout; then fail auth; fi ;;
     crashed.implement) if once was-crashed; then fail error; fi ;;
     raced.address-feedback | clashing.address-feedback) # a reviewer pushes meanwhile
@@ -55,6 +63,11 @@ case $mode.$task in
             git -C "$theirs" push -q
         fi
         ;;
+    waiting.address-feedback) # somebody does something meanwhile
+        touch "@DIR@/modes/$issue.waits"
+        until [ -e "@DIR@/modes/$issue.go" ]; do sleep 0.05; done
+        ;;
+    breaking.address-feedback) change broken "Break it" ;;
     reaching.address-feedback) mkdir -p .github/workflows && change .github/workflows/ci.yml "on: push" ;;
     blocked.plan) result '{"status": "blocked", "plan": "none", "questions": ["Which colour?"]}' && exit 0 ;;
     silent.implement) change "feature-$issue.txt" "Add feature $issue" && result 'It is all fine.' && exit 0 ;;

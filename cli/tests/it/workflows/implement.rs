@@ -113,6 +113,47 @@ fn what_does_not_become_a_pull_request_is_said_in_words_and_left_to_a_person() {
 }
 
 #[test]
+fn the_turns_of_a_phase_are_what_they_say_and_are_not_given_twice() {
+    let world = World::new(2);
+    let issue = world.issue("endless");
+    let job = world.submit(issue, &["MaxTurns=3"]);
+    let done = world.finished(&job);
+    assert_eq!((&done["state"], &task(&done, "plan")["result"]), (&"BLOCKED".into(), &"MAX_TURNS".into()), "{done:#}");
+    let turns = world.scratch.read("turns").lines().count();
+    assert!((1..=4).contains(&turns), "{turns} turns");
+    let said = world.said(issue);
+    assert!(said.len() == 1 && said[0].contains("used up the turns of its phase (`MaxTurns`: 3)"), "{said:#?}");
+    world.stop();
+}
+
+#[test]
+fn an_issue_has_no_second_pull_request_while_the_branch_of_an_earlier_job_is_there() {
+    let world = World::new(2);
+    let issue = world.issue("plain");
+    let earlier = format!("ai/{issue}-0123abcd");
+    // Those of other issues are nobody's business here.
+    world.push(&format!(
+        "git commit -q --allow-empty -m More; for name in {earlier} ai/{issue}7-0123abcd ai/{issue}-draft; do
+         git push -q origin HEAD:refs/heads/$name; done"
+    ));
+    let old = world.fake.state(|state| state.repo(REPO).open_pull("atta-bot", &earlier, "Old", ""));
+    let done = world.finished(&world.submit(issue, &[]));
+    assert_eq!((&done["state"], world.labels(issue)), (&"BLOCKED".into(), vec!["needs-human".to_owned()]), "{done:#}");
+    let said = world.said(issue);
+    assert!(
+        said.len() == 1 && said[0].contains(&format!("An earlier job has left the branch `{earlier}`")),
+        "{said:#?}"
+    );
+    assert_eq!(world.sessions_of(issue), "", "nothing was paid for");
+
+    shell(&world.scratch, &format!("git -C project.git update-ref -d refs/heads/{earlier}"));
+    world.fake.state(|state| state.repo(REPO).issue(old).open = false);
+    world.submit(issue, &[]);
+    world.followed(issue);
+    world.stop();
+}
+
+#[test]
 fn what_was_paid_for_is_there_when_a_failed_job_is_retried_by_hand() {
     let world = World::new(2);
     shell(

@@ -47,6 +47,25 @@ fn what_is_labelled_by_somebody_trusted_is_taken_as_far_as_there_is_room() {
 }
 
 #[test]
+fn a_login_that_has_expired_takes_no_more_issues_than_there_are_places() {
+    let world = World::new(2);
+    world.upload("gh-issue-picker", |text| text.replace("cron_trigger: \"* * * * *\"\n", ""));
+    assert!(world.server().client(&["config", "set", "Places", "2"]).status.success());
+    for _ in 0..6 {
+        let issue = world.issue("expired");
+        world.label(issue, "ai-ready");
+    }
+    assert_eq!(pick(&world)["state"], "COMPLETED");
+    wait_for("the jobs to be paused", || {
+        let jobs = world.jobs("gh-implement");
+        (jobs.len() == 2 && jobs.iter().all(|job| job["state"] == "PAUSED")).then_some(())
+    });
+    let again = pick(&world);
+    assert_eq!((&again["state"], world.jobs("gh-implement").len()), (&"SKIPPED".into(), 2), "{again:#}");
+    world.stop();
+}
+
+#[test]
 fn what_is_left_in_progress_without_a_job_is_put_back_or_given_to_a_person() {
     let world = World::new(2);
     held(&world);

@@ -5,6 +5,7 @@ use atta_fake_github::{Fault, Rule};
 use super::ground::shell;
 use super::world::{REPO, World};
 use crate::live_server::wait_for;
+use crate::scratch::task;
 
 /// Answers that our account has given to comments on lines, by what they answer.
 fn replies(world: &World, pull: u64) -> Vec<(u64, String)> {
@@ -87,10 +88,115 @@ fn red_checks_are_answered_so_often_and_then_a_person_is_asked() {
         said.len() == 1 && said[0].contains("came back 2 times") && said[0].contains(&format!("/pull/{pull}")),
         "{said:#?}"
     );
+    assert!(said[0].contains("To try again, close that pull request, delete its branch, answer here"), "{said:#?}");
     assert_eq!(world.said(pull), Vec::<String>::new(), "there was no comment to answer");
     // An open pull request keeps its branch.
     assert_eq!(world.branches().len(), 1);
     world.kept_workspaces(1);
+    world.stop();
+}
+
+#[test]
+fn a_check_that_fails_while_others_run_is_answered_when_they_have_ended() {
+    let world = World::new(2);
+    let issue = world.issue("plain");
+    let job = world.submit(issue, &[]);
+    let pull = world.followed(issue);
+    let head = world.fake.state(|state| {
+        let mut repo = state.repo(REPO);
+        repo.check(pull, "lint", Some("failure"));
+        repo.check(pull, "tests", None);
+        repo.head(pull)
+    });
+    world.looked_at(pull, 3);
+    assert_eq!(world.fake.state(|state| state.repo(REPO).head(pull)), head, "the others are waited for");
+    world.fake.state(|state| state.repo(REPO).check(pull, "tests", Some("success")));
+    wait_for("a repair", || (world.fake.state(|state| state.repo(REPO).head(pull)) != head).then_some(()));
+    let feedback = world.seen(issue, "address-feedback.1.feedback.md");
+    assert!(feedback.contains("what lint found") && !feedback.contains("what tests found"), "{feedback}");
+    world.merge(pull);
+    assert_eq!(world.finished(&job)["state"], "COMPLETED");
+    world.stop();
+}
+
+#[test]
+fn what_somebody_mends_before_it_is_worked_on_is_left_to_them() {
+    let world = World::new(2);
+    let (looked, go) = (world.scratch.path("looked"), world.scratch.path("go"));
+    let pause = format!("touch '{}'; until [ -e '{}' ]; do sleep 0.05; done", looked.display(), go.display());
+    world.upload("gh-implement", |text| {
+        text.replace("    outputs: [cursor, items, red", &format!("      - {pause}\n    outputs: [cursor, items, red"))
+    });
+    let issue = world.issue("plain");
+    let job = world.submit(issue, &[]);
+    let pull = world.followed(issue);
+    let branch = world.branches().remove(0);
+    world.fake.state(|state| state.repo(REPO).check(pull, "build", Some("failure")));
+    wait_for("somebody to know of the red check", || looked.exists().then_some(()));
+    world.push(&format!("git checkout -q {branch}; git commit -q --allow-empty -m Theirs"));
+    world.fake.state(|state| state.repo(REPO).check(pull, "build", Some("success")));
+    std::fs::write(go, "").expect("the directory is writable");
+    world.looked_at(pull, 3);
+    world.merge(pull);
+    let done = world.finished(&job);
+    assert_eq!((&done["state"], &task(&done, "sync")["visits"]), (&"COMPLETED".into(), &1.into()), "{done:#}");
+    assert_eq!(world.sessions_of(issue), "plan 1, implement 1, self-verify 1, learn 1", "nothing was paid for");
+    world.stop();
+}
+
+#[test]
+fn what_is_merged_while_it_is_worked_on_gets_nothing_pushed_and_its_comment_an_answer() {
+    let world = World::new(2);
+    let issue = world.issue("waiting");
+    let job = world.submit(issue, &[]);
+    let pull = world.followed(issue);
+    let branch = world.branches().remove(0);
+    world.fake.state(|state| state.repo(REPO).comment(pull, "ada", "Say it louder."));
+    let waits = world.scratch.path(&format!("modes/{issue}.waits"));
+    wait_for("the agent to work on it", || waits.exists().then_some(()));
+    world.merge(pull);
+    // As repositories do it that delete what is merged.
+    shell(&world.scratch, &format!("git -C project.git update-ref -d refs/heads/{branch}"));
+    world.scratch.write(&format!("modes/{issue}.go"), "");
+    let done = world.finished(&job);
+    assert_eq!(done["state"], "COMPLETED", "{done:#}");
+    assert_eq!((&task(&done, "push-fixes")["visits"], world.branches()), (&1.into(), vec![]), "{done:#}");
+    let said = world.said(pull);
+    assert!(said.len() == 1 && said[0].contains("closed before this was done: nothing was pushed."), "{said:#?}");
+    assert_eq!((world.labels(issue), world.said(issue)), (vec![], vec![]));
+    world.stop();
+}
+
+#[test]
+fn a_branch_that_is_gone_before_it_is_worked_on_is_asked_for_anew() {
+    let world = World::new(2);
+    let issue = world.issue("plain");
+    let job = world.submit(issue, &[]);
+    let pull = world.followed(issue);
+    let branch = world.branches().remove(0);
+    shell(&world.scratch, &format!("git -C project.git update-ref -d refs/heads/{branch}"));
+    world.fake.state(|state| state.repo(REPO).comment(pull, "ada", "Say it louder."));
+    world.looked_at(pull, 3);
+    world.merge(pull);
+    let done = world.finished(&job);
+    assert_eq!((&done["state"], &task(&done, "sync")["visits"]), (&"COMPLETED".into(), &1.into()), "{done:#}");
+    assert_eq!(world.sessions_of(issue), "plan 1, implement 1, self-verify 1, learn 1", "nothing was paid for");
+    assert_eq!(world.labels(issue), Vec::<String>::new());
+    world.stop();
+}
+
+#[test]
+fn what_happens_without_an_end_is_left_to_a_person() {
+    let world = World::new(2);
+    world.upload("gh-implement", |text| text.replace("max_visits: 1000", "max_visits: 2"));
+    let issue = world.issue("plain");
+    let job = world.submit(issue, &[]);
+    let pull = world.followed(issue);
+    // The first look has its news: the comment is to be another one.
+    world.looked_at(pull, 2);
+    world.fake.state(|state| state.repo(REPO).comment(pull, "mallory", "First!"));
+    let (_, why) = left_to_a_person(&world, &job, issue, pull);
+    assert!(why.contains("More has happened on the pull request than one job looks at."), "{why}");
     world.stop();
 }
 
@@ -196,6 +302,17 @@ fn whoever_has_said_something_is_answered_before_a_person_is_asked() {
     let (answer, why) = left_to_a_person(&world, &job, reaching, pull);
     assert!(answer.contains(&format!("Answer to {asked}.")) && answer.contains("Nothing was pushed"), "{answer}");
     assert!(why.contains("protected paths"), "{why}");
+
+    // What the agent did breaks the tests, each time.
+    let breaking = world.issue("breaking");
+    let job = world.submit(breaking, &[]);
+    let pull = world.followed(breaking);
+    let asked = comment(pull);
+    let (answer, why) = left_to_a_person(&world, &job, breaking, pull);
+    assert!(answer.contains(&format!("Answer to {asked}.")) && answer.contains("Nothing was pushed"), "{answer}");
+    assert!(world.said(pull).len() == 1 && why.contains("The tests still fail"), "{why}");
+    let sessions = "plan 1, implement 1, self-verify 1, address-feedback 1, address-feedback 2, address-feedback 3";
+    assert_eq!(world.sessions_of(breaking), sessions);
 
     // There is no end of comments.
     let endless = world.issue("plain");

@@ -4,11 +4,10 @@ use super::world::{REPO, World};
 use crate::live_server::wait_for;
 use crate::scratch::task;
 
-#[test]
-fn a_pull_request_with_the_label_is_reviewed_once() {
-    let world = World::new(2);
+/// A pull request of Ada's that is to be reviewed.
+fn labelled(world: &World) -> u64 {
     world.push("git checkout -q -b work; echo new >a.txt; git add .; git commit -qm New; git push -q -u origin work");
-    let pull = world.fake.state(|state| {
+    world.fake.state(|state| {
         let mut repo = state.repo(REPO);
         let pull = repo.open_pull("ada", "work", "Add a", "It adds a.");
         repo.label(pull, "ai-review");
@@ -18,7 +17,26 @@ fn a_pull_request_with_the_label_is_reviewed_once() {
         command.arg("--git-dir").arg(git).args(["update-ref", &format!("refs/pull/{pull}/head"), &head]);
         assert!(command.status().expect("git starts").success());
         pull
-    });
+    })
+}
+
+#[test]
+fn a_review_waits_for_an_account_that_is_used_up() {
+    let world = World::new(2);
+    world.mode(0, "limited");
+    let pull = labelled(&world);
+    world.upload("gh-review", |text| text.replace("\"*/2 * * * *\"", "\"* * * * * *\""));
+    wait_for("the review", || (world.said(pull).len() == 1).then_some(()));
+    assert!(world.said(pull)[0].contains("A look was had."), "{:#?}", world.said(pull));
+    assert!(world.scratch.path("modes/0.was-limited").exists());
+    assert_eq!(world.sessions_of(0), "review 1", "the session goes on: nothing is begun twice");
+    world.stop();
+}
+
+#[test]
+fn a_pull_request_with_the_label_is_reviewed_once() {
+    let world = World::new(2);
+    let pull = labelled(&world);
     world.upload("gh-review", |text| text.replace("\"*/2 * * * *\"", "\"* * * * * *\""));
     wait_for("the review", || (world.said(pull).len() == 1).then_some(()));
     wait_for("the label to go", || world.labels(pull).is_empty().then_some(()));

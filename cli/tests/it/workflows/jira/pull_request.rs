@@ -134,6 +134,30 @@ fn a_comment_of_bitbucket_that_is_gone_needs_no_answer_and_a_token_that_has_ende
 }
 
 #[test]
+fn what_was_answered_on_bitbucket_is_not_paid_for_again_after_a_retry_by_hand() {
+    let world = World::new(2);
+    let issue = world.issue("plain");
+    let job = world.submit(&issue, &[]);
+    let pull = world.followed(&issue);
+    world.fake.state(|state| state.remark(pull, "ada", "Say it louder.", None));
+    wait_for("the answer", || (world.answers(pull).len() == 1).then_some(()));
+    world.looked_at(pull, 2);
+    world.fake.inject(Rule::on("GET", &format!("/pullrequests/{pull}")).always(Fault::Status(404)));
+    let done = world.finished(&job);
+    assert_eq!(done["state"], "FAILED", "{done:#}");
+    world.fake.heal();
+    let retried = world.server().client(&["retry", &job]);
+    assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
+    world.looked_at(pull, 4);
+    assert_eq!(world.answers(pull).len(), 1);
+    world.merge(pull);
+    assert_eq!(world.finished(&job)["state"], "COMPLETED");
+    let sessions = "plan 1, implement 1, self-verify 1, address-feedback 1, learn 1";
+    assert_eq!(world.sessions_of(&issue), sessions);
+    world.stop();
+}
+
+#[test]
 fn whoever_has_said_something_on_bitbucket_is_answered_before_a_person_is_asked() {
     let world = World::new(2);
     let issue = world.issue("raced");
