@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import type { Api } from "../src/api/client";
 import { accessible, attack, fits, harmless, test } from "./harness";
 import { agentOf, examplesOf } from "./harness/scene";
 
@@ -247,4 +248,120 @@ test("jobs that a task has forked are a click away from its attempt, and lead ba
   await page.waitForURL((url) => children?.some((child) => url.pathname.endsWith(child.job_id)) === true);
   await page.getByRole("link", { name: "another job" }).click();
   await page.waitForURL((url) => url.pathname.endsWith(id));
+});
+
+const many = `
+job_type: many
+params: {Words: {type: array, required: true}}
+tasks:
+  - task_type: each
+    fan_out: {items: "{{ Words }}", key: "{{ item }}", max_parallel: 4}
+    script: ['echo "said {{ item }}"']
+`;
+
+const patient = { timeout: 30_000 };
+
+test("the attempt that an address names is shown, or why it cannot be: never another one", async ({ world }) => {
+  await world.api.install(many);
+  const { job_id: id } = await world.api.run("many", {
+    Words: Array.from({ length: 30 }, (_, at) => `word-${at + 1}`),
+  });
+  const { page, allow } = await world.sheet(`/jobs/${id}?task=each`);
+  const task = page.getByRole("region", { name: "Task each" });
+  const log = task.getByRole("region", { name: /^Log of attempt/ });
+  const items = task.getByRole("region", { name: "Items" });
+  await items.getByText("word-1", { exact: true }).waitFor();
+  // Older ones than those that come with the job are asked for, and that takes a while.
+  const asked = /\/api\/v1\/jobs\/[^/]+\/attempts\?/;
+  let answer: () => void = () => undefined;
+  const wait = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  await page.route(asked, async (route) => {
+    await wait;
+    await route.continue();
+  });
+  await items
+    .getByRole("row", { name: /word-1 / })
+    .getByRole("button", { name: "log" })
+    .click();
+  await page.waitForURL(/attempt=/);
+  const number = new URL(page.url()).searchParams.get("attempt");
+  await task.getByText(`Loading attempt ${number}…`).waitFor();
+  expect(await log.count()).toBe(0);
+  answer();
+  await log.getByText("said word-1", { exact: true }).waitFor();
+  expect(await log.getAttribute("aria-label")).toBe(`Log of attempt ${number}`);
+  await accessible(page);
+
+  await page.unroute(asked);
+  allow(/ERR_FAILED/);
+  await page.route(asked, (route) => route.abort());
+  await page.reload();
+  const failed = task.getByRole("alert");
+  await failed.waitFor();
+  expect(await log.count()).toBe(0);
+  await page.unroute(asked);
+  await failed.getByRole("button", { name: "Try again" }).click();
+  await log.getByText("said word-1", { exact: true }).waitFor();
+
+  await page.goto(`${world.url}/jobs/${id}?task=each&attempt=99&tab=log`);
+  await task.getByText("There is no attempt 99 here").waitFor();
+  expect(await log.count()).toBe(0);
+  await accessible(page);
+  await task.getByRole("button", { name: "Show the latest" }).click();
+  await log.waitFor();
+  expect(new URL(page.url()).searchParams.has("attempt")).toBe(false);
+  expect(await log.getAttribute("aria-label")).toBe("Log of attempt 30");
+
+  // The latest stand with the job; the others come when they are wanted.
+  const choices = task.getByLabel("Attempt", { exact: true }).locator("option");
+  expect(await choices.count()).toBe(20);
+  const older = task.getByRole("button", { name: "Older attempts" });
+  await older.click();
+  await expect.poll(() => choices.count(), patient).toBe(30);
+  await older.waitFor({ state: "detached" });
+});
+
+test("what happened last is the first line of the history, and what came before is a click away", async ({ world }) => {
+  await world.api.install(many);
+  const { job_id: id } = await world.api.run("many", {
+    Words: Array.from({ length: 40 }, (_, at) => `word-${at + 1}`),
+  });
+  const path = `/api/v1/jobs/${id}/events?limit=500`;
+  const first = await world.api.ask<Api<"Page_EventResource">>("GET", path);
+  const page = await world.open(`/jobs/${id}?view=details`);
+  const rows = page.getByRole("list", { name: "History" }).getByRole("listitem");
+  const more = page.getByRole("region", { name: "The job" }).getByRole("button", { name: "Show more" });
+  await more.waitFor();
+  expect(await rows.count()).toBe(100);
+  const times = () =>
+    rows.locator("time").evaluateAll((all) => all.map((each) => Date.parse(each.getAttribute("datetime") ?? "")));
+  const latest = await times();
+  expect(latest).toEqual(latest.toSorted((a, b) => b - a));
+  await accessible(page);
+  for (let count = 100; (await more.count()) > 0; count += 100) {
+    await more.click();
+    await expect.poll(() => rows.count(), patient).toBeGreaterThan(count);
+  }
+  expect((await times()).at(-1)).toBe(Date.parse(first.items[0]?.at ?? ""));
+  expect(await rows.last().textContent()).toContain(first.items[0]?.kind.replaceAll("_", " "));
+});
+
+test("of more jobs than stand with the one that made them, the others are a click away", async ({ world }) => {
+  await world.api.install(...(await examplesOf("fork-child", "fan-out-forks-page", "fan-out-forks")));
+  const { job_id: id } = await world.api.run("example-fan-out-forks");
+  const page = await world.open("/jobs");
+  await page.route(`**/api/v1/jobs/${id}`, async (route) => {
+    const job = (await (await route.fetch()).json()) as Api<"JobDetail">;
+    const forked = { total: 1150, counts: { COMPLETED: 1150 } };
+    const tasks = job.tasks.map((task) => (task.task_type === "pages" ? { ...task, forked } : task));
+    await route.fulfill({ json: { ...job, tasks } });
+  });
+  await page.goto(`${world.url}/jobs/${id}?task=pages&view=details`);
+  const all = { name: "All 1,150 jobs" };
+  await page.getByRole("region", { name: "Task pages" }).getByRole("link", all).waitFor();
+  await page.getByRole("region", { name: "The job" }).getByRole("link", all).click();
+  await page.waitForURL(({ pathname, searchParams }) => pathname === "/jobs" && searchParams.get("parent") === id);
+  await page.getByText("3 jobs, the newest first").waitFor();
 });

@@ -44,6 +44,30 @@ test("a dry run says what would happen, for what is assumed, and runs nothing", 
   expect(items).toEqual([]);
 });
 
+test("a text is changed where the caret is, and stands in the address when one has stopped", async ({ world }) => {
+  await world.api.install(review);
+  const page = await world.open(
+    `/definitions/review?tab=dry-run&given=${encodeURIComponent('{"Branch":"main"}')}&assume=${encodeURIComponent('{"check":{"results":"3, 0"}}')}`,
+  );
+  await page.getByText("3 of 3 tasks run, in 5 attempts.").waitFor();
+  const results = page.getByLabel("It ends with");
+  await results.press("Home");
+  await results.pressSequentially("1, ");
+  expect(await results.inputValue()).toBe("1, 3, 0");
+  const branch = page.locator('[name="Branch"]');
+  await branch.press("Home");
+  await branch.pressSequentially("ai/");
+  expect(await branch.inputValue()).toBe("ai/main");
+  await page.waitForURL(
+    ({ searchParams }) =>
+      searchParams.get("given") === '{"Branch":"ai/main"}' &&
+      searchParams.get("assume") === '{"check":{"results":"1, 3, 0"}}',
+  );
+  await page.reload();
+  await results.waitFor();
+  expect([await results.inputValue(), await branch.inputValue()]).toEqual(["1, 3, 0", "ai/main"]);
+});
+
 test("what cannot be assumed is said, and a task is chosen in the picture by keyboard", async ({ world }) => {
   await world.api.install(review);
   const { page, allow } = await world.sheet("/definitions/review?tab=dry-run");

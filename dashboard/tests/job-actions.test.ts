@@ -63,6 +63,28 @@ beforeAll(async () => {
 afterAll(async () => await world.stop());
 afterEach(() => world.quiet());
 
+test("what can be done with a job is found by its name, and by keys that the list of keys has", async () => {
+  const id = await world.api.submit("door");
+  await world.api.state(id, "PAUSED");
+  const page = await world.open(`/jobs/${id}?task=before`);
+  await page.getByRole("button", { name: "Resume…" }).waitFor();
+  await page.keyboard.press("Control+k");
+  await page.getByPlaceholder("Find jobs, definitions, pages, actions").fill("cancel this");
+  await page.getByRole("option", { name: "Cancel this job", selected: true }).waitFor();
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog", { name: "Cancel this job?" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.keyboard.press("?");
+  await page.getByRole("dialog").getByText("Resume this job").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.keyboard.press("a");
+  await page.keyboard.press("e");
+  await page.getByRole("dialog", { name: "Let this job go on?" }).waitFor();
+  await page.close();
+});
+
 test("a paused job goes on with other parameters, and runs again from a task as a new job with yet others", async () => {
   const id = await world.api.submit("door");
   await world.api.state(id, "PAUSED");

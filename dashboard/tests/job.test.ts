@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { expect } from "vitest";
-import { accessible, fits, live, tabTo, test, type World } from "./harness";
+import { accessible, fits, live, loaded, tabTo, test, type World } from "./harness";
 import { agentOf } from "./harness/scene";
 
 const gate = `
@@ -122,12 +124,28 @@ test("a job is paused, goes on and is cancelled, by keyboard alone", async ({ wo
   await page.getByRole("dialog").waitFor();
   await tabTo(page, "Pause", 20);
   await page.keyboard.press("Enter");
-  await page.getByRole("button", { name: "Resume…" }).click();
-  await page.getByRole("dialog").getByRole("button", { name: "Resume" }).click();
-  await page.getByRole("button", { name: "Cancel…" }).click();
-  await page.getByRole("dialog").getByLabel("Why (if you like)").fill("not needed any more");
-  await page.getByRole("dialog").getByRole("button", { name: "Cancel the job" }).click();
-  expect((await world.api.ended(id)).state).toBe("CANCELLED");
+  const dialog = page.getByRole("dialog");
+  await dialog.waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Resume…" }).waitFor();
+  await tabTo(page, "Resume…");
+  await page.keyboard.press("Enter");
+  await dialog.waitFor();
+  await tabTo(page, "Resume", 20);
+  await page.keyboard.press("Enter");
+  await dialog.waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Pause…" }).waitFor();
+  await tabTo(page, "Cancel…");
+  await page.keyboard.press("Enter");
+  const why = dialog.getByLabel("Why (if you like)");
+  await why.waitFor();
+  const here = () => why.evaluate((field) => field === document.activeElement);
+  for (let step = 0; step < 5 && !(await here()); step++) await page.keyboard.press("Tab");
+  expect(await here()).toBe(true);
+  await page.keyboard.type("not needed any more");
+  await tabTo(page, "Cancel the job", 20);
+  await page.keyboard.press("Enter");
+  const cancelled = await world.api.ended(id);
+  expect([cancelled.state, cancelled.reason]).toEqual(["CANCELLED", expect.stringContaining("not needed any more")]);
   await page.getByText("Cancelled").first().waitFor();
   // The tab has the picture of the job while it is shown, then that of all jobs, of which none runs any more.
   const icon = () => page.locator('link[rel="icon"]').getAttribute("href");
@@ -135,6 +153,112 @@ test("a job is paused, goes on and is cancelled, by keyboard alone", async ({ wo
   await page.getByRole("button", { name: "Run anew…" }).waitFor();
   await page.getByRole("navigation", { name: "Where this is" }).getByRole("link", { name: "Jobs" }).click();
   await expect.poll(icon).toBe("/favicon.svg");
+});
+
+test("when each attempt waited and ran is drawn to scale, and leads to it", async ({ world }) => {
+  await world.api.install(gate);
+  await world.server.file("go", "");
+  const { job_id: id } = await world.api.run("gate", { Go: go(world) });
+  const page = await world.open(`/jobs/${id}?task=after&view=timeline`);
+  const line = page.getByRole("list", { name: "Attempts in time" });
+  const row = (task: string) =>
+    line.getByRole("button", { name: new RegExp(`^${task}: waited .+, ran .+, COMPLETED$`) });
+  const boxes = [];
+  for (const task of ["before", "wait", "after"]) {
+    const box = await row(task).locator(".bg-ok").boundingBox();
+    if (box === null) throw new Error(`${task} has no bar`);
+    boxes.push(box);
+  }
+  expect(await line.getByRole("button").count()).toBe(3);
+  const frame = await row("wait").boundingBox();
+  // One after the other; what took next to no time is drawn 2 pixels wide all the same.
+  const [before, wait, after] = boxes;
+  for (const box of boxes) expect(box.width).toBeGreaterThanOrEqual(2);
+  expect(before?.x).toBeGreaterThanOrEqual(frame?.x ?? Number.NaN);
+  expect(wait?.x).toBeGreaterThan((before?.x ?? Number.NaN) + (before?.width ?? Number.NaN) - 3);
+  expect(after?.x).toBeGreaterThan((wait?.x ?? Number.NaN) + (wait?.width ?? Number.NaN) - 3);
+  expect((after?.x ?? Number.NaN) + (after?.width ?? Number.NaN)).toBeLessThan((frame?.x ?? 0) + (frame?.width ?? 0));
+  await row("wait").click();
+  await page.getByRole("region", { name: "Task wait" }).getByText("gone through").waitFor();
+  expect(await row("wait").getAttribute("aria-current")).toBe("true");
+});
+
+const ways = `
+job_type: ways
+tasks:
+  - task_type: choose
+    script: [exit 3]
+    on_exit_code: {COMPLETED: left, 3: right}
+  - {task_type: left, script: [echo left]}
+  - {task_type: right, script: [echo right]}
+`;
+
+test("ways that were taken differ from those that were not, in the picture and in the list", async ({ world }) => {
+  await world.api.install(ways);
+  const { job_id: id } = await world.api.run("ways");
+  const page = await world.open(`/jobs/${id}`);
+  await page.getByRole("button", { name: /^left, Skipped/ }).waitFor();
+  await page.getByRole("button", { name: /^right, Completed/ }).waitFor();
+  const looks = () =>
+    page.locator(".react-flow__edge").evaluateAll((all) =>
+      all.map((edge) => {
+        const path = edge.querySelector(".react-flow__edge-path") ?? edge;
+        const { stroke, strokeWidth, opacity } = getComputedStyle(path);
+        const way = (edge.getAttribute("data-id") ?? "").split(/\s+/).join(" ");
+        return { way, stroke, width: Number.parseFloat(strokeWidth), opacity: Number(opacity) };
+      }),
+    );
+  await expect
+    .poll(async () => (await looks()).map(({ way }) => way).sort(), { timeout: 30_000 })
+    .toEqual(["route choose left", "route choose right"]);
+  const [left, right] = (await looks()).sort((a, b) => a.way.localeCompare(b.way));
+  expect([right?.opacity, left?.opacity]).toEqual([1, 0.45]);
+  expect(right?.width).toBeGreaterThan(left?.width ?? Number.NaN);
+  expect(right?.stroke).not.toBe(left?.stroke);
+  await page.getByRole("region", { name: "The job" }).getByRole("tab", { name: /Tasks/ }).click();
+  const tasks = page.getByRole("list", { name: "Tasks" });
+  await tasks.getByRole("button", { name: /^right .*Completed.*from choose/ }).waitFor();
+  await tasks.getByRole("button", { name: /^left .*Skipped/ }).waitFor();
+});
+
+test("a time is told from now, and in whole with its zone to whoever points at it", async ({ world }) => {
+  await world.api.install(ways);
+  const job = await world.api.run("ways");
+  const page = await world.open(`/jobs/${job.job_id}`);
+  const time = page.locator(`time[datetime="${job.created_at}"]`).first();
+  await time.waitFor();
+  expect(await time.textContent()).toMatch(/^(now|.+ ago)$/);
+  const at = (options: Intl.DateTimeFormatOptions) =>
+    new Intl.DateTimeFormat("en-GB", { timeZone: "Europe/Berlin", ...options }).format(new Date(job.created_at));
+  const told = await time.getAttribute("title");
+  expect(told).toContain(at({ dateStyle: "medium" }));
+  expect(told).toContain(at({ timeStyle: "medium" }));
+  expect(told).toMatch(/\s(CES?T|GMT\+[12])$/);
+});
+
+test("the branch that a job works on is told at its head", async ({ world }) => {
+  const run = promisify(execFile);
+  const repository = `${world.server.directory}/repository.git`;
+  const git = async (...args: string[]) => (await run("git", ["-C", repository, ...args])).stdout.trim();
+  await run("git", ["init", "--quiet", "--bare", "--initial-branch=main", repository]);
+  const tree = await git("hash-object", "-w", "-t", "tree", "/dev/null");
+  const who = ["-c", "user.name=Nobody", "-c", "user.email=nobody@localhost"];
+  await git("update-ref", "refs/heads/main", await git(...who, "commit-tree", tree, "-m", "Begin"));
+  await world.api.install(
+    `job_type: branched\nworkspace:\n  keep: never\n  git: {url: "${repository}", branch: "ai/{{ Nonce }}"}\ntasks:\n  - {task_type: work, script: [echo worked]}\n`,
+    ways,
+  );
+  const job = await world.api.run("branched");
+  expect(job.state).toBe("COMPLETED");
+  const page = await world.open(`/jobs/${job.job_id}`);
+  const head = page.locator("main header").first();
+  await head.getByText("Branch", { exact: true }).waitFor();
+  await head.getByText(`ai/${job.nonce}`, { exact: true }).waitFor();
+  await accessible(page);
+  const other = await world.open(`/jobs/${(await world.api.run("ways")).job_id}`);
+  await other.getByText("Submitted", { exact: true }).first().waitFor();
+  await loaded(other);
+  expect(await other.locator("main header").getByText("Branch", { exact: true }).count()).toBe(0);
 });
 
 test("what an agent did and what it cost is seen on its task", async ({ world }) => {

@@ -93,6 +93,59 @@ test("jobs are found by the labels of their definitions, and counted by state", 
   await page.getByText("2 jobs, the newest first").waitFor();
 });
 
+test("jobs are found by their definition, and by when they were submitted", async ({ world }) => {
+  await world.api.install(check, check.replace("job_type: check", "job_type: other"));
+  const { created_at: created } = await world.api.run("check");
+  await world.api.run("other");
+  const page = await world.open("/jobs");
+  await page.getByText("2 jobs, the newest first").waitFor();
+  const definition = page.getByLabel("Definition", { exact: true });
+  await definition.selectOption("check");
+  await page.getByText("1 job, the newest first").waitFor();
+  await page.waitForURL((url) => url.search === "?type=check");
+  await page.reload();
+  await page.getByText("1 job, the newest first").waitFor();
+  expect(await definition.inputValue()).toBe("check");
+  await definition.selectOption("Every definition");
+  await page.getByText("2 jobs, the newest first").waitFor();
+
+  const when = page.getByLabel("When they were submitted");
+  const hour = 3_600_000;
+  const [asked] = await Promise.all([
+    page.waitForRequest((request) => /\/jobs\?.*created_after=/.test(request.url())),
+    when.selectOption("Last hour"),
+  ]);
+  const from = Date.parse(new URL(asked.url()).searchParams.get("created_after") ?? "");
+  // An hour before now, which is after the job.
+  expect(from).toBeGreaterThan(Date.parse(created) - hour);
+  expect(from).toBeLessThan(Date.parse(created));
+  await page.waitForURL((url) => url.search === "?since=1h");
+  await page.getByText("2 jobs, the newest first").waitFor();
+
+  // Berlin is an hour before UTC in winter, and two in summer.
+  await when.selectOption("Between…");
+  const [after, before] = [page.getByLabel("Submitted at or after"), page.getByLabel("Submitted before")];
+  await after.fill("2020-01-15T10:30");
+  await before.fill("2040-07-01T12:00");
+  await page.waitForURL(
+    ({ searchParams }) =>
+      searchParams.get("after") === "2020-01-15T09:30:00.000Z" &&
+      searchParams.get("before") === "2040-07-01T10:00:00.000Z" &&
+      !searchParams.has("since"),
+  );
+  await page.getByText("2 jobs, the newest first").waitFor();
+  await accessible(page);
+  await page.reload();
+  await page.getByText("2 jobs, the newest first").waitFor();
+  expect(await when.inputValue()).toBe("between");
+  expect([await after.inputValue(), await before.inputValue()]).toEqual(["2020-01-15T10:30", "2040-07-01T12:00"]);
+  await before.fill("2020-07-01T12:00");
+  await page.getByText("No job is like that").waitFor();
+  await when.selectOption("Any time");
+  await page.getByText("2 jobs, the newest first").waitFor();
+  await page.waitForURL((url) => url.search === "");
+});
+
 test("several jobs are cancelled at once by keyboard, with one summary", async ({ world }) => {
   await world.api.install(check, long);
   const ended = await world.api.run("check");

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Locator, Page } from "playwright-core";
 import { expect } from "vitest";
-import { accessible, test } from "./harness";
+import { accessible, tabTo, test } from "./harness";
 
 const search = async (page: Page, text: string, result: RegExp) => {
   await page.getByPlaceholder("Search").fill(text);
@@ -178,6 +178,63 @@ test("lines are chosen by their numbers, and copied, linked to and downloaded", 
   ]);
   expect(file.suggestedFilename()).toBe(`${id}-1.log`);
   expect(await readFile(await file.path(), "utf8")).toBe(`${whole}\n`);
+});
+
+test("lines are chosen by keyboard alone, one or all up to another", async ({ world }) => {
+  await world.api.install(wordy);
+  const { job_id: id } = await world.api.run("wordy");
+  const page = await world.open(`/jobs/${id}?task=say`);
+  const task = page.getByRole("region", { name: "Task say" });
+  const marked = task.locator("[data-line].log-selected");
+  await number(task, 400).waitFor();
+  await tabTo(page, "Go to line");
+  const say = async (line: string, key: string) => {
+    await page.keyboard.press("Control+a");
+    await page.keyboard.type(line);
+    await page.keyboard.press(key);
+  };
+  await say("205", "Enter");
+  await page.waitForURL(/#log1-L205$/);
+  await say("202", "Shift+Enter");
+  await page.waitForURL(/#log1-L202-L205$/);
+  await expect.poll(() => marked.count(), patient).toBe(4);
+  // What is there is counted, not what was asked for; and without Shift it is one line again.
+  await say("9999", "Shift+Enter");
+  await page.waitForURL(/#log1-L202-L401$/);
+  await say("7", "Enter");
+  await page.waitForURL(/#log1-L7$/);
+  await expect.poll(() => marked.count(), patient).toBe(1);
+  await marked.getByText("line 7").waitFor();
+});
+
+const coloured = `
+job_type: coloured
+tasks:
+  - task_type: paint
+    script:
+      - printf 'none \\033[31mred\\033[0m \\033[1;44mbold on blue\\033[0m \\033[38;2;0;128;0mown\\033[0m\\n'
+`;
+
+test("colours that a program prints are shown as colours, and their codes are not", async ({ world }) => {
+  await world.api.install(coloured);
+  const { job_id: id } = await world.api.run("coloured");
+  const page = await world.open(`/jobs/${id}?task=paint`);
+  const line = page.getByRole("region", { name: "Task paint" }).locator("[data-line]", { hasText: "bold on blue" });
+  await line.waitFor();
+  expect(await line.locator(".log-text").textContent()).toBe("none red bold on blue own");
+  const looks = await line.locator(".log-text > span").evaluateAll((all) =>
+    all.map((each) => {
+      const { color, backgroundColor, fontWeight } = getComputedStyle(each);
+      return { text: each.textContent?.trim() ?? "", color, backgroundColor, fontWeight };
+    }),
+  );
+  const of = (text: string) => looks.find((each) => each.text === text);
+  const [none, red, blue, own] = [of("none"), of("red"), of("bold on blue"), of("own")];
+  expect(new Set([none?.color, red?.color, own?.color]).size).toBe(3);
+  expect(blue?.color).toBe(none?.color);
+  expect(blue?.backgroundColor).not.toBe(none?.backgroundColor);
+  expect([Number(none?.fontWeight), Number(blue?.fontWeight)]).toEqual([400, 700]);
+  await accessible(page);
 });
 
 const tall = `

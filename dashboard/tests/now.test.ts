@@ -54,11 +54,16 @@ test("a question is answered where it is shown, and says before what a vote does
   await fits(page);
 
   for (const name of ["alice", "bob"]) {
-    await page.evaluate(() => localStorage.removeItem("atta.person"));
-    await page.reload();
-    await page.getByRole("button", { name: "Approve…" }).click();
+    if (name === "bob") {
+      await page.getByText("You (alice) have approved; others have to vote.").waitFor();
+      await page.getByRole("button", { name: "Change the name in which you vote" }).click();
+      expect(await page.getByLabel("In whose name do you vote?").inputValue()).toBe("alice");
+    } else {
+      await page.getByRole("button", { name: "Approve…" }).click();
+    }
     await page.getByLabel("In whose name do you vote?").fill(name);
     await page.getByRole("button", { name: "Use this name" }).click();
+    await page.getByText(`You vote as ${name} ·`).waitFor();
     await page.getByRole("button", { name: "Approve…" }).click();
     await page.getByRole("alertdialog").getByRole("button", { name: "Approve" }).click();
     await page.getByText("Your approval is counted.").waitFor();
@@ -67,14 +72,17 @@ test("a question is answered where it is shown, and says before what a vote does
   await page.getByText("Nothing needs you").waitFor();
 });
 
-test("a rejection needs a comment, and what the server refuses is said in the dialog", async ({ world }) => {
+test("a rejection needs a comment, what the server refuses is said in the dialog, and a wrong name can be changed", async ({
+  world,
+}) => {
   await world.api.install(release);
   const job = await world.api.submit("release");
   await world.api.state(job, "WAITING");
   const { page, allow } = await world.sheet("/");
   allow(/403/);
-  await page.evaluate(() => localStorage.setItem("atta.person", "mallory"));
-  await page.reload();
+  await page.getByRole("button", { name: "Reject…" }).click();
+  await page.getByLabel("In whose name do you vote?").fill("alcie");
+  await page.getByRole("button", { name: "Use this name" }).click();
   await page.getByRole("button", { name: "Reject…" }).click();
   const dialog = page.getByRole("alertdialog");
   expect(await dialog.getByRole("button", { name: "Reject" }).isDisabled()).toBe(true);
@@ -82,6 +90,15 @@ test("a rejection needs a comment, and what the server refuses is said in the di
   await dialog.getByRole("button", { name: "Reject" }).click();
   await dialog.getByRole("alert").getByText("alice").waitFor();
   await accessible(page);
+  await dialog.getByRole("button", { name: "Decide later" }).click();
+  await page.getByRole("button", { name: "Change the name in which you vote" }).click();
+  await accessible(page);
+  await page.getByLabel("In whose name do you vote?").fill("alice");
+  await page.getByRole("button", { name: "Use this name" }).click();
+  await page.getByRole("button", { name: "Reject…" }).click();
+  await dialog.getByLabel("Comment").fill("not on a Friday");
+  await dialog.getByRole("button", { name: "Reject" }).click();
+  expect((await world.api.ended(job)).state).toBe("BLOCKED");
 });
 
 test("what is paused or blocked goes on from here", async ({ world }) => {
@@ -97,6 +114,12 @@ test("what is paused or blocked goes on from here", async ({ world }) => {
   await accessible(page);
   await page.getByRole("button", { name: "Hide" }).click();
   await page.getByText("1 blocked job is hidden in this browser.").waitFor();
+  await page.getByText("blocked is hidden in this browser until it is blocked again.").waitFor();
+  await page.getByText("Nothing needs you").waitFor();
+  await accessible(page);
+  await page.getByRole("button", { name: "Show it again" }).click();
+  await page.getByText("plan ended with exit code 2, which blocks the job.").waitFor();
+  await page.getByText("1 blocked job is hidden in this browser.").waitFor({ state: "detached" });
 });
 
 test("what runs and what waits is listed with the reason, beside who does the work and what it has cost", async () => {
@@ -160,6 +183,37 @@ tasks:
   }
 });
 
+test("a job that has begun says what its next task waits for", async () => {
+  const world = await World.start(["--slots", "1"]);
+  try {
+    await world.api.install(`
+job_type: steps
+params: {Go: {required: true}}
+defaults: {shell: [sh, -eu]}
+tasks:
+  - task_type: first
+    environment: {GO: "{{ Go }}"}
+    script: ['while [ ! -e "$GO" ]; do sleep 0.1; done']
+    on_completed: second
+  - {task_type: second, script: [echo done]}
+`);
+    const submit = (go: string, more = {}) =>
+      world.api.submit("steps", { Go: `${world.server.directory}/${go}` }, more);
+    const begun = await submit("one");
+    await world.api.until(begun, ({ tasks }) => tasks[0]?.state === "RUNNING");
+    const urgent = await submit("two", { priority: "HIGH" });
+    const page = await world.open("/");
+    await world.server.file("one", "");
+    await world.api.until(urgent, ({ tasks }) => tasks[0]?.state === "RUNNING");
+    const row = page.getByRole("listitem").filter({ has: page.locator(`a[href="/jobs/${begun}"]`) });
+    await row.getByText("waits for an ant: 1 of 1 slots busy").waitFor();
+    await world.server.file("two", "");
+    for (const job of [begun, urgent]) expect((await world.api.ended(job)).state).toBe("COMPLETED");
+  } finally {
+    await world.stop();
+  }
+});
+
 test("a long queue hides neither what runs nor what needs somebody, and sections say what they leave out", async ({
   world,
 }) => {
@@ -176,6 +230,12 @@ test("a long queue hides neither what runs nor what needs somebody, and sections
   await page.locator(`a[href="/jobs/${old}"]`).waitFor();
   await page.getByRole("link", { name: "All 210" }).waitFor();
   await page.getByText("Of the blocked jobs, the newest 30 are looked at here.").waitFor();
+  // Who hides one of those that are listed has hidden no other.
+  const needed = page.getByRole("main").locator("dl > div").filter({ hasText: "Need you" }).locator("dd");
+  await expect.poll(() => needed.textContent(), { timeout: 30_000 }).toBe("32");
+  await page.getByRole("button", { name: "Hide" }).first().click();
+  await page.getByText("1 blocked job is hidden in this browser.").waitFor();
+  await expect.poll(() => needed.textContent(), { timeout: 30_000 }).toBe("31");
   await page.getByRole("link", { name: "All 31" }).click();
   await page.getByText("31 jobs, the newest first").waitFor();
 });

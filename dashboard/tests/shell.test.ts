@@ -47,6 +47,99 @@ tasks:
   - {task_type: wait, script: ['while [ ! -e "$GO" ]; do sleep 0.1; done'], environment: {GO: "{{ Go }}"}}
 `;
 
+const pageOf = (page: Page, name: string) =>
+  page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name, exact: true });
+
+test("a request that fails leaves what is there, and says above it that it may be out of date", async ({ world }) => {
+  await world.api.install("job_type: hello\ntasks:\n  - {task_type: greet, script: [echo hello]}\n");
+  const { page, allow } = await world.sheet("/");
+  allow(/status of 500/);
+  const said = page.getByText("This could not be asked for again: the disk is full");
+  const fails = async (asked: RegExp) => {
+    await live(page);
+    await page.route(asked, (route) =>
+      route.fulfill({
+        status: 500,
+        contentType: "application/problem+json",
+        body: JSON.stringify({ title: "Internal error", status: 500, code: "INTERNAL", detail: "the disk is full" }),
+      }),
+    );
+    await world.api.run("hello");
+    await said.waitFor();
+    await live(page);
+    await accessible(page);
+    await page.unroute(asked);
+    await page.getByRole("button", { name: "Try again" }).click();
+    await said.waitFor({ state: "detached" });
+  };
+  await page.getByText("Nothing runs").waitFor();
+  await fails(/\/api\/v1\/approvals/);
+  await page.getByText("Nothing runs").waitFor();
+  await pageOf(page, "Ants").click();
+  const row = page.getByRole("row", { name: /local/ });
+  await row.waitFor();
+  await fails(/\/api\/v1\/ants/);
+  await row.waitFor();
+});
+
+test("what one has just done is in the audit when one comes back to it", async () => {
+  const world = await World.start();
+  try {
+    const token = await world.api.token("admin", "admin", "ada");
+    await new Client(world.server.url, token).token("spare", "viewer", "vera");
+    const page = await world.open("/audit", { token });
+    const done = (action: string) => page.getByRole("cell", { name: action, exact: true });
+    await done("create_token").first().waitFor();
+    expect(await done("revoke_token").count()).toBe(0);
+    await pageOf(page, "Tokens").click();
+    await page.getByRole("button", { name: "Revoke spare" }).click();
+    await page.getByRole("alertdialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByText("spare is revoked.").waitFor();
+    await pageOf(page, "Audit").click();
+    await done("revoke_token").waitFor();
+  } finally {
+    await world.stop();
+  }
+});
+
+test("keys of one letter can be turned off in this browser, and the palette has what they do", async ({ world }) => {
+  const page = await world.open("/ants");
+  const list = page.getByRole("dialog").filter({ hasText: "Keys of one letter" });
+  const field = page.getByPlaceholder("Find jobs, definitions, pages, actions");
+  const ofOne = page.getByRole("checkbox", { name: /^Keys of one letter/ });
+  await page.getByRole("row", { name: /local/ }).waitFor();
+  await page.keyboard.press("?");
+  await list.getByText("Show this list of keys").waitFor();
+  await ofOne.uncheck();
+  await list.getByText("Show this list of keys").waitFor({ state: "detached" });
+  await list.getByText("Find jobs, definitions, pages, actions").waitFor();
+  await accessible(page);
+  await page.keyboard.press("Escape");
+  await list.waitFor({ state: "detached" });
+
+  for (const once of ["at once", "after the page was loaded anew"]) {
+    for (const key of ["?", "g", "j"]) await page.keyboard.press(key);
+    // Keys with another one still work, and what was pressed before has done nothing.
+    await page.keyboard.press("Control+k");
+    await field.waitFor();
+    expect(await list.count(), once).toBe(0);
+    expect(new URL(page.url()).pathname, once).toBe("/ants");
+    await page.keyboard.press("Escape");
+    await field.waitFor({ state: "detached" });
+    await page.reload();
+    await page.getByRole("row", { name: /local/ }).waitFor();
+  }
+
+  await page.keyboard.press("Control+k");
+  await field.fill("show keys");
+  await page.getByRole("option", { name: "Show the list of keys" }).click();
+  await ofOne.check();
+  await page.keyboard.press("Escape");
+  await list.waitFor({ state: "detached" });
+  await page.keyboard.press("?");
+  await list.getByText("Show this list of keys").waitFor();
+});
+
 test("what runs turns, and stands still for those who have asked for that", async ({ world }) => {
   await world.api.install(waits);
   const job = await world.api.submit("waits", { Go: `${world.server.directory}/go` });

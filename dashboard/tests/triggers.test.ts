@@ -1,5 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import { accessible, attack, fits, harmless, test, World } from "./harness";
 import { deliver, examplesOf } from "./harness/scene";
@@ -18,6 +19,40 @@ async function hooked(world: World) {
     await deliver(world.api, { type: "webhook", name: "issues", secret, body, id });
 }
 
+/** The deliveries; what can be delivered to stands above them. */
+const came = (page: Page) => page.getByRole("region", { name: "Deliveries" });
+
+test("triggers are listed before anything has come, with the address to send to and the secret that is missing", async ({
+  world,
+}) => {
+  await world.api.install(
+    ...(await examplesOf("webhook")),
+    "job_type: after\nrequired_params: [How]\ntriggers:\n  - {type: job, job_type: webhook, params: {How: '{{ job.state }}'}}\ntasks:\n  - {task_type: one, script: [echo hi]}\n",
+  );
+  const page = await world.open("/triggers");
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  const listed = page.getByRole("region", { name: "Triggers" });
+  const row = listed.getByRole("row", { name: /the webhook issues/ });
+  const address = `${world.url}/api/v1/hooks/webhook/issues`;
+  await row.getByText(address).waitFor();
+  await row.getByText("There is no secret IssuesWebhook").waitFor();
+  await row.getByText("none of the latest").waitFor();
+  await listed.getByText("the end of a job of webhook as COMPLETED").waitFor();
+  await page.getByText("Nothing was delivered yet").waitFor();
+  await accessible(page);
+  await row.getByRole("button", { name: "Copy the address of issues" }).click();
+  await page.getByText("The address is copied.").waitFor();
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(address);
+
+  await page.getByRole("status").getByText("Live").waitFor();
+  const send = await hooked(world);
+  await row.getByText("There is no secret").waitFor({ state: "detached" });
+  await send("one", labeled(7, "First"));
+  await row.getByText("Submitted").waitFor();
+  await listed.getByRole("link", { name: "webhook" }).first().click();
+  await page.waitForURL(/\/definitions\/webhook$/);
+});
+
 test("a delivery shows its answer and its body, and is delivered again", async ({ world }) => {
   const send = await hooked(world);
   const page = await world.open("/triggers");
@@ -25,9 +60,11 @@ test("a delivery shows its answer and its body, and is delivered again", async (
   await page.getByRole("status").getByText("Live").waitFor();
   const first = await send("one", labeled(7, attack));
   expect(first.outcome).toBe("submitted");
-  await page.getByRole("row", { name: /Submitted/ }).waitFor();
+  await came(page)
+    .getByRole("row", { name: /Submitted/ })
+    .waitFor();
   await world.api.ended(first.job_id ?? "");
-  await page.getByRole("button", { name: "issues" }).click();
+  await page.getByRole("button", { name: "issues", exact: true }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("region", { name: "Body" }).getByText("ai-ready", { exact: false }).waitFor();
   await harmless(page);
@@ -46,10 +83,16 @@ test("deliveries are found by what came of them, on a phone too", async ({ world
   await send("one", labeled(1, "First"));
   await send("two", { action: "closed", issue: { number: 2, title: "Second" } });
   const page = await world.open("/triggers", { phone: true });
-  await page.getByRole("row", { name: /Filtered/ }).waitFor();
+  await came(page)
+    .getByRole("row", { name: /Filtered/ })
+    .waitFor();
   await page.getByLabel("What came of it").selectOption("submitted");
-  await page.getByRole("row", { name: /Filtered/ }).waitFor({ state: "detached" });
-  await page.getByRole("row", { name: /Submitted/ }).waitFor();
+  await came(page)
+    .getByRole("row", { name: /Filtered/ })
+    .waitFor({ state: "detached" });
+  await came(page)
+    .getByRole("row", { name: /Submitted/ })
+    .waitFor();
   await fits(page);
   await accessible(page);
 });

@@ -6,7 +6,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use super::configs::{ConfigRequest, ConfigResource, ConfigScope, NamedConfigRequest, SecretsStatus};
+use super::counts::ForkedCounts;
 use super::graph::GraphResource;
+use super::triggers_api::TriggerResource;
 use super::{Digest, JobId};
 use crate::definition::Priority;
 use crate::engine::{AttemptState, Failure, JobState, RoutedFrom, SkipReason, TaskState};
@@ -254,6 +256,9 @@ pub struct TaskResource {
     /// Its instances, when it has `fan_out` and its items are known; the list is at `…/tasks/{task}/instances`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fan_out: Option<FanOutResource>,
+    /// The jobs that it made in all its attempts, forked or submitted, as far as they are kept; absent when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked: Option<ForkedCounts>,
     /// The latest 20 attempts, oldest first (absent in `atta run --json`); `GET /api/v1/jobs/{id}/attempts` lists all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempt_list: Vec<AttemptResource>,
@@ -403,6 +408,9 @@ pub struct DefinitionResource {
     /// The labels of its newest version.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub labels: IndexMap<String, String>,
+    /// What starts its jobs besides submits and its schedule, in the order of its newest version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<TriggerResource>,
 }
 
 /// An immutable version of a definition.

@@ -19,6 +19,15 @@ pub struct JobCounts {
     pub needs: NeedCounts,
 }
 
+/// Jobs that a task has made, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct ForkedCounts {
+    /// How many there are.
+    pub total: u32,
+    /// How many are in each state; states that none is in are absent.
+    pub counts: IndexMap<String, u32>,
+}
+
 /// How many jobs wait for somebody, by what they wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct NeedCounts {

@@ -19,5 +19,6 @@ pub mod outcomes_api;
 pub mod people;
 pub mod rehearsals;
 pub mod terminal;
+pub mod triggers_api;
 
 pub use id::*;

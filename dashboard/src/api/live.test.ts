@@ -1,6 +1,6 @@
 import { QueryClient, QueryObserver } from "@tanstack/react-query";
 import { afterEach, expect, test, vi } from "vitest";
-import { Live, type Surroundings } from "./live";
+import { beat, Live, type Surroundings } from "./live";
 import type { Tabs, Word } from "./tabs";
 
 // A tab keeps its token in a storage that is not there outside of a browser.
@@ -8,8 +8,11 @@ Object.assign(globalThis, { sessionStorage: { getItem: () => null } });
 
 const encoder = new TextEncoder();
 const running: Live[] = [];
+/** Tabs that wait for a sign of the one that has the stream: that much time does not pass by itself here. */
+const listening: (() => void)[] = [];
 afterEach(() => {
   for (const live of running.splice(0)) live.stop();
+  listening.length = 0;
 });
 
 /** A server: whoever has a stream of it, and behind which event that began. */
@@ -55,20 +58,36 @@ class Server {
 
 /** A browser: its lock and its channel. */
 class Browser {
-  #queue: Promise<void> = Promise.resolve();
+  /** Tells whoever has the lock that another one has stolen it. */
+  #held: AbortController | undefined;
+  #waiting: (() => void)[] = [];
   readonly hearers = new Map<object, (word: Word) => void>();
+  /** Tabs that hang: nothing comes of them. */
+  readonly hanging = new Set<object>();
 
   readonly tabs = async (hear: (word: Word) => void): Promise<Tabs> => {
     const me = {};
     this.hearers.set(me, hear);
     return {
       tell: (word) => {
+        if (this.hanging.has(me)) return;
         for (const [other, heard] of this.hearers) if (other !== me) heard(structuredClone(word));
       },
-      alone: (work, stop) => {
-        const turn = this.#queue.then(() => (stop.aborted ? undefined : work()));
-        this.#queue = turn;
-        return turn;
+      alone: async (work, stop, rob) => {
+        if (rob) this.#held?.abort();
+        while (!rob && this.#held !== undefined && !stop.aborted) {
+          await new Promise<void>((again) => {
+            this.#waiting.push(again);
+            stop.addEventListener("abort", () => again());
+          });
+        }
+        if (stop.aborted) return;
+        const mine = new AbortController();
+        this.#held = mine;
+        await work(mine.signal);
+        if (this.#held !== mine) return;
+        this.#held = undefined;
+        for (const again of this.#waiting.splice(0)) again();
       },
     };
   };
@@ -80,7 +99,11 @@ function tab(server: Server, { tabs = async () => undefined, hidden = () => fals
   });
   const live = new Live(queries, {
     fetch: server.fetch,
-    wait: () => new Promise((resolve) => setTimeout(resolve, 1)),
+    wait: (ms) =>
+      new Promise((resolve) => {
+        if (ms < beat) setTimeout(resolve, 1);
+        else listening.push(resolve);
+      }),
     hidden,
     tabs,
   });
@@ -139,11 +162,15 @@ test("what changes without an event of a job is told by its topic, and a topic t
   const ants = shown(queries, ["live", "ants"]);
   const budgets = shown(queries, ["live", "budgets"]);
   const definitions = shown(queries, ["definitions", "list"]);
-  await until(() => expect([ants.asked, budgets.asked, definitions.asked]).toEqual([1, 1, 1]));
+  const audit = shown(queries, ["audit"]);
+  const asked = () => [ants.asked, budgets.asked, definitions.asked, audit.asked];
+  await until(() => expect(asked()).toEqual([1, 1, 1, 1]));
   server.send('event: changed\ndata: {"topics":["definitions","weather"]}\n\n');
-  await until(() => expect([ants.asked, budgets.asked, definitions.asked]).toEqual([1, 1, 2]));
+  await until(() => expect(asked()).toEqual([1, 1, 2, 1]));
   server.send('event: changed\ndata: {"topics":["ants","status"]}\n\n');
-  await until(() => expect([ants.asked, budgets.asked, definitions.asked]).toEqual([2, 2, 2]));
+  await until(() => expect(asked()).toEqual([2, 2, 2, 1]));
+  server.send('event: changed\ndata: {"topics":["audit"]}\n\n');
+  await until(() => expect(asked()).toEqual([2, 2, 2, 2]));
 });
 
 test("the tabs of a browser have one stream, and each learns of every event once", async () => {
@@ -218,6 +245,64 @@ test("a tab that nobody sees leaves the stream to another one when it breaks", a
   hidden.live.stop();
   server.event("a");
   await until(() => expect(visible.seen).toEqual([1]));
+});
+
+/** Time passes for the tabs that wait for a sign. */
+async function passes() {
+  await until(() => expect(listening.length).toBeGreaterThan(0));
+  for (const go of listening.splice(0)) go();
+}
+
+test("a tab that somebody sees takes the stream from one that hangs, which is in line again when it is back", async () => {
+  const { server, browser, first, second } = await two();
+  server.event("a");
+  await until(() => expect(second.seen).toEqual([1]));
+  const [leader] = browser.hearers.keys();
+  if (leader === undefined) throw new Error("nobody leads");
+  browser.hanging.add(leader);
+  // In the first while it has told of the event.
+  for (let more = 0; more < 4; more++) await passes();
+  // The one that hung has ended its connection.
+  await until(() => expect(server.streams.map(({ after }) => after)).toEqual(["1"]));
+  browser.hanging.delete(leader);
+  server.event("b");
+  await until(() =>
+    expect([first.seen, second.seen]).toEqual([
+      [1, 2],
+      [1, 2],
+    ]),
+  );
+  second.live.stop();
+  await until(() => expect(server.streams.map(({ after }) => after)).toEqual(["2"]));
+  server.event("c");
+  await until(() => expect(first.seen).toEqual([1, 2, 3]));
+});
+
+test("a tab that has nothing to tell gives signs of life, and keeps the stream", async () => {
+  const { server, browser } = await two();
+  const [stream] = server.streams;
+  const heard: Word[] = [];
+  browser.hearers.set({}, (word) => heard.push(word));
+  for (let more = 1; more <= 8; more++) {
+    server.send(":\n\n");
+    await until(() => expect(heard.length).toBe(more));
+    await passes();
+  }
+  expect(heard[0]).toEqual({ kind: "here", live: true, last: undefined });
+  expect(server.streams.length).toBe(1);
+  expect(server.streams[0]).toBe(stream);
+});
+
+test("a tab that nobody sees takes the stream from no other", async () => {
+  const server = new Server();
+  const browser = new Browser();
+  await is(tab(server, { tabs: browser.tabs }).live, "live");
+  const [stream] = server.streams;
+  await is(tab(server, { tabs: browser.tabs, hidden: () => true }).live, "live");
+  for (let more = 0; more < 8; more++) await passes();
+  await until(() => expect(listening.length).toBeGreaterThan(0));
+  expect(server.streams.length).toBe(1);
+  expect(server.streams[0]).toBe(stream);
 });
 
 test("a refused token is said to be refused, and nothing is tried any more", async () => {

@@ -9,6 +9,11 @@ export type LiveState = "connecting" | "live" | "offline" | "refused";
 
 type Listener = (event: Api<"EventResource">) => void;
 
+/** A tab that has the stream gives others a sign about this often, in milliseconds: as often as the server gives it one. */
+export const beat = 15_000;
+/** So many times in a row nothing is heard of it before another tab takes its place. */
+const patience = 3;
+
 /** What it needs of the browser. */
 export interface Surroundings {
   fetch: typeof fetch;
@@ -29,7 +34,8 @@ const browser: Surroundings = {
  * The one stream by which the whole dashboard learns what changes. It goes on behind the last event it saw, so that
  * nothing is missed while the server or the network is away, and tells the cache of queries what is out of date.
  *
- * The tabs of a browser share it, since a browser has few connections to a server: one has it and tells the others.
+ * The tabs of a browser share it, since a browser has few connections to a server: one has it and tells the others. One that
+ * hangs tells nothing, and keeps it all the same: a tab that somebody sees takes it away then.
  */
 export class Live {
   state: LiveState = "connecting";
@@ -40,6 +46,8 @@ export class Live {
   #tabs: Tabs | undefined;
   /** Whether this tab has the stream. */
   #leads = false;
+  /** How often anything was heard of the tab that has it. */
+  #heard = 0;
   #failures = 0;
   #stop = new AbortController();
   #watchers = new Set<() => void>();
@@ -71,9 +79,43 @@ export class Live {
   async run(): Promise<void> {
     this.#tabs = await this.#around.tabs((word) => this.#hear(word));
     this.#tabs?.tell({ kind: "hello" });
+    let rob = false;
     while (!this.#stop.signal.aborted) {
-      await (this.#tabs === undefined ? this.#lead() : this.#tabs.alone(() => this.#lead(), this.#stop.signal));
-      if (!this.#stop.signal.aborted) await this.#pause();
+      if (this.#tabs === undefined) await this.#lead(this.#stop.signal);
+      else rob = await this.#turn(this.#tabs, rob);
+      if (!this.#stop.signal.aborted && !rob) await this.#pause();
+    }
+  }
+
+  /** Has the stream when it is this tab's turn. True when the tab that has it is silent: it is to be robbed. */
+  async #turn(tabs: Tabs, rob: boolean): Promise<boolean> {
+    const over = new AbortController();
+    const waiting = new AbortController();
+    let silent = false;
+    void this.#silence(over.signal).then(() => {
+      if (over.signal.aborted) return;
+      silent = true;
+      waiting.abort();
+    });
+    await tabs.alone(
+      (robbed) => {
+        over.abort();
+        return this.#lead(AbortSignal.any([this.#stop.signal, robbed]));
+      },
+      AbortSignal.any([this.#stop.signal, waiting.signal]),
+      rob,
+    );
+    over.abort();
+    return silent;
+  }
+
+  /** Waits until nothing was heard for a while of the tab that has the stream, or until that does not matter any more. */
+  async #silence(over: AbortSignal): Promise<void> {
+    for (let silent = 0; silent < patience && !over.aborted; ) {
+      const before = this.#heard;
+      await this.#around.wait(beat);
+      // Of many tabs only one that somebody sees needs it, and the timers of others are late.
+      silent = this.#heard === before && !this.#around.hidden() ? silent + 1 : 0;
     }
   }
 
@@ -90,12 +132,15 @@ export class Live {
     this.#become("refused");
   }
 
-  /** Has the stream, until it breaks while nobody sees this tab: the timers of such a tab are late, another one is quicker. */
-  async #lead() {
+  /**
+   * Has the stream until `stop`, or until it breaks while nobody sees this tab: the timers of such a tab are late, another one
+   * is quicker.
+   */
+  async #lead(stop: AbortSignal) {
     this.#leads = true;
-    for (;;) {
-      await this.#connection();
-      if (this.#stop.signal.aborted || this.#around.hidden()) break;
+    while (!stop.aborted) {
+      await this.#connection(stop);
+      if (stop.aborted || this.#around.hidden()) break;
       await this.#pause();
     }
     this.#leads = false;
@@ -106,17 +151,23 @@ export class Live {
     return this.#around.wait(Math.random() * Math.min(15_000, 500 * 2 ** this.#failures++));
   }
 
-  async #connection() {
-    const stop = this.#stop.signal;
+  async #connection(stop: AbortSignal) {
     try {
       const resume: Record<string, string> = this.#last === undefined ? {} : { "Last-Event-ID": String(this.#last) };
-      const response = await this.#around.fetch("/api/v1/events/stream", {
-        headers: { Accept: "text/event-stream", ...headers(), ...resume },
-        signal: stop,
-      });
+      // A server that does not answer at all is none: the tabs are to hear of that, and not to rob one another.
+      const late = new AbortController();
+      const timer = setTimeout(() => late.abort(), beat);
+      const response = await this.#around
+        .fetch("/api/v1/events/stream", {
+          headers: { Accept: "text/event-stream", ...headers(), ...resume },
+          signal: AbortSignal.any([stop, late.signal]),
+        })
+        .finally(() => clearTimeout(timer));
       if (!response.ok || response.body === null) throw new ApiError(response.status, await problemOf(response));
       this.#tell({ kind: "connected" });
-      for await (const message of messages(response.body)) {
+      for await (const message of messages(response.body, () => this.#signOfLife(stop))) {
+        // What is left to read belongs to the tab that has taken the stream.
+        if (stop.aborted) return;
         // The server cannot go on; it ends the stream.
         if (message.event === "error") break;
         this.#failures = 0;
@@ -126,7 +177,11 @@ export class Live {
       if (stop.aborted) return;
       if (error instanceof ApiError && isRefusal(error)) return this.refuse(error);
     }
-    this.#tell({ kind: "offline" });
+    if (!stop.aborted) this.#tell({ kind: "offline" });
+  }
+
+  #signOfLife(stop: AbortSignal) {
+    if (!stop.aborted) this.#tabs?.tell({ kind: "here", live: this.state === "live", last: this.#last });
   }
 
   #tell(news: News) {
@@ -137,16 +192,19 @@ export class Live {
 
   #hear(word: Word) {
     if (this.#stop.signal.aborted) return;
+    if (word.kind !== "hello") this.#heard++;
     if (word.kind === "hello") {
       // While it connects, all will be told in a moment.
       if (this.#leads && this.state !== "connecting") {
         this.#tabs?.tell({ kind: "here", live: this.state === "live", last: this.#last });
       }
     } else if (word.kind === "here") {
-      if (this.state !== "connecting" || this.#leads) return;
-      this.#last = word.last;
-      this.#learn({ kind: word.live ? "connected" : "offline" });
-    } else {
+      if (this.#leads) return;
+      if (this.state === "connecting") this.#last = word.last;
+      // It may have been heard out of turn.
+      if (this.state !== (word.live ? "live" : "offline")) this.#learn({ kind: word.live ? "connected" : "offline" });
+    } else if (!this.#leads || word.kind === "message") {
+      // What a tab says of its connection that does not know yet that it was robbed is of no use to the one that leads now.
       // What was before this message came when this tab did not hear.
       if (word.kind === "message" && (word.after ?? 0) > (this.#last ?? 0)) {
         this.#last = word.after;

@@ -12,7 +12,8 @@ export function usePaged<T>(queryKey: QueryKey, fetchPage: (cursor: string | und
     queryFn: ({ pageParam }) => fetchPage(pageParam),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => last.next_cursor ?? undefined,
-    // What no event tells of is looked at anew when somebody comes back to the page.
+    // What no event tells of is looked at anew when somebody comes back to the page, from another one or from elsewhere.
+    refetchOnMount: "always",
     refetchOnWindowFocus: "always",
     select: (data: InfiniteData<Page<T>>) => data.pages.flatMap((page) => page.items),
   });

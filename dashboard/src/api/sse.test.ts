@@ -28,6 +28,16 @@ test("comments keep a connection alive and are not messages; what has no end is 
   expect(await all(": hello\n\n", "data: cut off")).toEqual([]);
 });
 
+test("each comment is told as a sign of life, one that is not whole yet is not", async () => {
+  let signs = 0;
+  const alive = () => {
+    signs++;
+  };
+  const before = [];
+  for await (const _ of messages(body(": one\n\n", ":", "\n\ndata: x\n\n: thr"), alive)) before.push(signs);
+  expect([before, signs]).toEqual([[2], 2]);
+});
+
 test("lines may end with CR LF, also when a piece ends between the two", async () => {
   expect(await all("data: a\r", "\ndata: b\r\n\r\n")).toEqual([{ event: "message", data: "a\nb", id: undefined }]);
 });

@@ -7,9 +7,12 @@ export interface Message {
 
 /**
  * Reads server-sent events from a body (WHATWG HTML, "Server-sent events"). `EventSource` cannot send a token, so the
- * stream is read with `fetch`.
+ * stream is read with `fetch`. `alive` is called for each comment: a server sends them when it has nothing else to say.
  */
-export async function* messages(body: ReadableStream<Uint8Array>): AsyncGenerator<Message> {
+export async function* messages(
+  body: ReadableStream<Uint8Array>,
+  alive: () => void = () => undefined,
+): AsyncGenerator<Message> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let rest = "";
@@ -33,6 +36,7 @@ export async function* messages(body: ReadableStream<Uint8Array>): AsyncGenerato
           continue;
         }
         const colon = line.indexOf(":");
+        if (colon === 0) alive();
         const field = colon < 0 ? line : line.slice(0, colon);
         const text = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));
         if (field === "data") lines.push(text);

@@ -13,15 +13,18 @@ export type Word =
   | News
   /** A tab is new here. */
   | { kind: "hello" }
-  /** How it stands, for the one that is new. */
+  /** How it stands with the tab that has the stream: for one that is new, and now and then as a sign of life. */
   | { kind: "here"; live: boolean; last: number | undefined };
 
 /** The other tabs of this browser that may see the same. */
 export interface Tabs {
   /** Tells all the others. */
   tell: (word: Word) => void;
-  /** Does some work when no other tab is at it; never rejects. */
-  alone: (work: () => Promise<void>, stop: AbortSignal) => Promise<void>;
+  /**
+   * Does some work when no other tab is at it, or, with `rob`, in the place of the one that is. `robbed` is aborted when
+   * another tab does that: then the work has to end. Returns when it has, or when `stop` came before it began; never rejects.
+   */
+  alone: (work: (robbed: AbortSignal) => Promise<void>, stop: AbortSignal, rob: boolean) => Promise<void>;
 }
 
 /**
@@ -35,12 +38,25 @@ export async function browserTabs(hear: (word: Word) => void): Promise<Tabs | un
   channel.addEventListener("message", ({ data }: MessageEvent<Word>) => hear(data));
   return {
     tell: (word) => channel.postMessage(word),
-    alone: async (work, stop) => {
+    alone: async (work, stop, rob) => {
+      const robbed = new AbortController();
+      let begun = undefined as Promise<void> | undefined;
+      const begin = () => {
+        begun = work(robbed.signal);
+        return begun;
+      };
       try {
-        await navigator.locks.request(name, { signal: stop }, work);
+        // A lock that is stolen cannot be waited for, so there is nothing to stop either.
+        await navigator.locks.request(name, rob ? { steal: true } : { signal: stop }, begin);
       } catch {
-        // A browser that gives this page no locks: it has to do without the others.
-        if (!stop.aborted) await work();
+        if (begun !== undefined) {
+          // Another tab has stolen the lock; the work goes on until it is told.
+          robbed.abort();
+          await begun;
+        } else if (!stop.aborted) {
+          // A browser that gives this page no locks: it has to do without the others.
+          await begin();
+        }
       }
     },
   };

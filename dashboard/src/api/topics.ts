@@ -5,8 +5,10 @@ const keys: Record<string, QueryKey[]> = {
   jobs: [["jobs"], ["job"], ["live"]],
   definitions: [["definitions"], ["live", "schedules"]],
   ants: [["live", "ants"]],
-  configs: [["configs"], ["secrets"]],
+  // Definitions say of their webhooks whether there is the secret.
+  configs: [["configs"], ["secrets"], ["definitions", "all"]],
   tokens: [["tokens"]],
+  audit: [["audit"]],
   deliveries: [["live", "deliveries"], ["delivery"]],
   notifications: [["live", "notifications"]],
   status: [

@@ -16,7 +16,7 @@ export function useLive(): Live {
 
 /**
  * Asks anew for what is much work for the server some time after something has happened, and not with each event of a busy
- * server.
+ * server. What happens while nobody looks is not listened to: it is asked for anew when somebody comes back.
  */
 export function useStale(key: string[], matters: (event: Api<"EventResource">) => boolean = () => true) {
   const live = useLive();
@@ -25,6 +25,7 @@ export function useStale(key: string[], matters: (event: Api<"EventResource">) =
   asked.current = { key, matters };
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
+    void queries.invalidateQueries({ queryKey: asked.current.key });
     const stop = live.listen((event) => {
       if (!asked.current.matters(event)) return;
       timer ??= setTimeout(() => {

@@ -21,4 +21,8 @@ function write(next: ReadonlySet<string>) {
 
 export const hide = (each: string) => write(new Set([...known.get(), each]));
 
+/** Takes back that these are hidden. */
+export const showAgain = (these: readonly string[]) =>
+  write(new Set([...known.get()].filter((each) => !these.includes(each))));
+
 export const useHidden = (): ReadonlySet<string> => useShared(known);

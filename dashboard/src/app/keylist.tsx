@@ -1,11 +1,16 @@
 import { Dialog } from "../ui/dialog";
-import { caps, isMac, useAllKeys } from "./keys";
+import { Check } from "../ui/field";
+import { caps, isMac, isOfCharacters, setCharacterKeys, useAllKeys, useCharacterKeys } from "./keys";
 
-/** The list of keys that work on this page (`?`). */
+/** The list of keys that work on this page (`?`), and whether those of one letter do. */
 export function KeyList({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
-  const groups = useAllKeys();
+  const all = useAllKeys();
+  const characters = useCharacterKeys();
   const mac = isMac();
   if (!open) return null;
+  const groups = all
+    .map((group) => ({ ...group, keys: group.keys.filter(({ keys }) => characters || !isOfCharacters(keys)) }))
+    .filter(({ keys }) => keys.length > 0);
   return (
     <Dialog wide title="Keys" onClose={() => onOpenChange(false)}>
       <div className="gap-x-8 sm:columns-2">
@@ -25,12 +30,26 @@ export function KeyList({ open, onOpenChange }: { open: boolean; onOpenChange: (
           </section>
         ))}
       </div>
+      <Check
+        checked={characters}
+        onChange={setCharacterKeys}
+        hint={
+          <>
+            Turn them off when you dictate, or press them by mistake; this browser remembers it. <Caps keys="mod+k" />{" "}
+            then has what they do, and this list.
+          </>
+        }
+      >
+        Keys of one letter
+      </Check>
     </Dialog>
   );
 }
 
-/** A key as it is written on a keyboard. */
+/** A key as it is written on a keyboard; nothing when it is turned off. */
 export function Caps({ keys, mac = isMac() }: { keys: string; mac?: boolean }) {
+  const characters = useCharacterKeys();
+  if (!characters && isOfCharacters(keys)) return null;
   return (
     <span className="inline-flex items-center gap-1 text-xs text-soft">
       {caps(keys, mac).map((step, index) => (

@@ -1,5 +1,9 @@
 import { expect, test } from "vitest";
-import { caps, matches, type Press, Presses } from "./keys";
+import type { Press } from "./keys";
+
+// A browser keeps there whether some keys are turned off; there is no such storage outside of one.
+Object.assign(globalThis, { localStorage: { getItem: () => null } });
+const { caps, isOfCharacters, matches, Presses } = await import("./keys");
 
 const press = (key: string, more: Partial<Press> = {}): Press => ({
   key,
@@ -45,6 +49,12 @@ test("shift pressed on the way to a character does not end a sequence", () => {
   presses.take(press("g"), 0, keys);
   presses.take(press("Shift", { shiftKey: true }), 100, keys);
   expect(presses.take(press("?", { shiftKey: true }), 200, keys)).toEqual({ keys: "g ?" });
+});
+
+test("what is a character alone is known from what has a name or is pressed with another key", () => {
+  for (const keys of ["j", "X", "?", "/", "g j", "+"]) expect(isOfCharacters(keys), keys).toBe(true);
+  for (const keys of ["Enter", "Escape", "mod+k", "shift+Enter", "mod++", "alt+j", "ArrowUp"])
+    expect(isOfCharacters(keys), keys).toBe(false);
 });
 
 test("keys are written as people know them", () => {

@@ -79,13 +79,29 @@ export function caps(keys: string, mac: boolean): string[][] {
   });
 }
 
+/** Whether a key is of characters alone, which somebody who dictates may press without knowing (WCAG 2.1.4). */
+export const isOfCharacters = (keys: string) => keys.split(" ").some((step) => /^(shift\+)?.$/u.test(step));
+
+// Who has turned such keys off has done so for this browser.
+const charactersOff = "atta.character-keys";
+const characters = new Shared(localStorage.getItem(charactersOff) !== "off");
+
+export function setCharacterKeys(on: boolean) {
+  if (on) localStorage.removeItem(charactersOff);
+  else localStorage.setItem(charactersOff, "off");
+  characters.set(on);
+}
+
+/** Whether keys that are characters alone do anything. */
+export const useCharacterKeys = (): boolean => useShared(characters);
+
 const groups = new Map<symbol, Group>();
 const presses = new Presses();
 const listed = new Shared<readonly Group[]>([]);
 
 function changed() {
   // The newest are nearest to the user; the shell is behind every page, whenever it was mounted.
-  const all = [...groups.values()].reverse();
+  const all = [...groups.values()].filter((group) => group.keys.length > 0).reverse();
   listed.set([...all.filter((group) => !group.shell), ...all.filter((group) => group.shell)]);
 }
 
@@ -115,7 +131,8 @@ function onKey(event: KeyboardEvent) {
     document.querySelector('[role="dialog"], [role="alertdialog"], [role="menu"], [role="listbox"][data-state]')
   )
     return;
-  const keys = listed.get().flatMap((group) => group.keys);
+  const all = listed.get().flatMap((group) => group.keys);
+  const keys = characters.get() ? all : all.filter((each) => !isOfCharacters(each.keys));
   const key = presses.take(event, event.timeStamp, keys);
   if (key === undefined) return;
   event.preventDefault();

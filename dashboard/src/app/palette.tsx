@@ -9,7 +9,7 @@ import { useFocusBack } from "../ui/focus";
 import { plain } from "../ui/inline";
 import { useSettled } from "../ui/settled";
 import { lookOf, StateBadge } from "../ui/state";
-import { callerQuery, signOut } from "./caller";
+import { callerQuery, signOut, useMay } from "./caller";
 import { Caps } from "./keylist";
 import { useAllKeys } from "./keys";
 import { definitions } from "./overview";
@@ -71,6 +71,7 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
   const known = useQuery(definitions);
   const pages = usePages();
   const { data: caller } = useQuery(callerQuery);
+  const may = useMay();
   const keys = useAllKeys().filter(({ shell }) => !shell);
   // Jobs come later than what is known here, and what was chosen may be gone: Enter always has something to open.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the list changes when these do
@@ -176,6 +177,25 @@ function Found({ close, onShowKeys }: { close: () => void; onShowKeys: () => voi
             </Command.Item>
           ))}
         </Command.Group>
+        {text.trim() !== "" && may("submitter") && (
+          <Command.Group heading="Run" className={heading}>
+            {(known.data ?? [])
+              .filter(({ enabled }) => enabled)
+              .map(({ job_type: type }) => (
+                <Command.Item
+                  key={type}
+                  value={`run ${type}`}
+                  className={item}
+                  onSelect={go(
+                    () => void router.navigate({ to: "/definitions/$type", params: { type }, search: { tab: "run" } }),
+                  )}
+                >
+                  <Play aria-hidden size={15} className="text-soft" />
+                  <span className="min-w-0 flex-1 truncate">Run {type}…</span>
+                </Command.Item>
+              ))}
+          </Command.Group>
+        )}
         <Command.Group heading="Actions" className={heading}>
           <Command.Item value="action show keys shortcuts" className={item} onSelect={go(onShowKeys)}>
             <Keyboard aria-hidden size={15} className="text-soft" />

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useId, useState } from "react";
 import type { Api } from "../api/client";
 import { token } from "../api/client";
 import { confirm } from "../ui/confirm";
@@ -17,7 +17,8 @@ export function VoteBox({ approval }: { approval: Api<"ApprovalResource"> }) {
   const may = useMay();
   // Who has a token votes as whom it belongs to.
   const name = caller?.user ?? own;
-  const [asking, setAsking] = useState(false);
+  // Whether it is asked for a name: for the first one, or for another one.
+  const [asking, setAsking] = useState<"first" | "another">();
   const { approve, reject } = consequences(approval);
   const mine = approval.votes.find((each) => each.voter === name && name !== "");
 
@@ -25,7 +26,7 @@ export function VoteBox({ approval }: { approval: Api<"ApprovalResource"> }) {
   const needsName = token.get() === null && name === "";
   const decide = (decision: Api<"Decision">) => {
     if (needsName) {
-      setAsking(true);
+      setAsking("first");
       return;
     }
     const who = token.get() === null ? ` You vote as ${person()}.` : "";
@@ -45,6 +46,21 @@ export function VoteBox({ approval }: { approval: Api<"ApprovalResource"> }) {
       done: decision === "approve" ? "Your approval is counted." : "Your rejection is counted.",
     });
   };
+
+  // Who has said a wrong name says another one: a vote in the name of somebody who is not asked is refused.
+  const votesAs = token.get() === null && !caller?.user && own !== "" && (
+    <p className="text-xs break-words text-soft">
+      You vote as {own} ·{" "}
+      <button
+        type="button"
+        className="min-h-target text-accent underline"
+        aria-label="Change the name in which you vote"
+        onClick={() => setAsking("another")}
+      >
+        Change
+      </button>
+    </p>
+  );
 
   return (
     <div className="flex flex-col gap-2">
@@ -69,12 +85,15 @@ export function VoteBox({ approval }: { approval: Api<"ApprovalResource"> }) {
         <NotYours needed="operator" to="vote" />
       ) : caller?.user && !named(approval, caller.user) ? (
         <p className="text-xs text-soft">You are {caller.user}, who is not asked here.</p>
-      ) : asking && needsName ? (
-        <NameForm done={() => setAsking(false)} />
+      ) : asking === "another" || (asking === "first" && needsName) ? (
+        <NameForm before={own} done={() => setAsking(undefined)} />
       ) : mine ? (
-        <p className="text-soft">
-          You ({name}) have {mine.decision === "approve" ? "approved" : "rejected"}; others have to vote.
-        </p>
+        <>
+          <p className="text-soft">
+            You ({name}) have {mine.decision === "approve" ? "approved" : "rejected"}; others have to vote.
+          </p>
+          {votesAs}
+        </>
       ) : (
         <div className="flex flex-wrap items-center gap-2">
           <Button look="primary" onClick={() => decide("approve")}>
@@ -84,6 +103,7 @@ export function VoteBox({ approval }: { approval: Api<"ApprovalResource"> }) {
             Reject…
           </Button>
           <span className="min-w-0 text-xs text-soft">{approve}</span>
+          {votesAs}
         </div>
       )}
     </div>
@@ -104,9 +124,10 @@ function voters(approval: Api<"ApprovalResource">): string {
 }
 
 /** Asks in whose name this browser votes. */
-function NameForm({ done }: { done: () => void }) {
-  const [name, setName] = useState("");
+function NameForm({ before, done }: { before: string; done: () => void }) {
+  const [name, setName] = useState(before);
   const [refused, setRefused] = useState(false);
+  const rule = useId();
   return (
     <form
       className="flex flex-wrap items-end gap-2"
@@ -127,14 +148,19 @@ function NameForm({ done }: { done: () => void }) {
           value={name}
           autoComplete="username"
           aria-invalid={refused}
-          aria-describedby="name-rule"
+          aria-describedby={rule}
           // biome-ignore lint/a11y/noAutofocus: it appears because the user has pressed a button that needs it
           autoFocus
           onChange={(event) => setName(event.target.value)}
         />
       </label>
       <Button type="submit">Use this name</Button>
-      <p id="name-rule" className={refused ? "w-full text-xs text-bad" : "w-full text-xs text-soft"}>
+      {before !== "" && (
+        <Button look="quiet" onClick={done}>
+          Stay {before}
+        </Button>
+      )}
+      <p id={rule} className={refused ? "w-full text-xs text-bad" : "w-full text-xs text-soft"}>
         Letters, digits and . _ @ + - (this browser remembers it; the server believes it, as it asks for no token).
       </p>
     </form>

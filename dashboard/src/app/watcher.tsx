@@ -17,10 +17,11 @@ export function useNeedCount(): number | undefined {
   const counts = useQuery(jobCounts).data?.needs;
   const hidden = useHidden();
   const listed = useQuery({ ...blockedJobs, enabled: hidden.size > 0 }).data?.items;
-  // Who hides some counts those that are listed: nobody could hide the others.
-  const blocked = hidden.size > 0 ? listed?.filter((job) => !hidden.has(hideKey(job))).length : counts?.blocked;
-  if (counts === undefined || blocked === undefined) return undefined;
-  return counts.approvals + counts.budgets + counts.paused + blocked;
+  // Only what is listed can be hidden; there may be more than that.
+  const away = hidden.size > 0 ? listed?.filter((job) => hidden.has(hideKey(job))).length : 0;
+  if (counts === undefined || away === undefined) return undefined;
+  // The two are not of the same moment.
+  return counts.approvals + counts.budgets + counts.paused + Math.max(0, counts.blocked - away);
 }
 
 /** What needs somebody, as far as it is known and somebody wants to be told; undefined until then. */

@@ -162,9 +162,9 @@ function Log({
             layout.fold(store.groups, folded);
             redraw();
           }}
-          onGo={(line) => {
+          onGo={(line, extend) => {
             const there = Math.min(line, Math.max(0, store.lines - 1));
-            onSelect(there, false);
+            onSelect(there, extend);
             show(there);
           }}
           onCopy={() => {

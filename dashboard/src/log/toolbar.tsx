@@ -130,7 +130,8 @@ interface Props {
   onWrap: () => void;
   onFollow: () => void;
   onFoldAll: (folded: boolean) => void;
-  onGo: (line: number) => void;
+  /** Goes to a line and selects it, or all lines up to it from the one that is selected. */
+  onGo: (line: number, extend: boolean) => void;
   onCopy: () => void;
   onLink: () => void;
   onDownload: () => void;
@@ -183,22 +184,31 @@ export function Tools(props: Props) {
   );
 }
 
-function GoTo({ onGo }: { onGo: (line: number) => void }) {
+function GoTo({ onGo }: { onGo: Props["onGo"] }) {
   const [text, setText] = useState("");
+  const go = (extend: boolean) => {
+    if (/^[1-9]\d*$/.test(text)) onGo(Number(text) - 1, extend);
+  };
   return (
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        if (/^[1-9]\d*$/.test(text)) onGo(Number(text) - 1);
+        go(false);
       }}
     >
       <input
         aria-label="Go to line"
+        title="Shift+Enter selects all lines up to this one"
         placeholder="Line"
         inputMode="numeric"
         className={cn(input, "w-14")}
         value={text}
         onChange={(event) => setText(event.target.value.replace(/\D/g, "").slice(0, 12))}
+        onKeyDown={(event) => {
+          if (event.key !== "Enter" || !event.shiftKey) return;
+          event.preventDefault();
+          go(true);
+        }}
       />
     </form>
   );

@@ -177,7 +177,7 @@ export function LogViewport(props: Props) {
     if (changed) redraw((count) => count + 1);
   });
 
-  // Numbers of lines are no links of their own: "Go to line" does the same by keyboard.
+  // Numbers of lines are no links of their own: "Go to line" does the same by keyboard, with Shift too.
   useEffect(() => {
     const element = rows.current;
     if (element === null) return;

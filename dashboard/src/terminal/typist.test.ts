@@ -169,10 +169,36 @@ describe("typing into a terminal", () => {
     const typist = typistOf(fetch);
     await typist.begin(size, false);
     typist.type(bytes("x"));
+    await settle();
+    expect(typist.notice).toContain("does not read");
     await settle(2000);
     expect(asked.slice(1)).toEqual(Array(3).fill("POST /s1/input?seq=1 x"));
-    expect(typist.notice).toContain("does not read");
+    expect(typist.notice).toBeUndefined();
     expect(typist.typing.state).toBe("typing");
+  });
+
+  it("no more says that the program does not read when somebody else has taken over", async () => {
+    const closed = problem(410, "terminal_closed", "bob took over");
+    const { fetch } = server(opened(), problem(429, "terminal_busy"), closed, problem(409, "terminal_in_use", "bob"));
+    const typist = typistOf(fetch);
+    await typist.begin(size, false);
+    typist.type(bytes("x"));
+    await settle(2000);
+    expect(typist.typing).toEqual({ state: "in_use", message: "bob" });
+    expect(typist.notice).toBeUndefined();
+  });
+
+  it("says that there is a new session although the program did not read for a while before", async () => {
+    const closed = problem(410, "terminal_closed", "silent for a minute");
+    const { fetch, asked } = server(opened(), problem(429, "terminal_busy"), done, closed, opened("s2"));
+    const typist = typistOf(fetch);
+    await typist.begin(size, false);
+    typist.type(bytes("x"));
+    await settle(2000);
+    typist.type(bytes("y"));
+    await settle();
+    expect(asked.at(-1)).toBe("POST /s2/input?seq=1 y");
+    expect(typist.notice).toContain("silent for a minute. You type in a new one now");
   });
 
   it("cuts a large paste into what the server takes, and refuses what is too large for us", async () => {

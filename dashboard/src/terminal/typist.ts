@@ -46,6 +46,8 @@ export const mostKept = 256 * 1024;
 const alive = 20_000;
 /** A request that has no answer by then is sent again. */
 const patience = 15_000;
+/** Said as long as it is so. */
+const unread = "The program does not read what is typed; it is kept until it does.";
 
 /**
  * Types into the terminal of an attempt. What is typed is numbered, and sent again under its number until the server
@@ -125,7 +127,7 @@ export class Typist {
     void this.#tellSize();
   }
 
-  /** `because`: why the session before was not ours any more. */
+  /** `because`: why the session before was not ours any more, when nothing else was said of that. */
   async #open(turn: number, takeOver: boolean, because?: string): Promise<void> {
     for (let failures = 0; ; failures++) {
       let response: Response;
@@ -147,7 +149,7 @@ export class Typist {
         }
         this.#session = { id: session, seq };
         // A server that was killed may have taken what it did not pass on.
-        if (because !== undefined && this.notice === undefined)
+        if (because !== undefined)
           this.#say(`${because}. You type in a new one now: see whether the last of what you typed is there.`);
         this.#become({ state: "typing" });
         this.#life ??= setInterval(() => void this.#tellSize(), alive);
@@ -202,6 +204,7 @@ export class Typist {
       if (turn !== this.#turn) return;
       if (response?.ok) {
         session.seq++;
+        if (this.notice === unread) this.#say(undefined);
         this.#become({ state: "typing" });
         return;
       }
@@ -215,7 +218,7 @@ export class Typist {
           if (!doubtful) this.#putBack(bytes);
           return this.#refused(turn, problem, response, doubtful ? bytes.length : 0);
         }
-        this.#say("The program does not read what is typed; it is kept until it does.");
+        this.#say(unread);
       }
       await this.#backoff(failures);
       if (turn !== this.#turn) return;
@@ -273,7 +276,7 @@ export class Typist {
     if (!isCode(problem, "terminal_closed")) return this.#leave({ state: "ended", message });
     this.#session = undefined;
     this.#become({ state: "reconnecting" });
-    await this.#open(turn, false, message);
+    await this.#open(turn, false, lost > 0 ? undefined : message);
   }
 
   #take(): Uint8Array<ArrayBuffer> {
@@ -324,10 +327,11 @@ export class Typist {
     clearInterval(this.#life);
     this.#life = undefined;
     this.#forget();
+    if (this.notice === unread) this.#say(undefined);
     this.#become(typing);
   }
 
-  #say(notice: string) {
+  #say(notice: string | undefined) {
     this.notice = notice;
     this.#tell();
   }

@@ -160,7 +160,7 @@ export function Source({ text, label }: { text: string; label: string }) {
 }
 
 interface More {
-  isError: boolean;
+  isFetchNextPageError: boolean;
   error: unknown;
   hasNextPage: boolean;
   isFetchingNextPage: boolean;
@@ -169,7 +169,7 @@ interface More {
 
 /** Below a list that comes in pages. */
 export function ShowMore({ query }: { query: More }) {
-  if (query.isError) {
+  if (query.isFetchNextPageError) {
     return (
       <div className="p-3">
         <ErrorBox error={query.error} retry={() => void query.fetchNextPage()} />

@@ -121,15 +121,46 @@ export function ErrorBox({ error, retry }: { error: unknown; retry?: () => void 
   );
 }
 
-/** Shows a query: its data, or that it is being fetched, or its error. Data that is there stays while it is fetched anew. */
+/** Said above what was answered before: it may be out of date, whatever the connection is said to be. */
+export function OutOfDate({ error, retry }: { error: unknown; retry: () => void }) {
+  return (
+    <div
+      role="status"
+      className="mb-2 flex flex-wrap items-center gap-2 rounded-md border border-line bg-ask-soft px-3 py-1.5 text-ask"
+    >
+      <CircleAlert aria-hidden size={16} className="shrink-0" />
+      <span className="min-w-0 break-words">
+        This could not be asked for again: {error instanceof Error ? error.message : String(error)}
+      </span>
+      <Button onClick={retry}>Try again</Button>
+    </div>
+  );
+}
+
+/**
+ * Shows a query: its data, or that it is being fetched, or its error. Data that is there stays while it is fetched anew, and
+ * when that fails, which is said.
+ */
 export function Loaded<T>({
   query,
   children,
 }: {
-  query: Pick<UseQueryResult<T>, "data" | "isError" | "error"> & { refetch: () => unknown };
+  query: Pick<UseQueryResult<T>, "data" | "isError" | "error"> & {
+    refetch: () => unknown;
+    isFetchNextPageError?: boolean;
+  };
   children: (data: T) => React.ReactNode;
 }) {
-  if (query.data !== undefined) return <>{children(query.data)}</>;
+  if (query.data !== undefined) {
+    // That there is no more of a list is said at its end.
+    const outOfDate = query.isError && query.isFetchNextPageError !== true;
+    return (
+      <>
+        {outOfDate && <OutOfDate error={query.error} retry={() => void query.refetch()} />}
+        {children(query.data)}
+      </>
+    );
+  }
   if (query.isError) return <ErrorBox error={query.error} retry={() => void query.refetch()} />;
   return <Busy />;
 }

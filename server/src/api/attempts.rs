@@ -14,7 +14,7 @@ use super::access::{Access, Routes};
 use super::page::{Binding, tagged};
 use super::problem::ApiError;
 use super::request::{Params, Path};
-use crate::store::StoredCommand;
+use crate::store::{HistoryOrder, StoredCommand};
 
 /// Attempts of a task that stand with its job; all are listed here.
 const WITH_JOB: usize = 20;
@@ -26,12 +26,13 @@ pub(super) fn routes() -> Routes {
     Routes::new().with(Access::VIEWER, routes!(list)).with(Access::VIEWER, routes!(command))
 }
 
-/// List the attempts of a job, oldest first
+/// List the attempts of a job, oldest first unless told otherwise
 #[utoipa::path(
     get, path = "/api/v1/jobs/{id}/attempts", tag = "jobs", operation_id = "list_attempts",
     params(
         ("id" = String, Path, description = "The job's id"),
         ("task" = Option<String>, Query, description = "Of this task"),
+        ("order" = Option<String>, Query, description = "`oldest` by default; `newest`: the latest attempt comes first"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Rows of a page, 50 by default"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),
     ),
@@ -43,6 +44,7 @@ async fn list(
     mut params: Params,
 ) -> Result<Json<Page<JobAttemptResource>>, ApiError> {
     let task = params.one("task")?;
+    let order = history_order(&mut params)?;
     let limit = params.limit()?;
     let cursor = params.one("cursor")?;
     params.finish()?;
@@ -56,10 +58,24 @@ async fn list(
             Some(true) => {}
         },
     }
-    let binding = Binding::new("attempts", &(&job, &task));
+    let name = match order {
+        HistoryOrder::Oldest => "attempts",
+        HistoryOrder::Newest => "attempts, newest first",
+    };
+    let binding = Binding::new(name, &(&job, &task));
     let after: Option<u32> = binding.key(cursor.as_deref())?;
-    let rows = context.reads.attempts(&job, task.as_deref(), after, limit + 1).await?;
+    let rows = context.reads.attempts(&job, task.as_deref(), order, after, limit + 1).await?;
     Ok(Json(binding.page(rows, limit, |row| row.attempt.number)?))
+}
+
+/// The order that a request wants the history of a job in.
+pub(super) fn history_order(params: &mut Params) -> Result<HistoryOrder, ApiError> {
+    let order = params.parsed("order", |word| match word {
+        "oldest" => Ok(HistoryOrder::Oldest),
+        "newest" => Ok(HistoryOrder::Newest),
+        _ => Err("oldest or newest is expected"),
+    })?;
+    Ok(order.unwrap_or_default())
 }
 
 /// Get what an ant was told to do in an attempt

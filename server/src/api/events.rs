@@ -20,10 +20,12 @@ use utoipa_axum::routes;
 
 use super::Context;
 use super::access::{Access, Routes};
+use super::attempts::history_order;
 use super::page::Binding;
 use super::problem::ApiError;
 use super::request::{Params, Path};
 use crate::scheduler::{Changes, Topic};
+use crate::store::HistoryOrder;
 
 /// Stored events that are read at once.
 const BATCH: u32 = 100;
@@ -37,13 +39,16 @@ pub(super) fn routes() -> Routes {
         .with(Access::VIEWER, routes!(stream_of_all))
 }
 
-/// List what happened to a job, oldest first
+/// List what happened to a job, oldest first unless told otherwise
+///
+/// In the order `newest` the lines of one sequence number come backwards too: all of it is the other order read from its end.
 #[utoipa::path(
     get, path = "/api/v1/jobs/{id}/events", tag = "events", operation_id = "list_events",
     params(
         ("id" = String, Path, description = "The job's id"),
+        ("order" = Option<String>, Query, description = "`oldest` by default; `newest`: what happened last comes first"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Rows of a page, 50 by default"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, in the same order"),
     ),
     responses((status = 200, body = Page<EventResource>))
 )]
@@ -52,6 +57,7 @@ async fn list(
     Path(id): Path<String>,
     mut params: Params,
 ) -> Result<Json<Page<EventResource>>, ApiError> {
+    let order = history_order(&mut params)?;
     let limit = params.limit()?;
     let cursor = params.one("cursor")?;
     params.finish()?;
@@ -59,14 +65,26 @@ async fn list(
     if !context.reads.job_exists(&id).await? {
         return Err(super::jobs::unknown(&id));
     }
-    let binding = Binding::new("events", &id);
-    // The event to go on with, and how many of its lines were seen.
-    let (mut after, mut skip): (i64, usize) = binding.key(cursor.as_deref())?.unwrap_or((0, 0));
+    let (name, edge) = match order {
+        HistoryOrder::Oldest => ("events", 0),
+        HistoryOrder::Newest => ("events, newest first", i64::MAX),
+    };
+    let binding = Binding::new(name, &id);
+    // The event to go on behind, and how many lines of the next one were seen.
+    let (mut after, mut skip): (i64, usize) = binding.key(cursor.as_deref())?.unwrap_or((edge, 0));
     let wanted = limit as usize;
     let mut items = Vec::new();
     loop {
         // `after` is the last event that was seen whole; with `skip`, the next one was seen in part.
-        let batch = context.reads.events(Some(&id), after, BATCH).await?;
+        let mut batch = match order {
+            HistoryOrder::Oldest => context.reads.events(Some(&id), after, BATCH).await?,
+            HistoryOrder::Newest => context.reads.events_before(&id, after, BATCH).await?,
+        };
+        if order == HistoryOrder::Newest {
+            for lines in &mut batch {
+                lines.reverse();
+            }
+        }
         let complete = batch.len() < BATCH as usize;
         for lines in batch {
             let Some(sequence) = lines.first().map(|line| line.sequence) else { continue };
@@ -75,7 +93,12 @@ async fn list(
             let room = wanted - items.len();
             items.extend(lines.into_iter().skip(from).take(room));
             if total.saturating_sub(from) > room {
-                let next_cursor = Some(binding.cursor(&(after, from + room))?);
+                // Just in front of this event, whatever comes meanwhile.
+                let edge = match order {
+                    HistoryOrder::Oldest => after,
+                    HistoryOrder::Newest => sequence + 1,
+                };
+                let next_cursor = Some(binding.cursor(&(edge, from + room))?);
                 return Ok(Json(Page { items, next_cursor }));
             }
             after = sequence;
@@ -119,7 +142,8 @@ async fn stream_of_job(
 ///
 /// As for one job, from now on unless told otherwise; it ends when the server stops. What changes without an event of a job
 /// is told by messages `changed` without an id, at most two in a second: `{"topics": ["ants"]}`, of `jobs`, `definitions`,
-/// `ants`, `configs`, `tokens`, `deliveries`, `notifications` and `status`. More may come: pass by what you do not know.
+/// `ants`, `configs`, `tokens`, `deliveries`, `notifications`, `status` and `audit`. More may come: pass by what you do not
+/// know.
 #[utoipa::path(
     get, path = "/api/v1/events/stream", tag = "events", operation_id = "stream_events",
     params(

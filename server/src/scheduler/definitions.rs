@@ -6,6 +6,7 @@ use std::sync::Arc;
 use atta_core::definition::{self, ConfigUses, Diagnostic, JobDefinition, KnownConfigs, Limits, Severity};
 use atta_core::graph::Plan;
 use atta_core::protocol::api::{DefinitionResource, FieldViolation};
+use atta_core::protocol::triggers_api::TriggerResource;
 use atta_core::template::{Renderer, Variables};
 use atta_core::time::UnixMillis;
 
@@ -247,18 +248,22 @@ impl State {
     ) -> Result<DefinitionResource, Refusal> {
         let entry = self.definitions.get(job_type).ok_or_else(|| Refusal::definition_not_found(job_type))?.clone();
         let version = self.version(database, job_type, &entry.row.latest_version).await?;
+        let enabled = entry.row.enabled;
+        let resource_of =
+            |trigger| TriggerResource::of(job_type, trigger, enabled, |name| self.secrets.has_secret(job_type, name));
         Ok(DefinitionResource {
             job_type: job_type.to_owned(),
             version: version.version.clone(),
             semver: version.semver.clone(),
             versions: entry.versions,
-            enabled: entry.row.enabled,
+            enabled,
             degraded: entry.row.degraded,
             schedule: version.definition.schedule.as_ref().map(|s| s.expressions.clone()).unwrap_or_default(),
             next_run_at: entry.row.next_fire_at.map(UnixMillis::to_rfc3339),
             updated_at: entry.row.updated_at.to_rfc3339(),
             warnings: version.warnings.clone(),
             labels: version.definition.labels.clone(),
+            triggers: version.definition.triggers.iter().map(resource_of).collect(),
         })
     }
 

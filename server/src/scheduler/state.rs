@@ -445,8 +445,10 @@ impl State {
 
     /// After the commit: what was dirty is clean, what is over is forgotten.
     pub(super) fn committed(&mut self) -> Staged {
-        let staged = std::mem::take(&mut self.staged);
+        let mut staged = std::mem::take(&mut self.staged);
         self.restored = None;
+        // It was stored with the rest.
+        staged.audit.append(&mut self.terminals.audit);
         self.terminals.committed();
         if !staged.outbox.is_empty() || !staged.outcomes.is_empty() {
             self.outbox_changed.notify_one();

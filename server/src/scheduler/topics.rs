@@ -26,10 +26,12 @@ pub enum Topic {
     Notifications,
     /// What is spent, the accounts, and what the server leaves out at present.
     Status,
+    /// What somebody has done, written down.
+    Audit,
 }
 
 impl Topic {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Jobs,
         Self::Definitions,
         Self::Ants,
@@ -38,6 +40,7 @@ impl Topic {
         Self::Deliveries,
         Self::Notifications,
         Self::Status,
+        Self::Audit,
     ];
 
     /// Its name in a stream.
@@ -51,6 +54,7 @@ impl Topic {
             Self::Deliveries => "deliveries",
             Self::Notifications => "notifications",
             Self::Status => "status",
+            Self::Audit => "audit",
         }
     }
 }
@@ -104,5 +108,6 @@ fn has(topic: Topic, staged: &Staged, tier_changed: bool) -> bool {
                 || !staged.accounts.is_empty()
                 || !staged.job_budgets.is_empty()
         }
+        Topic::Audit => !staged.audit.is_empty(),
     }
 }

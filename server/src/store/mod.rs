@@ -76,7 +76,7 @@ pub(crate) use outbox::{Channel, DeliveryChange, DeliveryOutcome, DueDelivery, O
 pub(crate) use outcomes::{AgentUse, OutcomeChange, Said};
 pub use read_detail::StoredArtifact;
 pub use read_jobs::{ListedJobs, TaskLookup};
-pub use read_model::Reads;
+pub use read_model::{HistoryOrder, Reads};
 pub use read_outcomes::OutcomeFilter;
 pub(crate) use read_outcomes::OutcomeRow;
 pub(crate) use rows::*;

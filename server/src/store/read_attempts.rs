@@ -7,7 +7,7 @@ use atta_core::protocol::JobId;
 use atta_core::protocol::agent::AgentRecord;
 use atta_core::protocol::api::{ArtifactResource, AttemptResource, JobAttemptResource};
 
-use super::read_model::{Reads, instant, json, maybe_instant};
+use super::read_model::{HistoryOrder, Reads, instant, json, maybe_instant};
 use super::sql::{Builder, Row, Transaction};
 use super::{ColumnName, StoreError, unsigned};
 use atta_core::protocol::Digest;
@@ -105,21 +105,33 @@ pub(super) async fn attempts_by_task(
 }
 
 impl Reads {
-    /// Attempts of a job, or of one of its tasks, in order: those behind the number `after`.
+    /// Attempts of a job, or of one of its tasks, in order: those that come in it behind the number `after`.
     pub async fn attempts(
         &self,
         job: &JobId,
         task: Option<&str>,
+        order: HistoryOrder,
         after: Option<u32>,
         limit: u32,
     ) -> Result<Vec<JobAttemptResource>, StoreError> {
         let mut text = Builder::new(COLUMNS);
         text.push(", t.name FROM attempts a JOIN tasks t ON t.job_id = a.job_id AND t.task = a.task WHERE a.job_id = ");
-        text.push_bind(&job.0).push(" AND a.number > ").push_bind(after.unwrap_or(0));
+        text.push_bind(&job.0);
+        if let Some(after) = after {
+            text.push(match order {
+                HistoryOrder::Oldest => " AND a.number > ",
+                HistoryOrder::Newest => " AND a.number < ",
+            });
+            text.push_bind(after);
+        }
         if let Some(task) = task {
             text.push(" AND t.name = ").push_bind(task);
         }
-        text.push(" ORDER BY a.number LIMIT ").push_bind(limit);
+        text.push(match order {
+            HistoryOrder::Oldest => " ORDER BY a.number LIMIT ",
+            HistoryOrder::Newest => " ORDER BY a.number DESC LIMIT ",
+        });
+        text.push_bind(limit);
         let rows = text.build().fetch_all(self.store.readers()).await?;
         if rows.is_empty() {
             return Ok(Vec::new());

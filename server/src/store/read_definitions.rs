@@ -1,6 +1,8 @@
 //! Definitions and their versions as resources.
 
+use atta_core::definition::Trigger;
 use atta_core::protocol::api::{DefinitionResource, VersionResource, VersionSummary};
+use atta_core::protocol::triggers_api::TriggerResource;
 use indexmap::IndexMap;
 
 use super::read_model::{Reads, instant, json, maybe_instant};
@@ -42,21 +44,43 @@ impl Reads {
     async fn definition_of(&self, row: &Row) -> Result<DefinitionResource, StoreError> {
         let job_type: String = row.try_get(0)?;
         let version: String = row.try_get(1)?;
-        let schedule = self.outline(&job_type, &version).await?.schedule.clone();
+        let enabled: bool = row.try_get(4)?;
+        let outline = self.outline(&job_type, &version).await?;
+        let mut triggers = Vec::with_capacity(outline.triggers.len());
+        for trigger in &outline.triggers {
+            let has_secret = match trigger {
+                Trigger::Webhook(webhook) => self.has_secret(&job_type, webhook.auth.secret()).await?,
+                Trigger::Job(_) => false,
+            };
+            triggers.push(TriggerResource::of(&job_type, trigger, enabled, |_| has_secret));
+        }
         let labels = self.labels_of([(job_type.clone(), version.clone())].into()).await?;
         Ok(DefinitionResource {
             job_type,
             version,
             semver: row.try_get(2)?,
             versions: unsigned("definition_versions", "count", row.try_get(3)?)?,
-            enabled: row.try_get(4)?,
+            enabled,
             degraded: row.try_get(5)?,
-            schedule,
+            schedule: outline.schedule.clone(),
             next_run_at: maybe_instant(row.try_get(6)?),
             updated_at: instant(row.try_get(7)?),
             warnings: json("definition_versions", "warnings", row.try_get(8)?)?,
             labels: labels.into_values().next().map(|labels| IndexMap::clone(&labels)).unwrap_or_default(),
+            triggers,
         })
+    }
+
+    /// Whether there is a secret of this name for a definition.
+    async fn has_secret(&self, job_type: &str, name: &str) -> Result<bool, StoreError> {
+        let row = query(
+            "SELECT EXISTS (SELECT 1 FROM configs WHERE scope IN ('', $1) AND name = $2 AND ciphertext IS NOT NULL)",
+        )
+        .bind(job_type)
+        .bind(name)
+        .fetch_one(self.store.readers())
+        .await?;
+        Ok(row.try_get(0)?)
     }
 
     /// Versions of a definition, newest first: those stored before `(created_at, version)`.

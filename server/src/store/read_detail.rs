@@ -7,6 +7,7 @@ use atta_core::protocol::agents_api::AgentTotals;
 use atta_core::protocol::api::{
     ArtifactResource, AttemptResource, ChildResource, JobArtifactResource, JobDetail, TaskResource,
 };
+use atta_core::protocol::counts::ForkedCounts;
 use atta_core::protocol::{Digest, JobId};
 use indexmap::IndexMap;
 
@@ -57,6 +58,7 @@ impl Reads {
         .fetch_all(&mut transaction)
         .await?;
         let children = children(&mut transaction, id).await?;
+        let mut forked = forked(&mut transaction, id).await?;
         let rerun_of: Option<String> = row.try_get("rerun_of")?;
         let mut adopted = if rerun_of.is_some() { adopted(&mut transaction, id).await? } else { HashMap::new() };
         let reruns = query("SELECT id FROM jobs WHERE rerun_of = $1 ORDER BY id LIMIT 100")
@@ -88,6 +90,7 @@ impl Reads {
             let declared = usize::try_from(index).ok().and_then(|index| outline.fan_outs.get(index)?.as_ref());
             let list_of_instances = instances.remove(&index).unwrap_or_default();
             let mut task = task_of(row, list)?;
+            task.forked = forked.remove(&index);
             if let Some(declared) = declared {
                 describe_fan_out(&mut task, declared, &list_of_instances);
             }
@@ -290,6 +293,27 @@ async fn children(connection: &mut Transaction, job: &JobId) -> Result<Vec<Child
         .collect()
 }
 
+/// By task: the jobs that its attempts made, counted. Those that the end of the job triggered are of no attempt.
+async fn forked(connection: &mut Transaction, job: &JobId) -> Result<HashMap<i64, ForkedCounts>, StoreError> {
+    let rows = query(
+        "SELECT a.task, j.state, count(*) FROM jobs j
+         JOIN attempts a ON a.job_id = j.parent_job AND a.number = j.parent_attempt
+         WHERE j.parent_job = $1 GROUP BY a.task, j.state ORDER BY a.task, j.state",
+    )
+    .bind(&job.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut forked: HashMap<i64, ForkedCounts> = HashMap::new();
+    for row in &rows {
+        let state = JobState::from_column("jobs", "state", row.try_get(1)?)?;
+        let count: u32 = unsigned("jobs", "count", row.try_get(2)?)?;
+        let counts = forked.entry(row.try_get(0)?).or_default();
+        counts.total = counts.total.saturating_add(count);
+        counts.counts.insert(state.as_str().to_owned(), count);
+    }
+    Ok(forked)
+}
+
 fn task_of(row: &Row, attempt_list: Vec<AttemptResource>) -> Result<TaskResource, StoreError> {
     let skip: Option<&str> = row.try_get(10)?;
     let last: Option<u32> = row.try_get(5)?;
@@ -310,6 +334,7 @@ fn task_of(row: &Row, attempt_list: Vec<AttemptResource>) -> Result<TaskResource
         artifacts: latest.map(|attempt| attempt.artifacts.clone()).unwrap_or_default(),
         adopted_from: None,
         fan_out: None,
+        forked: None,
         attempt_list,
     })
 }
@@ -332,6 +357,7 @@ fn pending(name: &str) -> TaskResource {
         artifacts: Vec::new(),
         adopted_from: None,
         fan_out: None,
+        forked: None,
         attempt_list: Vec::new(),
     }
 }

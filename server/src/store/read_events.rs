@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::StoreError;
 use super::read_model::{Outline, Reads, instant, json};
-use super::sql::query;
+use super::sql::{Row, query};
 
 impl Reads {
     /// What happened after `sequence`, oldest first: up to `rows` events, each followed by what was decided on it. All
@@ -27,8 +27,33 @@ impl Reads {
             Some(job) => query(OF_JOB).bind(after).bind(rows).bind(&job.0),
         };
         let rows = query.fetch_all(self.store.readers()).await?;
+        self.lines_of(&rows).await
+    }
+
+    /// What happened to a job before `sequence`, newest first: up to `rows` events, each followed by what was decided on it.
+    pub async fn events_before(
+        &self,
+        job: &JobId,
+        sequence: i64,
+        rows: u32,
+    ) -> Result<Vec<Vec<EventResource>>, StoreError> {
+        let rows = query(
+            "SELECT e.sequence, e.job_id, e.at, e.event, e.effects, j.job_type, j.version
+             FROM events e JOIN jobs j ON j.id = e.job_id WHERE e.job_id = $1 AND e.sequence < $2
+             ORDER BY e.sequence DESC LIMIT $3",
+        )
+        .bind(&job.0)
+        .bind(sequence)
+        .bind(rows)
+        .fetch_all(self.store.readers())
+        .await?;
+        self.lines_of(&rows).await
+    }
+
+    /// From `sequence, job_id, at, event, effects, job_type, version`.
+    async fn lines_of(&self, rows: &[Row]) -> Result<Vec<Vec<EventResource>>, StoreError> {
         let mut events = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows {
             let outline = self.outline(row.try_get(5)?, row.try_get(6)?).await?;
             let event: Value = json("events", "event", row.try_get(3)?)?;
             let effects: Vec<Value> = json("events", "effects", row.try_get(4)?)?;

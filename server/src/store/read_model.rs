@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atta_core::definition::{KnownConfigs, Limits, Method, load_with};
+use atta_core::definition::{KnownConfigs, Limits, Method, Trigger, load_with};
 use atta_core::protocol::JobId;
 use atta_core::time::UnixMillis;
 
@@ -25,11 +25,21 @@ pub struct Reads {
     pub(super) webhooks: Arc<Mutex<HashMap<String, Arc<Webhooks>>>>,
 }
 
+/// Which of what has happened to a job comes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HistoryOrder {
+    /// As it happened.
+    #[default]
+    Oldest,
+    /// What happened last.
+    Newest,
+}
+
 /// By definition and version.
 type Outlines = HashMap<(String, String), Arc<Outline>>;
 
 /// What reading needs to know of a definition's version.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Outline {
     /// Names in declaration order.
     pub tasks: Vec<String>,
@@ -41,6 +51,8 @@ pub(super) struct Outline {
     pub terminals: Vec<bool>,
     /// Cron lines.
     pub schedule: Vec<String>,
+    /// What else starts a job.
+    pub triggers: Vec<Trigger>,
 }
 
 impl Outline {
@@ -113,6 +125,7 @@ fn outline_of(source: &str) -> Outline {
         terminals: definition.tasks.iter().map(|task| task.method.has_terminal()).collect(),
         tasks: definition.tasks.into_iter().map(|task| task.name).collect(),
         schedule: definition.schedule.map(|schedule| schedule.expressions).unwrap_or_default(),
+        triggers: definition.triggers,
     }
 }
 

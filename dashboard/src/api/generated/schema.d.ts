@@ -370,7 +370,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the attempts of a job, oldest first */
+        /** List the attempts of a job, oldest first unless told otherwise */
         get: operations["list_attempts"];
         put?: never;
         post?: never;
@@ -426,7 +426,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List what happened to a job, oldest first */
+        /**
+         * List what happened to a job, oldest first unless told otherwise
+         * @description In the order `newest` the lines of one sequence number come backwards too: all of it is the other order read from its end.
+         */
         get: operations["list_events"];
         put?: never;
         post?: never;
@@ -469,7 +472,8 @@ export interface paths {
          * Follow all jobs
          * @description As for one job, from now on unless told otherwise; it ends when the server stops. What changes without an event of a job
          *     is told by messages `changed` without an id, at most two in a second: `{"topics": ["ants"]}`, of `jobs`, `definitions`,
-         *     `ants`, `configs`, `tokens`, `deliveries`, `notifications` and `status`. More may come: pass by what you do not know.
+         *     `ants`, `configs`, `tokens`, `deliveries`, `notifications`, `status` and `audit`. More may come: pass by what you do not
+         *     know.
          */
         get: operations["stream_events"];
         put?: never;
@@ -2387,6 +2391,8 @@ export interface components {
             labels?: {
                 [key: string]: string;
             };
+            /** @description What starts its jobs besides submits and its schedule, in the order of its newest version. */
+            triggers?: components["schemas"]["TriggerResource"][];
         };
         /** @description A tier that somebody sets. */
         DegradationRequest: {
@@ -2555,6 +2561,18 @@ export interface components {
              * @description Retries that succeeded where the attempt before had failed.
              */
             changed: number;
+        };
+        /** @description Jobs that a task has made, counted. */
+        ForkedCounts: {
+            /**
+             * Format: int32
+             * @description How many there are.
+             */
+            total: number;
+            /** @description How many are in each state; states that none is in are absent. */
+            counts: {
+                [key: string]: number;
+            };
         };
         /** @description What GitHub is asked. */
         GithubCommand: {
@@ -3321,6 +3339,8 @@ export interface components {
                 labels?: {
                     [key: string]: string;
                 };
+                /** @description What starts its jobs besides submits and its schedule, in the order of its newest version. */
+                triggers?: components["schemas"]["TriggerResource"][];
             }[];
             /** @description Opaque; absent on the last page. */
             next_cursor?: string | null;
@@ -3952,6 +3972,7 @@ export interface components {
             artifacts: components["schemas"]["ArtifactResource"][];
             adopted_from?: components["schemas"]["JobId"] | null;
             fan_out?: components["schemas"]["FanOutResource"] | null;
+            forked?: components["schemas"]["ForkedCounts"] | null;
             /** @description The latest 20 attempts, oldest first (absent in `atta run --json`); `GET /api/v1/jobs/{id}/attempts` lists all. */
             attempt_list?: components["schemas"]["AttemptResource"][];
         };
@@ -4054,6 +4075,30 @@ export interface components {
             revoked_at?: string | null;
             /** @description Whether it can be used now. */
             live: boolean;
+        };
+        /** @description A trigger of a definition. */
+        TriggerResource: {
+            /** @description Names it in its path. */
+            name: string;
+            /** @description Where requests go: a path on this server, to be sent to with POST. */
+            path: string;
+            /** @description The name of the secret that requests prove to know. */
+            secret: string;
+            /** @description Whether there is such a secret; without it every request is refused. */
+            secret_set: boolean;
+            /** @description Whether it does anything: with its definition, it rests. */
+            enabled: boolean;
+            /** @enum {string} */
+            kind: "webhook";
+        } | {
+            /** @description The definitions whose jobs count. */
+            of: string[];
+            /** @description The ends that count. */
+            states: components["schemas"]["JobState"][];
+            /** @description Whether it does anything: with its definition, it rests. */
+            enabled: boolean;
+            /** @enum {string} */
+            kind: "job";
         };
         /** @description What validating a definition found; nothing was stored. */
         ValidationReport: {
@@ -4959,6 +5004,8 @@ export interface operations {
             query?: {
                 /** @description Of this task */
                 task?: string;
+                /** @description `oldest` by default; `newest`: the latest attempt comes first */
+                order?: string;
                 /** @description Rows of a page, 50 by default */
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters */
@@ -5075,9 +5122,11 @@ export interface operations {
     list_events: {
         parameters: {
             query?: {
+                /** @description `oldest` by default; `newest`: what happened last comes first */
+                order?: string;
                 /** @description Rows of a page, 50 by default */
                 limit?: number;
-                /** @description `next_cursor` of the page before */
+                /** @description `next_cursor` of the page before, in the same order */
                 cursor?: string;
             };
             header?: never;

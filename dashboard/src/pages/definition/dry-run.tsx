@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { X } from "lucide-react";
-import { useId, useMemo, useState } from "react";
+import { useEffect, useId, useMemo, useState } from "react";
 import { type Api, api, data } from "../../api/client";
 import { GraphView } from "../../graph";
 import type { GraphModel } from "../../graph/model";
@@ -10,10 +10,56 @@ import { Busy, Button, Cell, ErrorBox, input, Panel, Table } from "../../ui/kit"
 import { useSettled } from "../../ui/settled";
 import { StateBadge } from "../../ui/state";
 import { duration } from "../../ui/time";
-import { type AssumedTexts, assumptionsOf, overlayOf } from "./assumed";
+import { type AssumedTexts, assumptionsOf, overlayOf, readAssumed, readTexts } from "./assumed";
 import { useDrawn } from "./drawn";
 import { ParamFields } from "./param-fields";
 import { paramsOf, readValues } from "./params";
+
+/** What somebody has written: parameters, and what is assumed of tasks. */
+interface Written {
+  given: Record<string, string>;
+  assume: Record<string, AssumedTexts>;
+}
+
+/** The same for the same, in whatever order it was written. */
+function textOf({ given, assume }: Written): string {
+  const sorted = (of: Record<string, unknown>) => Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([sorted(given), sorted(assume)]);
+}
+
+/**
+ * What is written, which goes into the address when it has stayed the same for a moment. Until it is there it is shown from
+ * here: a field whose text came back from the address would come late, and throw the caret to its end.
+ */
+function useWritten() {
+  const { given = {}, assume = {} } = useSearch({ from: "/definitions/$type" });
+  const navigate = useNavigate({ from: "/definitions/$type" });
+  const [draft, setDraft] = useState<Written>();
+  const written = draft ?? { given, assume };
+  const wanted = textOf(written);
+  const asked = useSettled(wanted, 300);
+  const there = textOf({ given, assume });
+  const settled = asked === wanted;
+  useEffect(() => {
+    if (draft === undefined || !settled) return;
+    if (wanted === there) return setDraft(undefined);
+    void navigate({
+      search: ({ given: _given, assume: _assume, ...others }) => ({
+        ...others,
+        ...readTexts(draft.given),
+        ...readAssumed(draft.assume),
+      }),
+      replace: true,
+      resetScroll: false,
+    });
+  }, [draft, settled, wanted, there, navigate]);
+  const change = (next: Partial<Written>) => {
+    const all = { ...written, ...next };
+    // As the address will have it.
+    setDraft({ given: readTexts(all.given).given ?? {}, assume: readAssumed(all.assume).assume ?? {} });
+  };
+  return { ...written, asked, settled, change };
+}
 
 /** What a job would do, if its tasks ended as somebody assumes. Nothing runs. */
 export function DryRun({
@@ -25,20 +71,15 @@ export function DryRun({
   source: string;
   known: GraphModel | null | undefined;
 }) {
-  const { given = {}, assume: assumed = {} } = useSearch({ from: "/definitions/$type" });
-  const navigate = useNavigate({ from: "/definitions/$type" });
-  const change = (next: { given?: Record<string, string>; assume?: Record<string, AssumedTexts> }) =>
-    void navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
+  const { given, assume: assumed, asked, settled, change } = useWritten();
   const params = useMemo(() => paramsOf(source), [source]);
   const graph = useDrawn(source, known, true);
-  const wanted = JSON.stringify({ given, assumed });
-  const asked = useSettled(wanted, 300);
   const { values, problems } = readValues(params, given);
   const { assume, problems: wrong } = assumptionsOf(assumed);
   const ready = problems.size === 0 && wrong.size === 0;
   const rehearsal = useQuery({
     queryKey: ["definitions", "rehearsal", job_type, version, asked],
-    enabled: ready && asked === wanted,
+    enabled: ready && settled,
     retry: false,
     placeholderData: keepPreviousData,
     gcTime: 60_000,

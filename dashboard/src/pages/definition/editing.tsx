@@ -11,13 +11,8 @@ import { confirm } from "../../ui/confirm";
 import { Busy, Button, ErrorBox, Panel } from "../../ui/kit";
 import { useSettled } from "../../ui/settled";
 import { toast } from "../../ui/toast";
+import type { Draft, SetDraft } from "./draft";
 import { useDrawn } from "./drawn";
-
-export interface Draft {
-  text: string;
-  /** The version that it was made from; empty for a new definition. */
-  base: string;
-}
 
 interface Props {
   /** Absent for a new definition. */
@@ -26,7 +21,7 @@ interface Props {
   /** The version that has this text; empty for a new definition. */
   version?: string;
   draft: Draft | undefined;
-  onDraft: React.Dispatch<React.SetStateAction<Draft | undefined>>;
+  onDraft: SetDraft;
 }
 
 /** Writes a definition: checked by the server while one types, drawn beside, saved as a new version. */
@@ -58,16 +53,18 @@ export function Editing({ definition, source, version = "", draft, onDraft }: Pr
   const checked = settled === text && !report.isPlaceholderData && report.data !== undefined;
 
   useBlocker({
-    shouldBlockFn: async ({ current, next }) =>
-      changed &&
-      current.pathname !== next.pathname &&
-      !(await confirm({
+    shouldBlockFn: async ({ current, next }) => {
+      if (!changed || current.pathname === next.pathname) return false;
+      const leaves = await confirm({
         title: "Leave without saving?",
         body: "What you have changed in this definition is not saved and will be lost.",
         action: "Leave",
         keep: "Stay",
         danger: true,
-      })),
+      });
+      if (leaves) onDraft(undefined);
+      return !leaves;
+    },
     enableBeforeUnload: () => changed,
   });
 

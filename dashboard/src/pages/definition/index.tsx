@@ -4,14 +4,16 @@ import { useState } from "react";
 import type { Api } from "../../api/client";
 import { OnlyFor, useMay } from "../../app/caller";
 import { cn } from "../../ui/cn";
+import { confirm } from "../../ui/confirm";
 import { ErrorBox, Loaded, PageHeader } from "../../ui/kit";
 import { Badge } from "../../ui/state";
 import { Time } from "../../ui/time";
 import { EnableButton } from "../definitions/enable";
+import { type Draft, type SetDraft, useDraft } from "./draft";
 import { DryRun } from "./dry-run";
-import { type Draft, Editing } from "./editing";
+import { Editing } from "./editing";
 import { Overview } from "./overview";
-import { RunForm } from "./run";
+import { type Filled, RunForm } from "./run";
 import type { Tab } from "./search";
 import { definitionQuery, useVersion } from "./version";
 import { Versions } from "./versions";
@@ -33,11 +35,21 @@ export function DefinitionPage() {
 function WithSource({ definition }: { definition: Api<"DefinitionResource"> }) {
   // The page stays as it is until a newer version has come: somebody may be writing there.
   const source = useVersion(definition.job_type, definition.version, true);
-  // What is being written stays when another tab is looked at, and when the version cannot be had.
-  const [draft, setDraft] = useState<Draft>();
+  // What is being written or filled in stays when another tab is looked at, and when the version cannot be had.
+  const [draft, setDraft] = useDraft(definition.job_type);
+  const [filled, setFilled] = useState<Filled>();
   return (
     <Loaded query={source}>
-      {(found) => <Page definition={definition} found={found} draft={draft} onDraft={setDraft} />}
+      {(found) => (
+        <Page
+          definition={definition}
+          found={found}
+          draft={draft}
+          onDraft={setDraft}
+          filled={filled}
+          onFilled={setFilled}
+        />
+      )}
     </Loaded>
   );
 }
@@ -47,18 +59,36 @@ function Page({
   found,
   draft,
   onDraft,
+  filled,
+  onFilled,
 }: {
   definition: Api<"DefinitionResource">;
   /** Its newest version, or for a moment the one before. */
   found: Api<"VersionResource">;
   draft: Draft | undefined;
-  onDraft: React.Dispatch<React.SetStateAction<Draft | undefined>>;
+  onDraft: SetDraft;
+  filled: Filled | undefined;
+  onFilled: (filled: Filled) => void;
 }) {
   const { tab = "overview" } = useSearch({ from: "/definitions/$type" });
   const may = useMay();
   const shown = tabs.filter((each) => each.tab === tab || may(each.needs));
   const { job_type, semver, version, enabled, degraded, updated_at, warnings } = definition;
   const { source, graph } = found;
+  const editFrom = async (text: string) => {
+    const written = draft !== undefined && draft.text !== source && draft.text !== text;
+    const sure =
+      !written ||
+      (await confirm({
+        title: "Throw away what you have written?",
+        body: "What you have changed under Edit is not saved. The text of this version takes its place.",
+        action: "Edit from this one",
+        keep: "Keep mine",
+        danger: true,
+      }));
+    if (sure) onDraft({ text, base: found.version });
+    return sure;
+  };
   return (
     <>
       <PageHeader
@@ -112,7 +142,7 @@ function Page({
       {tab === "overview" && <Overview definition={definition} found={found} />}
       {tab === "run" && (
         <OnlyFor needed="submitter" to="run it">
-          <RunForm definition={definition} found={found} />
+          <RunForm definition={definition} found={found} filled={filled} onFilled={onFilled} />
         </OnlyFor>
       )}
       {tab === "dry-run" && <DryRun definition={definition} source={source} known={graph} />}
@@ -121,9 +151,7 @@ function Page({
           <Editing definition={definition} source={source} version={found.version} draft={draft} onDraft={onDraft} />
         </OnlyFor>
       )}
-      {tab === "versions" && (
-        <Versions definition={definition} onEdit={(text) => onDraft({ text, base: found.version })} />
-      )}
+      {tab === "versions" && <Versions definition={definition} onEdit={editFrom} />}
     </>
   );
 }

@@ -1,7 +1,7 @@
-import { useState } from "react";
 import { OnlyFor } from "../../app/caller";
 import { PageHeader } from "../../ui/kit";
-import { type Draft, Editing } from "./editing";
+import { useDraft } from "./draft";
+import { Editing } from "./editing";
 
 const start = `job_type: hello
 description: Says hello
@@ -21,7 +21,8 @@ tasks:
 
 /** Writes a definition that there is not yet. */
 export function NewDefinitionPage() {
-  const [draft, setDraft] = useState<Draft>();
+  // No definition has a name like this.
+  const [draft, setDraft] = useDraft("+new");
   return (
     <>
       <PageHeader title="New definition" lead="Its name is what job_type says. The server checks it while you write." />

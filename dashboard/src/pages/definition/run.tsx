@@ -11,20 +11,40 @@ import { definitionQuery } from "./version";
 
 const priorities: Api<"Priority">[] = ["CRITICAL", "HIGH", "NORMAL", "LOW"];
 
+/** What somebody has filled in. */
+export interface Filled {
+  /** The version that the form was made from. */
+  made: Api<"VersionResource">;
+  texts: Record<string, string>;
+  more: { user_key: string; priority: string; description: string; scheduled_at: string };
+}
+
+const nothing: Omit<Filled, "made"> = {
+  texts: {},
+  more: { user_key: "", priority: "", description: "", scheduled_at: "" },
+};
+
 /** Submits a job with the parameters that the definition declares. */
 export function RunForm({
   definition,
   found,
+  filled,
+  onFilled,
 }: {
   definition: Api<"DefinitionResource">;
   found: Api<"VersionResource">;
+  /** Absent as long as nothing was filled in. */
+  filled: Filled | undefined;
+  onFilled: (filled: Filled) => void;
 }) {
   const queries = useQueryClient();
   // The form is made from one version. Nothing changes under somebody who fills it in: they are told of a newer one.
-  const [{ source, version }, setMade] = useState(found);
+  const [opened] = useState(found);
+  const form = filled ?? { ...nothing, made: opened };
+  const { texts, more } = form;
+  const { source, version } = form.made;
   const params = useMemo(() => paramsOf(source), [source]);
-  const [texts, setTexts] = useState<Record<string, string>>({});
-  const [more, setMore] = useState({ user_key: "", priority: "", description: "", scheduled_at: "" });
+  const setMore = (more: Filled["more"]) => onFilled({ ...form, more });
   const [checked, setChecked] = useState(false);
   const [key, setKey] = useState(newKey);
   const { job_type } = definition;
@@ -71,7 +91,13 @@ export function RunForm({
       }}
     >
       <Panel title="Parameters">
-        <ParamFields params={params} texts={texts} problems={problems} strict={checked} onTexts={setTexts} />
+        <ParamFields
+          params={params}
+          texts={texts}
+          problems={problems}
+          strict={checked}
+          onTexts={(texts) => onFilled({ ...form, texts })}
+        />
       </Panel>
       <div className="flex min-w-0 flex-col gap-4">
         <Panel title="If you like">
@@ -112,7 +138,10 @@ export function RunForm({
                   A newer version is there: {definition.semver ?? definition.version.slice(0, 8)}. This form is of the
                   one before, and runs that.
                 </span>
-                <Button disabled={found.version !== definition.version} onClick={() => setMade(found)}>
+                <Button
+                  disabled={found.version !== definition.version}
+                  onClick={() => onFilled({ ...form, made: found })}
+                >
                   Take the newer one
                 </Button>
               </div>

@@ -15,7 +15,8 @@ export function Versions({
   onEdit,
 }: {
   definition: Api<"DefinitionResource">;
-  onEdit: (text: string) => void;
+  /** Begins to edit a text; false when what is being written already is kept. */
+  onEdit: (text: string) => Promise<boolean>;
 }) {
   const { job_type, version: newest } = definition;
   const search = useSearch({ from: "/definitions/$type" });
@@ -115,7 +116,7 @@ function Compared({
   job_type: string;
   from: string | undefined;
   to: string;
-  onEdit: (text: string) => void;
+  onEdit: (text: string) => Promise<boolean>;
 }) {
   const navigate = useNavigate();
   const may = useMay();
@@ -129,8 +130,10 @@ function Compared({
           <Button
             look="quiet"
             onClick={() => {
-              onEdit(after.source);
-              void navigate({ to: "/definitions/$type", params: { type: job_type }, search: { tab: "edit" } });
+              void onEdit(after.source).then((sure) => {
+                if (sure)
+                  void navigate({ to: "/definitions/$type", params: { type: job_type }, search: { tab: "edit" } });
+              });
             }}
           >
             Edit from this one

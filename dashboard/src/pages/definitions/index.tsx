@@ -255,6 +255,7 @@ function useRuns(): Map<string, Runs> | undefined {
 
 /** What definitions have cost lately. */
 function useCosts(): Map<string, Api<"OutcomeGroup">> | undefined {
+  useStale(["definitions", "costs"], (event) => event.kind === "job_finished");
   const [since] = useState(() => new Date(Date.now() - 30 * day).toISOString());
   const { data: outcomes } = useQuery({
     queryKey: ["definitions", "costs"],

@@ -5,6 +5,7 @@ import { type Api, api, data } from "../../api/client";
 import { limited, raised } from "../../app/budget";
 import { BudgetFields } from "../../app/budget-fields";
 import { NotYours, useMay } from "../../app/caller";
+import { useKeys } from "../../app/keys";
 import { cn } from "../../ui/cn";
 import { Dialog, DialogForm } from "../../ui/dialog";
 import { Check, Field, Select } from "../../ui/field";
@@ -55,6 +56,19 @@ const phrases: Record<ActionName, string> = {
   resubmit: "run it anew",
 };
 
+/** What opens each, and how the list of keys and the palette call it. */
+const keys: Record<ActionName, [keys: string, label: string]> = {
+  cancel: ["a c", "Cancel this job"],
+  pause: ["a p", "Pause this job"],
+  resume: ["a e", "Resume this job"],
+  retry: ["a r", "Retry what failed"],
+  rerun: ["a f", "Rerun from a task"],
+  resubmit: ["a s", "Run this job anew"],
+};
+
+const labelOf = (action: ActionName, job: Job) =>
+  action === "cancel" && job.state === "CANCELLING" ? "Cancel this job by force" : keys[action][1];
+
 /** An action that somebody has chosen; `from` is the task at which a rerun begins. */
 export interface Chosen {
   action: ActionName;
@@ -65,6 +79,16 @@ export interface Chosen {
 export function ActionBar({ job, onChoose }: { job: Job; onChoose: (chosen: Chosen) => void }) {
   const may = useMay();
   const actions = allowedActions(job);
+  useKeys(
+    "This job",
+    may("operator")
+      ? actions.map((action) => ({
+          keys: keys[action][0],
+          label: labelOf(action, job),
+          run: () => onChoose({ action }),
+        }))
+      : [],
+  );
   if (!may("operator")) {
     const named = new Intl.ListFormat("en", { type: "disjunction" }).format(actions.map((action) => phrases[action]));
     return <NotYours needed="operator" to={named} className="max-w-sm text-soft" />;

@@ -1,14 +1,15 @@
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { GitCompareArrows, RotateCcw, SquareTerminal } from "lucide-react";
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { useMay } from "../../app/caller";
 import { LogView } from "../../log";
 import { cn } from "../../ui/cn";
-import { Busy, Button, Empty, input, Loaded } from "../../ui/kit";
+import { Busy, Button, Empty, ErrorBox, input, Loaded } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Took } from "../../ui/time";
 import { AgentTab } from "./agent-tab";
+import { AllChildren } from "./children";
 import { CommandTab } from "./command-tab";
 import { looksLikeDiff } from "./diff";
 import { FilesTab } from "./files-tab";
@@ -20,6 +21,7 @@ import {
   isOver,
   type Job,
   type JobSearch,
+  merged,
   resultWord,
   type SearchChange,
   type Tab,
@@ -48,10 +50,10 @@ export function AttemptPanel({
   onRerun: () => void;
 }) {
   const may = useMay();
-  const listed = task.attempt_list ?? [];
-  const more = useQuery({ ...attemptsQuery(job.job_id, task.task_type), enabled: task.attempts > listed.length });
-  const attempts: Attempt[] = more.data ?? listed;
-  const attempt = attempts.find((each) => each.number === search.attempt) ?? attempts.at(-1);
+  const { attempts, older } = useAttempts(job, task, [search.attempt, search.compare]);
+  // What the address names is shown, or why it cannot be: never another attempt in its place.
+  const attempt =
+    search.attempt === undefined ? attempts.at(-1) : attempts.find((each) => each.number === search.attempt);
   const other = attempts.find((each) => each.number === search.compare && each !== attempt);
 
   return (
@@ -70,7 +72,15 @@ export function AttemptPanel({
         )}
       </header>
       {attempt === undefined ? (
-        <NoAttempt job={job} task={task} />
+        search.attempt === undefined ? (
+          <NoAttempt job={job} task={task} />
+        ) : (
+          <Absent
+            number={search.attempt}
+            older={older}
+            onLatest={() => onSearch({ attempt: undefined, compare: undefined, file: undefined })}
+          />
+        )
       ) : (
         <>
           <div className="flex flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-2 text-soft">
@@ -82,6 +92,11 @@ export function AttemptPanel({
               />
             ) : (
               <span>Attempt {attempt.number}</span>
+            )}
+            {older.fetch && (
+              <Button look="quiet" disabled={older.busy} onClick={older.fetch}>
+                {older.busy ? "Loading…" : "Older attempts"}
+              </Button>
             )}
             <Line attempt={attempt} />
             <Made job={job} task={task} attempt={attempt} />
@@ -117,6 +132,11 @@ export function AttemptPanel({
               </label>
             )}
           </div>
+          {older.failed && (
+            <div className="px-4 pb-2">
+              <ErrorBox {...older.failed} />
+            </div>
+          )}
           {attempt.error && (
             <p className="border-t border-line bg-bad-soft px-4 py-2 break-words text-bad">
               {attempt.error.message} <code className="text-xs">{attempt.error.code}</code>
@@ -151,6 +171,75 @@ export function AttemptPanel({
         </>
       )}
     </section>
+  );
+}
+
+/** Attempts before those that come with the job. */
+interface Older {
+  /** Whether some are being fetched that are wanted. */
+  busy: boolean;
+  /** Why they could not be fetched, and how that is tried again. */
+  failed: { error: unknown; retry: () => void } | undefined;
+  /** Fetches some; undefined when all are known. */
+  fetch: (() => void) | undefined;
+}
+
+/** The attempts of a task: those that come with the job, and older ones when one of them is wanted. */
+function useAttempts(
+  job: Job,
+  task: Task,
+  wanted: readonly (number | undefined)[],
+): { attempts: Attempt[]; older: Older } {
+  const listed = task.attempt_list ?? [];
+  const [asked, setAsked] = useState(false);
+  const lacks = (among: readonly Attempt[]) =>
+    wanted.some((number) => number !== undefined && !among.some((each) => each.number === number));
+  const rest = task.attempts > listed.length;
+  const enabled = rest && (asked || lacks(listed));
+  const query = useInfiniteQuery({ ...attemptsQuery(job.job_id, task.task_type), enabled });
+  const { data, error, isError, isFetching, isPending, hasNextPage, fetchNextPage } = query;
+  const fetched = enabled && data !== undefined ? data.pages.flatMap((page) => page.items) : [];
+  const known = merged(listed, fetched);
+  // As far back as the oldest that is wanted.
+  const lowest = fetched.at(-1)?.number ?? 0;
+  const sought =
+    enabled && hasNextPage && lacks(known) && wanted.some((number) => number !== undefined && number < lowest);
+  useEffect(() => {
+    if (sought && !isFetching && !isError) void fetchNextPage();
+  }, [sought, isFetching, isError, fetchNextPage]);
+  // One that is shown stays while it is being fetched because so many later ones have come.
+  const shown = useRef<readonly Attempt[]>([]);
+  const attempts = merged(known, shown.current);
+  shown.current = attempts.filter((each) => wanted.includes(each.number));
+
+  const retry = () => void (query.isFetchNextPageError ? fetchNextPage() : query.refetch());
+  const more = () => {
+    if (enabled) void fetchNextPage();
+    else setAsked(true);
+  };
+  return {
+    attempts,
+    older: {
+      busy: enabled && !isError && (isPending || query.isFetchingNextPage || sought || (isFetching && lacks(known))),
+      failed: enabled && isError ? { error, retry } : undefined,
+      fetch: rest && (!enabled || data === undefined || hasNextPage) ? more : undefined,
+    },
+  };
+}
+
+/** Said in the place of an attempt that the address names, and that is not known. */
+function Absent({ number, older, onLatest }: { number: number; older: Older; onLatest: () => void }) {
+  if (older.busy) return <Busy label={`Loading attempt ${number}`} />;
+  return (
+    <div className="p-4">
+      {older.failed ? (
+        <ErrorBox {...older.failed} />
+      ) : (
+        <Empty title={`There is no attempt ${number} here`}>
+          <Button onClick={onLatest}>Show the latest</Button>
+        </Empty>
+      )}
+    </div>
   );
 }
 
@@ -207,10 +296,11 @@ function Line({ attempt }: { attempt: Attempt }) {
 
 /** The jobs that the attempt has made. */
 function Made({ job, task, attempt }: { job: Job; task: Task; attempt: Attempt }) {
-  const made = (job.children ?? []).filter(
-    (child) => child.task === task.task_type && child.attempt === attempt.number,
-  );
-  if (made.length === 0) return null;
+  const ofTask = (job.children ?? []).filter((child) => child.task === task.task_type);
+  const made = ofTask.filter((child) => child.attempt === attempt.number);
+  // Those that do not stand with the job may be of this attempt too.
+  const cut = (task.forked?.total ?? 0) > ofTask.length;
+  if (made.length === 0 && !cut) return null;
   return (
     <span className="flex flex-wrap items-center gap-x-2">
       {made.slice(0, 4).map((child) => (
@@ -224,7 +314,7 @@ function Made({ job, task, attempt }: { job: Job; task: Task; attempt: Attempt }
           <StateBadge state={child.state} />
         </Link>
       ))}
-      {made.length > 4 && <span>and {made.length - 4} more, under Details</span>}
+      {(made.length > 4 || cut) && <AllChildren job={job} />}
     </span>
   );
 }

@@ -1,13 +1,14 @@
-import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { usePaged } from "../../api/paged";
 import { limited } from "../../app/budget";
-import { Facts } from "../../ui/field";
+import { Facts, ShowMore } from "../../ui/field";
 import { Empty, Loaded } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Time } from "../../ui/time";
 import { asText } from "./allowed";
-import type { Job } from "./job";
-import { eventsQuery } from "./requests";
+import { AllChildren } from "./children";
+import { childCount, type Job } from "./job";
+import { fetchEvents } from "./requests";
 
 /** What else is known: params, related jobs, budget, history. */
 export function Details({ job }: { job: Job }) {
@@ -68,6 +69,7 @@ export function Details({ job }: { job: Job }) {
             ))}
           </ul>
         )}
+        {childCount(job) > (job.children ?? []).length && <AllChildren job={job} />}
       </section>
       {job.budget && (
         <section>
@@ -103,42 +105,36 @@ export function Details({ job }: { job: Job }) {
 const Code = ({ text }: { text: string }) => <code className="text-xs break-all">{text}</code>;
 
 function History({ jobId }: { jobId: string }) {
-  const events = useQuery(eventsQuery(jobId));
+  const events = usePaged(["job", jobId, "events"], (cursor) => fetchEvents(jobId, cursor));
   return (
     <section className="min-w-0">
       <h3 className="mb-1 font-semibold">History</h3>
       <Loaded query={events}>
-        {({ items, next_cursor }) =>
+        {(items) =>
           items.length === 0 ? (
             <Empty title="Nothing has happened yet" />
           ) : (
-            <>
-              <ol
-                // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
-                tabIndex={0}
-                aria-label="History"
-                className="max-h-96 overflow-auto rounded-md border border-line text-xs"
-              >
-                {items.map((event, index) => (
-                  // biome-ignore lint/suspicious/noArrayIndexKey: several events have one sequence, and they do not move
-                  <li key={index} className="flex gap-2 px-2 py-0.5 even:bg-raised">
-                    <Time at={event.at} className="w-20 shrink-0 text-soft" />
-                    <span className="w-36 shrink-0 truncate">{event.kind.replaceAll("_", " ")}</span>
-                    <code className="min-w-0 truncate text-soft" title={JSON.stringify(event.data)}>
-                      {JSON.stringify(event.data)}
-                    </code>
-                  </li>
-                ))}
-              </ol>
-              {next_cursor != null && (
-                <p className="mt-1 text-xs text-soft">
-                  The first {items.length}; <code>atta events {jobId}</code> shows all.
-                </p>
-              )}
-            </>
+            <ol
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
+              tabIndex={0}
+              aria-label="History"
+              className="max-h-96 overflow-auto rounded-md border border-line text-xs"
+            >
+              {items.map((event, index) => (
+                // biome-ignore lint/suspicious/noArrayIndexKey: several events have one sequence, and a row keeps nothing
+                <li key={index} className="flex gap-2 px-2 py-0.5 even:bg-raised">
+                  <Time at={event.at} className="w-20 shrink-0 text-soft" />
+                  <span className="w-36 shrink-0 truncate">{event.kind.replaceAll("_", " ")}</span>
+                  <code className="min-w-0 truncate text-soft" title={JSON.stringify(event.data)}>
+                    {JSON.stringify(event.data)}
+                  </code>
+                </li>
+              ))}
+            </ol>
           )
         }
       </Loaded>
+      {events.data !== undefined && <ShowMore query={events} />}
     </section>
   );
 }

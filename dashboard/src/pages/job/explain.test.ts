@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { drawDefinition } from "../../graph/definition";
 import { edgeKey } from "../../graph/model";
 import { explain, firstTask } from "./explain";
-import { type Attempt, type Job, readSearch, type Task, withLines } from "./job";
+import { type Attempt, childCount, firstTold, type Job, merged, readSearch, type Task, withLines } from "./job";
 import { overlayOf } from "./overlay";
 import { marks, timelineOf } from "./timeline";
 
@@ -77,6 +77,75 @@ test("what runs is named, and what is worth looking at is chosen", () => {
   expect(firstTask(running)).toBe("b");
   expect(firstTask(job("COMPLETED", [task("a"), task("b"), task("c", { attempts: 0 })]))).toBe("b");
   expect(firstTask(job("PENDING", []))).toBeUndefined();
+});
+
+test("what is in the queue says what it waits for, in the server's words", () => {
+  const ready = (name: string, reason?: string) =>
+    task(name, { state: "READY", attempt_list: [attempt(1, { state: "READY", ...(reason && { reason }) })] });
+  const none = "waits for an ant: none is connected";
+  const first = explain(job("RUNNING", [ready("a", none)]));
+  expect(first).toMatchObject({ heading: "It is in the queue", sentence: "a waits for an ant: none is connected." });
+  const later = job("RUNNING", [task("a"), ready("b", "waits for the budget of the job: 2 of 2 USD")], {
+    started_at: "2026-01-01T00:00:00Z",
+  });
+  expect(explain(later)).toMatchObject({
+    heading: "It is running",
+    sentence: "b waits for the budget of the job: 2 of 2 USD.",
+    task: "b",
+  });
+  // What runs is told first, and a reason that is a sentence of its own is none of the task's.
+  const both = job("RUNNING", [ready("a", none), task("b", { state: "RUNNING" })]);
+  expect(explain(both)).toMatchObject({ heading: "It is running", sentence: "b runs now." });
+  const said = "the only account has met its limit.";
+  expect(explain(job("RUNNING", [ready("a")], { reason: said })).sentence).toBe(`a: ${said}`);
+  expect(explain(job("RUNNING", [ready("a")])).sentence).toBe("a waits for an ant.");
+  // Of several the first one's reason is told.
+  expect(explain(job("RUNNING", [ready("a", none), ready("b")])).sentence).toBe(`a, b are ready. a ${none}.`);
+  expect(explain(job("RUNNING", [ready("a"), ready("b")])).sentence).toBe("a, b wait for an ant.");
+  // The item that waits, not the one that ended last.
+  const items = task("a", {
+    state: "READY",
+    attempt_list: [attempt(1, { state: "READY", reason: "waits: enough" }), attempt(2)],
+  });
+  expect(explain(job("RUNNING", [items])).sentence).toBe("a waits: enough.");
+});
+
+test("attempts that come with the job are the newest that is known of them, among those that were fetched", () => {
+  const fetched = [attempt(3, { state: "RUNNING" }), attempt(2), attempt(1)];
+  const all = merged([attempt(3), attempt(4)], fetched);
+  expect(all.map(({ number, state }) => [number, state])).toEqual([
+    [1, "FINISHED"],
+    [2, "FINISHED"],
+    [3, "FINISHED"],
+    [4, "FINISHED"],
+  ]);
+});
+
+test("children are counted that do not stand with their job, and those that no task made", () => {
+  const child = (id: string, task?: string) => ({
+    job_id: id,
+    job_type: "page",
+    state: "COMPLETED" as const,
+    relation: "forked" as const,
+    ...(task && { task }),
+  });
+  const children = [child("a", "fork"), child("b", "fork"), child("c")];
+  const counts = { COMPLETED: 150 };
+  expect(childCount(job("COMPLETED", [task("fork", { forked: { total: 150, counts } })], { children }))).toBe(151);
+  expect(childCount(job("COMPLETED", [task("fork")], { children }))).toBe(3);
+  expect(childCount(job("COMPLETED", [task("fork")]))).toBe(0);
+});
+
+test("where a job works is said by the first attempt of its latest job attempt that an ant had", () => {
+  const attempts = [
+    attempt(1, { ant: "a" }),
+    attempt(2, { job_attempt: 2 }),
+    attempt(3, { job_attempt: 2, ant: "a" }),
+    attempt(4, { job_attempt: 2, ant: "b" }),
+    attempt(5, { job_attempt: 3 }),
+  ];
+  expect(firstTold(job("RUNNING", [task("a", { attempt_list: attempts })]))).toBe(3);
+  expect(firstTold(job("RUNNING", [task("a")]))).toBeUndefined();
 });
 
 test("routes that were taken are counted by visit, and ends are reached", () => {

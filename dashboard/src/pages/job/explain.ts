@@ -1,6 +1,6 @@
 import { targetsOf } from "../../graph/ends";
 import type { Tone } from "../../ui/state";
-import { attemptsOf, type Job, type Task } from "./job";
+import { attemptsOf, type Job, type Task, waitsFor } from "./job";
 
 /** Why a job is in its state, for somebody who sees it for the first time. */
 export interface Explanation {
@@ -85,18 +85,28 @@ export function explain(job: Job): Explanation {
       const first = runs[0] ?? ready[0];
       return {
         tone: "run",
-        heading: "It is running",
+        heading: job.started_at == null && runs.length === 0 ? "It is in the queue" : "It is running",
         sentence:
           runs.length > 0
             ? `${names(runs)} ${runs.length === 1 ? "runs" : "run"} now.`
             : ready.length > 0
-              ? `${names(ready)} ${ready.length === 1 ? "waits" : "wait"} for an ant.`
+              ? queued(job, ready)
               : "What comes next is being decided.",
         task: first?.task_type,
         questions: [],
       };
     }
   }
+}
+
+/** What those wait for that are ready: the server says it of each, and the first one is told. */
+function queued(job: Job, ready: Task[]): string {
+  const [first] = ready;
+  const reason = first && (waitsFor(first) ?? job.reason);
+  if (first === undefined || reason == null)
+    return `${names(ready)} ${ready.length === 1 ? "waits" : "wait"} for an ant.`;
+  const all = ready.length === 1 ? "" : `${names(ready)} are ready. `;
+  return `${all}${first.task_type}${reason.startsWith("waits") ? "" : ":"} ${reason.replace(/\.$/, "")}.`;
 }
 
 /** What the page shows first: where somebody is needed, or where something happens. */

@@ -1,3 +1,4 @@
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { count, money, useTitle } from "../../ui/kit";
@@ -6,7 +7,8 @@ import { lookOf, StateBadge } from "../../ui/state";
 import { setPageIcon } from "../../ui/tab";
 import { Time, Took } from "../../ui/time";
 import { Fact, Facts } from "./facts";
-import { isOver, type Job } from "./job";
+import { firstTold, isOver, type Job } from "./job";
+import { commandQuery } from "./requests";
 
 /** What the job is, in its own words, and the figures that everybody asks for. */
 export function Header({ job, semver }: { job: Job; semver: string | undefined }) {
@@ -56,6 +58,7 @@ export function Header({ job, semver }: { job: Job; semver: string | undefined }
               {semver ?? job.version.slice(0, 8)}
             </span>
           </Fact>
+          <Branch job={job} />
           <Fact name="Submitted">
             <Time at={job.created_at} /> <span className="text-soft">by</span> <Submitter job={job} />
           </Fact>
@@ -90,6 +93,23 @@ function Submitter({ job }: { job: Job }) {
     <Link to="/jobs/$id" params={{ id: parent.job_id }} className="text-accent underline underline-offset-2">
       another job
     </Link>
+  );
+}
+
+/** The branch that its tasks work on. No resource of the job has it, but what ants are told has. */
+function Branch({ job }: { job: Job }) {
+  const number = firstTold(job);
+  const { data: command } = useQuery({
+    ...commandQuery(job.job_id, number ?? 0),
+    enabled: number !== undefined,
+    // With many attempts the first that is known of them becomes another one, and the branch is the same.
+    placeholderData: keepPreviousData,
+  });
+  if (typeof command !== "object" || command.workspace?.branch == null) return null;
+  return (
+    <Fact name="Branch">
+      <code className="text-xs break-all">{command.workspace.branch}</code>
+    </Fact>
   );
 }
 

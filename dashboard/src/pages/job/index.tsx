@@ -12,7 +12,7 @@ import { Changes } from "./changes";
 import { Details } from "./details";
 import { firstTask } from "./explain";
 import { Header } from "./header";
-import { type Job, type SearchChange, withLines } from "./job";
+import { childCount, type Job, type SearchChange, withLines } from "./job";
 import { overlayOf } from "./overlay";
 import { versionQuery } from "./requests";
 import { Tabs } from "./tabs";
@@ -100,7 +100,7 @@ function JobView({ job }: { job: Job }) {
               { name: "timeline", label: "Timeline" },
               { name: "tasks", label: "Tasks", count: job.tasks.length },
               { name: "changes", label: "Changes" },
-              { name: "details", label: "Details", count: job.children?.length },
+              { name: "details", label: "Details", count: childCount(job) },
             ]}
             value={view}
             onChange={(next) => onSearch({ view: next })}

@@ -3,8 +3,8 @@ import { fromHash } from "../../log/place";
 
 export { isOver } from "../../app/states";
 
-export type Job = Api<"JobDetail">;
 export type Task = Api<"TaskResource">;
+export type Job = Api<"JobDetail">;
 export type Attempt = Api<"AttemptResource">;
 export type Agent = Api<"AgentResource">;
 
@@ -54,6 +54,34 @@ export const isOpen = (task: Task) => running.has(task.state);
 export function attemptsOf(job: Job): { task: Task; attempt: Attempt }[] {
   const all = job.tasks.flatMap((task) => (task.attempt_list ?? []).map((attempt) => ({ task, attempt })));
   return all.sort((a, b) => a.attempt.number - b.attempt.number);
+}
+
+/** What a task waits for, in the server's words, which have no subject: "waits for an ant: none is connected". */
+export function waitsFor(task: Task): string | undefined {
+  if (task.state !== "READY" && task.state !== "WAITING") return undefined;
+  const attempts = task.attempt_list ?? [];
+  return (attempts.findLast((each) => each.state === task.state) ?? attempts.at(-1))?.reason ?? undefined;
+}
+
+/** How many jobs it has made: of many only the oldest come with it. */
+export function childCount(job: Job): number {
+  const children = job.children ?? [];
+  const apart = children.filter((child) => child.task == null).length;
+  const made = job.tasks.reduce((sum, task) => sum + (task.forked?.total ?? 0), apart);
+  return Math.max(children.length, made);
+}
+
+/** All attempts that are known, the oldest first; what comes with the job is the newest that is known of one. */
+export function merged(listed: readonly Attempt[], fetched: readonly Attempt[]): Attempt[] {
+  const known = new Map([...fetched, ...listed].map((each) => [each.number, each]));
+  return [...known.values()].sort((a, b) => a.number - b.number);
+}
+
+/** The first attempt that an ant had, of the latest job attempt in which one had any: what it was told says where it works. */
+export function firstTold(job: Job): number | undefined {
+  const had = attemptsOf(job).filter(({ attempt }) => attempt.ant != null);
+  const latest = had.at(-1)?.attempt.job_attempt;
+  return had.find(({ attempt }) => attempt.job_attempt === latest)?.attempt.number;
 }
 
 /** What an address shows that names lines of a log, and not the attempt: the numbers of attempts are unique in a job. */

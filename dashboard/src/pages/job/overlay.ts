@@ -1,23 +1,17 @@
-import type { Api } from "../../api/client";
 import type { NodeStatus, Overlay } from "../../graph";
 import { endState, targetsOf } from "../../graph/ends";
 import { edgeKey, type GraphModel } from "../../graph/model";
 import { duration } from "../../ui/time";
-import type { Job, Task } from "./job";
-
-type Child = Api<"ChildResource">;
+import { type Job, type Task, waitsFor } from "./job";
 
 /** How the tasks of a job stand, and which ways were taken to them. */
 export function overlayOf(job: Job, graph: GraphModel): Overlay {
   const statuses = new Map<string, NodeStatus>();
   const taken = new Map<string, number>();
   const add = (from: string, to: string) => taken.set(edgeKey(from, to), (taken.get(edgeKey(from, to)) ?? 0) + 1);
-  const made = new Map<string, Child[]>();
-  for (const child of job.children ?? [])
-    if (child.task) made.set(child.task, [...(made.get(child.task) ?? []), child]);
   const tasks = new Map(job.tasks.map((task) => [task.task_type, task]));
   for (const task of job.tasks) {
-    statuses.set(task.task_type, statusOf(task, made.get(task.task_type) ?? []));
+    statuses.set(task.task_type, statusOf(task));
     const seen = new Set<string>();
     for (const attempt of task.attempt_list ?? [])
       for (const from of attempt.routed_from) {
@@ -42,7 +36,7 @@ export function overlayOf(job: Job, graph: GraphModel): Overlay {
   return { statuses, taken };
 }
 
-function statusOf(task: Task, made: readonly Child[]): NodeStatus {
+function statusOf(task: Task): NodeStatus {
   const status: NodeStatus = { state: task.state, visits: task.visits, detail: detailOf(task) };
   if (task.fan_out) {
     const { counts, total } = task.fan_out;
@@ -52,10 +46,11 @@ function statusOf(task: Task, made: readonly Child[]): NodeStatus {
       failed: (counts.FAILED ?? 0) + (counts.CANCELLED ?? 0),
       running: (counts.RUNNING ?? 0) + (counts.LEASED ?? 0) + (counts.READY ?? 0) + (counts.WAITING ?? 0),
     };
-  } else if (made.length > 1) {
-    const of = (...states: Child["state"][]) => made.filter(({ state }) => states.includes(state)).length;
-    const [done, failed] = [of("COMPLETED", "SKIPPED"), of("FAILED", "BLOCKED", "CANCELLED")];
-    status.counts = { total: made.length, done, failed, running: made.length - done - failed, what: "jobs" };
+  } else if (task.forked && task.forked.total > 1) {
+    const { counts, total } = task.forked;
+    const done = (counts.COMPLETED ?? 0) + (counts.SKIPPED ?? 0);
+    const failed = (counts.FAILED ?? 0) + (counts.BLOCKED ?? 0) + (counts.CANCELLED ?? 0);
+    status.counts = { total, done, failed, running: total - done - failed, what: "jobs" };
   }
   return status;
 }
@@ -70,8 +65,8 @@ function detailOf(task: Task): string | undefined {
   if (task.state === "SKIPPED") return task.skip_reason ? skips[task.skip_reason] : undefined;
   if (task.state === "PENDING") return undefined;
   const parts: string[] = [];
-  const waits = task.attempt_list?.at(-1)?.reason;
-  if (task.state === "WAITING" && waits != null) parts.push(waits);
+  const waits = waitsFor(task);
+  if (waits !== undefined) parts.push(waits);
   else if (task.result != null && task.result !== "COMPLETED" && task.result !== "FAILED") parts.push(task.result);
   else if (task.exit_code != null && task.exit_code !== 0) parts.push(`exit code ${task.exit_code}`);
   if (task.adopted_from) parts.push("taken over");

@@ -1,4 +1,4 @@
-import { queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { ApiError, api, data } from "../../api/client";
 import { storedVersion } from "../../api/definitions";
 import { fetchBeginning, fetchBlob } from "../../api/files";
@@ -52,21 +52,24 @@ export const commandQuery = (id: string, attempt: number) =>
     },
   });
 
-/** All attempts of a task, the oldest first: those that come with the job are the latest twenty. */
+/** What is asked for of a list whose newest rows come first. */
+function newestFirst(limit: number, cursor: string | undefined): { limit: number; order: "newest"; cursor?: string } {
+  return { limit, order: "newest", ...(cursor === undefined ? {} : { cursor }) };
+}
+
+/**
+ * The attempts of a task, the newest first, in pages. The latest twenty come with the job: the others are asked for when
+ * somebody wants one of them, and only as far back as that is, since each event of the job makes them outdated.
+ */
 export const attemptsQuery = (id: string, task: string) =>
-  queryOptions({
+  infiniteQueryOptions({
     queryKey: ["job", id, "attempts", task],
-    queryFn: async () => {
-      const found = [];
-      let cursor: string | undefined;
-      do {
-        const query = { task, limit: 500, ...(cursor === undefined ? {} : { cursor }) };
-        const page = await data(api.GET("/api/v1/jobs/{id}/attempts", { params: { path: { id }, query } }));
-        found.push(...page.items);
-        cursor = page.next_cursor ?? undefined;
-      } while (cursor !== undefined && found.length < 5000);
-      return found.sort((a, b) => a.number - b.number);
+    queryFn: ({ pageParam }) => {
+      const query = { task, ...newestFirst(500, pageParam) };
+      return data(api.GET("/api/v1/jobs/{id}/attempts", { params: { path: { id }, query } }));
     },
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
 
 /** A version and its graph; it never changes. A server that draws none leaves it to us. */
@@ -91,11 +94,9 @@ export const sourcesQuery = (type: string, version: string) =>
     },
   });
 
-export const eventsQuery = (id: string) =>
-  queryOptions({
-    queryKey: ["job", id, "events"],
-    queryFn: () => data(api.GET("/api/v1/jobs/{id}/events", { params: { path: { id }, query: { limit: 500 } } })),
-  });
+/** A page of what happened to the job, the newest first. */
+export const fetchEvents = (id: string, cursor: string | undefined) =>
+  data(api.GET("/api/v1/jobs/{id}/events", { params: { path: { id }, query: newestFirst(100, cursor) } }));
 
 /** Where the content of an artifact is. */
 export const fileUrl = (id: string, attempt: number, name: string) =>

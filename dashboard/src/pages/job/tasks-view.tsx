@@ -6,7 +6,7 @@ import { Check } from "../../ui/field";
 import { Empty, input } from "../../ui/kit";
 import { StateBadge } from "../../ui/state";
 import { Took } from "../../ui/time";
-import { isOpen, type Job, type Task } from "./job";
+import { isOpen, type Job, type Task, waitsFor } from "./job";
 
 /** The same as the picture says, as a list: tasks, how they stand, what led to them and where they lead. */
 export function TasksView({
@@ -99,6 +99,8 @@ function Row({
 }) {
   const from = task.attempt_list?.at(-1)?.routed_from.map((each) => each.task) ?? [];
   const facts: string[] = [];
+  const waits = waitsFor(task);
+  if (waits !== undefined) facts.push(waits);
   if (task.visits > 1) facts.push(`${task.visits} visits`);
   if (task.attempts > task.visits) facts.push(`${task.attempts} attempts`);
   if (task.fan_out) facts.push(`${task.fan_out.counts.COMPLETED ?? 0} of ${task.fan_out.total} items completed`);

@@ -17,7 +17,7 @@ import {
 import { useNeedCount } from "../../app/watcher";
 import { cn } from "../../ui/cn";
 import { Commands } from "../../ui/copy";
-import { Busy, Empty, ErrorBox, money, PageHeader, Panel } from "../../ui/kit";
+import { Busy, Empty, ErrorBox, money, OutOfDate, PageHeader, Panel } from "../../ui/kit";
 import { Time, Took } from "../../ui/time";
 import { FirstStart } from "./first-start";
 import { type Cut, Heading, NeedsYou } from "./needs";
@@ -60,10 +60,12 @@ export function NowPage() {
     );
   }
 
+  // Ants and spend say it in their own places.
+  const old = [known, active, blocked, approvals, ended, counts].filter((query) => query.isError);
   const first = known.data.length === 0 && jobs.length === 0 && ended.data.items.length === 0;
   const wanted = needs(approvals.data.items, jobs, blocked.data.items, hidden);
   const pulls = pullsThatWait(jobs);
-  const away = blocked.data.items.filter((job) => hidden.has(hideKey(job))).length;
+  const away = blocked.data.items.map(hideKey).filter((each) => hidden.has(each));
   const slots = (load.data ?? []).reduce(
     (sum, ant) => (ant.state === "LIVE" ? { used: sum.used + ant.used, all: sum.all + ant.slots } : sum),
     { used: 0, all: 0 },
@@ -89,6 +91,14 @@ export function NowPage() {
   return (
     <>
       <PageHeader title="Now" />
+      {old[0] && (
+        <OutOfDate
+          error={old[0].error}
+          retry={() => {
+            for (const query of old) void query.refetch();
+          }}
+        />
+      )}
       <DegradationNote />
       {first ? (
         <div className="flex flex-col gap-4">
@@ -129,7 +139,8 @@ export function NowPage() {
                     key={job.job_id}
                     job={job}
                     badge
-                    note={job.state === "CANCELLING" ? (job.reason ?? undefined) : undefined}
+                    // Why it is cancelled, or what its work that is ready waits for.
+                    note={job.reason ?? undefined}
                   >
                     {job.started_at && <Took from={job.started_at} />}
                   </JobRow>

@@ -3,13 +3,14 @@ import { Link } from "@tanstack/react-router";
 import { CircleHelp, GitPullRequest, Hand, Pause, Wallet } from "lucide-react";
 import { confirmResume, confirmRetry } from "../../app/actions";
 import { NotYours, useMay } from "../../app/caller";
-import { hide } from "../../app/hidden";
+import { hide, showAgain } from "../../app/hidden";
 import { hideKey, type Need, type PullWait, whyBlocked } from "../../app/inbox";
 import { jobQuery } from "../../app/overview";
 import { VoteBox } from "../../app/vote";
 import { Button, Empty, Panel } from "../../ui/kit";
 import { Outside } from "../../ui/outside";
 import { Time } from "../../ui/time";
+import { toast } from "../../ui/toast";
 import { BudgetForm } from "./budget-form";
 import { JobTitle } from "./rows";
 
@@ -30,7 +31,8 @@ export function NeedsYou({
 }: {
   needs: Need[];
   pulls: PullWait[];
-  hidden: number;
+  /** The keys of blocked jobs that are left out here. */
+  hidden: string[];
   cuts: Cut[];
 }) {
   return (
@@ -55,9 +57,13 @@ export function NeedsYou({
           </Link>
         </p>
       ))}
-      {hidden > 0 && (
+      {hidden.length > 0 && (
         <p className="border-t border-line px-4 py-2 text-xs text-soft">
-          {hidden} blocked {hidden === 1 ? "job is" : "jobs are"} hidden in this browser.{" "}
+          {hidden.length} blocked {hidden.length === 1 ? "job is" : "jobs are"} hidden in this browser.{" "}
+          <button type="button" className="min-h-target text-accent underline" onClick={() => showAgain(hidden)}>
+            Show {hidden.length === 1 ? "it" : "them"} again
+          </button>
+          {" · "}
           <Link to="/jobs" search={{ state: "BLOCKED" }} className="text-accent underline">
             All blocked jobs
           </Link>
@@ -161,7 +167,16 @@ function Blocked({ need: { job, at } }: { need: Extract<Need, { kind: "blocked" 
       )}
       <div className="flex flex-wrap items-center gap-2">
         {may && <Button onClick={() => void confirmRetry(job)}>Try again…</Button>}
-        <Button look="quiet" onClick={() => hide(hideKey(job))}>
+        <Button
+          look="quiet"
+          onClick={() => {
+            hide(hideKey(job));
+            toast.info(
+              `${job.job_type} is hidden in this browser until it is blocked again.`,
+              "Below what needs you, it can be shown again.",
+            );
+          }}
+        >
           Hide
         </Button>
         {may ? (

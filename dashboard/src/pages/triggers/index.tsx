@@ -1,29 +1,36 @@
-import { useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type Api, api, data } from "../../api/client";
 import { given, usePaged } from "../../api/paged";
 import { useFilters } from "../../app/filters";
-import { useDefinitionNames } from "../../app/overview";
+import { definitions, useDefinitionNames } from "../../app/overview";
 import { FilterBar, Select, ShowMore, TextField } from "../../ui/field";
 import { bytes, Cell, Empty, Loaded, PageHeader, Panel, Table } from "../../ui/kit";
 import { Time } from "../../ui/time";
 import { Delivery } from "./delivery";
+import { Listed } from "./listed";
 import { OutcomeMark, outcomes } from "./outcome";
 
 type Resource = Api<"DeliveryResource">;
 
-export function TriggersPage() {
-  const [filters, filter] = useFilters(["definition", "trigger", "outcome", "delivery"]);
-  const outcome = filters.outcome in outcomes ? (filters.outcome as Resource["outcome"]) : undefined;
-  const list = usePaged(["live", "deliveries", filters.definition, filters.trigger, filters.outcome], (cursor) =>
+/** Deliveries, the newest first. */
+function useDeliveries(definition: string, trigger: string, outcome: Resource["outcome"] | undefined) {
+  return usePaged(["live", "deliveries", definition, trigger, outcome ?? ""], (cursor) =>
     data(
       api.GET("/api/v1/deliveries", {
-        params: {
-          query: given({ job_type: filters.definition, trigger: filters.trigger, outcome, cursor, limit: 50 }),
-        },
+        params: { query: given({ job_type: definition, trigger, outcome, cursor, limit: 50 }) },
       }),
     ),
   );
+}
+
+export function TriggersPage() {
+  const [filters, filter] = useFilters(["definition", "trigger", "outcome", "delivery"]);
+  const outcome = filters.outcome in outcomes ? (filters.outcome as Resource["outcome"]) : undefined;
+  const list = useDeliveries(filters.definition, filters.trigger, outcome);
+  // What came last does not depend on what one looks for.
+  const newest = useDeliveries("", "", undefined).data ?? [];
+  const all = useQuery(definitions);
   const queries = useQueryClient();
   const names = useDefinitionNames(filters.definition);
   const filtered = filters.definition !== "" || filters.trigger !== "" || outcome !== undefined;
@@ -31,8 +38,9 @@ export function TriggersPage() {
     <>
       <PageHeader
         title="Triggers"
-        lead="What came to the webhooks of definitions, and what became of it. Only what proved where it comes from is kept."
+        lead="What starts jobs by itself, what came to webhooks, and what became of it. Only what proved where it comes from is kept."
       />
+      <Loaded query={all}>{(found) => <Listed definitions={found} deliveries={newest} />}</Loaded>
       <FilterBar label="Which deliveries">
         <Select
           label="Definition"
@@ -53,7 +61,7 @@ export function TriggersPage() {
           options={[["", "Anything"], ...Object.entries(outcomes).map(([key, { word }]) => [key, word] as const)]}
         />
       </FilterBar>
-      <Panel flush>
+      <Panel title="Deliveries" flush>
         <Loaded query={list}>
           {(deliveries) =>
             deliveries.length === 0 ? (

@@ -1,9 +1,11 @@
 //! History and its streams.
 
+use atta_core::protocol::access::{Role, TokenRequest};
+use atta_server::auth::AuthMode;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::rig::TestServer;
+use super::rig::{LOOPBACK, TestServer, config};
 use crate::queen::rig::{Ant, definition};
 
 async fn finished_job() -> (TestServer, String) {
@@ -37,6 +39,41 @@ async fn history_names_tasks_and_pages_do_not_lose_lines() {
         assert_eq!(&paged, all, "limit {limit}");
     }
     assert_eq!(server.get("/api/v1/jobs/x/events").await.problem(), "404 NOT_FOUND: job x not found");
+}
+
+#[tokio::test]
+async fn history_can_be_read_from_its_end() {
+    let (server, id) = finished_job().await;
+    let path = format!("/api/v1/jobs/{id}/events");
+    let mut all =
+        server.get(&format!("{path}?limit=500&order=oldest")).await.json()["items"].as_array().unwrap().clone();
+    assert_eq!(all, *server.get(&format!("{path}?limit=500")).await.json()["items"].as_array().unwrap());
+    assert!(all.len() > 10, "{all:#?}");
+    all.reverse();
+    for limit in [1, 2, 7, 500] {
+        let mut paged: Vec<Value> = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = server.get(&format!("{path}?order=newest&limit={limit}{cursor}")).await.json();
+            paged.extend(page["items"].as_array().unwrap().iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(paged, all, "limit {limit}");
+    }
+    for (order, other) in [("newest", "oldest"), ("oldest", "newest")] {
+        let page = server.get(&format!("{path}?limit=2&order={order}")).await.json();
+        let cursor = page["next_cursor"].as_str().unwrap();
+        let problem = server.get(&format!("{path}?limit=2&order={other}&cursor={cursor}")).await.problem();
+        assert!(problem.starts_with("400 BAD_CURSOR: "), "{problem}");
+        assert!(problem.contains("it belongs to another list or to other filters"), "{problem}");
+    }
+    assert_eq!(
+        server.get(&format!("{path}?order=best")).await.problem(),
+        "400 BAD_QUERY: the request's query is not valid (order: order \"best\": oldest or newest is expected)"
+    );
 }
 
 #[tokio::test]
@@ -128,6 +165,35 @@ async fn what_changes_without_an_event_is_told_by_its_topic() {
         let last: Value = serde_json::from_str(&changed.last().unwrap().2).unwrap();
         assert_eq!(last["topics"], json!([topic]));
     }
+}
+
+#[tokio::test]
+async fn what_somebody_with_a_token_does_is_told_as_a_change_of_the_audit() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path(), Some(LOOPBACK));
+    config.auth = AuthMode::Required;
+    let server = TestServer::with(dir, config).await.unwrap();
+    let (name, role) = ("root".to_owned(), Role::Admin);
+    let request = TokenRequest { name, role, user: None, expires_in: None, ant: None, tags: None };
+    let made = server.server.queen().create_token(request, "the test").await.unwrap();
+    let token = made.value.reveal();
+    let request = server.request(Method::GET, "/api/v1/events/stream").bearer_auth(token);
+    let audit = |(kind, _, data): &(String, String, String)| kind == "changed" && data.contains("\"audit\"");
+    // The change itself is told each time: whoever does not hear of the audit by then never does.
+    let seen = server.stream(request, |seen| seen.len() > 20 || seen.iter().any(audit));
+    let work = async {
+        for number in 0_u32.. {
+            let put = server.request(Method::PUT, "/api/v1/configs/Name").bearer_auth(token);
+            let answer = server.send(put.json(&json!({"value": number.to_string()}))).await;
+            assert!(answer.status.is_success(), "{}", answer.problem());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let seen = tokio::select! {
+        seen = seen => seen,
+        () = work => unreachable!("it goes on"),
+    };
+    assert!(seen.iter().any(audit), "{seen:?}");
 }
 
 #[tokio::test]

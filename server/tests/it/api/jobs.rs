@@ -211,6 +211,16 @@ async fn a_job_shows_the_latest_attempts_and_says_where_all_are() {
     assert_eq!(all("&task=many").await, expected);
     expected.push("31 one FINISHED".to_owned());
     assert_eq!(all("").await, expected);
+    assert_eq!(all("&order=oldest").await, expected);
+    expected.reverse();
+    assert_eq!(all("&order=newest").await, expected);
+    assert_eq!(all("&order=newest&task=many").await, expected[1..]);
+    let page = server.get(&format!("{href}?order=newest&limit=7")).await.json();
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let problem = server.get(&format!("{href}?limit=7&cursor={cursor}")).await.problem();
+    assert!(problem.starts_with("400 BAD_CURSOR: "), "{problem}");
+    let problem = server.get(&format!("{href}?order=last")).await.problem();
+    assert!(problem.ends_with("(order: order \"last\": oldest or newest is expected)"), "{problem}");
     let problem = server.get(&format!("{href}?task=none")).await.problem();
     assert_eq!(problem, format!("404 NOT_FOUND: task none of the job {id} not found"));
     assert_eq!(server.get("/api/v1/jobs/job_0/attempts").await.problem(), "404 NOT_FOUND: job job_0 not found");

@@ -116,6 +116,27 @@ async fn a_session_is_opened_typed_in_resized_and_closed() {
 }
 
 #[tokio::test]
+async fn what_is_done_with_a_terminal_is_told_as_a_change_of_the_audit() {
+    let rig = Rig::start(AuthMode::Open).await;
+    let request = rig.server.request(Method::GET, "/api/v1/events/stream");
+    let audit = |(kind, _, data): &(String, String, String)| kind == "changed" && data.contains("\"audit\"");
+    let seen = rig.server.stream(request, |seen| seen.iter().any(audit));
+    // Until the stream is open nobody is told anything.
+    let work = async {
+        for _ in 0_u32.. {
+            let session = rig.open().await;
+            assert_eq!(rig.send(Method::DELETE, &format!("/{session}"), None, None).await.status, 204);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let seen = tokio::select! {
+        seen = seen => seen,
+        () = work => unreachable!("it goes on"),
+    };
+    assert!(seen.iter().any(audit), "{seen:?}");
+}
+
+#[tokio::test]
 async fn attempts_say_whether_they_have_a_terminal() {
     let rig = Rig::start(AuthMode::Open).await;
     let job = rig.work[0].job_id.to_string();

@@ -3,6 +3,7 @@
 use atta_core::engine::JobState;
 use atta_server::scheduler::JobCommand;
 use atta_server::store::{JobFilter, JobOrder, LabelFilter, Reads};
+use serde_json::{Value, json};
 
 use super::rig::{Ant, Rig, START, definition};
 
@@ -107,4 +108,60 @@ pub(crate) async fn jobs_that_ended_are_listed_by_their_ends_and_jobs_are_counte
     assert_eq!((counts.total, counts.needs.approvals), (4, 0));
     let family = JobFilter { parent: Some(paused.0.clone()), ..JobFilter::default() };
     assert_eq!(reads(&rig).job_counts(&family).await.unwrap().total, 0);
+}
+
+#[tokio::test]
+pub(crate) async fn a_job_that_has_begun_says_what_it_waits_for_while_nothing_of_it_runs() {
+    for keys in ["", "fan_out: {items: [1, 2]}"] {
+        let rig = Rig::new().await;
+        let rare = format!("dependencies: [a]\ntags: [gpu]\n{keys}");
+        rig.upload(&definition("", &[("a", ""), ("b", &rare), ("c", "dependencies: [a]")])).await;
+        let reason = async || reads(&rig).jobs(&JobFilter::default(), None, 1).await.unwrap().jobs.remove(0).reason;
+        let job = rig.submit("flow").await;
+        let mut ant = Ant::new("ant", 1);
+        let first = ant.poll(&rig.queen).await.assignments.remove(0);
+        ant.start(&rig.queen, &first).await;
+        assert_eq!(reason().await, None, "a runs");
+        let next = ant.finish(&rig.queen, &first).await.assignments.remove(0);
+        assert_eq!((next.task.as_str(), reason().await), ("c", None), "b waits, and c was given out");
+        ant.finish(&rig.queen, &next).await;
+        assert_eq!(rig.state(&job).await, "RUNNING");
+        let waits = Some("waits for an ant with the tag gpu: no connected ant has it".to_owned());
+        assert_eq!(reason().await, waits, "{keys}");
+        assert_eq!(reads(&rig).job(&job).await.unwrap().unwrap().summary.reason, waits);
+        let mut rare = Ant::new("rare", 1);
+        rare.tags = vec!["gpu".to_owned()];
+        assert_eq!(rare.poll(&rig.queen).await.assignments[0].task, "b");
+        assert_eq!(reason().await, None, "b was given out");
+    }
+}
+
+#[tokio::test]
+pub(crate) async fn a_definition_lists_what_starts_its_jobs_by_itself() {
+    let rig = Rig::new().await;
+    rig.upload(&definition("", &[("a", "")]).replace("flow", "build")).await;
+    let triggers = "triggers:\n- {type: webhook, name: push, auth: {bearer: \"{{ secrets.Push }}\"}}\n\
+                    - {type: job, job_type: build, states: [COMPLETED, FAILED]}";
+    rig.upload(&definition(triggers, &[("a", "")])).await;
+    let expected = |secret_set: bool, enabled: bool| {
+        json!([
+            {"kind": "webhook", "name": "push", "path": "/api/v1/hooks/flow/push", "secret": "Push",
+                "secret_set": secret_set, "enabled": enabled},
+            {"kind": "job", "of": ["build"], "states": ["COMPLETED", "FAILED"], "enabled": enabled},
+        ])
+    };
+    let listed = async || -> Value {
+        let all = reads(&rig).definitions("", 10).await.unwrap();
+        assert_eq!((all.len(), all[0].triggers.len()), (2, 0), "{all:?}");
+        json!(all[1].triggers)
+    };
+    assert_eq!(listed().await, expected(false, true));
+    rig.queen.put_config(Some("build"), "Push", "of-another-definition".into(), Some(true), false).await.unwrap();
+    rig.queen.put_config(Some("flow"), "Push", "everybody sees this".into(), Some(false), false).await.unwrap();
+    assert_eq!(listed().await, expected(false, true), "neither is a secret of this definition");
+    rig.queen.put_config(None, "Push", "correct-horse-battery".into(), Some(true), false).await.unwrap();
+    assert_eq!(listed().await, expected(true, true));
+    let disabled = rig.queen.set_enabled("flow", false).await.unwrap();
+    assert_eq!(json!(disabled.triggers), expected(true, false));
+    assert_eq!(listed().await, expected(true, false));
 }

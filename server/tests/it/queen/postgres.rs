@@ -16,6 +16,7 @@ macro_rules! on_postgres {
 on_postgres! {
     agents:
         agents_are_told_all_and_what_is_known_of_them_is_kept
+        an_attempt_that_goes_on_with_its_own_session_need_not_change_anything_more
         what_agents_say_is_from_outside
         classes_are_routed_by_name_and_by_number
         what_cannot_be_told_to_an_agent_is_invalid_and_says_so;
@@ -170,7 +171,9 @@ on_postgres! {
         a_long_command_is_cut_in_its_middle_and_a_secret_in_it_is_not_halved;
     lists:
         jobs_are_found_by_the_labels_of_the_version_that_they_were_submitted_with
-        jobs_that_ended_are_listed_by_their_ends_and_jobs_are_counted_by_what_they_need;
+        jobs_that_ended_are_listed_by_their_ends_and_jobs_are_counted_by_what_they_need
+        a_job_that_has_begun_says_what_it_waits_for_while_nothing_of_it_runs
+        a_definition_lists_what_starts_its_jobs_by_itself;
     recovery:
         a_kill_after_any_message_changes_nothing_about_the_end
         timers_that_came_due_while_the_queen_was_down_fire_at_once
@@ -212,7 +215,8 @@ on_postgres! {
         items_that_are_no_array_are_refused_and_none_are_fine
         a_retry_submits_nothing_twice
         a_retry_of_the_job_submits_only_what_is_missing
-        submitted_jobs_outlive_a_cancelled_parent;
+        submitted_jobs_outlive_a_cancelled_parent
+        the_jobs_that_a_task_made_are_counted_by_state;
     tiers:
         what_waits_is_written_when_that_changes_and_not_with_each_measurement;
     workspaces:

@@ -235,3 +235,24 @@ pub(crate) async fn a_dry_run_submits_nothing_and_tells_who_has_or_had_each_key(
     assert_eq!(results[1], json!({"index": 1, "outcome": "duplicate", "job_id": ids[1], "reason": null}));
     assert_eq!(results[2], json!({"index": 2, "outcome": "possible", "job_id": null, "reason": null, "ended": null}));
 }
+
+#[tokio::test]
+pub(crate) async fn the_jobs_that_a_task_made_are_counted_by_state() {
+    let rig = Rig::new().await;
+    rig.upload(BUILD).await;
+    rig.upload(&source("", "- {task_type: after, dependencies: [submit], script: [echo], tags: [rare]}\n")).await;
+    let job = scan(&rig, json!(["a", "b", "c"])).await;
+    let made = rig.rows("SELECT id FROM jobs WHERE job_type = 'build' ORDER BY id").await;
+    let cancel = atta_server::scheduler::JobCommand::Cancel { reason: "enough".to_owned(), force: false };
+    rig.queen.command(&JobId(made[0].clone()), cancel).await.unwrap();
+    let detail = atta_server::store::Reads::new(rig.queen.store().clone()).job(&job).await.unwrap().unwrap();
+    let counted: Vec<Value> =
+        detail.tasks.iter().map(|task| json!({"task": task.task_type, "forked": task.forked})).collect();
+    assert_eq!(
+        counted,
+        [
+            json!({"task": "submit", "forked": {"total": 3, "counts": {"CANCELLED": 1, "RUNNING": 2}}}),
+            json!({"task": "after", "forked": null}),
+        ]
+    );
+}
